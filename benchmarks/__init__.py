@@ -1,0 +1,1 @@
+"""What the runtime costs, measured beside a plain baseline; `make bench`. Not part of the wheel."""

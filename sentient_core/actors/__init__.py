@@ -1,0 +1,11 @@
+"""Actors: the class users subclass, the handle they send to, and the engine that runs them."""
+
+from __future__ import annotations
+
+from sentient_core.actors.actor import Actor, Request
+from sentient_core.actors.checkpoints import CheckpointPolicy
+from sentient_core.actors.context import Context
+from sentient_core.actors.handlers import handles
+from sentient_core.actors.ref import ActorRef, Ending
+
+__all__ = ["Actor", "ActorRef", "CheckpointPolicy", "Context", "Ending", "Request", "handles"]

@@ -1,0 +1,135 @@
+"""The class that users subclass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+
+import msgspec
+
+from sentient_core.actors.blueprint import Blueprint
+from sentient_core.actors.checkpoints import CheckpointPolicy
+from sentient_core.actors.context import Context
+from sentient_core.actors.saving import save_and_wait
+from sentient_core.mailbox import MailboxOptions
+
+if TYPE_CHECKING:
+    from sentient_core.actors.cell import Cell
+
+__all__ = ["Actor", "NoState", "Request", "new_actor"]
+
+R = TypeVar("R")
+DurabilityName: TypeAlias = Literal["volatile", "mirrored"]
+
+
+class Request(msgspec.Struct, Generic[R], frozen=True):
+    """The base of messages that are answered; `R` is the type of the reply, known to type checkers.
+
+    ::
+
+        class Balance(Request[int], frozen=True):
+            '''Ask for the balance.'''
+
+        total = await ref.ask(Balance(), timeout=1.0)   # an int
+    """
+
+
+class NoState(msgspec.Struct):
+    """The State of an actor class that declares none: nothing to save."""
+
+
+class Actor:
+    """An isolated object that handles one message at a time.
+
+    The life of an actor: an instance is made (`__init__` with the arguments of `spawn`; `self.state`
+    is `State()`, `self.context` works), its latest checkpoint is loaded into `self.state`, in an
+    incarnation after the first `on_restart(cause)` runs, then `on_start()`; then messages are
+    handled, one at a time, also across a handler's awaits. When a handler raises, the message in hand
+    becomes a dead letter (`failed`), whoever asked gets HandlerFailed, `on_failure(cause)` and then
+    `on_stop()` run, and the supervisor decides: usually the next incarnation, a new instance under
+    the same ref with the same mailbox, begins. `stop()` runs `on_stop()`; `kill()` runs nothing.
+
+    Hooks and handlers may be sync or async. `__init__` needs no `super().__init__()`.
+    """
+
+    durability: ClassVar[DurabilityName] = "mirrored"
+    """`mirrored`: every message is an `agent_event` and the state is checkpointed. `volatile`: nothing
+    is written, unless the actor asks for a checkpoint; only for what may be lost."""
+
+    mailbox: ClassVar[MailboxOptions] = MailboxOptions()
+    checkpoint_policy: ClassVar[CheckpointPolicy] = CheckpointPolicy()
+    schema_version: ClassVar[int] = 1
+    """Of `State`; a stored checkpoint of another version is refused."""
+    reply_errors: ClassVar[tuple[type[Exception], ...]] = ()
+    """Exceptions that are answers: the asker gets one as it is, and the actor does not fail."""
+
+    State: ClassVar[type[msgspec.Struct]] = NoState
+    """What a checkpoint holds: a nested msgspec.Struct class with a default for every field."""
+    state: Any
+    """An instance of `State`. Write `state: State` in your class for your type checker."""
+
+    __blueprint__: ClassVar[Blueprint]
+    __cell: Cell
+    __context: Context | None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.__blueprint__ = Blueprint(cls, Actor)
+
+    @property
+    def context(self) -> Context:
+        """Where this actor stands: its ref, parent, children, system, the message in hand."""
+        context = self.__context
+        if context is None:
+            context = self.__context = Context(self.__cell)
+        return context
+
+    async def checkpoint(self) -> str:
+        """Save the state as it is now; returns the checkpoint's id once it is committed.
+
+        What was sent to mirrored actors of the system before it is then committed as well.
+        The message in hand is not consumed by it. Raises UnencodableState (the previous checkpoint
+        stands) and StoreUnavailable. Cancelling it does not take the checkpoint back.
+        """
+        return await save_and_wait(self.__cell, self)
+
+    def on_receive(self, message: Any) -> Any:
+        """The catch-all, for messages that no `@handles` method takes. Return value: the reply.
+
+        A class that does not override it makes dead letters (`unhandled`) of them.
+        """
+        raise NotImplementedError
+
+    def on_start(self) -> Any:
+        """Runs in every incarnation, after the state is loaded, before the first message.
+
+        Raising means that the actor does not start; no further hook of this instance runs.
+        """
+
+    def on_stop(self) -> Any:
+        """Runs at the end of an incarnation, orderly or failed; not when killed.
+
+        Raising is reported, makes the end a failure, and does not stop the stopping.
+        """
+
+    def on_failure(self, cause: Exception) -> Any:
+        """Runs after a handler raised `cause`, before `on_stop`. Raising is reported."""
+
+    def on_restart(self, cause: BaseException) -> Any:
+        """Runs in a restarted incarnation, after the state is loaded, before `on_start`."""
+
+    @staticmethod
+    def _attach(actor: Actor, cell: Cell) -> None:
+        actor.__cell = cell
+        actor.__context = None
+
+
+Actor.__blueprint__ = Blueprint(Actor, None)
+
+
+def new_actor(cls: type[Actor], cell: Cell, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Actor:
+    """A new instance that belongs to `cell`, so that state and context work in its `__init__`."""
+    actor = cls.__new__(cls)
+    Actor._attach(actor, cell)  # pyright: ignore[reportPrivateUsage] - for this function alone
+    actor.state = cls.State()
+    cls.__init__(actor, *args, **kwargs)
+    return actor

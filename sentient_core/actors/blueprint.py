@@ -1,0 +1,100 @@
+"""What the runtime needs to know of an actor class, worked out once, when the class is made."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sentient_core.actors.checkpoints import CheckpointPolicy
+from sentient_core.actors.handlers import Handler, handlers_of
+from sentient_core.errors import InvalidArgument
+from sentient_core.mailbox import MailboxOptions
+
+if TYPE_CHECKING:
+    from sentient_core.actors.actor import Actor
+
+__all__ = ["Blueprint", "Durability"]
+
+
+class Durability(StrEnum):
+    """How much of an actor the store knows."""
+
+    VOLATILE = "volatile"
+    """Nothing, but for explicit checkpoints and dead letters."""
+    MIRRORED = "mirrored"
+    """Every message as an event, checkpoints by policy; written behind, in group commits."""
+
+
+class Blueprint:
+    """The facts about one actor class."""
+
+    __slots__ = (
+        "checkpoint_messages",
+        "checkpoint_seconds",
+        "cls",
+        "handlers",
+        "has_state",
+        "hooks",
+        "is_mirrored",
+        "mailbox",
+        "on_receive",
+        "reply_errors",
+        "schema_version",
+        "state_type",
+    )
+
+    def __init__(self, cls: type[Actor], base: type[Actor] | None) -> None:
+        self.cls = cls
+        self.is_mirrored = _durability(cls) is Durability.MIRRORED
+        self.handlers: dict[type, Handler] = handlers_of(cls)
+        self.hooks = frozenset(name for name in _HOOKS if base is not None and _is_own(cls, base, name))
+        """The hooks that the class overrides; the others are not called."""
+        receives = base is not None and _is_own(cls, base, "on_receive")
+        self.on_receive: Handler | None = _as_handler(cls.on_receive) if receives else None
+        self.state_type: type[msgspec.Struct] = _state_type(cls)
+        self.has_state = base is not None and self.state_type is not base.State
+        self.mailbox: MailboxOptions = cls.mailbox
+        self.reply_errors: tuple[type[Exception], ...] = tuple(cls.reply_errors)
+        self.schema_version: int = cls.schema_version
+        policy: CheckpointPolicy = cls.checkpoint_policy
+        saves = self.is_mirrored and self.has_state
+        self.checkpoint_messages: int | None = policy.messages if saves else None
+        self.checkpoint_seconds: float | None = policy.seconds if saves else None
+
+
+_HOOKS = ("on_start", "on_stop", "on_failure", "on_restart")
+
+
+def _is_own(cls: type, base: type, name: str) -> bool:
+    return getattr(cls, name) is not getattr(base, name)
+
+
+def _as_handler(function: Callable[..., Any]) -> Handler:
+    return function, inspect.iscoroutinefunction(function)
+
+
+def _durability(cls: type[Actor]) -> Durability:
+    try:
+        return Durability(cls.durability)
+    except ValueError:
+        names = ", ".join(repr(d.value) for d in Durability)
+        raise InvalidArgument(
+            f"{cls.__qualname__}.durability is {cls.durability!r}; it can be {names}"
+        ) from None
+
+
+def _state_type(cls: type[Actor]) -> type[msgspec.Struct]:
+    state_type: Any = cls.State
+    if not (isinstance(state_type, type) and issubclass(state_type, msgspec.Struct)):
+        raise InvalidArgument(f"{cls.__qualname__}.State must be a msgspec.Struct class, not {state_type!r}")
+    required = [f.name for f in msgspec.structs.fields(state_type) if f.required]
+    if required:
+        raise InvalidArgument(
+            f"{cls.__qualname__}.State needs a default for every field, since a new actor starts from "
+            f"State(): {', '.join(required)}"
+        )
+    return state_type

@@ -1,0 +1,686 @@
+"""The cell: what stays of an actor over its incarnations, and the loop that runs it.
+
+Design note. A cell owns the path, the ref, the mailbox and the control lane; the user's instance comes
+and goes inside of it. Everything that an actor does happens in *turns* (`turn`), which the dispatcher
+runs one at a time per cell: first the control lane, then at most `BUDGET` user messages.
+
+    NEW ─START→ STARTING ─→ RUNNING ─STOP→ STOPPING ─→ DOWN ─(supervisor)→ STARTING … or ENDED
+                    └─ hook raised ─→ DOWN     └─ handler raised → FAILING ─→ DOWN
+
+STOPPING and FAILING wait for the children (`Family.stop_all`, answered by FAMILY_GONE) before the own
+hooks run. DOWN means: the instance is gone, mailbox and ref remain, and the parent's family, called from
+here, has the word: START again, or `bury` for good. That call is synchronous, so a restart in place
+needs no message and works while the supervisor itself is busy; what it does to other cells goes through
+their control lanes, so nothing recurses over the depth of the tree.
+
+`kill` puts KILL at the head of the control lane and, if the turn is suspended, cancels the scope the
+worker has lent (`Dispatcher`). The handler unwinds with the cancellation, the turn ends with it, and the
+next turn finds KILL.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from enum import StrEnum
+from inspect import isawaitable
+from typing import Any
+
+import anyio
+import structlog
+
+from sentient_core.actors import delivery
+from sentient_core.actors.actor import Actor, new_actor
+from sentient_core.actors.blueprint import Blueprint
+from sentient_core.actors.current import current_cell
+from sentient_core.actors.handlers import Handler, handler_for
+from sentient_core.actors.ref import ActorRef, Ending, new_ref
+from sentient_core.actors.runtime import Family, Runtime
+from sentient_core.actors.saving import forget_alarm, load_state, save_by_policy, save_state
+from sentient_core.actors.timekeeper import Alarm
+from sentient_core.backend import Slot
+from sentient_core.codec import tag_of
+from sentient_core.errors import (
+    ActorKilled,
+    ActorStopped,
+    HandlerCancelled,
+    HandlerFailed,
+    StartFailed,
+    StoreUnavailable,
+    UnencodableState,
+    UnhandledMessage,
+)
+from sentient_core.events import EventType
+from sentient_core.mailbox import DeadLetterReason, Envelope, Mailbox
+from sentient_core.mailbox.envelope import Entry
+from sentient_core.mailbox.signals import Signal, SignalKind
+from sentient_core.paths import EXTERNAL
+from sentient_core.store.records import AgentStatus, Checkpoint, Event
+
+__all__ = ["Cell", "CellStatus"]
+
+BUDGET = 64
+"""Most messages of one actor in one turn."""
+
+TURN_SECONDS = 0.0005
+"""A turn ends after the message that passes this, looked at every eighth message."""
+
+
+class CellStatus(StrEnum):
+    """Where a cell is in its life."""
+
+    NEW = "new"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    FAILING = "failing"
+    DOWN = "down"
+    ENDED = "ended"
+
+
+_RUNNING = CellStatus.RUNNING
+
+
+class Cell:
+    """One actor, over all its incarnations."""
+
+    __slots__ = (
+        "_actor",
+        "_cause",
+        "_end_waiters",
+        "_is_ready",
+        "_killed",
+        "_saves",
+        "_start_waiter",
+        "above",
+        "args",
+        "blueprint",
+        "draining",
+        "family",
+        "first_incarnation",
+        "handled",
+        "in_hand",
+        "incarnation",
+        "kwargs",
+        "mailbox",
+        "name",
+        "parent",
+        "path",
+        "ref",
+        "runtime",
+        "save_alarm",
+        "saved",
+        "scheduled",
+        "scope",
+        "signals",
+        "status",
+        "unsaved",
+        "vars",
+    )
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        parent: Cell | None,
+        above: Family,
+        path: str,
+        name: str,
+        cls: type[Actor],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        context: Context,
+    ) -> None:
+        self.runtime = runtime
+        self.parent = parent
+        self.above = above
+        """The family that this cell is a child of: it decides what becomes of it."""
+        self.path = path
+        self.name = name
+        self.blueprint: Blueprint = cls.__blueprint__
+        self.args = args
+        self.kwargs = kwargs
+        self.vars = context
+        context.run(current_cell.set, self)
+        self.ref: ActorRef[Any] = new_ref(self)
+        self.mailbox = Mailbox(
+            self.blueprint.mailbox,
+            runtime.dispatcher.queues,
+            is_volatile=not self.blueprint.is_mirrored,
+        )
+        self.signals: deque[Signal] | None = None
+        self.status = CellStatus.NEW
+        self.first_incarnation = runtime.mirror.journal.known.get(path, 0)
+        """The last incarnation of an earlier start of the program."""
+        self.incarnation = self.first_incarnation
+        self.family: Family | None = None
+        self.in_hand: Entry | None = None
+        self.handled = 0
+        """Messages whose handler has returned, over all incarnations of this cell."""
+        self.saved: Checkpoint | None = None
+        """The newest checkpoint that this process wrote or read."""
+        self.draining = False
+        self.scheduled = False
+        self.scope: anyio.CancelScope | None = None
+        self._actor: Actor | None = None
+        self._cause: BaseException | None = None
+        self._killed = False
+        self._is_ready = False
+        blueprint = self.blueprint
+        self._saves = blueprint.checkpoint_messages is not None or blueprint.checkpoint_seconds is not None
+        self.unsaved = 0
+        self.save_alarm: Alarm | None = None
+        self._start_waiter: Slot[None] | None = None
+        self._end_waiters: list[Slot[None]] | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        """It has not ended for good."""
+        return self.status is not CellStatus.ENDED
+
+    @property
+    def last_cause(self) -> BaseException | None:
+        """Why the last incarnation is down; None after an orderly end, or before the first."""
+        return self._cause if self.status is CellStatus.DOWN else None
+
+    def envelope(self) -> Envelope | None:
+        """The message in hand, readable."""
+        if self.in_hand is None:
+            return None
+        message, sender, reply, trace = self.in_hand
+        mirror = self.runtime.mirror
+        return Envelope(
+            message=message,
+            sender=EXTERNAL if sender is None else sender.path,
+            is_ask=reply is not None,
+            message_id=None if trace is None else mirror.id_of(trace.seq),
+            correlation_id=None if trace is None else mirror.id_of(trace.correlation),
+        )
+
+    def log(self) -> structlog.typing.FilteringBoundLogger:
+        """A logger that says who and in which conversation."""
+        trace = None if self.in_hand is None else self.in_hand[3]
+        return self.runtime.log.bind(
+            path=self.path,
+            incarnation=self.incarnation,
+            correlation_id=None if trace is None else self.runtime.mirror.id_of(trace.correlation),
+        )
+
+    def stop(self) -> Ending:
+        """`ActorRef.stop`."""
+        return self._end(SignalKind.STOP)
+
+    def drain(self) -> Ending:
+        """`ActorRef.drain`."""
+        return self._end(SignalKind.DRAIN)
+
+    def kill(self) -> Ending:
+        """`ActorRef.kill`."""
+        ending = Ending(self, self.incarnation)
+        if self.is_alive and self.status is not CellStatus.DOWN and not self._killed:
+            self._killed = True
+            self._signal_first(Signal(SignalKind.KILL))
+            if self.scope is not None:
+                self.scope.cancel()
+        return ending
+
+    def _end(self, kind: SignalKind) -> Ending:
+        ending = Ending(self, self.incarnation)
+        if self.is_alive and self.status is not CellStatus.DOWN:
+            self.signal(Signal(kind))
+        return ending
+
+    async def wait_for_end(self, incarnation: int) -> None:
+        """Return when that incarnation is down and its supervisor has decided."""
+        if self.incarnation > incarnation or self.status in (CellStatus.ENDED, CellStatus.DOWN):
+            return
+        slot: Slot[None] = self.runtime.backend.slot()
+        if self._end_waiters is None:
+            self._end_waiters = []
+        self._end_waiters.append(slot)
+        await slot.wait()
+
+    async def start(self) -> None:
+        """Start the first incarnation and return when it is ready; raise what kept it from it."""
+        self._start_waiter = waiter = self.runtime.backend.slot()
+        self.signal(Signal(SignalKind.START))
+        await waiter.wait()
+
+    def signal(self, signal: Signal) -> None:
+        """Put a signal at the end of the control lane."""
+        if self.signals is None:
+            self.signals = deque()
+        self.signals.append(signal)
+        if not self.scheduled:
+            self.runtime.dispatcher.schedule(self)
+
+    def _signal_first(self, signal: Signal) -> None:
+        if self.signals is None:
+            self.signals = deque()
+        self.signals.appendleft(signal)
+        if not self.scheduled:
+            self.runtime.dispatcher.schedule(self)
+
+    def wants_turn(self) -> bool:
+        """For the dispatcher: there is something to do."""
+        return bool(self.signals) or (self.status is _RUNNING and bool(self.mailbox.queue))
+
+    def wants_kill(self) -> bool:
+        """For the dispatcher: the turn that has just suspended is to be interrupted."""
+        return self._killed
+
+    def rest(self) -> None:
+        """For the dispatcher: nothing to do for now."""
+        self.signals = None
+        if not self.mailbox.queue:
+            self.mailbox.rest()
+
+    async def turn(self) -> None:
+        """The control lane, then at most BUDGET user messages."""
+        while self.signals:
+            await self._obey(self.signals.popleft())
+        if self.status is _RUNNING and self.mailbox.queue:
+            await self._handle_messages()
+
+    async def _obey(self, signal: Signal) -> None:
+        match signal.kind:
+            case SignalKind.START:
+                await self._on_start(signal.cause)
+            case SignalKind.STOP:
+                await self._on_stop()
+            case SignalKind.DRAIN:
+                await self._on_drain()
+            case SignalKind.KILL:
+                self._on_kill()
+            case SignalKind.FAIL:
+                await self._on_fail(signal.cause)
+            case SignalKind.SAVE:
+                await self._on_save()
+            case SignalKind.FAMILY_READY:
+                self._on_family_ready()
+            case SignalKind.FAMILY_GONE:
+                await self._on_family_gone()
+
+    async def _handle_messages(self) -> None:
+        mailbox, actor = self.mailbox, self._actor
+        handlers, now = self.blueprint.handlers, time.perf_counter
+        queue = mailbox.queue
+        if queue is None or actor is None:
+            return
+        mailbox.high_water = max(mailbox.high_water, len(queue))
+        budget = left = self._budget()
+        missed = 0
+        turn_ends = now() + TURN_SECONDS
+        try:
+            while queue and left and not self.signals:
+                entry = queue.popleft()
+                self.in_hand = entry
+                left -= 1
+                if mailbox.line is not None:
+                    self._admit()
+                message = entry[0]
+                handler = handlers.get(type(message))
+                if handler is None:
+                    handler = self._other_handler(type(message))
+                    if handler is None:
+                        self._unhandled(entry)
+                        missed += 1
+                        continue
+                try:
+                    outcome = handler[0](actor, message)
+                    if handler[1]:
+                        outcome = await outcome
+                    if entry[2] is not None:
+                        self._reply(entry, outcome)
+                except Exception as error:  # noqa: BLE001
+                    # The supervision boundary: whatever a handler raises is its actor's failure.
+                    if not self._answer_with(entry, error):
+                        missed += 1
+                        await self._handler_failed(entry, error)
+                        return
+                except BaseException as error:
+                    missed += 1
+                    if self.runtime.backend.is_stray_cancellation(error):
+                        await self._handler_failed(entry, _stray(error))
+                        return
+                    self._interrupted(entry)
+                    raise
+                if not left & 7 and now() > turn_ends:
+                    break
+        finally:
+            self.in_hand = None
+            self.handled += budget - left - missed
+            self.unsaved += budget - left - missed
+        if self._saves and self.unsaved:
+            await self._save_by_policy(actor)
+        if self.draining and not queue and self.status is _RUNNING:
+            self.signal(Signal(SignalKind.STOP))
+
+    def _budget(self) -> int:
+        due = self.blueprint.checkpoint_messages
+        return BUDGET if due is None else max(1, min(BUDGET, due - self.unsaved))
+
+    def _admit(self) -> None:
+        for entry in self.mailbox.admit():
+            delivery.record(self, entry)
+
+    def _other_handler(self, message_type: type) -> Handler | None:
+        return handler_for(self.blueprint.handlers, message_type) or self.blueprint.on_receive
+
+    def _reply(self, entry: Entry, value: object) -> None:
+        _, sender, reply, event = entry
+        answer: Event | None = None
+        if event is not None:
+            target = EXTERNAL if sender is None else sender.path
+            answer = self.runtime.mirror.reply(value, self.path, target, self.incarnation, event)
+            self.runtime.mirror.record(answer)
+        if reply is not None and not reply.set(value):
+            delivery.late_reply(self, value, entry, answer)
+
+    def _answer_with(self, entry: Entry, error: Exception) -> bool:
+        """An exception that is part of the protocol is a reply."""
+        if not isinstance(error, self.blueprint.reply_errors):
+            return False
+        if entry[2] is None or not entry[2].fail(error):
+            delivery.dead(self, entry, DeadLetterReason.FAILED, _in_a_line(error))
+        return True
+
+    def _unhandled(self, entry: Entry) -> None:
+        why = f"{self.blueprint.cls.__qualname__} has no handler for it and no on_receive"
+        delivery.dead(self, entry, DeadLetterReason.UNHANDLED, why)
+        known = ", ".join(sorted(t.__qualname__ for t in self.blueprint.handlers)) or "nothing"
+        delivery.fail_asker(entry, UnhandledMessage(entry[0], self.ref, f"{why}; it handles {known}"))
+
+    def _interrupted(self, entry: Entry) -> None:
+        """The handler was cancelled, by `kill`: its message is settled before the turn unwinds."""
+        delivery.dead(self, entry, DeadLetterReason.STOPPED, "the actor was killed while handling it")
+        delivery.fail_asker(entry, ActorStopped(entry[0], self.ref, "the actor was killed while handling it"))
+
+    async def _handler_failed(self, entry: Entry, error: Exception) -> None:
+        self._report_failure(error, entry)
+        delivery.dead(self, entry, DeadLetterReason.FAILED, _in_a_line(error))
+        failed = HandlerFailed(entry[0], self.ref, f"its handler raised {_in_a_line(error)}")
+        failed.__cause__ = error
+        delivery.fail_asker(entry, failed)
+        self.in_hand = None
+        await self._fail(error)
+
+    def _report_failure(self, error: BaseException, entry: Entry | None, where: str = "handler") -> None:
+        runtime = self.runtime
+        runtime.failures += 1
+        trace = None if entry is None else entry[3]
+        correlation = 0 if trace is None else trace.correlation
+        what = {
+            "error": _in_a_line(error),
+            "where": where,
+            "message_type": None if entry is None else tag_of(type(entry[0])),
+        }
+        runtime.failure_log.warning(
+            lambda: {
+                "path": self.path,
+                "incarnation": self.incarnation,
+                "correlation_id": runtime.mirror.id_of(correlation),
+                **what,
+                "traceback": _last_lines(error),
+            }
+        )
+        if self.blueprint.is_mirrored:
+            runtime.mirror.happened(
+                EventType.ACTOR_FAILED,
+                self.path,
+                {**what, "traceback": _last_lines(error)},
+                incarnation=self.incarnation,
+                correlation=correlation,
+                causation=0 if trace is None else trace.seq,
+            )
+
+    async def _on_start(self, cause: BaseException | None) -> None:
+        if self.status not in (CellStatus.NEW, CellStatus.DOWN):
+            return
+        is_restart = self.status is CellStatus.DOWN
+        self.status = CellStatus.STARTING
+        self.incarnation += 1
+        self._cause = None
+        self._killed = self._is_ready = self.draining = False
+        self.unsaved = 0
+        if is_restart:
+            self.runtime.restarts += 1
+            self.mailbox.reopen()
+        try:
+            self._actor = actor = new_actor(self.blueprint.cls, self, self.args, self.kwargs)
+            restored = await load_state(self, actor)
+            hooks = self.blueprint.hooks
+            if is_restart and cause is not None and "on_restart" in hooks:
+                await _finished(actor.on_restart(cause))
+            if "on_start" in hooks:
+                await _finished(actor.on_start())
+        except Exception as error:  # noqa: BLE001 - the supervision boundary
+            self._start_raised(error)
+            return
+        except BaseException as error:
+            if self.runtime.backend.is_stray_cancellation(error):
+                self._start_raised(_stray(error))
+                return
+            raise
+        self._announce(cause, restored)
+        if self.family is None:
+            self.family = self.runtime.new_family(self, actor)
+        if self.family is None or not self.family.start_static():
+            self._ready()
+
+    def _start_raised(self, error: Exception) -> None:
+        """No further hook of this instance runs."""
+        self._actor = None
+        if not isinstance(error, StoreUnavailable):
+            self._report_failure(error, None, "start")
+        self._down(error)
+
+    def _announce(self, cause: BaseException | None, restored: Checkpoint | None) -> None:
+        if not self.blueprint.is_mirrored:
+            return
+        self.write_status("idle")
+        self.runtime.mirror.happened(
+            EventType.ACTOR_STARTED,
+            self.path,
+            {
+                "kind": tag_of(self.blueprint.cls),
+                "cause": None if cause is None else _in_a_line(cause),
+                "checkpoint_id": None if restored is None else restored.checkpoint_id,
+            },
+            incarnation=self.incarnation,
+        )
+
+    def _on_family_ready(self) -> None:
+        if self.status is CellStatus.STARTING:
+            self._ready()
+
+    def _ready(self) -> None:
+        self.status = _RUNNING
+        self._is_ready = True
+        self.above.child_started(self)
+        if self._start_waiter is not None:
+            self._start_waiter.set(None)
+            self._start_waiter = None
+
+    async def _on_save(self) -> None:
+        if self.status is _RUNNING and self.unsaved and self._actor is not None:
+            await self._save(lambda actor: save_state(self, actor, "policy: seconds"), self._actor)
+
+    async def _save_by_policy(self, actor: Actor) -> None:
+        await self._save(lambda actor: save_by_policy(self, actor), actor)
+
+    async def _save(self, save: Callable[[Actor], object], actor: Actor) -> None:
+        """A state that cannot be stored is its actor's failure."""
+        try:
+            save(actor)
+        except UnencodableState as error:
+            self._report_failure(error, None, "checkpoint")
+            await self._fail(error)
+
+    def write_status(self, status: str) -> None:
+        self.runtime.mirror.status(
+            AgentStatus(
+                path=self.path,
+                name=self.name,
+                kind=tag_of(self.blueprint.cls),
+                parent="" if self.parent is None else self.parent.path,
+                status=status,
+                incarnation=self.incarnation,
+                restarts=max(0, self.incarnation - self.first_incarnation - 1),
+                at=time.time_ns(),
+            )
+        )
+
+    async def _on_stop(self) -> None:
+        if self.status in (_RUNNING, CellStatus.STARTING):
+            self.status = CellStatus.STOPPING
+            await self._after_family()
+
+    async def _on_drain(self) -> None:
+        if self.status is _RUNNING:
+            self.draining = True
+            self.mailbox.shut()
+            if not self.mailbox.queue:
+                await self._on_stop()
+
+    def _on_kill(self) -> None:
+        if self.status not in (CellStatus.DOWN, CellStatus.ENDED):
+            self.status = CellStatus.FAILING
+            self._cause = ActorKilled(self.path)
+            if self.family is None or not self.family.stop_all(kill=True):
+                self._down(self._cause)
+
+    async def _on_fail(self, cause: BaseException | None) -> None:
+        if self.status in (_RUNNING, CellStatus.STARTING) and isinstance(cause, Exception):
+            self._report_failure(cause, None, "supervision")
+            await self._fail(cause)
+
+    async def _fail(self, error: Exception) -> None:
+        self.status = CellStatus.FAILING
+        self._cause = error
+        await self._after_family()
+
+    async def _after_family(self) -> None:
+        """Go on with the end of this incarnation: now, or when the children are down."""
+        if self.family is None or not self.family.stop_all(kill=False):
+            await self._wind_up()
+
+    async def _on_family_gone(self) -> None:
+        if self.status not in (CellStatus.STOPPING, CellStatus.FAILING):
+            return
+        if self._killed:
+            self._down(self._cause)
+        else:
+            await self._wind_up()
+
+    async def _wind_up(self) -> None:
+        """The hooks at the end of an incarnation, and its last checkpoint if it ends in order."""
+        actor, hooks, cause = self._actor, self.blueprint.hooks, self._cause
+        if actor is not None:
+            if isinstance(cause, Exception) and "on_failure" in hooks:
+                failure = cause
+                await self._call_hook("on_failure", lambda: actor.on_failure(failure))
+            if "on_stop" in hooks:
+                error = await self._call_hook("on_stop", actor.on_stop)
+                cause = cause or error
+            if cause is None and self.blueprint.has_state and self.blueprint.is_mirrored:
+                cause = self._save_last(actor)
+        self._down(cause)
+
+    def _save_last(self, actor: Actor) -> Exception | None:
+        try:
+            if not save_state(self, actor, "orderly end", if_changed=True):
+                self.log().error("the last checkpoint was not taken: the journal's tail is full")
+        except UnencodableState as error:
+            self._report_failure(error, None, "checkpoint")
+            return error
+        return None
+
+    async def _call_hook(self, name: str, call: Callable[[], Any]) -> Exception | None:
+        try:
+            await _finished(call())
+        except Exception as error:  # noqa: BLE001 - the supervision boundary
+            self._report_failure(error, None, name)
+            return error
+        except BaseException as error:
+            if not self.runtime.backend.is_stray_cancellation(error):
+                raise
+            stray = _stray(error)
+            self._report_failure(stray, None, name)
+            return stray
+        return None
+
+    def _down(self, cause: BaseException | None) -> None:
+        """This incarnation is over; the parent's family has the word."""
+        was_ready, self._is_ready = self._is_ready, False
+        self.status = CellStatus.DOWN
+        self._actor = None
+        self._cause = cause
+        forget_alarm(self)
+        if self.blueprint.is_mirrored and cause is not None and was_ready:
+            self.write_status("failed")
+        self.above.child_down(self, cause, was_ready=was_ready)
+        if self._start_waiter is not None:
+            error = cause or StartFailed(self.path, "it was stopped while it was starting")
+            self._start_waiter.fail(error)
+            self._start_waiter = None
+        waiters, self._end_waiters = self._end_waiters, None
+        for waiter in waiters or ():
+            waiter.set(None)
+
+    def bury(self) -> None:
+        """End for good, with all that is kept for it below: nothing will be started again here.
+
+        What is queued becomes dead letters (`stopped`), whoever asked gets ActorStopped.
+        """
+        below: list[Cell] = [self]
+        while below:
+            cell = below.pop()
+            cell._end_for_good()
+            if cell.family is not None:
+                below.extend(cell.family.cells())
+
+    def _end_for_good(self) -> None:
+        if self.status is CellStatus.ENDED:
+            return
+        was_started = self.incarnation > self.first_incarnation
+        self.status = CellStatus.ENDED
+        self.runtime.registry.remove(self)
+        queued, line = self.mailbox.close()
+        for entry in queued:
+            delivery.dead(self, entry, DeadLetterReason.STOPPED, "its actor ended before it was handled")
+            delivery.fail_asker(
+                entry, ActorStopped(entry[0], self.ref, "the actor ended before it was handled")
+            )
+        for slot in line:
+            slot.fail(ActorStopped(None, self.ref, "the actor ended while this waited for room"))
+        if self.blueprint.is_mirrored and was_started:
+            cause = self._cause
+            self.write_status("completed" if cause is None else "failed")
+            self.runtime.mirror.happened(
+                EventType.ACTOR_STOPPED,
+                self.path,
+                {"cause": None if cause is None else _in_a_line(cause)},
+                incarnation=self.incarnation,
+            )
+
+
+async def _finished(outcome: Any) -> None:
+    if isawaitable(outcome):
+        await outcome
+
+
+def _stray(error: BaseException) -> HandlerCancelled:
+    stray = HandlerCancelled("a cancellation escaped that nobody had asked of this actor")
+    stray.__cause__ = error
+    return stray
+
+
+def _in_a_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:500]
+
+
+def _last_lines(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error, limit=-8))[-4_000:]

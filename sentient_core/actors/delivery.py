@@ -1,0 +1,214 @@
+"""The way of a message into a mailbox: encode it if it is mirrored, find room, or settle it otherwise.
+
+The functions here are what `ActorRef.tell`, `send` and `ask` do for the cell behind the ref. A message
+ends up in exactly one place: the mailbox, the dead letters, or an error in the sender's hands.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sentient_core.actors.current import current_cell
+from sentient_core.errors import (
+    ActorStopped,
+    AskTimeout,
+    MailboxFull,
+    SendTimeout,
+    SystemClosed,
+)
+from sentient_core.mailbox import DeadLetter, DeadLetterReason
+from sentient_core.mailbox.overflow import Room
+from sentient_core.paths import EXTERNAL
+
+if TYPE_CHECKING:
+    from sentient_core.actors.cell import Cell
+    from sentient_core.actors.timekeeper import Alarm
+    from sentient_core.backend import Slot
+    from sentient_core.mailbox.envelope import Entry
+    from sentient_core.store.records import Event
+
+__all__ = ["ask", "dead", "fail_asker", "late_reply", "record", "send", "tell"]
+
+_ENDED = "the actor has ended or is draining"
+
+
+def tell(cell: Cell, message: object) -> None:
+    """`ActorRef.tell`, where its short cut does not apply."""
+    _check_open(cell)
+    entry = _entry(cell, message, None)
+    if cell.mailbox.is_open:
+        _put_or_drop(cell, entry)
+    else:
+        record(cell, entry)
+        dead(cell, entry, DeadLetterReason.STOPPED, _ENDED)
+
+
+async def send(cell: Cell, message: object, timeout: float | None) -> None:
+    """`ActorRef.send`."""
+    _check_open(cell)
+    if not cell.mailbox.is_open:
+        raise ActorStopped(message, cell.ref, _ENDED)
+    await _put(cell, _entry(cell, message, None), timeout)
+
+
+async def ask(cell: Cell, message: object, timeout: float) -> Any:
+    """`ActorRef.ask`."""
+    _check_open(cell)
+    if not cell.mailbox.is_open:
+        raise ActorStopped(message, cell.ref, _ENDED)
+    backend = cell.runtime.backend
+    deadline = backend.now() + timeout
+    reply: Slot[Any] = backend.slot()
+    try:
+        await _put(cell, _entry(cell, message, reply), timeout)
+    except SendTimeout:
+        raise _ask_timeout(cell, message, timeout) from None
+    alarm = cell.runtime.timekeeper.after(
+        deadline - backend.now(),
+        lambda: reply.is_done or reply.fail(_ask_timeout(cell, message, timeout)),
+    )
+    try:
+        return await reply.wait()
+    finally:
+        alarm.cancel()
+
+
+def record(cell: Cell, entry: Entry) -> None:
+    """Mirror a message that has been accepted or refused."""
+    event = entry[3]
+    if event is not None:
+        cell.runtime.mirror.record(event)
+
+
+def dead(cell: Cell, entry: Entry, reason: DeadLetterReason, cause: str) -> None:
+    """Make a dead letter of a message to `cell`."""
+    sender = EXTERNAL if entry[1] is None else entry[1].path
+    _dead_letter(cell, entry[0], sender, cell.path, entry[3], reason, cause)
+
+
+def late_reply(cell: Cell, value: object, asked: Entry, answer: Event | None) -> None:
+    """Make a dead letter of a reply by `cell` that nobody waits for any more."""
+    asker = EXTERNAL if asked[1] is None else asked[1].path
+    cause = f"nobody waits any more for the reply to {type(asked[0]).__qualname__}"
+    _dead_letter(cell, value, cell.path, asker, answer, DeadLetterReason.LATE_REPLY, cause)
+
+
+def fail_asker(entry: Entry, error: Exception) -> None:
+    """End the ask that brought a message, if it was one."""
+    if entry[2] is not None:
+        entry[2].fail(error)
+
+
+def _check_open(cell: Cell) -> None:
+    if not cell.runtime.is_open:
+        raise SystemClosed(cell.runtime.system.name, "send a message")
+
+
+def _entry(cell: Cell, message: object, reply: Slot[Any] | None) -> Entry:
+    sender = current_cell.get()
+    event = _event(cell, message, sender) if cell.blueprint.is_mirrored else None
+    return message, sender, reply, event
+
+
+def _event(cell: Cell, message: object, sender: Cell | None) -> Event:
+    mirror = cell.runtime.mirror
+    if sender is None or sender.runtime is not cell.runtime:
+        return mirror.message(message, EXTERNAL, cell.path, 0, 0, 0)
+    # What an actor sends while it handles a message belongs to that message's conversation.
+    in_hand = None if sender.in_hand is None else sender.in_hand[3]
+    correlation, causation = (0, 0) if in_hand is None else (in_hand.correlation, in_hand.seq)
+    return mirror.message(message, sender.path, cell.path, sender.incarnation, correlation, causation)
+
+
+def _accept(cell: Cell, entry: Entry) -> None:
+    cell.mailbox.put(entry)
+    event = entry[3]
+    if event is not None:
+        cell.runtime.mirror.record(event)
+    if not cell.scheduled:
+        cell.runtime.dispatcher.schedule(cell)
+
+
+async def _put(cell: Cell, entry: Entry, timeout: float | None) -> None:
+    """Accept an entry, or wait until there is room for it, or raise."""
+    room = cell.mailbox.room(can_wait=True)
+    if room is Room.TAKE:
+        _accept(cell, entry)
+    elif room is Room.WAIT:
+        await _wait_for_room(cell, entry, timeout)
+    elif room is Room.REFUSE:
+        raise MailboxFull(entry[0], cell.ref, cell.mailbox.capacity)
+    else:
+        _put_or_drop(cell, entry)
+
+
+async def _wait_for_room(cell: Cell, entry: Entry, timeout: float | None) -> None:
+    slot: Slot[None] = cell.runtime.backend.slot()
+    alarm: Alarm | None = None
+    if timeout is not None:
+        error = SendTimeout(entry[0], cell.ref, timeout)
+        alarm = cell.runtime.timekeeper.after(timeout, lambda: slot.fail(error))
+    cell.mailbox.wait_for_room(entry, slot)
+    try:
+        await slot.wait()
+    except BaseException:
+        cell.mailbox.leave_line(slot)
+        raise
+    finally:
+        if alarm is not None:
+            alarm.cancel()
+
+
+def _put_or_drop(cell: Cell, entry: Entry) -> None:
+    """Accept an entry, or do with it what the overflow policy says for one that cannot wait."""
+    room = cell.mailbox.room(can_wait=False)
+    if room is Room.TAKE:
+        _accept(cell, entry)
+    elif room is Room.DROP_OLD:
+        oldest = cell.mailbox.drop_oldest()
+        _accept(cell, entry)
+        if oldest is not None:
+            _drop(cell, oldest, "the mailbox was full: the oldest was dropped")
+    elif room is Room.DROP_NEW:
+        record(cell, entry)
+        _drop(cell, entry, "the mailbox was full: the newest was dropped")
+    else:
+        record(cell, entry)
+        dead(cell, entry, DeadLetterReason.FULL, f"{cell.mailbox.capacity} messages were queued")
+
+
+def _drop(cell: Cell, entry: Entry, why: str) -> None:
+    dead(cell, entry, DeadLetterReason.DROPPED, why)
+    fail_asker(entry, ActorStopped(entry[0], cell.ref, why))
+
+
+def _dead_letter(
+    cell: Cell,
+    message: object,
+    sender: str,
+    recipient: str,
+    event: Event | None,
+    reason: DeadLetterReason,
+    cause: str,
+) -> None:
+    mirror = cell.runtime.mirror
+    seq = mirror.dead_letter(message, recipient, sender, reason.value, cause, event, cell.incarnation)
+    cell.runtime.dead_letters.add(
+        DeadLetter(
+            message=message,
+            reason=reason,
+            recipient=recipient,
+            sender=sender,
+            message_id=mirror.id_of(seq),
+            correlation_id=None if event is None else mirror.id_of(event.correlation),
+            incarnation=cell.incarnation,
+            cause=cause,
+        )
+    )
+
+
+def _ask_timeout(cell: Cell, message: object, timeout: float) -> AskTimeout:
+    depth = cell.mailbox.statistics().depth
+    in_hand = "nothing" if cell.in_hand is None else type(cell.in_hand[0]).__qualname__
+    text = f"no reply within {timeout:g} s. The actor is {cell.status.value} with {in_hand} in hand"
+    return AskTimeout(message, cell.ref, f"{text} and {depth} messages queued")

@@ -1,0 +1,168 @@
+"""The handle of an actor: its address, and the ways to send to it and to end it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Generic, overload
+
+from typing_extensions import TypeVar
+
+from sentient_core.actors import delivery
+from sentient_core.actors.actor import Actor, Request
+from sentient_core.actors.current import current_cell
+from sentient_core.errors import InvalidArgument
+from sentient_core.mailbox import MailboxStatistics
+
+if TYPE_CHECKING:
+    from sentient_core.actors.cell import Cell
+
+__all__ = ["ActorRef", "Ending", "cell_of", "new_ref"]
+
+A_co = TypeVar("A_co", bound=Actor, default=Any, covariant=True)
+R = TypeVar("R")
+
+
+class Ending:
+    """What `stop`, `drain` and `kill` return: they have asked already; await it to wait for the end."""
+
+    __slots__ = ("_cell", "_incarnation")
+
+    def __init__(self, cell: Cell, incarnation: int) -> None:
+        self._cell = cell
+        self._incarnation = incarnation
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._cell.wait_for_end(self._incarnation).__await__()
+
+
+class ActorRef(Generic[A_co]):
+    """Address and handle of one actor, good for all its incarnations.
+
+    It may be shared freely within its system and the thread of its event loop; nothing reachable from
+    it is the actor's object or state.
+    """
+
+    __slots__ = ("_cell",)
+
+    _cell: Cell
+
+    def __init__(self) -> None:
+        raise TypeError("refs are made by spawning actors: await system.spawn(...), or system.get(path)")
+
+    @property
+    def path(self) -> str:
+        """Names from below the root to this actor, joined by '/'; stable over restarts."""
+        return self._cell.path
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self._cell.name
+
+    @property
+    def incarnation(self) -> int:
+        """Number of the instance at work, or of the last one."""
+        return self._cell.incarnation
+
+    @property
+    def is_alive(self) -> bool:
+        """It has not ended for good. True also while it is being started or restarted."""
+        return self._cell.is_alive
+
+    @property
+    def statistics(self) -> MailboxStatistics:
+        """The mailbox at this moment."""
+        return self._cell.mailbox.statistics()
+
+    @property
+    def __sentient_path__(self) -> str:
+        return self._cell.path
+
+    def tell(self, message: object) -> None:
+        """Put a message into the mailbox and go on. Never waits.
+
+        Messages from one sender arrive in the order sent. A target that has ended or is full makes a
+        dead letter (`stopped`, `full`, or `dropped` by its overflow policy), never an error. Raises
+        only for the caller's mistake: UnencodableMessage (a mirrored actor), SystemClosed.
+        """
+        # What `delivery.tell` does with a message that is neither mirrored nor refused, without the calls.
+        cell = self._cell
+        mailbox = cell.mailbox
+        if mailbox.takes_plain:
+            queue = mailbox.queue
+            if queue is None:
+                queue = mailbox.new_queue()
+            if len(queue) < mailbox.capacity:
+                queue.append((message, current_cell.get(), None, None))
+                if not cell.scheduled:
+                    cell.runtime.dispatcher.schedule(cell)
+                return
+        delivery.tell(cell, message)
+
+    async def send(self, message: object, *, timeout: float | None = None) -> None:
+        """Put a message into the mailbox, waiting for room; says nothing about its handling.
+
+        `timeout` is in seconds; None waits as long as it takes. Raises SendTimeout, MailboxFull
+        (overflow FAIL), ActorStopped, UnencodableMessage, SystemClosed: the message was then not
+        accepted. Cancelling the wait leaves nothing behind.
+        """
+        if timeout is not None and not timeout > 0:
+            raise InvalidArgument(f"timeout must be above 0 seconds, not {timeout!r}")
+        await delivery.send(self._cell, message, timeout)
+
+    @overload
+    async def ask(self, message: Request[R], *, timeout: float) -> R: ...
+    @overload
+    async def ask(self, message: object, *, timeout: float) -> Any: ...
+    async def ask(self, message: object, *, timeout: float) -> Any:
+        """Send a message, waiting for room, and return the handler's reply.
+
+        `timeout` is in seconds and covers all of it. Ends at once, not at its timeout, when the target
+        has ended or ends (ActorStopped), its handler raises (HandlerFailed, `__cause__` is what it
+        raised), nothing handles the message (UnhandledMessage) or the mailbox refuses (MailboxFull);
+        else AskTimeout. An exception of the actor's `reply_errors` is raised as it is. A reply that
+        comes after the ask has ended becomes a dead letter (`late_reply`).
+        """
+        if not timeout > 0:
+            raise InvalidArgument(f"timeout must be above 0 seconds, not {timeout!r}")
+        return await delivery.ask(self._cell, message, timeout)
+
+    def stop(self) -> Ending:
+        """Ask the actor to end after the message in hand; await the result to wait for that.
+
+        Its children are stopped first, then `on_stop` runs. A permanent child is started again by its
+        supervisor; of any other, what is still queued becomes dead letters (`stopped`).
+        """
+        return self._cell.stop()
+
+    def drain(self) -> Ending:
+        """As `stop`, but what is queued is handled first; new messages are refused from now on."""
+        return self._cell.drain()
+
+    def kill(self) -> Ending:
+        """Cancel the handler in hand now and end without hooks.
+
+        The supervisor sees a failure (ActorKilled): a permanent or transient child is started again.
+        """
+        return self._cell.kill()
+
+    def __repr__(self) -> str:
+        cell = self._cell
+        return (
+            f"<ActorRef {cell.path!r} {cell.blueprint.cls.__name__} #{cell.incarnation} {cell.status.value}>"
+        )
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        raise TypeError("refs cannot be pickled or copied; send ref.path and use system.get(path)")
+
+
+def new_ref(cell: Cell) -> ActorRef[Any]:
+    """The one ref of a cell."""
+    ref: ActorRef[Any] = object.__new__(ActorRef)
+    ref._cell = cell  # pyright: ignore[reportPrivateUsage] - this module is the only one that may
+    return ref
+
+
+def cell_of(ref: ActorRef[Any]) -> Cell:
+    """The cell behind a ref, for the runtime."""
+    return ref._cell  # pyright: ignore[reportPrivateUsage] - as above

@@ -1,0 +1,56 @@
+"""Who lives where."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sentient_core.errors import NameTaken, UnknownActor
+
+if TYPE_CHECKING:
+    from sentient_core.actors.cell import Cell
+
+__all__ = ["Registry"]
+
+
+class Registry:
+    """The living actors of one system, by path."""
+
+    def __init__(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._cells: dict[str, Cell] = {}
+        self._anonymous = 0
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def __iter__(self) -> Iterator[Cell]:
+        return iter(self._cells.values())
+
+    def add(self, cell: Cell) -> None:
+        """Register a cell. Raises NameTaken."""
+        taken = self._cells.setdefault(cell.path, cell)
+        if taken is not cell:
+            raise NameTaken(cell.path, taken.ref)
+
+    def remove(self, cell: Cell) -> None:
+        """Forget a cell that has ended for good."""
+        if self._cells.get(cell.path) is cell:
+            del self._cells[cell.path]
+
+    def get(self, path: str) -> Cell:
+        """The cell at a path. Raises UnknownActor, with near misses."""
+        cell = self._cells.get(path)
+        if cell is None:
+            raise UnknownActor(path, difflib.get_close_matches(path, list(self._cells)[:1_000], n=2))
+        return cell
+
+    def find(self, path: str) -> Cell | None:
+        """The cell at a path, if there is one."""
+        return self._cells.get(path)
+
+    def new_name(self) -> str:
+        """A name for an actor spawned without one, unique in this system over all its starts."""
+        self._anonymous += 1
+        return f"${self._epoch}.{self._anonymous}"

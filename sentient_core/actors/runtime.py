@@ -1,0 +1,122 @@
+"""What all cells of one actor system share. Put together by the system; nothing here is global."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from sentient_core.actors.dispatcher import Dispatcher
+from sentient_core.actors.registry import Registry
+from sentient_core.actors.timekeeper import Timekeeper
+from sentient_core.backend import Backend
+from sentient_core.codec import Codec
+from sentient_core.events import Mirror
+from sentient_core.limited_log import LimitedLog
+from sentient_core.mailbox import DeadLetters
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from sentient_core.actors.actor import Actor
+    from sentient_core.actors.cell import Cell
+    from sentient_core.actors.ref import ActorRef
+    from sentient_core.system import ActorSystem
+
+__all__ = ["Family", "Runtime"]
+
+
+class Family(Protocol):
+    """The children of one cell and what becomes of them. Synchronous; children report by calling it."""
+
+    def refs(self) -> tuple[ActorRef[Any], ...]:
+        """The children, in start order."""
+        ...
+
+    def cells(self) -> Sequence[Cell]:
+        """The children's cells, in start order."""
+        ...
+
+    def start_static(self) -> bool:
+        """Start the declared children in order; False: there are none.
+
+        Answered by FAMILY_READY or FAIL in the own cell's control lane.
+        """
+        ...
+
+    def stop_all(self, *, kill: bool) -> bool:
+        """Stop every child, the last started first, answered by FAMILY_GONE. False: all are down."""
+        ...
+
+    def child_started(self, child: Cell) -> None:
+        """A child is ready for messages."""
+        ...
+
+    def child_down(self, child: Cell, cause: BaseException | None, *, was_ready: bool) -> None:
+        """A child's incarnation has ended, its hooks too.
+
+        `cause` None: an orderly end. `was_ready` False: it did not come to life.
+        """
+        ...
+
+
+class Runtime:
+    """The services of one actor system."""
+
+    __slots__ = (
+        "backend",
+        "codec",
+        "dead_letters",
+        "dispatcher",
+        "failure_log",
+        "failures",
+        "is_open",
+        "log",
+        "mirror",
+        "new_context",
+        "new_family",
+        "registry",
+        "restarts",
+        "system",
+        "timekeeper",
+    )
+
+    def __init__(
+        self,
+        *,
+        system: ActorSystem,
+        backend: Backend,
+        dispatcher: Dispatcher,
+        timekeeper: Timekeeper,
+        mirror: Mirror,
+        codec: Codec,
+        registry: Registry,
+        dead_letters: DeadLetters,
+        log: structlog.typing.FilteringBoundLogger,
+        new_family: Callable[[Cell, Actor], Family | None],
+        new_context: Callable[[], Context],
+        failure_log: LimitedLog,
+    ) -> None:
+        self.system = system
+        self.backend = backend
+        self.dispatcher = dispatcher
+        self.timekeeper = timekeeper
+        self.mirror = mirror
+        self.codec = codec
+        self.registry = registry
+        self.dead_letters = dead_letters
+        self.log = log
+        self.new_family = new_family
+        """The family that an actor's class declares, if it is a supervisor."""
+        self.new_context = new_context
+        """A copy of the context variables that the system was entered with, for one actor."""
+        self.failure_log = failure_log
+        self.is_open = True
+        """False once the system has ended: sending raises SystemClosed."""
+        self.failures = 0
+        """Handlers and hooks that raised."""
+        self.restarts = 0
+        """Incarnations started after a failure or an end."""

@@ -1,0 +1,114 @@
+"""When and how a cell saves its actor's state, and where a new incarnation gets it from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sentient_core.actors.checkpoints import RejectedCheckpoint, restore, save
+from sentient_core.errors import CheckpointUnusable, InvalidArgument, StoreUnavailable
+from sentient_core.events import EventType
+from sentient_core.mailbox.signals import Signal, SignalKind
+from sentient_core.store.records import full_id
+
+if TYPE_CHECKING:
+    from sentient_core.actors.actor import Actor
+    from sentient_core.actors.cell import Cell
+    from sentient_core.store.records import Checkpoint
+
+__all__ = ["forget_alarm", "load_state", "save_and_wait", "save_by_policy", "save_state"]
+
+CHECKPOINTS_TRIED = 3
+"""Newest checkpoints that a start tries before it gives up."""
+
+
+async def load_state(cell: Cell, actor: Actor) -> Checkpoint | None:
+    """Put the state of the newest loadable checkpoint into a new instance. None: there is none.
+
+    Raises CheckpointUnusable when there are some and none can be loaded, StoreUnavailable when the
+    store is away and this process has written none itself.
+    """
+    blueprint = cell.blueprint
+    if not blueprint.has_state or (cell.saved is None and not cell.first_incarnation):
+        return None
+    try:
+        candidates = await cell.runtime.mirror.journal.checkpoints(cell.path, CHECKPOINTS_TRIED)
+    except StoreUnavailable:
+        if cell.saved is None:
+            raise
+        candidates = (cell.saved,)
+    reasons: list[str] = []
+    for checkpoint in candidates:
+        try:
+            actor.state = restore(cell.runtime.codec, checkpoint, blueprint)
+        except RejectedCheckpoint as error:
+            reasons.append(f"{checkpoint.checkpoint_id}: {error}")
+            _report_rejected(cell, checkpoint, error)
+        else:
+            cell.saved = checkpoint
+            return checkpoint
+    if reasons:
+        raise CheckpointUnusable(cell.path, reasons)
+    return None
+
+
+def save_state(cell: Cell, actor: Actor, why: str, *, if_changed: bool = False) -> bool:
+    """Write a checkpoint. False: the journal has no room. Raises UnencodableState."""
+    mirror = cell.runtime.mirror
+    checkpoint_id = full_id(mirror.epoch, mirror.next_seq())
+    checkpoint = save(
+        cell.runtime.codec, actor.state, cell.path, cell.blueprint, cell.incarnation, checkpoint_id, why
+    )
+    if if_changed and cell.saved is not None and cell.saved.state == checkpoint.state:
+        return True
+    if not cell.blueprint.is_mirrored and cell.saved is None:
+        cell.write_status("idle")  # the store gets to know a volatile actor by its first checkpoint
+    if not mirror.checkpoint(checkpoint):
+        return False
+    cell.saved = checkpoint
+    cell.unsaved = 0
+    forget_alarm(cell)
+    return True
+
+
+async def save_and_wait(cell: Cell, actor: Actor) -> str:
+    """`Actor.checkpoint`."""
+    if not cell.blueprint.has_state:
+        raise InvalidArgument(f"{cell.blueprint.cls.__qualname__} declares no State: nothing to save")
+    if not save_state(cell, actor, "asked for"):
+        raise StoreUnavailable(
+            f"the checkpoint of '{cell.path}' was not taken: the journal's tail is full, since the "
+            "store is down or too slow. Try again later."
+        )
+    checkpoint_id = "" if cell.saved is None else cell.saved.checkpoint_id
+    await cell.runtime.mirror.journal.committed()
+    return checkpoint_id
+
+
+def save_by_policy(cell: Cell, actor: Actor) -> None:
+    """Save if the policy's count is reached, else see to it that its time is kept.
+
+    A journal without room is tried again after the next message. Raises UnencodableState.
+    """
+    messages, seconds = cell.blueprint.checkpoint_messages, cell.blueprint.checkpoint_seconds
+    if messages is not None and cell.unsaved >= messages:
+        save_state(cell, actor, "policy: messages")
+    elif seconds is not None and cell.save_alarm is None:
+        cell.save_alarm = cell.runtime.timekeeper.after(seconds, lambda: _time_over(cell))
+
+
+def forget_alarm(cell: Cell) -> None:
+    """The policy's time need not be kept any more."""
+    if cell.save_alarm is not None:
+        cell.save_alarm.cancel()
+        cell.save_alarm = None
+
+
+def _time_over(cell: Cell) -> None:
+    cell.save_alarm = None
+    cell.signal(Signal(SignalKind.SAVE))
+
+
+def _report_rejected(cell: Cell, checkpoint: Checkpoint, error: RejectedCheckpoint) -> None:
+    what = {"checkpoint_id": checkpoint.checkpoint_id, "reason": str(error)}
+    cell.log().error("checkpoint rejected", **what)
+    cell.runtime.mirror.happened(EventType.CHECKPOINT_REJECTED, cell.path, what, incarnation=cell.incarnation)

@@ -1,0 +1,246 @@
+"""The seam between the two event loops: what the runtime needs beyond anyio, made twice.
+
+anyio carries everything at the edges (task groups, cancel scopes, deadlines). Three things are on
+the path of every message and are taken from the event loop itself, since the portable forms cost
+half of an ask: a one-shot `Slot` to wait on, a bare pass of the loop, and a call from another
+thread. `asyncio` gives a Future and `sleep(0)`, trio gives `wait_task_rescheduled` and
+`checkpoint`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, cast
+
+import trio
+
+__all__ = ["AsyncioBackend", "Backend", "Slot", "TrioBackend", "current_backend"]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Slot(Protocol[T]):
+    """Room for one outcome, with at most one waiter.
+
+    Not thread-safe: set it from the thread of the loop that made it (from another thread through
+    `Backend.call_threadsafe`). The first outcome stays; later ones are refused.
+    """
+
+    @property
+    def is_done(self) -> bool:
+        """An outcome is there, or the waiter has gone away (cancelled)."""
+        ...
+
+    def set(self, value: T) -> bool:
+        """Store `value` and wake the waiter. False, and nothing happens, if the slot is done."""
+        ...
+
+    def fail(self, error: BaseException) -> bool:
+        """Store `error`, which `wait` raises. False, and nothing happens, if the slot is done."""
+        ...
+
+    async def wait(self) -> T:
+        """Return the value or raise the error; at once if it is there already.
+
+        Cancelling the wait closes the slot: `set` then answers False, so that whoever brings the
+        outcome knows that nobody takes it.
+        """
+        ...
+
+
+class Backend(Protocol):
+    """One running event loop, as the runtime sees it."""
+
+    @property
+    def name(self) -> str:
+        """`asyncio` or `trio`."""
+        ...
+
+    def now(self) -> float:
+        """The loop's monotonic clock in seconds (a virtual one under a test's virtual clock)."""
+        ...
+
+    def slot(self) -> Slot[Any]:
+        """A new, empty slot of this loop."""
+        ...
+
+    def checkpoint(self) -> Awaitable[None]:
+        """Let everything else that is ready run once."""
+        ...
+
+    def call_threadsafe(self, function: Callable[[*Ts], object], *args: *Ts) -> None:
+        """Run `function(*args)` soon on the loop's thread. Callable from any thread.
+
+        Raises RuntimeError when the loop is closed.
+        """
+        ...
+
+    def is_stray_cancellation(self, error: BaseException) -> bool:
+        """Whether `error` looks like a cancellation that nobody asked of this task.
+
+        Only asyncio has them: awaiting a future that somebody else cancelled raises
+        CancelledError into the task that waits.
+        """
+        ...
+
+
+def current_backend() -> Backend:
+    """The backend of the running event loop. RuntimeError outside of one."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return TrioBackend()
+    return AsyncioBackend(loop)
+
+
+class _SlotBase(Generic[T]):
+    __slots__ = ("_error", "_value", "is_done")
+
+    def __init__(self) -> None:
+        self.is_done = False
+        self._value: T | None = None
+        self._error: BaseException | None = None
+
+    def _outcome(self) -> T:
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                self._error = None  # the traceback refers to this frame: break the cycle
+        return cast("T", self._value)
+
+
+class _AsyncioSlot(_SlotBase[T]):
+    __slots__ = ("_future", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+        self._future: asyncio.Future[None] | None = None
+
+    def set(self, value: T) -> bool:
+        if self.is_done:
+            return False
+        self.is_done = True
+        self._value = value
+        self._wake()
+        return True
+
+    def fail(self, error: BaseException) -> bool:
+        if self.is_done:
+            return False
+        self.is_done = True
+        self._error = error
+        self._wake()
+        return True
+
+    async def wait(self) -> T:
+        if not self.is_done:
+            self._future = self._loop.create_future()
+            try:
+                await self._future
+            finally:
+                self.is_done = True
+        return self._outcome()
+
+    def _wake(self) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+
+class _TrioSlot(_SlotBase[T]):
+    __slots__ = ("_task",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._task: trio.lowlevel.Task | None = None
+
+    def set(self, value: T) -> bool:
+        if self.is_done:
+            return False
+        self.is_done = True
+        self._value = value
+        self._wake()
+        return True
+
+    def fail(self, error: BaseException) -> bool:
+        if self.is_done:
+            return False
+        self.is_done = True
+        self._error = error
+        self._wake()
+        return True
+
+    async def wait(self) -> T:
+        if not self.is_done:
+            self._task = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
+        return self._outcome()
+
+    def _abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
+        self.is_done = True
+        self._task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _wake(self) -> None:
+        if self._task is not None:
+            trio.lowlevel.reschedule(self._task)
+            self._task = None
+
+
+class AsyncioBackend:
+    """The seam over a running asyncio loop."""
+
+    __slots__ = ("_loop", "now")
+
+    name = "asyncio"
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.now = loop.time
+
+    def slot(self) -> Slot[Any]:
+        return _AsyncioSlot[Any](self._loop)
+
+    def checkpoint(self) -> Awaitable[None]:
+        return asyncio.sleep(0)
+
+    def call_threadsafe(self, function: Callable[[*Ts], object], *args: *Ts) -> None:
+        self._loop.call_soon_threadsafe(function, *args)
+
+    def is_stray_cancellation(self, error: BaseException) -> bool:
+        if not isinstance(error, asyncio.CancelledError):
+            return False
+        task = asyncio.current_task()
+        return task is None or task.cancelling() == 0
+
+
+class TrioBackend:
+    """The seam over a running trio loop."""
+
+    __slots__ = ("_token",)
+
+    name = "trio"
+
+    def __init__(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+
+    def now(self) -> float:
+        return trio.current_time()
+
+    def slot(self) -> Slot[Any]:
+        return _TrioSlot[Any]()
+
+    def checkpoint(self) -> Awaitable[None]:
+        return trio.lowlevel.checkpoint()  # noqa: ASYNC105 - the caller awaits it
+
+    def call_threadsafe(self, function: Callable[[*Ts], object], *args: *Ts) -> None:
+        try:
+            self._token.run_sync_soon(function, *args)
+        except trio.RunFinishedError as error:
+            raise RuntimeError("the trio loop has ended") from error
+
+    def is_stray_cancellation(self, error: BaseException) -> bool:
+        return False

@@ -1,0 +1,61 @@
+"""How messages and states become bytes: msgpack by msgspec, once, on the caller's thread.
+
+The store keeps payloads as exact bytes and turns them into objects that a query can look into only
+behind the journal. A type is stored under its tag: the msgspec `tag` of a Struct, else the class's
+name, so that a renamed class with an explicit tag orphans nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+__all__ = ["Codec", "digest", "tag_of"]
+
+T = TypeVar("T")
+
+
+class Codec:
+    """Encodes and decodes for one actor system.
+
+    An object with a `__sentient_path__` string (an actor's ref) is stored as that path; `resolve`
+    turns a path back into a ref where a type says that one is expected.
+    """
+
+    __slots__ = ("_resolve", "encode")
+
+    def __init__(self, resolve: Callable[[type, str], object] | None = None) -> None:
+        self._resolve = resolve
+        self.encode: Callable[[object], bytes] = msgspec.msgpack.Encoder(enc_hook=_to_path).encode
+        """Exact bytes of `value`. Raises whatever msgspec raises for what it cannot hold."""
+
+    def decode(self, data: bytes, type_: type[T]) -> T:
+        """The value of type `type_` in `data`. Raises msgspec.DecodeError when it does not fit."""
+        return msgspec.msgpack.decode(data, type=type_, dec_hook=self._from_path)
+
+    def _from_path(self, type_: type, value: Any) -> object:
+        if self._resolve is not None and isinstance(value, str):
+            return self._resolve(type_, value)
+        raise NotImplementedError(f"a {type_.__qualname__} cannot be read back from the store")
+
+
+def digest(data: bytes) -> bytes:
+    """16 bytes of BLAKE2b: finds a changed or torn blob, is no signature."""
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def tag_of(type_: type) -> str:
+    """The name a type is stored under."""
+    config = getattr(type_, "__struct_config__", None)
+    tag = None if config is None else config.tag
+    return type_.__name__ if tag is None else str(tag)
+
+
+def _to_path(value: object) -> str:
+    path = getattr(value, "__sentient_path__", None)
+    if isinstance(path, str):
+        return path
+    raise NotImplementedError(f"{type(value).__qualname__} has no stored form")

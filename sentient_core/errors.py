@@ -1,0 +1,321 @@
+"""Every error the runtime raises, in one tree. Leaves carry the data; their text says what to do.
+
+SentientError
+├── InvalidArgument (ValueError)         a value that can never work: options, timeouts, names
+│   ├── InvalidName                      an actor's or a system's name
+│   ├── InvalidHandler                   a @handles method the dispatch table cannot take
+│   ├── InvalidChildSpec                 a child that no supervisor could start
+│   └── InvalidStoreUrl                  a store address of an unknown or unusable form
+├── NameTaken                            the path is in use; carries the living ref
+├── UnknownActor (LookupError)           no actor lives under this path
+├── SystemClosed                         the actor system has ended or has not been entered
+├── UnencodableMessage (TypeError)       a message that the store could not hold
+├── UnencodableState (TypeError)         a state that the store could not hold
+├── MailboxFull                          refused for want of room; carries the message
+├── AskError                             an ask without a reply; carries the message and the ref
+│   ├── AskTimeout (TimeoutError)        no reply in time
+│   ├── ActorStopped                     the target ended before it replied
+│   ├── HandlerFailed                    the handler raised; `__cause__` is what it raised
+│   └── UnhandledMessage                 the target has no handler for this type
+├── SendTimeout (TimeoutError)           no room in the mailbox in time
+├── ActorKilled                          why an actor that was killed is down
+├── HandlerCancelled                     a handler let a cancellation escape that nobody asked for
+├── StartFailed                          an actor did not start; carries its path, `__cause__` says why
+├── RestartLimitExceeded                 a supervisor gave up: more restarts than its window allows
+├── CheckpointUnusable                   no stored checkpoint of an actor can be loaded
+└── StoreError                           the store
+    ├── StoreUnavailable                 cannot be reached, does not answer, is closed; nothing is said
+    │                                    about the outcome of what was under way
+    ├── StoreInUse                       another process holds the database directory
+    ├── StoreRefused                     the store answered: it did not do it
+    ├── StorePathUnusable                the directory cannot be made or written
+    ├── StoreSchemaTooNew                written by a newer release than this one
+    └── Fenced                           a later start owns this system's records now
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sentient_core.actors.ref import ActorRef
+
+__all__ = [
+    "ActorKilled",
+    "ActorStopped",
+    "AskError",
+    "AskTimeout",
+    "CheckpointUnusable",
+    "Fenced",
+    "HandlerCancelled",
+    "HandlerFailed",
+    "InvalidArgument",
+    "InvalidChildSpec",
+    "InvalidHandler",
+    "InvalidName",
+    "InvalidStoreUrl",
+    "MailboxFull",
+    "NameTaken",
+    "RestartLimitExceeded",
+    "SendTimeout",
+    "SentientError",
+    "StartFailed",
+    "StoreError",
+    "StoreInUse",
+    "StorePathUnusable",
+    "StoreRefused",
+    "StoreSchemaTooNew",
+    "StoreUnavailable",
+    "SystemClosed",
+    "UnencodableMessage",
+    "UnencodableState",
+    "UnhandledMessage",
+    "UnknownActor",
+]
+
+
+class SentientError(Exception):
+    """The root of all errors of this package."""
+
+
+class InvalidArgument(SentientError, ValueError):
+    """A value that can never work, found at the call that brought it."""
+
+
+class InvalidName(InvalidArgument):
+    """An actor's or a system's name that cannot be part of a path."""
+
+    def __init__(self, name: object, why: str) -> None:
+        self.name = name
+        super().__init__(
+            f"{name!r} cannot be a name: {why}. A name is 1 to 200 printable characters "
+            "without '/', and does not start with '$'."
+        )
+
+
+class InvalidHandler(InvalidArgument):
+    """A `@handles` method that the dispatch table of its class cannot take."""
+
+
+class InvalidChildSpec(InvalidArgument):
+    """A child specification that no supervisor could start."""
+
+
+class InvalidStoreUrl(InvalidArgument):
+    """A store address that is of an unknown scheme or cannot be used as it is."""
+
+    def __init__(self, url: str, why: str) -> None:
+        self.url = url
+        super().__init__(
+            f"cannot open a store at {url!r}: {why}. Use 'surrealkv://path/to/directory' for an "
+            "embedded database or 'mem://' for one that lives in memory."
+        )
+
+
+class NameTaken(SentientError):
+    """An actor lives under this path already; `ref` is that actor."""
+
+    def __init__(self, path: str, ref: ActorRef) -> None:
+        self.path = path
+        self.ref = ref
+        super().__init__(
+            f"there is an actor at '{path}' already ({ref!r}). Choose another name, or use this "
+            "error's `ref`."
+        )
+
+
+class UnknownActor(SentientError, LookupError):
+    """No actor lives under this path."""
+
+    def __init__(self, path: str, near: Sequence[str] = ()) -> None:
+        self.path = path
+        self.near = tuple(near)
+        hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+        super().__init__(f"no actor lives at '{path}'.{hint} Spawn it first.")
+
+
+class SystemClosed(SentientError):
+    """The actor system is not running."""
+
+    def __init__(self, system: str, what: str = "use") -> None:
+        self.system = system
+        super().__init__(
+            f"cannot {what}: the actor system '{system}' is not running. Do it inside "
+            "`async with ActorSystem(...)`."
+        )
+
+
+class UnencodableMessage(SentientError, TypeError):
+    """A message (or reply) to a mirrored actor that the store could not hold."""
+
+    def __init__(self, message: object, recipient: str, why: str) -> None:
+        self.message = message
+        self.recipient = recipient
+        super().__init__(
+            f"{type(message).__qualname__} to '{recipient}' cannot be mirrored: {why}. Use "
+            "msgspec Structs of plain data, or declare the actor durability = 'volatile'."
+        )
+
+
+class UnencodableState(SentientError, TypeError):
+    """A state that the store could not hold; the previous checkpoint stands."""
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path = path
+        super().__init__(
+            f"the state of '{path}' cannot be stored: {why}. Keep only plain data in State; hold "
+            "connections and the like as attributes of the actor."
+        )
+
+
+class MailboxFull(SentientError):
+    """The mailbox had no room; the message was not accepted."""
+
+    def __init__(self, message: object, ref: ActorRef, capacity: int) -> None:
+        self.message = message
+        self.ref = ref
+        self.capacity = capacity
+        super().__init__(
+            f"the mailbox of '{ref.path}' is full ({capacity} messages). Send more slowly, await "
+            "`send` with overflow BACKPRESSURE, or raise MailboxOptions(capacity=...)."
+        )
+
+
+class AskError(SentientError):
+    """An ask that ended without a reply. `message` and `ref` say what was asked of whom."""
+
+    def __init__(self, message: object, ref: ActorRef, text: str) -> None:
+        self.message = message
+        self.ref = ref
+        super().__init__(f"{type(message).__qualname__} to '{ref.path}': {text}")
+
+
+class AskTimeout(AskError, TimeoutError):
+    """No reply in time. The handler may still run; its reply becomes a dead letter (late_reply)."""
+
+
+class ActorStopped(AskError):
+    """The target had ended, or ended before it replied."""
+
+
+class HandlerFailed(AskError):
+    """The handler raised (`__cause__`) and its actor failed with it."""
+
+
+class UnhandledMessage(AskError):
+    """The target has no handler for this type of message."""
+
+
+class SendTimeout(SentientError, TimeoutError):
+    """The mailbox had no room in time; the message was not accepted."""
+
+    def __init__(self, message: object, ref: ActorRef, timeout: float) -> None:
+        self.message = message
+        self.ref = ref
+        self.timeout = timeout
+        super().__init__(f"no room in the mailbox of '{ref.path}' within {timeout:g} s")
+
+
+class ActorKilled(SentientError):
+    """Why an actor is down that somebody killed."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"'{path}' was killed")
+
+
+class HandlerCancelled(SentientError):
+    """A handler let a cancellation escape that nobody had asked of it; a failure like any other.
+
+    It happens on asyncio, to a handler that awaits a future which is cancelled elsewhere.
+    """
+
+
+class StartFailed(SentientError):
+    """An actor did not start; `path` says which, `__cause__` why. Nothing of it is left behind."""
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path = path
+        super().__init__(f"'{path}' did not start: {why}")
+
+
+class RestartLimitExceeded(SentientError):
+    """A supervisor gave up on its children; `__cause__` is the last failure."""
+
+    def __init__(self, supervisor: str, child: str, max_restarts: int, within: float) -> None:
+        self.supervisor = supervisor
+        self.child = child
+        self.max_restarts = max_restarts
+        self.within = within
+        super().__init__(
+            f"'{supervisor or 'the root supervisor'}' gave up on '{child}': more than "
+            f"{max_restarts} restarts within {within:g} s"
+        )
+
+
+class CheckpointUnusable(SentientError):
+    """Checkpoints of an actor are stored, and none of those tried can be loaded."""
+
+    def __init__(self, path: str, reasons: Sequence[str]) -> None:
+        self.path = path
+        self.reasons = tuple(reasons)
+        super().__init__(
+            f"no checkpoint of '{path}' can be loaded ({'; '.join(reasons)}). The rows are left as "
+            "they are in state_checkpoint: mend them, or delete them to start from the initial state."
+        )
+
+
+class StoreError(SentientError):
+    """The root of the store's errors. No address or credential of a store is in their text."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached or does not answer. What was under way may have happened."""
+
+
+class StoreInUse(StoreError):
+    """Another process holds the database directory."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(
+            f"the database at '{path}' is in use by another process. Stop that process, use a "
+            "directory of your own, or run a SurrealDB server that both connect to."
+        )
+
+
+class StoreRefused(StoreError):
+    """The store answered that it did not do what was asked; nothing was written."""
+
+
+class StorePathUnusable(StoreError):
+    """The directory of an embedded database cannot be made, read or written."""
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path = path
+        super().__init__(
+            f"cannot keep a database at '{path}': {why}. Choose a directory that this user may write."
+        )
+
+
+class StoreSchemaTooNew(StoreError):
+    """The store was written by a newer release of this package."""
+
+    def __init__(self, found: int, known: int) -> None:
+        self.found = found
+        self.known = known
+        super().__init__(
+            f"the store has schema version {found}, this release knows {known}: upgrade sentient-core"
+        )
+
+
+class Fenced(StoreError):
+    """A later start of the same system took its records over. This one must end, not retry."""
+
+    def __init__(self, system: str) -> None:
+        self.system = system
+        super().__init__(
+            f"another process has started the actor system '{system}' on this store and owns its "
+            "records now. This process must stop; do not start it again by itself."
+        )

@@ -1,0 +1,30 @@
+"""The kinds of rows in `agent_event` that the runtime writes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["EventType"]
+
+
+class EventType(StrEnum):
+    """`event_type` of an `agent_event`."""
+
+    MESSAGE_SENT = "message_sent"
+    """A message was accepted by a mailbox, or became a dead letter at once. Payload: the message."""
+    MESSAGE_REPLIED = "message_replied"
+    """An ask was answered. Payload: the reply; `causation_id` is the message's id."""
+    ACTOR_STARTED = "actor_started"
+    """An incarnation is ready. Payload: cause (of a restart) and checkpoint_id, if one was restored."""
+    ACTOR_FAILED = "actor_failed"
+    """A handler or hook raised. Payload: error, message_type, and the traceback's last lines."""
+    ACTOR_STOPPED = "actor_stopped"
+    """An actor ended for good. Payload: cause, if it was not an orderly end."""
+    STATE_CHECKPOINT = "state_checkpoint"
+    """A state was saved. Payload: checkpoint_id."""
+    CHECKPOINT_REJECTED = "checkpoint_rejected"
+    """A stored checkpoint could not be loaded; an older one is tried. Payload: checkpoint_id, reason."""
+    MIRROR_GAP = "mirror_gap"
+    """Messages were handled without being mirrored. Payload: count (null: unknown), reason."""
+    SYSTEM_ALERT = "system_alert"
+    """Something a person should look at. Payload: alert, and what belongs to it."""

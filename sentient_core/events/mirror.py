@@ -1,0 +1,191 @@
+"""The mirror: turns what happens to messages and actors into records and hands them to the journal.
+
+A message is encoded once, on its sender's thread, when it is sent; that is where an unencodable one
+raises. The record is handed over when a mailbox has accepted the message, so that the order of rows
+is the order of acceptance. When the journal's tail is full the message is handled all the same and
+counted for its target; the counts become `mirror_gap` events as soon as there is room.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+
+from sentient_core.codec import Codec, tag_of
+from sentient_core.errors import UnencodableMessage
+from sentient_core.events.event_type import EventType
+from sentient_core.store.protocols import Journal
+from sentient_core.store.records import AgentStatus, Checkpoint, DeadLetterRecord, Event, full_id
+
+__all__ = ["Mirror"]
+
+_SENT = EventType.MESSAGE_SENT.value
+_REPLIED = EventType.MESSAGE_REPLIED.value
+_now = time.time_ns
+
+
+class Mirror:
+    """What one actor system writes down. Belongs to the loop's thread; never waits."""
+
+    def __init__(self, journal: Journal, codec: Codec) -> None:
+        self.journal = journal
+        self.epoch = journal.epoch
+        self.recorded = 0
+        """Messages and replies handed to the journal."""
+        self.unmirrored = 0
+        """Messages and replies that found the journal full."""
+        self._append = journal.append
+        self._encode = codec.encode
+        self._gaps: Counter[str] = Counter()
+        self._seq = 0
+        self._tags: dict[type, str] = {}
+
+    def id_of(self, seq: int) -> str | None:
+        """The id that people see of a number; None for 0."""
+        return full_id(self.epoch, seq) if seq else None
+
+    def message(
+        self, message: object, source: str, target: str, incarnation: int, correlation: int, causation: int
+    ) -> Event:
+        """The event of a message about to be sent. Raises UnencodableMessage."""
+        try:
+            payload = self._encode(message)
+        except Exception as error:  # msgspec raises TypeError, OverflowError, UnicodeError, RecursionError
+            raise UnencodableMessage(message, target, str(error) or type(error).__name__) from error
+        self._seq = seq = self._seq + 1
+        kind = type(message)
+        tag = self._tags.get(kind) or self._new_tag(kind)
+        return Event(
+            _SENT, seq, source, target, tag, payload, _now(), correlation or seq, causation, incarnation
+        )
+
+    def reply(self, reply: object, source: str, target: str, incarnation: int, asked: Event) -> Event:
+        """The event of a reply to `asked`. Raises UnencodableMessage."""
+        try:
+            payload = self._encode(reply)
+        except Exception as error:  # as above
+            raise UnencodableMessage(reply, target, str(error) or type(error).__name__) from error
+        self._seq = seq = self._seq + 1
+        tag = self._tags.get(type(reply)) or self._new_tag(type(reply))
+        return Event(
+            _REPLIED, seq, source, target, tag, payload, _now(), asked.correlation, asked.seq, incarnation
+        )
+
+    def record(self, event: Event) -> None:
+        """Hand a message's event over, or count it for its target."""
+        if self._append(event):
+            self.recorded += 1
+            if self._gaps:
+                self._report_gaps()
+        else:
+            self.unmirrored += 1
+            self._gaps[event.target or ""] += 1
+
+    def happened(
+        self,
+        event_type: EventType,
+        source: str,
+        payload: dict[str, Any],
+        *,
+        incarnation: int = 0,
+        correlation: int = 0,
+        causation: int = 0,
+        force: bool = False,
+    ) -> bool:
+        """Write down something that is no message. False when the journal has no room for it."""
+        self._seq += 1
+        event = Event(
+            event_type=event_type.value,
+            seq=self._seq,
+            source=source,
+            target=None,
+            message_type=None,
+            payload=self._encode(payload),
+            at=_now(),
+            correlation=correlation,
+            causation=causation,
+            incarnation=incarnation,
+        )
+        return self._append(event, force=force)
+
+    def status(self, status: AgentStatus) -> bool:
+        """Write an actor's row. False when the journal has no room for it."""
+        return self._append(status)
+
+    def checkpoint(self, checkpoint: Checkpoint) -> bool:
+        """Write a checkpoint and the event that announces it. False when the journal has no room."""
+        if not self._append(checkpoint):
+            return False
+        self.happened(
+            EventType.STATE_CHECKPOINT,
+            checkpoint.path,
+            {"checkpoint_id": checkpoint.checkpoint_id},
+            incarnation=checkpoint.incarnation,
+        )
+        return True
+
+    def dead_letter(
+        self,
+        message: object,
+        recipient: str,
+        sender: str,
+        reason: str,
+        cause: str,
+        event: Event | None,
+        incarnation: int,
+    ) -> int:
+        """Write a message down as dead; returns its number. One that cannot be encoded leaves its repr."""
+        if event is None:
+            self._seq += 1
+            seq, correlation = self._seq, 0
+            try:
+                payload, is_exact = self._encode(message), True
+            except Exception:  # noqa: BLE001 - the letter is kept in words where it has no bytes
+                payload, is_exact = self._encode(_words(message)), False
+        else:
+            seq, correlation, payload, is_exact = event.seq, event.correlation, event.payload, True
+        letter = DeadLetterRecord(
+            seq=seq,
+            recipient=recipient,
+            sender=sender,
+            message_type=tag_of(type(message)),
+            payload=payload,
+            is_exact=is_exact,
+            reason=reason,
+            cause=cause[:2_000],
+            attempts=1,
+            at=_now(),
+            incarnation=incarnation,
+            correlation=correlation,
+        )
+        if not self._append(letter):
+            self._gaps[recipient] += 1
+        return seq
+
+    def next_seq(self) -> int:
+        """The next number, for a checkpoint."""
+        self._seq += 1
+        return self._seq
+
+    def close(self) -> None:
+        """Write the gaps still counted, whether there is room or not."""
+        self._report_gaps(force=True)
+
+    def _new_tag(self, kind: type) -> str:
+        tag = self._tags[kind] = tag_of(kind)
+        return tag
+
+    def _report_gaps(self, *, force: bool = False) -> None:
+        gaps, self._gaps = self._gaps, Counter()
+        for target, count in gaps.items():
+            payload = {"target": target, "count": count, "reason": "the journal's tail was full"}
+            if not self.happened(EventType.MIRROR_GAP, target, payload, force=force):
+                self._gaps[target] += count
+
+
+def _words(message: object) -> str:
+    try:
+        return repr(message).encode("utf-8", "replace").decode()[:10_000]
+    except Exception as error:  # noqa: BLE001 - a repr of the user's that raises
+        return f"<{type(message).__qualname__}, whose repr raised {type(error).__name__}>"

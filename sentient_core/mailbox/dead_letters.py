@@ -1,0 +1,109 @@
+"""Dead letters: every message that will not be handled, with its reason; counted, kept, logged.
+
+The newest are kept in memory for people to look at; the store keeps them all. Their log lines are
+limited in rate, and one line counts what was suppressed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import overload
+
+import msgspec
+
+from sentient_core.limited_log import LimitedLog
+
+__all__ = ["DeadLetter", "DeadLetterReason", "DeadLetters"]
+
+
+class DeadLetterReason(StrEnum):
+    """Why a message will not be handled."""
+
+    STOPPED = "stopped"
+    """Its recipient had ended, ended with it in the queue, or was killed with it in hand."""
+    FAILED = "failed"
+    """Its handler raised."""
+    FULL = "full"
+    """The mailbox had no room for a `tell`."""
+    DROPPED = "dropped"
+    """The overflow policy chose it."""
+    UNHANDLED = "unhandled"
+    """The recipient has no handler for its type."""
+    UNKNOWN = "unknown"
+    """Nobody lives at the path it was sent to."""
+    LATE_REPLY = "late_reply"
+    """A reply that nobody waits for any more."""
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A message that will not be handled."""
+
+    message: object
+    reason: DeadLetterReason
+    recipient: str
+    """Path."""
+    sender: str
+    """Path, or `external`."""
+    message_id: str | None = None
+    """None for a message to a volatile actor."""
+    correlation_id: str | None = None
+    incarnation: int = 0
+    """Of the recipient."""
+    cause: str = ""
+    """What happened, for people; of a failed handler the exception in one line."""
+
+
+class DeadLetters(Sequence[DeadLetter]):
+    """The newest dead letters of a system, oldest first, and how many there ever were of each reason."""
+
+    def __init__(self, log: LimitedLog, *, keep: int = 1_000) -> None:
+        self._log = log
+        self._newest: deque[DeadLetter] = deque(maxlen=keep)
+        self._counts: Counter[DeadLetterReason] = Counter()
+
+    @overload
+    def __getitem__(self, index: int) -> DeadLetter: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[DeadLetter]: ...
+    def __getitem__(self, index: int | slice) -> DeadLetter | list[DeadLetter]:
+        if isinstance(index, slice):
+            return list(self._newest)[index]
+        return self._newest[index]
+
+    def __len__(self) -> int:
+        return len(self._newest)
+
+    def __iter__(self) -> Iterator[DeadLetter]:
+        return iter(self._newest)
+
+    @property
+    def counts(self) -> Mapping[DeadLetterReason, int]:
+        """How many there have been since the start of the system, by reason."""
+        return self._counts
+
+    @property
+    def total(self) -> int:
+        """How many there have been since the start of the system."""
+        return sum(self._counts.values())
+
+    def add(self, letter: DeadLetter) -> None:
+        """Count, keep and log one."""
+        self._counts[letter.reason] += 1
+        self._newest.append(letter)
+        self._log.warning(
+            lambda: {
+                "path": letter.recipient,
+                "reason": letter.reason.value,
+                "message_type": type(letter.message).__name__,
+                "sender": letter.sender,
+                "incarnation": letter.incarnation,
+                "correlation_id": letter.correlation_id,
+                "cause": letter.cause or None,
+            }
+        )
+
+    def close(self) -> None:
+        """Log what is still suppressed."""
+        self._log.close()

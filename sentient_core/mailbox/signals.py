@@ -1,0 +1,37 @@
+"""The control lane: what the runtime tells an actor, always ahead of what users send it."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import msgspec
+
+__all__ = ["Signal", "SignalKind"]
+
+
+class SignalKind(Enum):
+    """What the actor's cell is to do."""
+
+    START = "start"
+    """Make the next incarnation; `cause` is the failure before it, None at the first start."""
+    STOP = "stop"
+    """Finish the message in hand (done by now), stop the children, then end."""
+    DRAIN = "drain"
+    """Refuse new messages, handle those queued, then stop."""
+    KILL = "kill"
+    """End without hooks; a suspended handler has been cancelled already."""
+    FAIL = "fail"
+    """End as if a handler had raised `cause`: its supervision has given up."""
+    SAVE = "save"
+    """Write a checkpoint: the policy's time is over."""
+    FAMILY_READY = "family_ready"
+    """All static children have started."""
+    FAMILY_GONE = "family_gone"
+    """All children are down."""
+
+
+class Signal(msgspec.Struct, frozen=True):
+    """One entry of the control lane."""
+
+    kind: SignalKind
+    cause: BaseException | None = None

@@ -1,0 +1,18 @@
+"""The store: a journal that takes every record in group commits, and the rows behind it."""
+
+from __future__ import annotations
+
+from sentient_core.store.memory import MemoryStore
+from sentient_core.store.protocols import Journal, JournalOptions, Store
+from sentient_core.store.surreal import SurrealStore
+from sentient_core.store.wire import RecordId
+
+__all__ = ["Journal", "JournalOptions", "MemoryStore", "RecordId", "Store", "SurrealStore", "open_store"]
+
+
+def open_store(url: str) -> SurrealStore:
+    """The store at an address: `surrealkv://path` or `mem://`; nothing is opened yet.
+
+    Raises InvalidStoreUrl. Server addresses come in a later release.
+    """
+    return SurrealStore(url)

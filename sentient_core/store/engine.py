@@ -1,0 +1,248 @@
+"""The embedded database: the only module that knows its client, and what the client does not do.
+
+Every statement of every answer is checked, every call has a deadline, errors become ours. The
+engine (core 3.2.4) stops for ever after about 2.147 GB written since it was opened, since its
+memtables are flushed by closing alone; so the bytes are counted, and long before that the database
+is closed and opened again while the callers wait (about 0.3 s).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import random
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+
+import anyio
+import structlog
+from surrealdb_embedded import AsyncEmbeddedDB
+
+from sentient_core.errors import (
+    StoreError,
+    StoreInUse,
+    StorePathUnusable,
+    StoreRefused,
+    StoreUnavailable,
+)
+from sentient_core.store.thread import StoreThread
+from sentient_core.store.url import Address
+from sentient_core.store.wire import Conflict, Reader, read_exact, request, use_request
+
+__all__ = ["Client", "Connect", "Engine", "embedded"]
+
+REOPEN_BYTES = 512 * 1024 * 1024
+"""Bytes written after which the database is closed and opened again: a quarter of its limit."""
+
+_ROW_BYTES = 400  # what a row costs in the engine's log beyond its own bytes; measured
+_INDEX_BYTES = 700  # and what the entries of its indexes cost (four on agent_event)
+_CLOSE_SECONDS = 0.05  # without this pause on its loop, an exit behind close() aborted 4-25 % of processes
+_CONFLICT_TRIES = 12
+
+_log = structlog.get_logger("sentient_core.store")
+
+
+class Client(Protocol):
+    """What is used of the database's client; tests and fault injectors bring their own."""
+
+    async def connect(self) -> None:
+        """Open the database."""
+        ...
+
+    async def close(self) -> None:
+        """Flush and close it."""
+        ...
+
+    async def execute(self, cbor_request: bytes) -> bytes:
+        """Answer one request."""
+        ...
+
+
+Connect = Callable[[str], Client]
+
+
+def embedded(url: str) -> Client:
+    """The real client for an engine address."""
+    return AsyncEmbeddedDB(url)
+
+
+class Engine:
+    """One open database and the thread it lives on. All but `start`, `opened` and `stop` are
+    for that thread.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        connect: Connect = embedded,
+        call_timeout: float = 30.0,
+        reopen_bytes: int = REOPEN_BYTES,
+    ) -> None:
+        self.thread = StoreThread("sentient-core-store")
+        self._address = address
+        self._connect = connect
+        self._call_timeout = call_timeout
+        self._reopen_bytes = reopen_bytes
+        self._client: Client | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._is_suspect = False
+        self._is_stopped = False
+        self._written = 0
+        self._in_flight = 0
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+        self._gate = asyncio.Lock()
+        self.reopened = 0
+        """Times the database was closed and opened again."""
+
+    def start(self, prepare: Callable[[Engine], Coroutine[Any, Any, None]]) -> None:
+        """Begin to open the database and to run `prepare` behind it. From any thread."""
+        self.thread.start()
+        atexit.register(self._at_exit)
+        self.thread.post(self._begin, prepare)
+
+    async def opened(self) -> None:
+        """Return when the database is open. From any loop, any number of times.
+
+        Raises StoreInUse, StorePathUnusable, StoreUnavailable, and what `prepare` raised; then
+        `stop` is all that is left to do.
+        """
+        await self.thread.run(self._wait_opened)
+
+    async def stop(self) -> None:
+        """Close the database and end the thread. Called from any loop. Idempotent, shielded."""
+        atexit.unregister(self._at_exit)
+        self._is_stopped = True
+        with suppress(StoreUnavailable):
+            with anyio.CancelScope(shield=True):
+                await self.thread.run(self._close)
+        await self.thread.stop()
+
+    async def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        rows: int = 0,
+        indexed_rows: int = 0,
+        timeout: float | None = None,
+        read: Reader = read_exact,
+    ) -> list[Any]:
+        """One result per statement of `sql`. Every value is a bound parameter.
+
+        `rows` and `indexed_rows` say how many rows it writes or deletes. A transaction that loses
+        against another one is tried again by itself. Raises StoreUnavailable when there is no
+        answer (what was asked may have happened), StoreRefused when there is one and it is no.
+        """
+        data = request(sql, parameters or {})
+        written = len(data) + _ROW_BYTES * rows + (_ROW_BYTES + _INDEX_BYTES) * indexed_rows
+        delay = 0.002
+        for tries_left in reversed(range(_CONFLICT_TRIES)):
+            try:
+                return read(await self._send(data, written, timeout or self._call_timeout))
+            except Conflict as error:
+                if not tries_left:
+                    raise StoreUnavailable("the database stayed busy with other writers") from error
+            await asyncio.sleep(delay * (0.5 + random.random()))
+            delay = min(2 * delay, 0.25)
+        raise AssertionError("unreachable")
+
+    async def _send(self, data: bytes, written: int, timeout: float) -> bytes:
+        if self._must_reopen or self._gate.locked():
+            async with self._gate:
+                if self._must_reopen:
+                    await self._is_idle.wait()
+                    # A task of its own: a cancelled caller must not leave it half open.
+                    await asyncio.shield(self.thread.keep(self._reopen()))
+        client = self._client
+        if client is None:
+            raise StoreUnavailable("the store is closed")
+        self._written += written
+        self._in_flight += 1
+        self._is_idle.clear()
+        try:
+            async with asyncio.timeout(timeout):
+                return await client.execute(data)
+        except TimeoutError as error:
+            self._is_suspect = True
+            raise StoreUnavailable(f"the database did not answer within {timeout:g} s") from error
+        except ValueError as error:  # it could not read the request: that is an answer
+            raise StoreRefused(f"the database could not read a request: {error}") from error
+        except StoreError:
+            raise
+        except Exception as error:  # the client is foreign code: whatever it raises is an outage
+            self._is_suspect = True
+            raise StoreUnavailable(f"the database failed: {error}") from error
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._is_idle.set()
+
+    @property
+    def _must_reopen(self) -> bool:
+        # One in memory has nothing to come back to, and no limit.
+        if self._address.path is None or self._is_stopped:
+            return False
+        return self._is_suspect or self._written >= self._reopen_bytes
+
+    def _begin(self, prepare: Callable[[Engine], Coroutine[Any, Any, None]]) -> None:
+        self._opening = self.thread.keep(self._open_first(prepare))
+        # Whoever waits gets its error; a start that nobody waits for any more must not complain.
+        self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def _wait_opened(self) -> None:
+        if self._opening is not None:
+            await asyncio.shield(self._opening)
+
+    async def _open_first(self, prepare: Callable[[Engine], Coroutine[Any, Any, None]]) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, self._address.prepare)
+        await self._open()
+        await prepare(self)
+
+    async def _open(self) -> None:
+        path = str(self._address.path)
+        try:
+            client = self._connect(self._address.engine_url)
+            async with asyncio.timeout(self._call_timeout):
+                await client.connect()
+                read_exact(await client.execute(use_request("sentient_core", "agents")))
+        except TimeoutError as error:
+            raise StoreUnavailable("the database did not open in time") from error
+        except StoreError:
+            raise
+        except Exception as error:  # the client is foreign code: RuntimeError for all, told apart by text
+            if "already locked by another process" in str(error):
+                raise StoreInUse(path) from error
+            if "IO error" in str(error):
+                raise StorePathUnusable(path, str(error).rpartition("IO error: ")[2]) from error
+            raise StoreUnavailable(f"the database cannot be opened: {error}") from error
+        self._client = client
+        self._written = 0
+        self._is_suspect = False
+
+    async def _reopen(self) -> None:
+        written = self._written
+        await self._close()
+        try:
+            await self._open()
+        except StoreError as error:
+            self._is_suspect = True  # the next call tries again
+            raise StoreUnavailable(f"the database did not come back: {error}") from error
+        self.reopened += 1
+        _log.debug("database reopened", written=written)
+
+    async def _close(self) -> None:
+        client, self._client = self._client, None
+        if client is None:
+            return
+        try:
+            async with asyncio.timeout(self._call_timeout):
+                await client.close()
+        except Exception as error:  # noqa: BLE001 - it is given up either way
+            _log.warning("the database did not close", error=str(error))
+        await asyncio.sleep(_CLOSE_SECONDS)
+
+    def _at_exit(self) -> None:
+        self.thread.stop_blocking(self._close)

@@ -1,0 +1,157 @@
+"""From records to their net effect: the one pure function behind every store.
+
+The projector writes a window's effect as rows, recovery reads the tail's effect before it is
+projected, and the memory store keeps nothing but effects. Folding a journal in windows and merging
+the results gives what folding it at once gives, wherever the windows are cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Generic, TypeVar
+
+import msgspec
+
+from sentient_core.store.records import (
+    AgentStatus,
+    AnyRecord,
+    Checkpoint,
+    CheckpointKind,
+    Closed,
+    DeadLetterRecord,
+    Entry,
+    Event,
+    Opened,
+)
+
+__all__ = ["NOTHING", "AgentEffect", "Effect", "Placed", "fold", "merge", "newest"]
+
+R = TypeVar("R", bound=AnyRecord)
+T = TypeVar("T")
+
+
+class Placed(msgspec.Struct, Generic[R], frozen=True, gc=False):
+    """A record and where it stands in the order of commits."""
+
+    number: int
+    """Of the journal entry."""
+    index: int
+    """Within the entry."""
+    epoch: int
+    record: R
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Sorts as the records were appended."""
+        return (self.number, self.index)
+
+
+class AgentEffect(msgspec.Struct, frozen=True):
+    """What a window did to one row of `agent_state`."""
+
+    first_at: int
+    """Time of the first status in the window: when the row was made, if it is new."""
+    last: AgentStatus
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left of a window of the journal once everything it superseded is gone."""
+
+    events: tuple[Placed[Event], ...] = ()
+    agents: Mapping[str, AgentEffect] = {}
+    incarnations: Mapping[str, int] = {}
+    """Highest incarnation by path."""
+    turns: Mapping[str, tuple[Placed[Checkpoint], ...]] = {}
+    """By path, the newest `turn` checkpoints, newest first, as many as are kept."""
+    named: tuple[Placed[Checkpoint], ...] = ()
+    dead_letters: tuple[Placed[DeadLetterRecord], ...] = ()
+    epoch: int | None = None
+    """Of the last start in the window; None when none started in it."""
+    is_clean: bool | None = None
+    """The last start in the window reached its orderly end; None: no start, no end in it."""
+
+
+NOTHING = Effect()
+"""The effect of an empty window."""
+
+
+def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
+    """The net effect of numbered journal entries, given in the order of commits."""
+    events: list[Placed[Event]] = []
+    agents: dict[str, AgentEffect] = {}
+    incarnations: dict[str, int] = {}
+    turns: dict[str, list[Placed[Checkpoint]]] = {}
+    named: list[Placed[Checkpoint]] = []
+    dead_letters: list[Placed[DeadLetterRecord]] = []
+    last_epoch: int | None = None
+    is_clean: bool | None = None
+
+    for number, entry in entries:
+        epoch = entry.epoch
+        for index, record in enumerate(entry.records):
+            if isinstance(record, Event):
+                events.append(Placed(number, index, epoch, record))
+            elif isinstance(record, AgentStatus):
+                known = agents.get(record.path)
+                agents[record.path] = AgentEffect(record.at if known is None else known.first_at, record)
+                _raise(incarnations, record.path, record.incarnation)
+            elif isinstance(record, Checkpoint):
+                placed = Placed(number, index, epoch, record)
+                if record.kind is CheckpointKind.TURN:
+                    turns.setdefault(record.path, []).append(placed)
+                else:
+                    named.append(placed)
+                _raise(incarnations, record.path, record.incarnation)
+            elif isinstance(record, DeadLetterRecord):
+                dead_letters.append(Placed(number, index, epoch, record))
+            elif isinstance(record, Opened):
+                last_epoch = record.epoch
+                is_clean = False
+            else:
+                _: Closed = record
+                is_clean = True
+
+    return Effect(
+        events=tuple(events),
+        agents=agents,
+        incarnations=incarnations,
+        turns={path: newest(reversed(placed), kept_checkpoints) for path, placed in turns.items()},
+        named=tuple(named),
+        dead_letters=tuple(dead_letters),
+        epoch=last_epoch,
+        is_clean=is_clean,
+    )
+
+
+def merge(earlier: Effect, later: Effect, kept_checkpoints: int) -> Effect:
+    """The effect of two windows, one right after the other."""
+    agents = dict(earlier.agents)
+    for path, agent in later.agents.items():
+        known = agents.get(path)
+        agents[path] = agent if known is None else AgentEffect(known.first_at, agent.last)
+    incarnations = dict(earlier.incarnations)
+    for path, incarnation in later.incarnations.items():
+        _raise(incarnations, path, incarnation)
+    turns = dict(earlier.turns)
+    for path, placed in later.turns.items():
+        turns[path] = newest((*placed, *turns.get(path, ())), kept_checkpoints)
+    return Effect(
+        events=earlier.events + later.events,
+        agents=agents,
+        incarnations=incarnations,
+        turns=turns,
+        named=earlier.named + later.named,
+        dead_letters=earlier.dead_letters + later.dead_letters,
+        epoch=earlier.epoch if later.epoch is None else later.epoch,
+        is_clean=earlier.is_clean if later.is_clean is None else later.is_clean,
+    )
+
+
+def newest(newest_first: Iterable[T], kept: int) -> tuple[T, ...]:
+    """The first `kept` of what is sorted newest first."""
+    return tuple(newest_first)[:kept]
+
+
+def _raise(incarnations: dict[str, int], path: str, incarnation: int) -> None:
+    if incarnation > incarnations.get(path, -1):
+        incarnations[path] = incarnation

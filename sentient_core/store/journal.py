@@ -1,0 +1,255 @@
+"""The journal of one start of a system on a database: the caller's side, and the tasks behind it.
+
+`append` is on the path of every message: it adds to a deque and counts; no lock, no call to the
+thread unless the writer sleeps. Everything else happens on the store thread, which tells the
+caller's loop after each commit and each projection, if somebody waits there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+
+import anyio
+import structlog
+
+from sentient_core.backend import Backend
+from sentient_core.errors import StoreError, StoreUnavailable
+from sentient_core.store.engine import Engine
+from sentient_core.store.projector import Projector
+from sentient_core.store.protocols import Backlog, JournalOptions
+from sentient_core.store.records import AnyRecord, Checkpoint, Closed
+from sentient_core.store.recovery import Start
+from sentient_core.store.rows import read_checkpoint
+from sentient_core.store.settlement import Settlement
+from sentient_core.store.tail import Intake, Tail
+from sentient_core.store.waiting import WaitingLine
+from sentient_core.store.writer import Writer
+
+__all__ = ["SurrealJournal"]
+
+_CHECKPOINTS = """SELECT * FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []]
+    WHERE kind = 'turn' ORDER BY id DESC LIMIT $limit"""
+
+
+class SurrealJournal:
+    """See `Journal`. Made by `SurrealStore.open_journal`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        system: str,
+        writer: str,
+        start: Start,
+        options: JournalOptions,
+        backend: Backend,
+        *,
+        batch_rows: int,
+        on_fenced: Callable[[StoreError], None] | None,
+        on_end: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        self.epoch = start.epoch
+        self.known = start.known
+        self.ended_cleanly = start.ended_cleanly
+        self._engine = engine
+        self._system = system
+        self._backend = backend
+        self._on_fenced = on_fenced
+        self._on_end = on_end
+        self._committed_line = WaitingLine(backend)
+        self._projected_line = WaitingLine(backend)
+        self._failure: StoreError | None = None
+        self._is_refusing = False
+        self._final: Backlog | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._tail = Tail(start.tail)
+        self._intake = Intake(
+            options, sum(entry.records for entry in start.tail), sum(entry.weight for entry in start.tail)
+        )
+        self._writer = Writer(
+            engine,
+            system,
+            writer,
+            start.epoch,
+            start.number,
+            self._intake,
+            self._tail,
+            options,
+            self._after_commit,
+        )
+        self._projector = Projector(
+            engine,
+            system,
+            Settlement(engine, system, start.epoch, start.projected, start.known, options),
+            self._intake,
+            self._tail,
+            options,
+            batch_rows=batch_rows,
+            is_hurried=lambda: not self._projected_line.is_empty,
+            on_progress=self._announce_from_thread,
+        )
+        engine.thread.post(self._start_tasks)
+
+    def append(self, record: AnyRecord, *, force: bool = False) -> bool:
+        """See `Journal.append`. From the caller's loop only; about a third of a microsecond."""
+        if self._is_refusing:
+            return False
+        intake = self._intake
+        weight = record.weight
+        if not force and (
+            intake.bytes_in - intake.bytes_out + weight > intake.room_bytes
+            or intake.count_in - intake.projected >= intake.room_records
+        ):
+            return False
+        intake.count_in += 1
+        intake.bytes_in += weight
+        intake.records.append(record)
+        if intake.is_asleep:
+            self._wake_writer()
+        return True
+
+    def backlog(self) -> Backlog:
+        """See `Journal.backlog`."""
+        return self._final or self._intake.backlog()
+
+    async def committed(self) -> None:
+        """See `Journal.committed`."""
+        await self._reached(self._committed_line, lambda: self._intake.committed)
+
+    async def flush(self) -> None:
+        """See `Journal.flush`."""
+        await self._reached(self._projected_line, lambda: self._intake.projected, self._projector.hurry)
+
+    async def checkpoints(self, path: str, limit: int) -> Sequence[Checkpoint]:
+        """See `Journal.checkpoints`."""
+        await self.committed()
+        if limit < 1:
+            return []
+        return await self._engine.thread.run(lambda: self._read_checkpoints(path, limit))
+
+    async def close(self, patience: float) -> Backlog:
+        """See `Journal.close`. `patience` is real time: it passes on the store thread."""
+        if self._final is None:
+            self.append(Closed(time.time_ns()), force=True)
+            self._is_refusing = True
+            with anyio.CancelScope(shield=True):
+                with suppress(StoreUnavailable):
+                    await self._engine.thread.run(lambda: self._finish(patience))
+            if self._final is None:
+                self._final = self._intake.backlog()
+                self._fail(StoreUnavailable(f"the journal of '{self._system}' is closed"))
+                await self._on_end()
+        return self._final
+
+    @property
+    def is_abandoned(self) -> bool:
+        """The event loop it was opened on has ended."""
+        try:
+            self._backend.call_threadsafe(int)
+        except RuntimeError:
+            return True
+        return False
+
+    async def halt(self) -> None:
+        """Stop working for an abandoned journal: nothing more is committed, no end is marked."""
+        self._is_refusing = True
+        await self._engine.thread.run(lambda: self._finish(0))
+
+    async def _reached(
+        self, line: WaitingLine, count: Callable[[], int], hurry: Callable[[], None] | None = None
+    ) -> None:
+        if self._failure is not None:
+            raise self._failure
+        target = self._intake.count_in
+        if count() >= target:
+            await self._backend.checkpoint()
+            return
+        slot = line.join(target)
+        if hurry is not None:
+            self._engine.thread.post(hurry)
+        # Looked at again behind joining: the thread looks whether somebody waits behind counting.
+        line.advance(count())
+        await slot.wait()
+
+    def _wake_writer(self) -> None:
+        self._intake.is_asleep = False
+        with suppress(StoreUnavailable):  # the thread has ended: `committed` says so
+            self._engine.thread.post(self._writer.wake)
+
+    def _announce(self) -> None:
+        """On the caller's loop: wake those whose records have got there."""
+        self._committed_line.advance(self._intake.committed)
+        self._projected_line.advance(self._intake.projected)
+
+    def _fail(self, error: StoreError) -> None:
+        """On the caller's loop: nothing more will be committed."""
+        if self._failure is not None:
+            return
+        self._failure = error
+        self._is_refusing = True
+        self._announce()
+        self._committed_line.fail(error)
+        self._projected_line.fail(error)
+
+    def _fence(self, error: StoreError) -> None:
+        """On the caller's loop: the records have another owner."""
+        is_news = self._failure is None
+        self._fail(error)
+        if is_news and self._on_fenced is not None:
+            self._on_fenced(error)
+
+    # What follows runs on the store thread.
+
+    def _start_tasks(self) -> None:
+        for name, run in (("writer", self._writer.run), ("projector", self._projector.run)):
+            self._tasks.append(self._engine.thread.keep(self._guard(name, run())))
+
+    async def _guard(self, name: str, run: Coroutine[Any, Any, None]) -> None:
+        try:
+            await run
+        except StoreError as error:  # Fenced: all other errors are dealt with inside
+            log = structlog.get_logger("sentient_core.store").bind(system=self._system)
+            log.error("the store refuses this start of the system", error=str(error), found_by=name)
+            for task in self._tasks:
+                if task is not asyncio.current_task():
+                    task.cancel()
+            with suppress(RuntimeError):  # the caller's loop has ended
+                self._backend.call_threadsafe(self._fence, error)
+
+    def _after_commit(self) -> None:
+        self._projector.wake()
+        if not self._committed_line.is_empty:
+            self._announce_from_thread()
+
+    def _announce_from_thread(self) -> None:
+        if not (self._committed_line.is_empty and self._projected_line.is_empty):
+            with suppress(RuntimeError):  # the caller's loop has ended: nobody waits
+                self._backend.call_threadsafe(self._announce)
+
+    async def _read_checkpoints(self, path: str, limit: int) -> list[Checkpoint]:
+        placed = self._tail.checkpoints(path, limit)
+        found = {at.position: at.record for at in placed}
+        if len(found) < limit:
+            (rows,) = await self._engine.query(
+                _CHECKPOINTS, {"system": self._system, "path": path, "limit": limit}
+            )
+            for row in rows:
+                _, _, number, index = row["id"].key
+                found.setdefault((number, index), read_checkpoint(row))
+        return [record for _, record in sorted(found.items(), key=lambda item: item[0], reverse=True)][:limit]
+
+    async def _finish(self, patience: float) -> None:
+        """Drain for at most `patience` seconds, then end the tasks."""
+        intake = self._intake
+        target = intake.count_in
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while intake.projected < target and not all(task.done() for task in self._tasks):
+                    self._projector.hurry()
+                    await asyncio.sleep(0.001)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks, timeout=2.0)

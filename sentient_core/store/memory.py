@@ -1,0 +1,294 @@
+"""A store without a database: the same contract in plain Python, for tests and for actors that need none.
+
+It has no thread and reads no clock, so it runs under virtual time on both event loops. What it
+holds outlives journals: opening the same object again is a new start on the same data, also after
+one that never closed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
+
+import anyio
+
+from sentient_core.backend import Backend, current_backend
+from sentient_core.errors import Fenced, StoreError, StoreUnavailable
+from sentient_core.store.fold import AgentEffect, Effect, Placed, fold, newest
+from sentient_core.store.protocols import (
+    AgentRow,
+    Backlog,
+    CheckpointRow,
+    DeadLetterRow,
+    EventRow,
+    JournalOptions,
+)
+from sentient_core.store.records import AnyRecord, Checkpoint, Closed, DeadLetterRecord, Entry, Event, Opened
+from sentient_core.store.views import agent_row, checkpoint_row, dead_letter_row, event_row
+from sentient_core.store.waiting import WaitingLine
+
+__all__ = ["MemoryJournal", "MemoryStore"]
+
+
+class MemoryStore:
+    """A `Store` that keeps the net effect of all records in this process.
+
+        store = MemoryStore()
+        async with ActorSystem("bank", store=store) as system: ...
+        await store.events("bank")      # still there
+
+    `keep_events` bounds the event rows of each system: older ones are dropped. `pause()` makes it
+    behave like a store that is down: nothing is committed until `resume()`.
+    """
+
+    url = "memory:"
+
+    def __init__(self, *, keep_events: int = 100_000) -> None:
+        self._keep_events = keep_events
+        self._systems: dict[str, _Records] = {}
+        self.is_paused = False
+
+    async def open_journal(
+        self,
+        system: str,
+        *,
+        options: JournalOptions | None = None,
+        on_fenced: Callable[[StoreError], None] | None = None,
+    ) -> MemoryJournal:
+        """See `Store.open_journal`. StoreUnavailable while paused."""
+        backend = current_backend()
+        await backend.checkpoint()
+        if self.is_paused:
+            raise StoreUnavailable("the memory store is paused")
+        records = self._systems.setdefault(system, _Records(self._keep_events))
+        if records.owner is not None:
+            records.owner.fence()
+        journal = MemoryJournal(self, system, records, options or JournalOptions(), backend, on_fenced)
+        records.owner = journal
+        return journal
+
+    def pause(self) -> None:
+        """An outage: records are accepted up to the bound of the tail, and none is committed.
+
+        What was appended before counts as committed.
+        """
+        self._settle()
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """End of the outage: everything accepted meanwhile is committed, waiters are woken."""
+        self.is_paused = False
+        self._settle()
+
+    async def events(
+        self,
+        system: str,
+        *,
+        agent: str | None = None,
+        event_type: str | None = None,
+        message_type: str | None = None,
+        limit: int = 100,
+    ) -> list[EventRow]:
+        """See `Store.events`."""
+        records = await self._read(system)
+        matching = (
+            placed
+            for placed in reversed(records.events)
+            if (agent is None or agent in (placed.record.source, placed.record.target))
+            and (event_type is None or placed.record.event_type == event_type)
+            and (message_type is None or placed.record.message_type == message_type)
+        )
+        return [event_row(placed) for placed in islice(matching, limit)]
+
+    async def agents(self, system: str) -> list[AgentRow]:
+        """See `Store.agents`."""
+        records = await self._read(system)
+        return [agent_row(agent) for _, agent in sorted(records.agents.items())]
+
+    async def checkpoint_rows(self, system: str, path: str) -> list[CheckpointRow]:
+        """See `Store.checkpoint_rows`."""
+        records = await self._read(system)
+        kept = [*records.turns.get(path, ()), *records.named.get(path, ())]
+        kept.sort(key=lambda placed: placed.position, reverse=True)
+        return [checkpoint_row(placed) for placed in kept]
+
+    async def dead_letters(self, system: str, *, limit: int = 100) -> list[DeadLetterRow]:
+        """See `Store.dead_letters`."""
+        records = await self._read(system)
+        return [dead_letter_row(placed) for placed in islice(reversed(records.dead_letters), limit)]
+
+    async def close(self) -> None:
+        """Nothing to close; the data stays."""
+        await current_backend().checkpoint()
+
+    def _settle(self) -> None:
+        for records in self._systems.values():
+            if records.owner is not None:
+                records.owner.settle()
+
+    async def _read(self, system: str) -> _Records:
+        await current_backend().checkpoint()
+        records = self._systems.get(system)
+        if records is None:
+            return _Records(0)
+        if records.owner is not None:
+            records.owner.settle()
+        return records
+
+
+class MemoryJournal:
+    """The `Journal` of one start on a MemoryStore. Appended records wait in a list and are folded
+    when somebody looks, or when a group is full.
+    """
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        system: str,
+        records: _Records,
+        options: JournalOptions,
+        backend: Backend,
+        on_fenced: Callable[[StoreError], None] | None,
+    ) -> None:
+        self._store = store
+        self._system = system
+        self._records = records
+        self._options = options
+        self._backend = backend
+        self._on_fenced = on_fenced
+        self._failure: StoreError | None = None
+        self._is_refusing = False
+        self._pending: list[AnyRecord] = []
+        self._pending_bytes = 0  # counted only while paused
+        self._appended = 0
+        self._line = WaitingLine(backend)
+        self._final: Backlog | None = None
+        self.epoch = records.epoch + 1
+        self.known: Mapping[str, int] = dict(records.known)
+        self.ended_cleanly = records.is_clean
+        self._pending.append(Opened(self.epoch, f"memory-{self.epoch}", 0))
+        self._appended = 1
+        self.settle()
+
+    def append(self, record: AnyRecord, *, force: bool = False) -> bool:
+        """See `Journal.append`. The tail can only be full while the store is paused."""
+        if self._is_refusing:
+            return False
+        if self._store.is_paused:
+            weight = record.weight
+            if not force and self._pending_bytes + weight > self._options.tail_bytes:
+                return False
+            self._pending_bytes += weight
+        self._pending.append(record)
+        self._appended += 1
+        if len(self._pending) >= self._options.group_records:
+            self.settle()
+        return True
+
+    def backlog(self) -> Backlog:
+        """See `Journal.backlog`. Committed is projected here: only an outage leaves something."""
+        if self._final is not None:
+            return self._final
+        self.settle()
+        pending = len(self._pending)
+        return Backlog(
+            records=pending,
+            bytes=self._pending_bytes,
+            uncommitted=pending,
+            is_full=self._pending_bytes >= self._options.tail_bytes,
+            is_down=self._store.is_paused,
+        )
+
+    async def committed(self) -> None:
+        """See `Journal.committed`."""
+        await self._backend.checkpoint()
+        self.settle()
+        if self._failure is not None:
+            raise self._failure
+        if self._pending:
+            await self._line.join(self._appended).wait()
+
+    async def flush(self) -> None:
+        """See `Journal.flush`."""
+        await self.committed()
+
+    async def checkpoints(self, path: str, limit: int) -> Sequence[Checkpoint]:
+        """See `Journal.checkpoints`."""
+        await self.committed()
+        return [placed.record for placed in self._records.turns.get(path, ())[:limit]]
+
+    async def close(self, patience: float) -> Backlog:
+        """See `Journal.close`. `patience` counts on the event loop's clock."""
+        if self._final is None and not self._is_refusing:
+            self.append(Closed(0), force=True)
+            self._is_refusing = True
+            with anyio.move_on_after(patience, shield=True), suppress(Fenced):
+                await self.committed()
+        if self._final is None:
+            self._final = self.backlog()
+            self._end(StoreUnavailable(f"the journal of '{self._system}' is closed"))
+            if self._records.owner is self:
+                self._records.owner = None
+        return self._final
+
+    def settle(self) -> None:
+        """Commit what is pending, unless the store is paused or this journal has ended."""
+        if self._store.is_paused or self._failure is not None or not self._pending:
+            return
+        self._records.take(Entry(self.epoch, tuple(self._pending)), self._options.kept_checkpoints)
+        self._pending.clear()
+        self._pending_bytes = 0
+        self._line.advance(self._appended)
+
+    def fence(self) -> None:
+        """Another start took the records over."""
+        error = Fenced(self._system)
+        self._end(error)
+        if self._on_fenced is not None and self._final is None:
+            with suppress(RuntimeError):  # the loop of an abandoned start has ended: nobody to tell
+                self._backend.call_threadsafe(self._on_fenced, error)
+
+    def _end(self, error: StoreError) -> None:
+        self._failure = error
+        self._is_refusing = True
+        self._line.fail(error)
+
+
+class _Records:
+    """What one system has stored."""
+
+    def __init__(self, keep_events: int) -> None:
+        self.owner: MemoryJournal | None = None
+        self.epoch = 0
+        self.is_clean = True
+        self.known: dict[str, int] = {}
+        self.events: deque[Placed[Event]] = deque(maxlen=keep_events)
+        self.agents: dict[str, AgentEffect] = {}
+        self.turns: dict[str, tuple[Placed[Checkpoint], ...]] = {}
+        self.named: dict[str, list[Placed[Checkpoint]]] = {}
+        self.dead_letters: list[Placed[DeadLetterRecord]] = []
+        self._number = 0
+
+    def take(self, entry: Entry, kept_checkpoints: int) -> None:
+        """Commit one entry."""
+        self._number += 1
+        self._apply(fold([(self._number, entry)], kept_checkpoints), kept_checkpoints)
+
+    def _apply(self, effect: Effect, kept_checkpoints: int) -> None:
+        self.events.extend(effect.events)
+        for path, agent in effect.agents.items():
+            known = self.agents.get(path)
+            self.agents[path] = agent if known is None else AgentEffect(known.first_at, agent.last)
+        for path, incarnation in effect.incarnations.items():
+            self.known[path] = max(incarnation, self.known.get(path, 0))
+        for path, placed in effect.turns.items():
+            self.turns[path] = newest((*placed, *self.turns.get(path, ())), kept_checkpoints)
+        for checkpoint in effect.named:
+            self.named.setdefault(checkpoint.record.path, []).append(checkpoint)
+        self.dead_letters.extend(effect.dead_letters)
+        if effect.epoch is not None:
+            self.epoch = effect.epoch
+        if effect.is_clean is not None:
+            self.is_clean = effect.is_clean

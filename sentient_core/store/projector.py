@@ -1,0 +1,227 @@
+"""The projector: turns committed journal entries into the rows that people query, window by window.
+
+The event rows of a window go in first, in batches, several in flight, under ids that make a second
+try harmless. Then one transaction writes the window's net effect, moves `projected` from its old
+number to the new one, and takes the entries away; it fails when the old number is not there, so
+that a projector whose system has a new owner changes nothing. The event rows of the next window
+go in while that transaction is under way.
+
+A batch that the database refuses is halved until the one row is found; that one is written without
+what was refused, with its exact bytes and the reason. No row is ever left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+
+from sentient_core.errors import Fenced, StoreError, StoreRefused
+from sentient_core.store.backoff import Backoff
+from sentient_core.store.engine import Engine
+from sentient_core.store.fold import Effect, Placed, fold
+from sentient_core.store.protocols import JournalOptions
+from sentient_core.store.records import Event
+from sentient_core.store.rows import RowEncoder
+from sentient_core.store.settlement import Settlement
+from sentient_core.store.tail import Intake, Tail, TailEntry, decode_entry
+from sentient_core.store.wire import array
+
+__all__ = ["Projector"]
+
+_IN_FLIGHT = 2
+_BATCH_BYTES = 4 * 1024 * 1024
+_WINDOW_BYTES = 16 * 1024 * 1024
+_LINGER_SECONDS = 0.02
+_INSERT = "INSERT IGNORE INTO agent_event $rows RETURN NONE"
+
+
+class _Window(msgspec.Struct, frozen=True):
+    entries: list[TailEntry]
+    effect: Effect
+    inserts: list[asyncio.Task[None]]
+    started: float
+
+    @property
+    def records(self) -> int:
+        return sum(entry.records for entry in self.entries)
+
+
+class Projector:
+    """Projects one journal. Lives on the store thread."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        system: str,
+        settlement: Settlement,
+        intake: Intake,
+        tail: Tail,
+        options: JournalOptions,
+        *,
+        batch_rows: int,
+        is_hurried: Callable[[], bool],
+        on_progress: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._settlement = settlement
+        self._intake = intake
+        self._tail = tail
+        self._options = options
+        self._batch_rows = batch_rows
+        self._is_hurried = is_hurried
+        self._on_progress = on_progress
+        self._encoder = RowEncoder(system)
+        self._wake = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._places = asyncio.Semaphore(_IN_FLIGHT)
+        self._open: list[_Window] = []
+        self._last_end = 0.0
+        self._rate = 0.0
+        self._log = structlog.get_logger("sentient_core.store").bind(system=system)
+
+    async def run(self) -> None:
+        """Project until cancelled. Raises Fenced when the records have another owner."""
+        backoff = Backoff(0.05)
+        while True:
+            windows: asyncio.Queue[_Window] = asyncio.Queue(1)
+            staging = asyncio.create_task(self._stage(windows))
+            settling = asyncio.create_task(self._settle(windows))
+            try:
+                await asyncio.wait((staging, settling), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await self._abandon(staging, settling)
+            for task in (staging, settling):
+                error = None if task.cancelled() else task.exception()
+                if isinstance(error, Fenced):
+                    raise error
+                if error is not None:
+                    self._log.error("the projector failed, it goes on", exc_info=error)
+            await backoff.wait()
+
+    def wake(self) -> None:
+        """There are committed entries."""
+        self._wake.set()
+
+    def hurry(self) -> None:
+        """Somebody waits for the rows: do not gather any longer."""
+        self._hurry.set()
+        self._wake.set()
+
+    async def _stage(self, windows: asyncio.Queue[_Window]) -> None:
+        while True:
+            await self._gather()
+            entries = self._tail.take(self._options.window_records, _WINDOW_BYTES)
+            started = time.monotonic()
+            effect = fold(
+                ((entry.number, decode_entry(entry.body)) for entry in entries), self._options.kept_checkpoints
+            )
+            window = _Window(entries, effect, [], started)
+            self._open.append(window)
+            for batch in self._batches(effect.events):
+                await self._places.acquire()
+                window.inserts.append(asyncio.create_task(self._insert_and_leave(batch)))
+            await windows.put(window)
+
+    async def _gather(self) -> None:
+        """Wait for something to project; if it is little and nobody waits, for a little more."""
+        while not self._tail.waiting:
+            self._wake.clear()
+            await self._wake.wait()
+        if self._tail.waiting_records < self._batch_rows and not self._is_hurried():
+            self._hurry.clear()
+            try:
+                async with asyncio.timeout(_LINGER_SECONDS):
+                    await self._hurry.wait()
+            except TimeoutError:
+                pass
+
+    def _batches(self, events: Sequence[Placed[Event]]) -> list[Sequence[Placed[Event]]]:
+        batches: list[Sequence[Placed[Event]]] = []
+        start = size = 0
+        for position, placed in enumerate(events):
+            size += len(placed.record.payload)
+            if position - start >= self._batch_rows or (size > _BATCH_BYTES and position > start):
+                batches.append(events[start:position])
+                start, size = position, len(placed.record.payload)
+        if start < len(events):
+            batches.append(events[start:])
+        return batches
+
+    async def _insert_and_leave(self, batch: Sequence[Placed[Event]]) -> None:
+        try:
+            await self._insert(batch)
+        finally:
+            self._places.release()
+
+    async def _insert(self, batch: Sequence[Placed[Event]]) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                await self._send([self._encoder.event(placed) for placed in batch])
+            except StoreRefused as error:
+                if len(batch) > 1:
+                    middle = len(batch) // 2
+                    await self._insert(batch[:middle])
+                    await self._insert(batch[middle:])
+                    return
+                if await self._send_refused(batch[0], error):
+                    return
+            except StoreError as error:
+                self._log.debug("event rows are retried", error=str(error))
+            else:
+                return
+            await backoff.wait()
+
+    async def _send_refused(self, placed: Placed[Event], error: StoreRefused) -> bool:
+        self._log.warning(
+            "the database refused an event row, it is kept without its payload's fields",
+            event=f"{placed.epoch}.{placed.record.seq}",
+            error=str(error),
+        )
+        try:
+            await self._send([self._encoder.event(placed, str(error))])
+        except StoreError:
+            return False  # then it is not the payload: an outage, and tried again
+        return True
+
+    async def _send(self, rows: Sequence[bytes]) -> None:
+        await self._engine.query(
+            _INSERT, {"rows": array(rows)}, indexed_rows=len(rows), timeout=self._options.call_timeout
+        )
+
+    async def _settle(self, windows: asyncio.Queue[_Window]) -> None:
+        while True:
+            window = await windows.get()
+            for insert in window.inserts:
+                await insert
+            await self._settlement.write(window.entries, window.effect)
+            self._open.remove(window)
+            self._tail.forget(window.entries, window.effect.turns)
+            self._measure(window)
+            self._intake.bytes_out += sum(entry.weight for entry in window.entries)
+            self._intake.projected += window.records
+            self._on_progress()
+
+    def _measure(self, window: _Window) -> None:
+        """Records per second while there was work, and from it how many the tail may hold."""
+        now = time.monotonic()
+        elapsed = now - max(window.started, self._last_end)
+        self._last_end = now
+        if elapsed <= 0 or window.records < self._batch_rows:
+            return  # too few to tell the rate from the fixed costs
+        rate = window.records / elapsed
+        self._rate = rate if not self._rate else 0.8 * self._rate + 0.2 * rate
+        self._intake.room_records = max(self._batch_rows, int(self._rate * self._options.tail_seconds))
+
+    async def _abandon(self, *tasks: asyncio.Task[None]) -> None:
+        """End what is under way; windows that were not settled wait again, in order."""
+        under_way = [*tasks, *(insert for window in self._open for insert in window.inserts)]
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+        while self._open:
+            self._tail.put_back(self._open.pop().entries)

@@ -1,0 +1,241 @@
+"""What the runtime asks of a store: a journal per actor system, and a few questions for people.
+
+Every store passes the same contract tests (`tests/store/test_contract.py`). All methods belong to
+the thread of the event loop that opened the journal; none of them blocks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from sentient_core.errors import StoreError
+from sentient_core.store.records import AnyRecord, Checkpoint
+
+__all__ = [
+    "AgentRow",
+    "Backlog",
+    "CheckpointRow",
+    "DeadLetterRow",
+    "EventRow",
+    "Journal",
+    "JournalOptions",
+    "Store",
+]
+
+
+class JournalOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of the one write path."""
+
+    tail_bytes: int = 256 * 1024 * 1024
+    """Most bytes of records accepted and not yet projected."""
+    tail_seconds: float = 30.0
+    """Most seconds that projecting them is estimated to take."""
+    group_records: int = 2_000
+    """Most records in one group commit."""
+    group_bytes: int = 1024 * 1024
+    """Most bytes in one group commit (one larger record makes a group of its own)."""
+    window_records: int = 4_000
+    """Most records that one projection settles."""
+    call_timeout: float = 30.0
+    """Seconds after which a call of the database counts as unanswered."""
+    kept_checkpoints: int = 3
+    """Newest `turn` checkpoints kept per actor."""
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    """How far the store is behind, at one moment."""
+
+    records: int
+    """Accepted and not yet projected."""
+    bytes: int
+    uncommitted: int
+    """Of these, records not yet committed to the journal."""
+    is_full: bool
+    is_down: bool
+    """The database does not take commits at the moment; they are retried."""
+
+
+class EventRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `agent_event`."""
+
+    event_id: str
+    event_type: str
+    source_agent: str
+    target_agent: str | None
+    message_type: str | None
+    payload: dict[str, Any]
+    timestamp: datetime
+    correlation_id: str | None
+    causation_id: str | None
+    incarnation: int
+    workflow_id: str | None
+    position: tuple[int, int]
+    """Journal number and index in it: the order of commits."""
+
+
+class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `agent_state`."""
+
+    agent_id: str
+    name: str
+    kind: str
+    parent: str
+    status: str
+    capabilities: list[str]
+    incarnation: int
+    restarts: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class CheckpointRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `state_checkpoint`."""
+
+    checkpoint_id: str
+    agent_id: str
+    kind: str
+    incarnation: int
+    state: bytes
+    tag: str
+    schema_version: int
+    digest: bytes
+    timestamp: datetime
+    metadata: dict[str, Any]
+
+
+class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `dead_letter`."""
+
+    message_id: str
+    recipient: str
+    sender: str
+    message_type: str
+    message: dict[str, Any]
+    reason: str
+    cause: str
+    attempts: int
+    timestamp: datetime
+
+
+class Journal(Protocol):
+    """The one write path of one actor system, from its start to its end.
+
+    Order: records are committed in the order of `append`, and nobody sees a row of a later record
+    whose earlier ones are missing.
+    """
+
+    @property
+    def epoch(self) -> int:
+        """Number of this start of the system on this store, from 1."""
+        ...
+
+    @property
+    def known(self) -> Mapping[str, int]:
+        """Paths the store knew when the journal was opened, with their last incarnation."""
+        ...
+
+    @property
+    def ended_cleanly(self) -> bool:
+        """The start before this one reached its orderly end (or there was none)."""
+        ...
+
+    def append(self, record: AnyRecord, *, force: bool = False) -> bool:
+        """Accept a record for the next group commit. Never waits, never raises for the store.
+
+        False, and the record is not kept, when the tail is full, or the journal is closed or
+        fenced. `force` passes a full tail: for the few records that say what was left out.
+        """
+        ...
+
+    def backlog(self) -> Backlog:
+        """How far the store is behind."""
+        ...
+
+    async def committed(self) -> None:
+        """Return when every record appended before this call is committed.
+
+        Waits through an outage of the store. Raises Fenced, or StoreUnavailable once closed.
+        Cancelling it takes nothing back.
+        """
+        ...
+
+    async def flush(self) -> None:
+        """Return when every record appended before this call is in its rows, visible to queries.
+
+        Raises as `committed` does.
+        """
+        ...
+
+    async def checkpoints(self, path: str, limit: int) -> Sequence[Checkpoint]:
+        """The newest `turn` checkpoints of an actor, newest first, at most `limit`.
+
+        Includes every one that was appended before this call (it waits for their commit, not for
+        their projection). Digests are not verified here. Raises StoreUnavailable when the database
+        does not answer, Fenced when the system is no longer ours.
+        """
+        ...
+
+    async def close(self, patience: float) -> Backlog:
+        """Append the mark of an orderly end, commit, project for at most `patience` seconds, detach.
+
+        What is not projected by then is left in the journal for the next start; what could not
+        even be committed is reported in the answer's `uncommitted`. Idempotent. Runs shielded from
+        cancellation, bounded by `patience` plus a few seconds.
+        """
+        ...
+
+
+class Store(Protocol):
+    """A database that keeps the records of any number of actor systems."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, without credentials."""
+        ...
+
+    async def open_journal(
+        self,
+        system: str,
+        *,
+        options: JournalOptions | None = None,
+        on_fenced: Callable[[StoreError], None] | None = None,
+    ) -> Journal:
+        """Open the database where needed and take the ownership of `system`'s records.
+
+        Whoever owned them is refused at its next commit. `on_fenced` is called on this loop's
+        thread when that happens to this journal. Raises StoreInUse, StorePathUnusable,
+        StoreSchemaTooNew or StoreUnavailable; nothing is then left open.
+        """
+        ...
+
+    async def events(
+        self,
+        system: str,
+        *,
+        agent: str | None = None,
+        event_type: str | None = None,
+        message_type: str | None = None,
+        limit: int = 100,
+    ) -> list[EventRow]:
+        """Projected events, newest first. `agent` matches source or target."""
+        ...
+
+    async def agents(self, system: str) -> list[AgentRow]:
+        """One row per actor the store knows, by path."""
+        ...
+
+    async def checkpoint_rows(self, system: str, path: str) -> list[CheckpointRow]:
+        """Every stored checkpoint of an actor, newest first."""
+        ...
+
+    async def dead_letters(self, system: str, *, limit: int = 100) -> list[DeadLetterRow]:
+        """Projected dead letters, newest first."""
+        ...
+
+    async def close(self) -> None:
+        """Close the database once no journal is open on it. Idempotent."""
+        ...

@@ -1,0 +1,109 @@
+"""What people ask of a database: each question by an index or a bounded range, never past what is projected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sentient_core.store.engine import Engine
+from sentient_core.store.protocols import AgentRow, CheckpointRow, DeadLetterRow, EventRow
+from sentient_core.store.rows import read_agent, read_checkpoint_row, read_dead_letter, read_event
+from sentient_core.store.wire import read_plain, record_id
+
+__all__ = ["AGENTS", "CHECKPOINTS", "Queries", "events_query"]
+
+_PROJECTED = "SELECT VALUE projected FROM $owner"
+# The upper bound must sort above the ids' type: an array above strings and integers.
+AGENTS = "SELECT * FROM agent_state:[$system, '']..=[$system, []]"
+CHECKPOINTS = "SELECT * FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []] ORDER BY id DESC"
+_NEWEST = "SELECT * FROM {table}:[$system, $first]..=[$system, $last, []] ORDER BY id DESC LIMIT $limit"
+
+_FIRST_SPAN = 8
+_SPAN_GROWTH = 4
+
+
+def events_query(index: str, *conditions: str) -> str:
+    """The newest events that meet the conditions, by one index on (a field, timestamp).
+
+    The index is named: with two that would do, the planner took the one that matches more rows.
+    """
+    where = " AND ".join((*conditions, "id[0] = $system", "position[0] <= $projected"))
+    return f"SELECT * FROM agent_event WITH INDEX {index} WHERE {where} ORDER BY timestamp DESC LIMIT $limit"
+
+
+class Queries:
+    """Reads the rows of all systems. Lives on the store thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def events(
+        self, system: str, agent: str | None, event_type: str | None, message_type: str | None, limit: int
+    ) -> list[EventRow]:
+        """See `Store.events`."""
+        projected = await self._projected(system)
+        if agent is None and event_type is None and message_type is None:
+            return [read_event(row) for row in await self._newest("agent_event", system, projected, limit)]
+
+        conditions: list[str] = []
+        if event_type is not None:
+            conditions.append("event_type = $event_type")
+        if message_type is not None:
+            conditions.append("message_type = $message_type")
+        if agent is not None:
+            searches = [("event_source_idx", "source_agent = $agent"), ("event_target_idx", "target_agent = $agent")]
+        elif message_type is not None:
+            searches = [("event_message_idx", conditions.pop())]
+        else:
+            searches = [("event_type_idx", conditions.pop())]
+        results = await self._engine.query(
+            ";\n".join(events_query(index, condition, *conditions) for index, condition in searches),
+            {
+                "system": system,
+                "projected": projected,
+                "agent": agent,
+                "event_type": event_type,
+                "message_type": message_type,
+                "limit": limit,
+            },
+            read=read_plain,
+        )
+        found = {row["id"]: row for rows in results for row in rows}.values()  # a message to oneself is in both
+        events = sorted(map(read_event, found), key=lambda event: (event.timestamp, event.position), reverse=True)
+        return events[:limit]
+
+    async def agents(self, system: str) -> list[AgentRow]:
+        """See `Store.agents`."""
+        (rows,) = await self._engine.query(AGENTS, {"system": system}, read=read_plain)
+        return sorted((read_agent(row) for row in rows), key=lambda row: row.agent_id)
+
+    async def checkpoint_rows(self, system: str, path: str) -> list[CheckpointRow]:
+        """See `Store.checkpoint_rows`."""
+        (rows,) = await self._engine.query(CHECKPOINTS, {"system": system, "path": path}, read=read_plain)
+        return [read_checkpoint_row(row) for row in rows]
+
+    async def dead_letters(self, system: str, limit: int) -> list[DeadLetterRow]:
+        """See `Store.dead_letters`."""
+        projected = await self._projected(system)
+        return [
+            read_dead_letter(row) for row in await self._newest("dead_letter", system, projected, limit)
+        ]
+
+    async def _projected(self, system: str) -> int:
+        (found,) = await self._engine.query(_PROJECTED, {"owner": record_id("ownership", system)})
+        return int(found[0]) if found else 0
+
+    async def _newest(self, table: str, system: str, last: int, limit: int) -> list[dict[str, Any]]:
+        """The newest rows by place. A range is read as a whole, so ranges grow from the end."""
+        rows: list[dict[str, Any]] = []
+        span = _FIRST_SPAN
+        while last > 0 and len(rows) < limit:
+            first = max(1, last - span + 1)
+            (more,) = await self._engine.query(
+                _NEWEST.format(table=table),
+                {"system": system, "first": first, "last": last, "limit": limit - len(rows)},
+                read=read_plain,
+            )
+            rows += more
+            last = first - 1
+            span *= _SPAN_GROWTH
+        return rows

@@ -1,0 +1,160 @@
+"""What the journal holds: one small record per fact, packed by msgpack as tagged arrays.
+
+Fields are appended at the end with a default and never reordered, so that an older journal stays
+readable. Ids of messages and events are integers that count within one start of the system (its
+epoch); `full_id` makes the string that people see. Times are nanoseconds since the Unix epoch, UTC.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import msgspec
+
+__all__ = [
+    "AgentStatus",
+    "Checkpoint",
+    "CheckpointKind",
+    "Closed",
+    "DeadLetterRecord",
+    "Entry",
+    "Event",
+    "Opened",
+    "Record",
+    "full_id",
+]
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The root of all records. Bytes in memory are about `weight`."""
+
+    @property
+    def weight(self) -> int:
+        """Bytes to count against the buffer's bound."""
+        return 200
+
+
+class Event(Record, frozen=True, array_like=True, gc=False, tag="e"):
+    """A row of `agent_event`: a message (`message_sent`, `message_replied`), or something that happened."""
+
+    event_type: str
+    seq: int
+    """This event's (a message's) number within the epoch; from 1."""
+    source: str
+    """Path of the actor it comes from, or `external`."""
+    target: str | None
+    message_type: str | None
+    """Tag of the message's type; None for an event that is no message."""
+    payload: bytes
+    """msgpack."""
+    at: int
+    correlation: int = 0
+    """`seq` of the message the conversation began with; 0 for none."""
+    causation: int = 0
+    """`seq` of the message in hand when this was sent; 0 for none."""
+    incarnation: int = 0
+    """Of the source; 0 for `external`."""
+    workflow_id: str | None = None
+
+    @property
+    def weight(self) -> int:
+        return 200 + len(self.payload)
+
+
+class AgentStatus(Record, frozen=True, array_like=True, gc=False, tag="a"):
+    """The row of `agent_state` of an actor, as it is from now on; also commits its incarnation."""
+
+    path: str
+    name: str
+    kind: str
+    """Tag of the actor's class."""
+    parent: str
+    status: str
+    incarnation: int
+    restarts: int
+    at: int
+    capabilities: tuple[str, ...] = ()
+
+
+class CheckpointKind(str, Enum):
+    """What a checkpoint is for."""
+
+    TURN = "turn"
+    """Recovery reads it; the newest few of an actor are kept."""
+    NAMED = "named"
+    """A user asked for it; kept until deleted."""
+
+
+class Checkpoint(Record, frozen=True, array_like=True, gc=False, tag="c"):
+    """The state of one actor at one moment."""
+
+    path: str
+    incarnation: int
+    checkpoint_id: str
+    """`full_id` of a number of its own: unique within the system."""
+    kind: CheckpointKind
+    state: bytes
+    """msgpack of the State, exactly as it was encoded."""
+    tag: str
+    schema_version: int
+    digest: bytes
+    """`codec.digest(state)`."""
+    at: int
+    metadata: bytes = b"\x80"
+    """msgpack of a map: why it was taken, how many messages had been handled."""
+
+    @property
+    def weight(self) -> int:
+        return 300 + len(self.state) + len(self.metadata)
+
+
+class DeadLetterRecord(Record, frozen=True, array_like=True, gc=False, tag="d"):
+    """A message that will not be handled."""
+
+    seq: int
+    """Of the message."""
+    recipient: str
+    sender: str
+    message_type: str
+    payload: bytes
+    """msgpack of the message; of its repr where it could not be encoded (`is_exact` False)."""
+    is_exact: bool
+    reason: str
+    cause: str
+    attempts: int
+    at: int
+    incarnation: int = 0
+    correlation: int = 0
+
+    @property
+    def weight(self) -> int:
+        return 300 + len(self.payload) + len(self.cause)
+
+
+class Opened(Record, frozen=True, array_like=True, gc=False, tag="o"):
+    """The first record of every start: its writer owns the system's records from here on."""
+
+    epoch: int
+    writer: str
+    at: int
+
+
+class Closed(Record, frozen=True, array_like=True, gc=False, tag="z"):
+    """The last record of an orderly end: nothing was lost after it."""
+
+    at: int
+
+
+AnyRecord = Event | AgentStatus | Checkpoint | DeadLetterRecord | Opened | Closed
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The body of one journal record: what one group commit holds, in order."""
+
+    epoch: int
+    records: tuple[AnyRecord, ...]
+
+
+def full_id(epoch: int, seq: int) -> str:
+    """The id of an event, message or checkpoint as people see it, unique within a system."""
+    return f"{epoch}.{seq}"

@@ -1,0 +1,150 @@
+"""Taking ownership of a system's records, and finding what the start before it left.
+
+A start takes the first free number of the journal with an entry marked `keep`, and raises the
+system's epoch, in one transaction. That entry and the one before it are never deleted, so the next
+number of whoever wrote until now stays taken for ever, and a commit of unknown outcome cannot be
+made a second time at a number that was given free. On one database any number of starts may race:
+each gets its own epoch and number.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+import structlog
+
+from sentient_core.errors import StoreUnavailable
+from sentient_core.store.engine import Engine
+from sentient_core.store.fold import fold
+from sentient_core.store.records import Entry, Opened
+from sentient_core.store.tail import TailEntry, decode_entry, encode_entry
+from sentient_core.store.wire import Refusal, Taken, record_id
+
+__all__ = ["Start", "take_ownership"]
+
+_MAKE = "INSERT IGNORE INTO ownership $row RETURN NONE; SELECT epoch, projected FROM ONLY $owner"
+_CLAIM = """BEGIN;
+LET $claimed = (UPDATE $owner SET epoch = $epoch WHERE epoch = $before RETURN VALUE epoch);
+IF array::len($claimed) != 1 { THROW 'another start was faster' };
+CREATE $id SET body = $body, writer = $writer, keep = true, records = 1, weight = $weight RETURN NONE;
+UPDATE $last SET keep = true RETURN NONE;
+COMMIT;"""
+# Every range is bounded: an open one runs to the end of the table.
+_READ = "SELECT * FROM journal:[$system, $first]..=[$system, $last]"
+_STATE = """SELECT projected, is_clean FROM ONLY $owner;
+SELECT id, incarnation FROM ownership:[$system, '']..=[$system, []]"""
+_BROKEN = "UPDATE $id SET is_broken = true RETURN NONE"
+
+_CLAIM_TRIES = 50
+_CHUNK_BYTES = (1024 * 1024, 8 * 1024 * 1024)  # below: the next chunk doubles; above: it halves
+
+_log = structlog.get_logger("sentient_core.store")
+
+
+class Start(msgspec.Struct, frozen=True):
+    """What a start of a system owns and finds."""
+
+    epoch: int
+    number: int
+    """Of its first journal entry, the one that took the ownership."""
+    projected: int
+    tail: list[TailEntry]
+    """Committed and not projected, that first entry included."""
+    known: Mapping[str, int]
+    """Last incarnation by path."""
+    ended_cleanly: bool
+
+
+async def take_ownership(engine: Engine, system: str, writer: str) -> Start:
+    """Become the owner of a system's records. Raises StoreUnavailable, with nothing taken or with an
+    epoch that nobody uses.
+    """
+    log = _log.bind(system=system)
+    owner = record_id("ownership", system)
+    for _ in range(_CLAIM_TRIES):
+        _, found = await engine.query(
+            _MAKE, {"owner": owner, "row": {"id": owner, "epoch": 0, "projected": 0, "is_clean": True}}
+        )
+        tail, number = await _read_tail(engine, system, found["projected"], log)
+        opened = Opened(found["epoch"] + 1, writer, time.time_ns())
+        body = encode_entry(Entry(opened.epoch, (opened,)))
+        try:
+            await engine.query(
+                _CLAIM,
+                {
+                    "owner": owner,
+                    "before": found["epoch"],
+                    "epoch": opened.epoch,
+                    "id": record_id("journal", system, number),
+                    "last": record_id("journal", system, number - 1),
+                    "body": body,
+                    "writer": writer,
+                    "weight": opened.weight,
+                },
+                rows=1,
+            )
+        except Taken:
+            continue  # whoever owns it until now committed meanwhile
+        except Refusal as error:
+            if error.kind == "Thrown":
+                continue
+            raise
+        tail.append(TailEntry(number, body, 1, opened.weight))
+        return await _started(engine, system, opened.epoch, number, tail)
+    raise StoreUnavailable(f"the records of '{system}' are being taken over by others again and again")
+
+
+async def _started(engine: Engine, system: str, epoch: int, number: int, tail: list[TailEntry]) -> Start:
+    # Read behind the claim: until then the owner before us may have projected some of the tail.
+    state, incarnations = await engine.query(
+        _STATE, {"owner": record_id("ownership", system), "system": system}
+    )
+    projected = int(state["projected"])
+    tail = [entry for entry in tail if entry.number > projected]
+    before = fold(((e.number, decode_entry(e.body)) for e in tail if e.number != number), 1)
+    known = {str(row["id"].key[1]): int(row["incarnation"]) for row in incarnations}
+    for path, incarnation in before.incarnations.items():
+        known[path] = max(incarnation, known.get(path, 0))
+    was_clean = bool(state["is_clean"]) if before.is_clean is None else before.is_clean
+    return Start(epoch, number, projected, tail, known, was_clean)
+
+
+async def _read_tail(
+    engine: Engine, system: str, projected: int, log: Any
+) -> tuple[list[TailEntry], int]:
+    """The entries behind `projected`, and the first free number."""
+    tail: list[TailEntry] = []
+    first, chunk = projected + 1, 64
+    while True:
+        (rows,) = await engine.query(_READ, {"system": system, "first": first, "last": first + chunk - 1})
+        if not rows:
+            return tail, first
+        size = 0
+        for row in rows:
+            number = int(row["id"].key[1])
+            size += len(row["body"])
+            entry = TailEntry(number, cast("bytes", row["body"]), int(row["records"]), int(row["weight"]))
+            if _is_readable(entry):
+                tail.append(entry)
+            else:
+                log.error("a journal entry cannot be read, it is left as it is", number=number)
+                await engine.query(_BROKEN, {"id": record_id("journal", system, number)}, rows=1)
+                # Stands for it, and says that the end before was none: what it held is missing.
+                body = encode_entry(Entry(0, ()))
+                tail.append(TailEntry(number, body, 0, 0))
+            first = number + 1
+        if size < _CHUNK_BYTES[0]:
+            chunk = min(chunk * 2, 4096)
+        elif size > _CHUNK_BYTES[1]:
+            chunk = max(chunk // 2, 1)
+
+
+def _is_readable(entry: TailEntry) -> bool:
+    try:
+        decode_entry(entry.body)
+    except (msgspec.DecodeError, ValueError):
+        return False
+    return True

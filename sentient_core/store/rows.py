@@ -1,0 +1,278 @@
+"""Records as database rows, in CBOR; rows as the models that people read.
+
+Event rows are put together by hand from constant parts: they are nearly all rows, and building
+Python objects for cbor2 first costs about twice as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, cast
+
+import cbor2
+import msgspec
+
+from sentient_core.store.fold import AgentEffect, Placed
+from sentient_core.store.payload import as_plain, queryable, refused
+from sentient_core.store.protocols import AgentRow, CheckpointRow, DeadLetterRow, EventRow
+from sentient_core.store.records import Checkpoint, CheckpointKind, DeadLetterRecord, Event, full_id
+from sentient_core.store.views import optional_id
+from sentient_core.store.wire import bindable, moment_tag, number, record_id, text
+
+__all__ = ["RowEncoder", "read_agent", "read_checkpoint", "read_checkpoint_row", "read_dead_letter", "read_event"]
+
+_MAX_TEXTS = 10_000
+
+
+class RowEncoder:
+    """Makes the rows of one system."""
+
+    def __init__(self, system: str) -> None:
+        self._system = system
+        self._id = b"".join((text("id"), b"\xc8\x82", text("agent_event"), b"\x83", text(system)))
+        self._texts: dict[str, bytes] = {}  # paths and types come again and again
+
+    def event(self, placed: Placed[Event], why_refused: str | None = None) -> bytes:
+        """A row of `agent_event`. With `why_refused`, one that stands for a row the database did not take."""
+        event, epoch = placed.record, placed.epoch
+        known = self._text
+        parts = [
+            b"",
+            self._id,
+            number(placed.number),
+            number(placed.index),
+            _EVENT_ID,
+            text(f"{epoch}.{event.seq}"),
+            _EVENT_TYPE,
+            known(event.event_type),
+            _SOURCE,
+            known(event.source),
+            _PAYLOAD,
+            _payload(event.payload) if why_refused is None else _encode(refused(event.payload, why_refused)),
+            _TIMESTAMP,
+            moment_tag(event.at),
+            _POSITION,
+            number(placed.number),
+            number(placed.index),
+            _INCARNATION,
+            number(event.incarnation),
+        ]
+        fields = 8
+        if event.target is not None:
+            parts += (_TARGET, known(event.target))
+            fields += 1
+        if event.message_type is not None:
+            parts += (_MESSAGE_TYPE, known(event.message_type))
+            fields += 1
+        if event.correlation:
+            parts += (_CORRELATION, text(f"{epoch}.{event.correlation}"))
+            fields += 1
+        if event.causation:
+            parts += (_CAUSATION, text(f"{epoch}.{event.causation}"))
+            fields += 1
+        if event.workflow_id is not None:
+            parts += (_WORKFLOW, known(event.workflow_id))
+            fields += 1
+        parts[0] = bytes((0xA0 | fields,))
+        return b"".join(parts)
+
+    def agent(self, agent: AgentEffect) -> bytes:
+        """A row of `agent_state`."""
+        status = agent.last
+        return _encode(
+            {
+                "id": record_id("agent_state", self._system, status.path),
+                "agent_id": status.path,
+                "name": status.name,
+                "status": status.status,
+                "capabilities": list(status.capabilities),
+                "created_at": _time(agent.first_at),
+                "updated_at": _time(status.at),
+                "kind": status.kind,
+                "parent": status.parent,
+                "restarts": status.restarts,
+                "incarnation": status.incarnation,
+            }
+        )
+
+    def incarnation(self, path: str, incarnation: int) -> bytes:
+        """A row of `ownership` for one path."""
+        return _encode({"id": record_id("ownership", self._system, path), "incarnation": incarnation})
+
+    def checkpoint(self, placed: Placed[Checkpoint], why_refused: str | None = None) -> bytes:
+        """A row of `state_checkpoint`."""
+        checkpoint = placed.record
+        metadata = queryable(checkpoint.metadata)
+        return _encode(
+            {
+                "id": record_id("state_checkpoint", self._system, checkpoint.path, *placed.position),
+                "checkpoint_id": checkpoint.checkpoint_id,
+                "agent_id": checkpoint.path,
+                "timestamp": _time(checkpoint.at),
+                "metadata": metadata if why_refused is None else refused(checkpoint.metadata, why_refused),
+                "kind": checkpoint.kind.value,
+                "state": checkpoint.state,
+                "tag": checkpoint.tag,
+                "schema_version": checkpoint.schema_version,
+                "digest": checkpoint.digest,
+                "incarnation": checkpoint.incarnation,
+            }
+        )
+
+    def dead_letter(self, placed: Placed[DeadLetterRecord], why_refused: str | None = None) -> bytes:
+        """A row of `dead_letter`."""
+        letter = placed.record
+        row: dict[str, object] = {
+            "id": record_id("dead_letter", self._system, *placed.position),
+            "message_id": full_id(placed.epoch, letter.seq),
+            "recipient": letter.recipient,
+            "sender": letter.sender,
+            "message_type": letter.message_type,
+            "message": queryable(letter.payload) if why_refused is None else refused(letter.payload, why_refused),
+            "is_exact": letter.is_exact,
+            "reason": letter.reason,
+            "cause": letter.cause,
+            "attempts": letter.attempts,
+            "timestamp": _time(letter.at),
+            "incarnation": letter.incarnation,
+        }
+        correlation = optional_id(placed.epoch, letter.correlation)
+        if correlation is not None:
+            row["correlation_id"] = correlation
+        return _encode(row)
+
+    def _text(self, value: str) -> bytes:
+        encoded = self._texts.get(value)
+        if encoded is None:
+            if len(self._texts) >= _MAX_TEXTS:
+                self._texts.clear()
+            encoded = self._texts[value] = text(value)
+        return encoded
+
+
+def read_event(row: Mapping[str, Any]) -> EventRow:
+    """The model of a row of `agent_event`, read by `wire.read_plain`."""
+    _, number_, index = row["id"].key
+    return EventRow(
+        event_id=row["event_id"],
+        event_type=row["event_type"],
+        source_agent=row["source_agent"],
+        target_agent=row.get("target_agent"),
+        message_type=row.get("message_type"),
+        payload=_object(row["payload"]),
+        timestamp=row["timestamp"],
+        correlation_id=row.get("correlation_id"),
+        causation_id=row.get("causation_id"),
+        incarnation=row["incarnation"],
+        workflow_id=row.get("workflow_id"),
+        position=(number_, index),
+    )
+
+
+def read_agent(row: Mapping[str, Any]) -> AgentRow:
+    """The model of a row of `agent_state`, read by `wire.read_plain`."""
+    return AgentRow(
+        agent_id=row["agent_id"],
+        name=row["name"],
+        kind=row["kind"],
+        parent=row["parent"],
+        status=row["status"],
+        capabilities=list(row["capabilities"]),
+        incarnation=row["incarnation"],
+        restarts=row["restarts"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def read_checkpoint_row(row: Mapping[str, Any]) -> CheckpointRow:
+    """The model of a row of `state_checkpoint`, read by `wire.read_plain`."""
+    return CheckpointRow(
+        checkpoint_id=row["checkpoint_id"],
+        agent_id=row["agent_id"],
+        kind=row["kind"],
+        incarnation=row["incarnation"],
+        state=row["state"],
+        tag=row["tag"],
+        schema_version=row["schema_version"],
+        digest=row["digest"],
+        timestamp=row["timestamp"],
+        metadata=_object(row["metadata"]),
+    )
+
+
+def read_checkpoint(row: Mapping[str, Any]) -> Checkpoint:
+    """The record that a row of `state_checkpoint` came from, read by `wire.read_exact`; its metadata
+    encoded anew.
+    """
+    _, path, _, _ = row["id"].key
+    return Checkpoint(
+        path=path,
+        incarnation=row["incarnation"],
+        checkpoint_id=row["checkpoint_id"],
+        kind=CheckpointKind(row["kind"]),
+        state=row["state"],
+        tag=row["tag"],
+        schema_version=row["schema_version"],
+        digest=row["digest"],
+        at=row["timestamp"],
+        metadata=msgspec.msgpack.encode(_object(row["metadata"])),
+    )
+
+
+def read_dead_letter(row: Mapping[str, Any]) -> DeadLetterRow:
+    """The model of a row of `dead_letter`, read by `wire.read_plain`."""
+    return DeadLetterRow(
+        message_id=row["message_id"],
+        recipient=row["recipient"],
+        sender=row["sender"],
+        message_type=row["message_type"],
+        message=_object(row["message"]),
+        reason=row["reason"],
+        cause=row["cause"],
+        attempts=row["attempts"],
+        timestamp=row["timestamp"],
+    )
+
+
+def _payload(payload: bytes) -> bytes:
+    plain = as_plain(payload)
+    return _encode(queryable(payload)) if plain is None else cbor2.dumps(plain)
+
+
+def _encode(value: Mapping[str, object]) -> bytes:
+    return cbor2.dumps(bindable(value))
+
+
+def _time(nanoseconds: int) -> cbor2.CBORTag:
+    return cbor2.CBORTag(12, list(divmod(nanoseconds, 1_000_000_000)))
+
+
+def _object(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", _native(value))
+
+
+def _native(value: object) -> object:
+    # Integers beyond 64 bits are decimals in the database; nothing of ours is a decimal otherwise.
+    if isinstance(value, Decimal) and value == value.to_integral_value():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {key: _native(item) for key, item in cast("Mapping[str, object]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_native(item) for item in cast("list[object]", value)]
+    return value
+
+
+_EVENT_ID = text("event_id")
+_EVENT_TYPE = text("event_type")
+_SOURCE = text("source_agent")
+_PAYLOAD = text("payload")
+_TIMESTAMP = text("timestamp")
+_POSITION = text("position") + b"\x82"
+_INCARNATION = text("incarnation")
+_TARGET = text("target_agent")
+_MESSAGE_TYPE = text("message_type")
+_CORRELATION = text("correlation_id")
+_CAUSATION = text("causation_id")
+_WORKFLOW = text("workflow_id")

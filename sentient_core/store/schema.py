@@ -1,0 +1,150 @@
+"""The tables, as they are in this release. Every record id starts with the system's name.
+
+| table | id |
+|---|---|
+| journal | [system, n] |
+| agent_event, dead_letter | [system, n, i]: place in the order of commits |
+| agent_state | [system, path] |
+| state_checkpoint | [system, path, n, i] |
+| ownership | [system]: epoch, projected n, clean end; [system, path]: incarnation |
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["TABLES", "VERSION", "Table", "definitions"]
+
+VERSION = 1
+"""Version of the schema that this release writes."""
+
+_OBJECT = "object FLEXIBLE"  # in this order; without it nested keys are refused
+
+
+class Table(msgspec.Struct, frozen=True):
+    """One table: its fields with their types, its indexes with their fields."""
+
+    name: str
+    fields: dict[str, str]
+    indexes: dict[str, str] = {}
+
+
+TABLES = (
+    Table("store_schema", {"version": "int"}),
+    Table(
+        "journal",
+        {
+            "body": "bytes",
+            "writer": "string",
+            "keep": "bool",
+            "is_broken": "option<bool>",
+            "records": "int",
+            "weight": "int",
+        },
+    ),
+    Table(
+        "ownership",
+        {
+            "epoch": "option<int>",
+            "projected": "option<int>",
+            "is_clean": "option<bool>",
+            "incarnation": "option<int>",
+        },
+    ),
+    Table(
+        "agent_event",
+        {
+            "event_id": "string",
+            "event_type": "string",
+            "source_agent": "string",
+            "target_agent": "option<string>",
+            "workflow_id": "option<string>",
+            "payload": _OBJECT,
+            "timestamp": "datetime",
+            "correlation_id": "option<string>",
+            "causation_id": "option<string>",
+            "position": "array<int>",
+            "incarnation": "int",
+            "message_type": "option<string>",
+        },
+        # Measured: four instead of three cost 6 % of the insert rate, and one on (event_type,
+        # message_type, timestamp) cannot give the newest of an event_type.
+        {
+            "event_source_idx": "source_agent, timestamp",
+            "event_target_idx": "target_agent, timestamp",
+            "event_type_idx": "event_type, timestamp",
+            "event_message_idx": "message_type, timestamp",
+        },
+    ),
+    Table(
+        "agent_state",
+        {
+            "agent_id": "string",
+            "name": "string",
+            "status": "string",
+            "capabilities": "array<string>",
+            "current_task": "option<string>",
+            "execution_context": f"{_OBJECT} DEFAULT {{}}",
+            "created_at": "datetime",
+            "updated_at": "datetime",
+            "kind": "string",
+            "parent": "string",
+            "restarts": "int",
+            "incarnation": "int",
+        },
+        {"agent_id_idx": "agent_id"},
+    ),
+    Table(
+        "state_checkpoint",
+        {
+            "checkpoint_id": "string",
+            "agent_id": "string",
+            "workflow_id": "option<string>",
+            "execution_context": f"{_OBJECT} DEFAULT {{}}",
+            "progress_data": f"{_OBJECT} DEFAULT {{}}",
+            "timestamp": "datetime",
+            "metadata": _OBJECT,
+            "kind": "string",
+            "state": "bytes",
+            "tag": "string",
+            "schema_version": "int",
+            "digest": "bytes",
+            "incarnation": "int",
+        },
+        {"checkpoint_agent_idx": "agent_id, timestamp"},
+    ),
+    Table(
+        "dead_letter",
+        {
+            "message_id": "string",
+            "recipient": "string",
+            "sender": "string",
+            "message_type": "string",
+            "message": _OBJECT,
+            "is_exact": "bool",
+            "reason": "string",
+            "cause": "string",
+            "attempts": "int",
+            "timestamp": "datetime",
+            "incarnation": "int",
+            "correlation_id": "option<string>",
+        },
+        {"dead_letter_recipient_idx": "recipient, timestamp"},
+    ),
+)
+
+
+def definitions() -> str:
+    """Statements that define what is missing and leave alone what is there."""
+    lines: list[str] = []
+    for table in TABLES:
+        lines.append(f"DEFINE TABLE IF NOT EXISTS {table.name} SCHEMAFULL;")
+        lines += [
+            f"DEFINE FIELD IF NOT EXISTS {field} ON {table.name} TYPE {type_};"
+            for field, type_ in table.fields.items()
+        ]
+        lines += [
+            f"DEFINE INDEX IF NOT EXISTS {index} ON {table.name} FIELDS {fields};"
+            for index, fields in table.indexes.items()
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,185 @@
+"""The one transaction that ends a window: its net effect as rows, and `projected` moved on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import structlog
+
+from sentient_core.errors import Fenced, StoreError, StoreRefused
+from sentient_core.store.backoff import Backoff
+from sentient_core.store.engine import Engine
+from sentient_core.store.fold import Effect
+from sentient_core.store.protocols import JournalOptions
+from sentient_core.store.rows import RowEncoder
+from sentient_core.store.tail import TailEntry
+from sentient_core.store.wire import Refusal, array, record_id, value
+
+__all__ = ["Settlement"]
+
+_MOVE = """BEGIN;
+LET $moved = (UPDATE $owner SET projected = $last{is_clean} WHERE projected = $before AND epoch = $epoch
+    RETURN VALUE projected);
+IF array::len($moved) != 1 {{ THROW 'not the owner' }};
+"""
+_AGENTS = """INSERT INTO agent_state $agents ON DUPLICATE KEY UPDATE name = $input.name, status = $input.status,
+    capabilities = $input.capabilities, updated_at = $input.updated_at, kind = $input.kind,
+    parent = $input.parent, restarts = $input.restarts, incarnation = $input.incarnation RETURN NONE;
+"""
+_INCARNATIONS = """INSERT INTO ownership $incarnations ON DUPLICATE KEY UPDATE incarnation = $input.incarnation
+    RETURN NONE;
+"""
+_CHECKPOINTS = "INSERT IGNORE INTO state_checkpoint $checkpoints RETURN NONE;\n"
+_PRUNE = "DELETE $pruned RETURN NONE;\n"
+_DEAD_LETTERS = "INSERT IGNORE INTO dead_letter $dead_letters RETURN NONE;\n"
+# Entries marked `keep` are what later starts fence with: they lose their body and stay.
+_CLEAR = """UPDATE journal:[$system, $first]..=[$system, $last] SET body = <bytes>'' WHERE keep RETURN NONE;
+DELETE journal:[$system, $first]..=[$system, $last] WHERE !keep AND !is_broken RETURN NONE;
+COMMIT;
+"""
+_TURNS = "SELECT VALUE id FROM state_checkpoint:[$system, $path{n}, 0]..=[$system, $path{n}, []] WHERE kind = 'turn';"
+_PATHS_AT_ONCE = 200
+
+Place = tuple[int, int]
+
+
+class Settlement:
+    """Writes the net effects of one system's windows, in order. Lives on the store thread."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        system: str,
+        epoch: int,
+        projected: int,
+        incarnations: Mapping[str, int],
+        options: JournalOptions,
+    ) -> None:
+        self._engine = engine
+        self._system = system
+        self._epoch = epoch
+        self._projected = projected
+        self._incarnations = dict(incarnations)
+        self._options = options
+        self._encoder = RowEncoder(system)
+        self._turns: dict[str, list[Place]] = {}
+        """Places of the stored `turn` checkpoints by path, oldest first: known without reading."""
+        self._log = structlog.get_logger("sentient_core.store").bind(system=system)
+
+    async def write(self, entries: Sequence[TailEntry], effect: Effect) -> None:
+        """Write the effect of these entries; retried until it is there. Raises Fenced."""
+        backoff = Backoff()
+        why_refused: str | None = None
+        while True:
+            try:
+                await self._load_turns(effect.turns)
+                await self._write(entries[-1].number, effect, why_refused)
+            except Refusal as error:
+                if error.kind == "Thrown":
+                    if await self._is_done(entries[-1].number):
+                        break
+                    raise Fenced(self._system) from error
+                # Something in a payload or metadata. They are not what the runtime reads.
+                why_refused = str(error)
+                self._log.warning("the database refused a window's rows, they are simplified", error=str(error))
+            except StoreRefused as error:
+                why_refused = str(error)
+                self._log.warning("the database refused a window's rows, they are simplified", error=str(error))
+            except StoreError as error:
+                self._log.debug("a window's rows are retried", error=str(error))
+            else:
+                break
+            await backoff.wait()
+        self._remember(entries[-1].number, effect)
+
+    async def _write(self, last: int, effect: Effect, why_refused: str | None) -> None:
+        encoder = self._encoder
+        is_clean = effect.is_clean
+        statements = [_MOVE.format(is_clean="" if is_clean is None else f", is_clean = {is_clean}".lower())]
+        parameters: dict[str, object] = {
+            "owner": record_id("ownership", self._system),
+            "system": self._system,
+            "epoch": self._epoch,
+            "before": self._projected,
+            "first": self._projected + 1,
+            "last": last,
+        }
+        rows = last - self._projected
+
+        def add(statement: str, name: str, encoded: Iterable[bytes]) -> None:
+            nonlocal rows
+            items = list(encoded)
+            if items:
+                statements.append(statement)
+                parameters[name] = array(items)
+                rows += len(items)
+
+        add(_AGENTS, "agents", (encoder.agent(agent) for agent in effect.agents.values()))
+        add(
+            _INCARNATIONS,
+            "incarnations",
+            (
+                encoder.incarnation(path, incarnation)
+                for path, incarnation in effect.incarnations.items()
+                if incarnation > self._incarnations.get(path, -1)
+            ),
+        )
+        checkpoints = [placed for turns in effect.turns.values() for placed in turns]
+        checkpoints += effect.named
+        add(_CHECKPOINTS, "checkpoints", (encoder.checkpoint(placed, why_refused) for placed in checkpoints))
+        add(_PRUNE, "pruned", (_checkpoint_id(self._system, path, place) for path, place in self._pruned(effect)))
+        add(
+            _DEAD_LETTERS,
+            "dead_letters",
+            (encoder.dead_letter(placed, why_refused) for placed in effect.dead_letters),
+        )
+        statements.append(_CLEAR)
+        await self._engine.query(
+            "".join(statements), parameters, rows=rows, timeout=self._options.call_timeout
+        )
+
+    async def _is_done(self, last: int) -> bool:
+        """After a try whose answer was lost: it is this start that moved `projected`."""
+        backoff = Backoff()
+        while True:
+            try:
+                (found,) = await self._engine.query(
+                    "SELECT epoch, projected FROM $owner", {"owner": record_id("ownership", self._system)}
+                )
+            except StoreError:
+                await backoff.wait()
+                continue
+            return bool(found) and found[0]["epoch"] == self._epoch and found[0]["projected"] == last
+
+    async def _load_turns(self, turns: Mapping[str, object]) -> None:
+        """Learn which checkpoints are stored of actors met for the first time."""
+        unknown = [path for path in turns if path not in self._turns]
+        for start in range(0, len(unknown), _PATHS_AT_ONCE):
+            paths = unknown[start : start + _PATHS_AT_ONCE]
+            found = await self._engine.query(
+                "".join(_TURNS.format(n=n) for n in range(len(paths))),
+                {"system": self._system} | {f"path{n}": path for n, path in enumerate(paths)},
+            )
+            for path, ids in zip(paths, found, strict=True):
+                self._turns[path] = sorted((row.key[2], row.key[3]) for row in ids)
+
+    def _pruned(self, effect: Effect) -> list[tuple[str, Place]]:
+        """Stored checkpoints that are too many once those of the window are written."""
+        pruned: list[tuple[str, Place]] = []
+        for path, turns in effect.turns.items():
+            stored = self._turns[path]
+            too_many = len(stored) + len(turns) - self._options.kept_checkpoints
+            pruned += [(path, place) for place in stored[: max(0, too_many)]]
+        return pruned
+
+    def _remember(self, last: int, effect: Effect) -> None:
+        self._projected = last
+        for path, incarnation in effect.incarnations.items():
+            self._incarnations[path] = max(incarnation, self._incarnations.get(path, -1))
+        for path, turns in effect.turns.items():
+            places = self._turns[path] + [placed.position for placed in reversed(turns)]
+            self._turns[path] = places[-self._options.kept_checkpoints :]
+
+
+def _checkpoint_id(system: str, path: str, place: Place) -> bytes:
+    return value(record_id("state_checkpoint", system, path, *place))

@@ -1,0 +1,219 @@
+"""The store on an embedded SurrealDB: one database, shared by any number of systems of this process."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from sentient_core.backend import current_backend
+from sentient_core.errors import StoreError
+from sentient_core.store.engine import REOPEN_BYTES, Connect, Engine, embedded
+from sentient_core.store.journal import SurrealJournal
+from sentient_core.store.migrations import migrate
+from sentient_core.store.protocols import (
+    AgentRow,
+    CheckpointRow,
+    DeadLetterRow,
+    EventRow,
+    JournalOptions,
+)
+from sentient_core.store.queries import Queries
+from sentient_core.store.recovery import take_ownership
+from sentient_core.store.url import parse_url
+from sentient_core.store.wire import bindable, read_plain
+
+__all__ = ["SurrealStore"]
+
+T = TypeVar("T")
+
+_CALL_TIMEOUT = 30.0
+_BATCH_ROWS = 500
+_BATCH_ROWS_IN_MEMORY = 200  # there the cost of a transaction grows faster than its size
+
+
+class SurrealStore:
+    """A `Store` at `surrealkv://path` (one process at a time) or `mem://` (gone when closed).
+
+        store = SurrealStore("surrealkv://bank.db")
+        async with ActorSystem("bank", store=store) as system: ...
+        async with store:
+            await store.query("SELECT * FROM agent_event WHERE payload.amount > $least", least=100)
+
+    The database is opened by the first use and stays open until `close`; then it can be used again.
+    One object serves several systems, and several starts of the same one: the newest owns it. Open
+    and close it from one thread.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        connect: Connect = embedded,
+        call_timeout: float = _CALL_TIMEOUT,
+        reopen_bytes: int = REOPEN_BYTES,
+    ) -> None:
+        """InvalidStoreUrl for an address that cannot be one. `connect` makes the database's client:
+        fault injectors wrap `embedded`. `reopen_bytes` is for tests.
+        """
+        self._address = parse_url(url)
+        self._connect = connect
+        self._call_timeout = call_timeout
+        self._reopen_bytes = reopen_bytes
+        self._shared: _Shared | None = None
+
+    @property
+    def url(self) -> str:
+        """The address, as it was given."""
+        return self._address.url
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def open_journal(
+        self,
+        system: str,
+        *,
+        options: JournalOptions | None = None,
+        on_fenced: Callable[[StoreError], None] | None = None,
+    ) -> SurrealJournal:
+        """See `Store.open_journal`."""
+        settings = options or JournalOptions()
+        backend = current_backend()
+        shared = await self._enter()
+        try:
+            writer = uuid.uuid4().hex
+            start = await shared.engine.thread.run(lambda: take_ownership(shared.engine, system, writer))
+        except BaseException:
+            await self._leave(shared)
+            raise
+
+        async def leave() -> None:
+            shared.journals.discard(journal)
+            await self._leave(shared)
+
+        journal = SurrealJournal(
+            shared.engine,
+            system,
+            writer,
+            start,
+            settings,
+            backend,
+            batch_rows=_BATCH_ROWS if self._address.path is not None else _BATCH_ROWS_IN_MEMORY,
+            on_fenced=on_fenced,
+            on_end=leave,
+        )
+        shared.journals.add(journal)
+        return journal
+
+    async def query(self, sql: str, **parameters: object) -> list[Any]:
+        """The results of SurrealQL statements, one per statement, as plain values.
+
+            events, letters = await store.query("SELECT ...; SELECT ...", agent="bank/alice")
+
+        Every value is bound as `$name`. Times come as aware UTC datetimes, record ids as
+        `RecordId` (which can be bound again), decimals as Decimal. Raises InvalidArgument for a
+        value that cannot be bound, StoreRefused when any statement failed.
+        """
+        bound = {name: bindable(value) for name, value in parameters.items()}
+        return await self._ask(lambda engine: engine.query(sql, bound, read=read_plain))
+
+    async def events(
+        self,
+        system: str,
+        *,
+        agent: str | None = None,
+        event_type: str | None = None,
+        message_type: str | None = None,
+        limit: int = 100,
+    ) -> list[EventRow]:
+        """See `Store.events`."""
+        return await self._ask(
+            lambda engine: Queries(engine).events(system, agent, event_type, message_type, limit)
+        )
+
+    async def agents(self, system: str) -> list[AgentRow]:
+        """See `Store.agents`."""
+        return await self._ask(lambda engine: Queries(engine).agents(system))
+
+    async def checkpoint_rows(self, system: str, path: str) -> list[CheckpointRow]:
+        """See `Store.checkpoint_rows`."""
+        return await self._ask(lambda engine: Queries(engine).checkpoint_rows(system, path))
+
+    async def dead_letters(self, system: str, *, limit: int = 100) -> list[DeadLetterRow]:
+        """See `Store.dead_letters`."""
+        return await self._ask(lambda engine: Queries(engine).dead_letters(system, limit))
+
+    async def close(self) -> None:
+        """See `Store.close`. With journals still open, the database closes behind the last of them.
+
+        A journal whose event loop has ended counts as gone: nobody can close it any more.
+        """
+        shared = self._shared
+        if shared is None:
+            await current_backend().checkpoint()
+            return
+        shared.is_closing = True
+        shared.users += 1
+        for journal in [journal for journal in shared.journals if journal.is_abandoned]:
+            shared.journals.discard(journal)
+            shared.users -= 1
+            await journal.halt()
+        await self._leave(shared)
+
+    async def _ask(self, question: Callable[[Engine], Coroutine[Any, Any, T]]) -> T:
+        shared = await self._enter()
+        try:
+            return await shared.engine.thread.run(lambda: question(shared.engine))
+        finally:
+            await self._leave(shared)
+
+    async def _enter(self) -> _Shared:
+        shared = self._shared
+        if shared is None or shared.is_closing:
+            shared = self._shared = _Shared(
+                Engine(
+                    self._address,
+                    connect=self._connect,
+                    call_timeout=self._call_timeout,
+                    reopen_bytes=self._reopen_bytes,
+                )
+            )
+            shared.engine.start(migrate)
+        shared.users += 1
+        try:
+            await shared.engine.opened()
+        except StoreError:
+            shared.is_closing = True  # the next use tries anew
+            await self._leave(shared)
+            raise
+        except BaseException:
+            await self._leave(shared)
+            raise
+        return shared
+
+    async def _leave(self, shared: _Shared) -> None:
+        shared.users -= 1
+        if shared.is_closing and not shared.users:
+            if self._shared is shared:
+                self._shared = None
+            await shared.engine.stop()
+
+
+class _Shared:
+    """One opening of the database and who uses it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.users = 0
+        self.journals: set[SurrealJournal] = set()
+        self.is_closing = False

@@ -1,0 +1,149 @@
+"""The tail: what is accepted and not yet in its rows, shared by a journal's two sides.
+
+`Intake` is the hand-over from the caller's loop to the store thread. Both sides read all of it, and
+every field has one writer, so plain attributes do and no lock is taken. `Tail` belongs to the store
+thread: committed entries as exact bytes until they are projected.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+import msgspec
+
+from sentient_core.store.fold import Placed
+from sentient_core.store.protocols import Backlog, JournalOptions
+from sentient_core.store.records import AnyRecord, Checkpoint, CheckpointKind, Entry
+
+__all__ = ["Intake", "Tail", "TailEntry", "decode_entry", "encode_entry"]
+
+encode_entry = msgspec.msgpack.Encoder().encode
+decode_entry = msgspec.msgpack.Decoder(Entry).decode
+
+_UNLIMITED = 2**62
+
+
+class Intake:
+    """Records on their way to the store thread, and how far each stage has come.
+
+    Counts include what recovery found, so that accepted, committed and projected compare.
+    """
+
+    __slots__ = (
+        "bytes_in",
+        "bytes_out",
+        "committed",
+        "count_in",
+        "is_asleep",
+        "is_down",
+        "projected",
+        "records",
+        "room_bytes",
+        "room_records",
+    )
+
+    def __init__(self, options: JournalOptions, found_records: int, found_bytes: int) -> None:
+        # Written by the caller's side:
+        self.records: deque[AnyRecord] = deque()
+        self.count_in = found_records
+        self.bytes_in = found_bytes
+        # Written by the store thread (`is_asleep` is cleared by whoever wakes it):
+        self.committed = found_records
+        self.projected = 0
+        self.bytes_out = 0
+        self.room_bytes = options.tail_bytes
+        self.room_records = _UNLIMITED
+        """Records that take `tail_seconds` to project, at the measured rate."""
+        self.is_asleep = False
+        self.is_down = False
+
+    def has_room(self, weight: int) -> bool:
+        """One more record of this weight fits into the bounds."""
+        return (
+            self.bytes_in - self.bytes_out + weight <= self.room_bytes
+            and self.count_in - self.projected < self.room_records
+        )
+
+    def backlog(self) -> Backlog:
+        """How far the store is behind."""
+        return Backlog(
+            records=self.count_in - self.projected,
+            bytes=self.bytes_in - self.bytes_out,
+            uncommitted=self.count_in - self.committed,
+            is_full=not self.has_room(1),
+            is_down=self.is_down,
+        )
+
+
+class TailEntry(msgspec.Struct, frozen=True, gc=False):
+    """A committed journal entry that is not yet projected."""
+
+    number: int
+    body: bytes
+    records: int
+    weight: int
+
+
+class Tail:
+    """Committed entries in order: first those that wait, behind them the projector's open windows."""
+
+    def __init__(self, entries: Iterable[TailEntry] = ()) -> None:
+        self.waiting: deque[TailEntry] = deque()
+        self.waiting_records = 0
+        self._bodies: dict[int, TailEntry] = {}
+        self._checkpoints: dict[str, list[tuple[int, int]]] = {}
+        for entry in entries:
+            self.add(entry, decode_entry(entry.body).records)
+
+    def add(self, entry: TailEntry, records: Iterable[AnyRecord]) -> None:
+        """A new entry; `records` are those in its body."""
+        self.waiting.append(entry)
+        self.waiting_records += entry.records
+        self._bodies[entry.number] = entry
+        for index, record in enumerate(records):
+            if isinstance(record, Checkpoint) and record.kind is CheckpointKind.TURN:
+                self._checkpoints.setdefault(record.path, []).append((entry.number, index))
+
+    def take(self, max_records: int, max_bytes: int) -> list[TailEntry]:
+        """The next waiting entries, at least one if any waits, within the bounds otherwise."""
+        window: list[TailEntry] = []
+        records = weight = 0
+        while self.waiting:
+            entry = self.waiting[0]
+            records += entry.records
+            weight += entry.weight
+            if window and (records > max_records or weight > max_bytes):
+                break
+            window.append(self.waiting.popleft())
+            self.waiting_records -= entry.records
+        return window
+
+    def put_back(self, window: Iterable[TailEntry]) -> None:
+        """Entries taken last and not projected wait again."""
+        for entry in reversed(list(window)):
+            self.waiting.appendleft(entry)
+            self.waiting_records += entry.records
+
+    def forget(self, window: Iterable[TailEntry], paths: Iterable[str]) -> None:
+        """These entries are projected; `paths` had checkpoints in them."""
+        last = 0
+        for entry in window:
+            last = entry.number
+            del self._bodies[entry.number]
+        for path in paths:
+            left = [place for place in self._checkpoints.get(path, ()) if place[0] > last]
+            if left:
+                self._checkpoints[path] = left
+            else:
+                self._checkpoints.pop(path, None)
+
+    def checkpoints(self, path: str, limit: int) -> list[Placed[Checkpoint]]:
+        """The newest unprojected `turn` checkpoints of an actor, newest first."""
+        found: list[Placed[Checkpoint]] = []
+        for number, index in reversed(self._checkpoints.get(path, ())[-limit:]):
+            entry = decode_entry(self._bodies[number].body)
+            record = entry.records[index]
+            if isinstance(record, Checkpoint):
+                found.append(Placed(number, index, entry.epoch, record))
+        return found

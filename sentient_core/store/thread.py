@@ -1,0 +1,130 @@
+"""The store's own thread: an asyncio loop that the database client lives on, whatever the caller runs.
+
+The client needs a running asyncio loop, its blocking form holds the GIL for whole queries, and
+encoding rows takes time that no caller's loop should lose; so all of it happens here. Callers on
+asyncio or trio hand in a coroutine function and wait for its outcome on their own loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar, TypeVarTuple
+
+import anyio
+
+from sentient_core.backend import Backend, Slot, current_backend
+from sentient_core.errors import StoreUnavailable
+
+__all__ = ["StoreThread"]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_JOIN_SECONDS = 5.0
+
+
+class StoreThread:
+    """One thread with one asyncio loop, from `start` to `stop`; not started again.
+
+    It is a daemon: a store that nobody closed must not keep the interpreter from ending. Nothing is
+    lost by that which was not lost by a crash: what is committed is on disk.
+    """
+
+    def __init__(self, name: str) -> None:
+        # Not by the policy of the day: the client's futures want a plain asyncio loop.
+        self._loop = asyncio.SelectorEventLoop()
+        self._thread = threading.Thread(target=self._main, name=name, daemon=True)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_stopping = False
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def post(self, function: Callable[[*Ts], object], *args: *Ts) -> None:
+        """Call `function(*args)` soon on the thread. From any thread. StoreUnavailable once stopped."""
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError as error:
+            raise StoreUnavailable("the store is closed") from error
+
+    async def run(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The outcome of `await function()` on the thread. For callers on any event loop.
+
+        Cancelling the caller abandons the outcome, never the work: it goes on to its end, so that
+        nothing in the thread is left half done.
+        """
+        backend = current_backend()
+        slot: Slot[T] = backend.slot()
+        self.post(self._start, function, backend, slot)
+        return await slot.wait()
+
+    def keep(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run a coroutine as a task that the thread owns. From the thread only."""
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def stop(self) -> None:
+        """Cancel what still runs, end the thread and wait for it, a few seconds at most."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            with suppress(StoreUnavailable):
+                self.post(self._loop.stop)
+        # No blocking join: that would hold the caller's loop. Ends in a few turns.
+        with anyio.CancelScope(shield=True):
+            end = time.monotonic() + _JOIN_SECONDS
+            while self._thread.is_alive() and time.monotonic() < end:
+                await anyio.sleep(0.001)
+
+    def stop_blocking(self, before: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """At the end of the interpreter, where no loop runs any more: run `before`, then stop."""
+        if self._is_stopping or not self._thread.is_alive():
+            return
+        self._is_stopping = True
+        future = asyncio.run_coroutine_threadsafe(before(), self._loop)
+        with suppress(Exception):  # whatever it is, nobody is left to be told
+            future.result(_JOIN_SECONDS)
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_JOIN_SECONDS)
+
+    def _start(
+        self, function: Callable[[], Coroutine[Any, Any, T]], backend: Backend, slot: Slot[T]
+    ) -> None:
+        self.keep(self._bring(function, backend, slot))
+
+    async def _bring(
+        self, function: Callable[[], Coroutine[Any, Any, T]], backend: Backend, slot: Slot[T]
+    ) -> None:
+        try:
+            value = await function()
+        except asyncio.CancelledError:
+            self._deliver(backend, slot.fail, StoreUnavailable("the store was closed meanwhile"))
+            raise
+        except Exception as error:  # noqa: BLE001 - it belongs to the caller, whatever it is
+            self._deliver(backend, slot.fail, error)
+        else:
+            self._deliver(backend, slot.set, value)
+
+    def _deliver(self, backend: Backend, bring: Callable[[*Ts], object], *args: *Ts) -> None:
+        with suppress(RuntimeError):  # the caller's loop has ended: nobody waits
+            backend.call_threadsafe(bring, *args)
+
+    def _main(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+            for task in list(self._tasks):
+                task.cancel()
+            if self._tasks:
+                self._loop.run_until_complete(asyncio.wait(self._tasks, timeout=_JOIN_SECONDS / 2))
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        finally:
+            asyncio.set_event_loop(None)
+            self._loop.close()

@@ -1,0 +1,93 @@
+"""Records as the rows that people read, for a store that has no database to ask."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sentient_core.store.fold import AgentEffect, Placed
+from sentient_core.store.payload import queryable
+from sentient_core.store.protocols import AgentRow, CheckpointRow, DeadLetterRow, EventRow
+from sentient_core.store.records import Checkpoint, DeadLetterRecord, Event, full_id
+
+__all__ = ["agent_row", "checkpoint_row", "dead_letter_row", "event_row", "moment", "optional_id"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def moment(nanoseconds: int) -> datetime:
+    """The aware UTC time of so many nanoseconds since 1970, cut to microseconds."""
+    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+
+
+def optional_id(epoch: int, seq: int) -> str | None:
+    """The id of a conversation or a cause; `seq` 0 means that there is none."""
+    return full_id(epoch, seq) if seq else None
+
+
+def event_row(placed: Placed[Event]) -> EventRow:
+    """The row of an event."""
+    event, epoch = placed.record, placed.epoch
+    return EventRow(
+        event_id=full_id(epoch, event.seq),
+        event_type=event.event_type,
+        source_agent=event.source,
+        target_agent=event.target,
+        message_type=event.message_type,
+        payload=queryable(event.payload),
+        timestamp=moment(event.at),
+        correlation_id=optional_id(epoch, event.correlation),
+        causation_id=optional_id(epoch, event.causation),
+        incarnation=event.incarnation,
+        workflow_id=event.workflow_id,
+        position=placed.position,
+    )
+
+
+def agent_row(agent: AgentEffect) -> AgentRow:
+    """The row of an actor."""
+    status = agent.last
+    return AgentRow(
+        agent_id=status.path,
+        name=status.name,
+        kind=status.kind,
+        parent=status.parent,
+        status=status.status,
+        capabilities=list(status.capabilities),
+        incarnation=status.incarnation,
+        restarts=status.restarts,
+        created_at=moment(agent.first_at),
+        updated_at=moment(status.at),
+    )
+
+
+def checkpoint_row(placed: Placed[Checkpoint]) -> CheckpointRow:
+    """The row of a checkpoint."""
+    checkpoint = placed.record
+    return CheckpointRow(
+        checkpoint_id=checkpoint.checkpoint_id,
+        agent_id=checkpoint.path,
+        kind=checkpoint.kind.value,
+        incarnation=checkpoint.incarnation,
+        state=checkpoint.state,
+        tag=checkpoint.tag,
+        schema_version=checkpoint.schema_version,
+        digest=checkpoint.digest,
+        timestamp=moment(checkpoint.at),
+        metadata=queryable(checkpoint.metadata),
+    )
+
+
+def dead_letter_row(placed: Placed[DeadLetterRecord]) -> DeadLetterRow:
+    """The row of a dead letter."""
+    letter = placed.record
+    return DeadLetterRow(
+        message_id=full_id(placed.epoch, letter.seq),
+        recipient=letter.recipient,
+        sender=letter.sender,
+        message_type=letter.message_type,
+        message=queryable(letter.payload),
+        reason=letter.reason,
+        cause=letter.cause,
+        attempts=letter.attempts,
+        timestamp=moment(letter.at),
+    )

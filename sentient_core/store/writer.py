@@ -1,0 +1,183 @@
+"""The writer: takes records as they come, and commits them in groups, one journal entry each.
+
+One commit is in flight, so the next group gathers meanwhile and groups grow with the load. A commit
+is retried with the same number and the very same bytes until its outcome is known: the id is the
+fence. If it is taken, reading it back says by whom: by this writer (an earlier try that went
+unanswered), or by a later start of the same system, and then this one is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from sentient_core.errors import Fenced, StoreError
+from sentient_core.store.backoff import Backoff
+from sentient_core.store.engine import Engine
+from sentient_core.store.protocols import JournalOptions
+from sentient_core.store.records import AnyRecord, Entry
+from sentient_core.store.tail import Intake, Tail, TailEntry, encode_entry
+from sentient_core.store.wire import Taken, record_id
+
+__all__ = ["Writer"]
+
+_CREATE = """CREATE ONLY $id SET body = $body, writer = $writer, keep = false, records = $records,
+    weight = $weight RETURN NONE"""
+
+
+class Writer:
+    """Commits one journal's records. Lives on the store thread."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        system: str,
+        writer: str,
+        epoch: int,
+        number: int,
+        intake: Intake,
+        tail: Tail,
+        options: JournalOptions,
+        on_commit: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._system = system
+        self._writer = writer
+        self._epoch = epoch
+        self._number = number
+        self._intake = intake
+        self._tail = tail
+        self._options = options
+        self._on_commit = on_commit
+        self._group: tuple[TailEntry, tuple[AnyRecord, ...]] | None = None
+        self._wake = asyncio.Event()
+        self._log = structlog.get_logger("sentient_core.store").bind(system=system)
+
+    async def run(self) -> None:
+        """Commit until cancelled. Raises Fenced when the records have another owner."""
+        backoff = Backoff(0.05)
+        while True:
+            try:
+                while True:
+                    await self._step()
+                    backoff.reset()
+            except Fenced:
+                raise
+            except Exception:  # whatever it is, the group in hand stays and is tried again
+                self._log.exception("the journal's writer failed, it goes on")
+                await backoff.wait()
+
+    def wake(self) -> None:
+        """There are records."""
+        self._wake.set()
+
+    async def _step(self) -> None:
+        if self._group is None:
+            self._group = self._take()
+        if self._group is None:
+            self._wake.clear()
+            self._intake.is_asleep = True
+            # Looked at again behind the flag: who appends looks at the flag behind the record.
+            if self._intake.records:
+                self._intake.is_asleep = False
+            else:
+                await self._wake.wait()
+            return
+        entry, records = self._group
+        await self._commit(entry)
+        self._group = None
+        self._number = entry.number
+        self._tail.add(entry, records)
+        self._intake.committed += entry.records
+        self._on_commit()
+
+    def _take(self) -> tuple[TailEntry, tuple[AnyRecord, ...]] | None:
+        source = self._intake.records
+        records: list[AnyRecord] = []
+        weight = 0
+        while source and len(records) < self._options.group_records:
+            more = source[0].weight
+            if records and weight + more > self._options.group_bytes:
+                break
+            records.append(source.popleft())
+            weight += more
+        if not records:
+            return None
+        count = len(records)
+        group = tuple(records)
+        try:
+            body = encode_entry(Entry(self._epoch, group))
+        except Exception:  # noqa: BLE001 - one record that msgpack cannot hold, whatever the reason
+            group = tuple(mended for record in group if (mended := self._mended(record)) is not None)
+            body = encode_entry(Entry(self._epoch, group))
+        return TailEntry(self._number + 1, body, count, weight), group
+
+    def _mended(self, record: AnyRecord) -> AnyRecord | None:
+        """The record as it can be stored: lone surrogates come in by texts of exceptions."""
+        try:
+            encode_entry(record)
+        except UnicodeEncodeError:
+            return msgspec.structs.replace(
+                record,
+                **{
+                    field: value.encode("utf-8", "backslashreplace").decode()
+                    for field in record.__struct_fields__
+                    if isinstance(value := getattr(record, field), str)
+                },
+            )
+        except Exception:
+            self._log.exception("a record that cannot be encoded is lost", record=type(record).__name__)
+            return None
+        return record
+
+    async def _commit(self, entry: TailEntry) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                await self._engine.query(
+                    _CREATE,
+                    {
+                        "id": record_id("journal", self._system, entry.number),
+                        "body": entry.body,
+                        "writer": self._writer,
+                        "records": entry.records,
+                        "weight": entry.weight,
+                    },
+                    rows=1,
+                    timeout=self._options.call_timeout,
+                )
+            except Taken:
+                if await self._owner_of(entry.number) != self._writer:
+                    raise Fenced(self._system) from None
+            except StoreError as error:
+                self._mark_down(error)
+                await backoff.wait()
+                continue
+            self._mark_up()
+            return
+
+    async def _owner_of(self, number: int) -> str | None:
+        backoff = Backoff()
+        while True:
+            try:
+                (writers,) = await self._engine.query(
+                    "SELECT VALUE writer FROM $id", {"id": record_id("journal", self._system, number)}
+                )
+            except StoreError as error:
+                self._mark_down(error)
+                await backoff.wait()
+            else:
+                return str(writers[0]) if writers else None
+
+    def _mark_down(self, error: StoreError) -> None:
+        if not self._intake.is_down:
+            self._intake.is_down = True
+            self._log.warning("the store does not take commits, they are retried", error=str(error))
+
+    def _mark_up(self) -> None:
+        if self._intake.is_down:
+            self._intake.is_down = False
+            self._log.info("the store takes commits again")

@@ -1,0 +1,355 @@
+"""The actor system: the root of everything, put together here and nowhere else."""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import anyio
+import msgspec
+import structlog
+from anyio.abc import TaskGroup
+
+from sentient_core.actors.actor import Actor
+from sentient_core.actors.cell import Cell, CellStatus
+from sentient_core.actors.current import current_cell
+from sentient_core.actors.dispatcher import Dispatcher
+from sentient_core.actors.ref import ActorRef
+from sentient_core.actors.registry import Registry
+from sentient_core.actors.runtime import Family, Runtime
+from sentient_core.actors.timekeeper import Timekeeper
+from sentient_core.backend import Slot, current_backend
+from sentient_core.codec import Codec
+from sentient_core.errors import SentientError, StoreError, SystemClosed
+from sentient_core.events import EventType, Mirror
+from sentient_core.limited_log import LimitedLog
+from sentient_core.mailbox import DeadLetters
+from sentient_core.mailbox.signals import Signal, SignalKind
+from sentient_core.paths import check_name
+from sentient_core.store import open_store
+from sentient_core.store.protocols import Backlog, Journal, JournalOptions, Store
+from sentient_core.supervisor.children import Children
+from sentient_core.supervisor.spec import ChildSpec, Restart
+from sentient_core.supervisor.strategy import Strategy
+from sentient_core.supervisor.supervisor import Supervisor
+
+__all__ = ["ActorSystem", "SystemStatistics"]
+
+A = TypeVar("A", bound=Actor)
+
+
+class SystemStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """An actor system at one moment. Counts are since its start."""
+
+    actors: int
+    """Living, supervisors included."""
+    handled: int
+    """Messages handled by actors that still live."""
+    failures: int
+    """Handlers and hooks that raised."""
+    restarts: int
+    dead_letters: int
+    mirrored: int
+    """Messages and replies given to the store."""
+    unmirrored: int
+    """Messages and replies handled without being mirrored, since the store could not take them."""
+    backlog: Backlog
+    """How far the store is behind."""
+
+
+class _Root(Supervisor):
+    """One for one, with a restart budget per child: one that exhausts it ends alone."""
+
+    durability = "volatile"
+    strategy = Strategy(max_restarts=3, within=5.0, is_per_child=True)
+
+
+class ActorSystem:
+    """Everything that actors need: use it as an async context manager.
+
+    ::
+
+        async with ActorSystem("bank", store="surrealkv://bank.db") as system:
+            ref = await system.spawn(Account, name="alice")
+
+    `store` is the address of a SurrealDB database (`surrealkv://directory` for an embedded one on
+    disk, `mem://` for one in memory) or a `Store`, which then several systems may share. The system
+    takes over the records that are stored under its name; actors spawned again under their paths
+    continue from their latest checkpoints. Several systems can live in one process.
+
+    Leaving the block, also by an exception or a cancellation, stops all actors, children before
+    parents and each within its grace, then writes what the store has not got yet for at most
+    `drain_patience` seconds; what is left stays in the journal for the next start. If the store is
+    taken over by another start of the same system, the block is cancelled and raises Fenced.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        store: str | Store,
+        journal: JournalOptions | None = None,
+        drain_patience: float = 5.0,
+    ) -> None:
+        self.name = check_name(name)
+        self._owns_store = isinstance(store, str)
+        self.store: Store = open_store(store) if isinstance(store, str) else store
+        """The store, for queries: `await system.store.events(system.name, …)`."""
+        self._options = journal or JournalOptions()
+        self._patience = drain_patience
+        self._log: structlog.typing.FilteringBoundLogger = structlog.get_logger("sentient_core").bind(
+            system=self.name
+        )
+        self._parts: _Parts | None = None
+        self._fenced: StoreError | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._parts is not None:
+            raise SentientError(f"the actor system '{self.name}' has been entered before: make a new one")
+        try:
+            journal = await self.store.open_journal(
+                self.name, options=self._options, on_fenced=self._on_fenced
+            )
+        except BaseException:
+            await self._close_store()
+            raise
+        tasks = anyio.create_task_group()
+        await tasks.__aenter__()
+        self._parts = parts = self._put_together(journal, tasks)
+        try:
+            tasks.start_soon(parts.runtime.timekeeper.run, name="sentient-core timekeeper")
+            await parts.root.start()
+            self._note_unclean_end(parts)
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        parts = self._parts
+        if parts is None:
+            return None
+        with anyio.CancelScope(shield=True):
+            await self._shut_down(parts)
+        try:
+            swallowed = await parts.tasks.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as group:
+            if self._fenced is None and not (len(group.exceptions) == 1 and group.exceptions[0] is error):
+                raise
+            swallowed = False  # the body's own exception passes as it is, not wrapped by our task group
+        if self._fenced is not None:
+            raise self._fenced
+        return swallowed
+
+    async def spawn(
+        self,
+        cls: type[A],
+        *args: Any,
+        name: str | None = None,
+        restart: Restart | str = Restart.TRANSIENT,
+        shutdown: float | str | None = 5.0,
+        **kwargs: Any,
+    ) -> ActorRef[A]:
+        """Start an actor under the root supervisor; returns its ref once it is ready.
+
+        `args` and `kwargs` go to the class's `__init__`, at every start. A named actor that the store
+        knows takes up its stored state. `restart` and `shutdown` are as in `ChildSpec`. Raises
+        InvalidName, InvalidChildSpec, NameTaken (with the living ref), CheckpointUnusable, or whatever
+        the actor's own start raised; nothing of it is then left.
+        """
+        spec = ChildSpec(cls, name=name, args=args, kwargs=kwargs, restart=restart, shutdown=shutdown)
+        return await self._family_of(self._open("spawn an actor").root).spawn(spec)
+
+    async def spawn_child(
+        self,
+        parent: Cell,
+        cls: type[A],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        name: str | None,
+        restart: Restart | str,
+        shutdown: float | str | None,
+    ) -> ActorRef[A]:
+        """`Context.spawn`."""
+        spec = ChildSpec(cls, name=name, args=args, kwargs=kwargs, restart=restart, shutdown=shutdown)
+        self._open("spawn an actor")
+        return await self._family_of(parent).spawn(spec)
+
+    def get(self, path: str) -> ActorRef[Any]:
+        """The living actor at a path such as `bank/alice`. Raises UnknownActor, with near misses."""
+        return self._open("look up an actor").runtime.registry.get(path).ref
+
+    def actors(self, cls: type[A]) -> list[ActorRef[A]]:
+        """The living actors of a class or its subclasses, in no promised order."""
+        cells = self._open("look up actors").runtime.registry
+        return [cell.ref for cell in cells if issubclass(cell.blueprint.cls, cls)]
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """The newest messages that will not be handled, and how many there were for each reason."""
+        return self._entered("look at dead letters").runtime.dead_letters
+
+    async def flush(self) -> None:
+        """Return when everything sent and saved before this call can be queried in the store."""
+        await self._open("flush").runtime.mirror.journal.flush()
+
+    def statistics(self) -> SystemStatistics:
+        """How the system is doing at this moment."""
+        runtime = self._entered("take statistics").runtime
+        return SystemStatistics(
+            actors=len(runtime.registry),
+            handled=sum(cell.handled for cell in runtime.registry),
+            failures=runtime.failures,
+            restarts=runtime.restarts,
+            dead_letters=runtime.dead_letters.total,
+            mirrored=runtime.mirror.recorded,
+            unmirrored=runtime.mirror.unmirrored,
+            backlog=runtime.mirror.journal.backlog(),
+        )
+
+    def _put_together(self, journal: Journal, tasks: TaskGroup) -> _Parts:
+        backend = current_backend()
+        base = copy_context()
+        base.run(current_cell.set, None)
+        codec = Codec(self._resolve)
+        log = self._log
+        runtime = Runtime(
+            system=self,
+            backend=backend,
+            dispatcher=Dispatcher(backend, tasks),
+            timekeeper=Timekeeper(backend),
+            mirror=Mirror(journal, codec),
+            codec=codec,
+            registry=Registry(journal.epoch),
+            dead_letters=DeadLetters(LimitedLog(log, backend.now, "dead letter")),
+            log=log,
+            new_family=_declared_family,
+            new_context=base.copy,
+            failure_log=LimitedLog(log, backend.now, "actor failed"),
+        )
+        ground = _Ground(backend.slot())
+        root = Cell(runtime, None, ground, "", "", _Root, (), {}, base.copy())
+        root.family = Children(root, _Root.strategy)
+        return _Parts(tasks, runtime, ground, root)
+
+    def _entered(self, what: str) -> _Parts:
+        if self._parts is None:
+            raise SystemClosed(self.name, what)
+        return self._parts
+
+    def _open(self, what: str) -> _Parts:
+        parts = self._entered(what)
+        if not parts.runtime.is_open:
+            raise SystemClosed(self.name, what)
+        return parts
+
+    def _family_of(self, cell: Cell) -> Children:
+        if isinstance(cell.family, Children):
+            return cell.family
+        cell.family = family = Children(cell, Strategy())
+        return family
+
+    def _resolve(self, kind: type, path: str) -> object:
+        if not issubclass(kind, ActorRef):
+            raise NotImplementedError(f"a {kind.__qualname__} cannot be read back from the store")
+        return self._open("read a ref").runtime.registry.get(path).ref
+
+    def _note_unclean_end(self, parts: _Parts) -> None:
+        mirror = parts.runtime.mirror
+        if mirror.journal.ended_cleanly:
+            return
+        self._log.warning(
+            "the last run did not end in order: its last milliseconds of messages may not be mirrored",
+            path="",
+            incarnation=0,
+            correlation_id=None,
+        )
+        mirror.happened(
+            EventType.MIRROR_GAP,
+            "",
+            {"target": None, "count": None, "reason": "the process ended without closing the system"},
+            force=True,
+        )
+
+    def _on_fenced(self, error: StoreError) -> None:
+        self._fenced = error
+        if self._parts is not None:
+            self._parts.tasks.cancel_scope.cancel()
+
+    async def _shut_down(self, parts: _Parts) -> None:
+        runtime = parts.runtime
+        if parts.root.status is CellStatus.RUNNING:
+            parts.root.signal(Signal(SignalKind.STOP))
+            await parts.ground.is_down.wait()
+        parts.root.bury()
+        runtime.is_open = False
+        runtime.dispatcher.close()
+        runtime.timekeeper.close()
+        runtime.dead_letters.close()
+        runtime.failure_log.close()
+        runtime.mirror.close()
+        left = await runtime.mirror.journal.close(self._patience)
+        if left.uncommitted and self._fenced is None:
+            self._log.error(
+                "the store did not take the last records",
+                path="",
+                incarnation=0,
+                correlation_id=None,
+                records=left.uncommitted,
+            )
+        await self._close_store()
+
+    async def _close_store(self) -> None:
+        if self._owns_store:
+            with anyio.CancelScope(shield=True):
+                await self.store.close()
+
+
+class _Parts:
+    """What exists between entering and leaving."""
+
+    __slots__ = ("ground", "root", "runtime", "tasks")
+
+    def __init__(self, tasks: TaskGroup, runtime: Runtime, ground: _Ground, root: Cell) -> None:
+        self.tasks = tasks
+        self.runtime = runtime
+        self.ground = ground
+        self.root = root
+
+
+class _Ground:
+    """What stands above the root supervisor: it only waits for its end."""
+
+    def __init__(self, is_down: Slot[None]) -> None:
+        self.is_down = is_down
+
+    def refs(self) -> tuple[ActorRef[Any], ...]:
+        return ()
+
+    def cells(self) -> list[Cell]:
+        return []
+
+    def start_static(self) -> bool:
+        return False
+
+    def stop_all(self, *, kill: bool) -> bool:
+        return kill and False
+
+    def child_started(self, child: Cell) -> None:
+        pass
+
+    def child_down(self, child: Cell, cause: BaseException | None, *, was_ready: bool) -> None:
+        self.is_down.set(None)
+
+
+def _declared_family(cell: Cell, actor: Actor) -> Family | None:
+    if isinstance(actor, Supervisor):
+        return Children(cell, actor.strategy, actor.children)
+    return None
