@@ -2,7 +2,7 @@
 
 The store keeps payloads as exact bytes and turns them into objects that a query can look into only
 behind the journal. A type is stored under its tag: the msgspec `tag` of a Struct, else the class's
-name, so that a renamed class with an explicit tag orphans nothing.
+name (`Account.State` for a nested one), so that a renamed class with an explicit tag orphans nothing.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def tag_of(type_: type) -> str:
     """The name a type is stored under."""
     config = getattr(type_, "__struct_config__", None)
     tag = None if config is None else config.tag
-    return type_.__name__ if tag is None else str(tag)
+    return type_.__qualname__.rpartition("<locals>.")[2] if tag is None else str(tag)
 
 
 def _to_path(value: object) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from contextvars import copy_context
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, get_origin
 
 import anyio
 import msgspec
-import structlog
 from anyio.abc import TaskGroup
 
 from sentient_core.actors.actor import Actor
@@ -21,9 +20,9 @@ from sentient_core.actors.runtime import Family, Runtime
 from sentient_core.actors.timekeeper import Timekeeper
 from sentient_core.backend import Slot, current_backend
 from sentient_core.codec import Codec
-from sentient_core.errors import SentientError, StoreError, SystemClosed
+from sentient_core.errors import InvalidArgument, SentientError, StoreError, SystemClosed
 from sentient_core.events import EventType, Mirror
-from sentient_core.limited_log import LimitedLog
+from sentient_core.logs import LimitedLog, runtime_log
 from sentient_core.mailbox import DeadLetters
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import check_name
@@ -93,14 +92,14 @@ class ActorSystem:
         drain_patience: float = 5.0,
     ) -> None:
         self.name = check_name(name)
+        if not drain_patience >= 0:
+            raise InvalidArgument(f"drain_patience must be at least 0 seconds, not {drain_patience!r}")
         self._owns_store = isinstance(store, str)
         self.store: Store = open_store(store) if isinstance(store, str) else store
         """The store, for queries: `await system.store.events(system.name, …)`."""
         self._options = journal or JournalOptions()
         self._patience = drain_patience
-        self._log: structlog.typing.FilteringBoundLogger = structlog.get_logger("sentient_core").bind(
-            system=self.name
-        )
+        self._log = runtime_log(self.name)
         self._parts: _Parts | None = None
         self._fenced: StoreError | None = None
 
@@ -227,7 +226,7 @@ class ActorSystem:
             timekeeper=Timekeeper(backend),
             mirror=Mirror(journal, codec),
             codec=codec,
-            registry=Registry(journal.epoch),
+            registry=Registry(journal.epoch, journal.known),
             dead_letters=DeadLetters(LimitedLog(log, backend.now, "dead letter")),
             log=log,
             new_family=_declared_family,
@@ -257,19 +256,23 @@ class ActorSystem:
         return family
 
     def _resolve(self, kind: type, path: str) -> object:
-        if not issubclass(kind, ActorRef):
+        if (get_origin(kind) or kind) is not ActorRef:
             raise NotImplementedError(f"a {kind.__qualname__} cannot be read back from the store")
-        return self._open("read a ref").runtime.registry.get(path).ref
+        parts = self._open("read a ref")
+        found = parts.runtime.registry.find(path)
+        if found is None:
+            name = path.rpartition("/")[2]
+            context = parts.runtime.new_context()
+            found = Cell(parts.runtime, None, parts.ground, path, name, Actor, (), {}, context)
+            found.become_nobody()
+        return found.ref
 
     def _note_unclean_end(self, parts: _Parts) -> None:
         mirror = parts.runtime.mirror
         if mirror.journal.ended_cleanly:
             return
         self._log.warning(
-            "the last run did not end in order: its last milliseconds of messages may not be mirrored",
-            path="",
-            incarnation=0,
-            correlation_id=None,
+            "the last run did not end in order: its last milliseconds of messages may not be mirrored"
         )
         mirror.happened(
             EventType.MIRROR_GAP,
@@ -297,13 +300,7 @@ class ActorSystem:
         runtime.mirror.close()
         left = await runtime.mirror.journal.close(self._patience)
         if left.uncommitted and self._fenced is None:
-            self._log.error(
-                "the store did not take the last records",
-                path="",
-                incarnation=0,
-                correlation_id=None,
-                records=left.uncommitted,
-            )
+            self._log.error("the store did not take the last records", records=left.uncommitted)
         await self._close_store()
 
     async def _close_store(self) -> None:
@@ -344,6 +341,9 @@ class _Ground:
 
     def child_started(self, child: Cell) -> None:
         pass
+
+    def child_unwanted(self, child: Cell) -> bool:
+        return True
 
     def child_down(self, child: Cell, cause: BaseException | None, *, was_ready: bool) -> None:
         self.is_down.set(None)

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS: list[set[str]] = [
-    {"errors", "config", "backend", "codec", "paths", "limited_log"},
+    {"errors", "config", "backend", "codec", "paths", "logs", "causes"},
     {"mailbox"},
     {"store"},
     {"events"},

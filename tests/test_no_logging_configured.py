@@ -71,10 +71,10 @@ def test_importing_adds_no_handler_to_our_loggers(probe: Probe) -> None:
     assert not any(handlers.values())
 
 
-def test_importing_loads_neither_engine_nor_tools(probe: Probe) -> None:
+def test_importing_loads_neither_the_sdk_nor_tools(probe: Probe) -> None:
     _, _, _, modules = probe
 
-    # The engine takes half a second: it is loaded when a store of its kind is opened. The rest belongs to
-    # the extras (so does rich, but structlog loads it when it is there).
-    heavy = {"surrealdb", "surrealdb_embedded", "aiohttp", "click", "jinja2", "pytest", "hypothesis"}
+    # The SDK takes half a second: it is loaded when a database is opened, if at all. The rest belongs to the
+    # extras (so does rich, but structlog loads it when it is there).
+    heavy = {"surrealdb", "aiohttp", "click", "jinja2", "pytest", "hypothesis"}
     assert heavy & set(modules) == set()

@@ -114,8 +114,11 @@ class Actor:
     def on_failure(self, cause: Exception) -> Any:
         """Runs after a handler raised `cause`, before `on_stop`. Raising is reported."""
 
-    def on_restart(self, cause: BaseException) -> Any:
-        """Runs in a restarted incarnation, after the state is loaded, before `on_start`."""
+    def on_restart(self, cause: BaseException | None) -> Any:
+        """Runs in a restarted incarnation, after the state is loaded, before `on_start`.
+
+        `cause` is None for a permanent actor that had ended in order.
+        """
 
     @staticmethod
     def _attach(actor: Actor, cell: Cell) -> None:

@@ -21,13 +21,12 @@ next turn finds KILL.
 from __future__ import annotations
 
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from enum import StrEnum
 from inspect import isawaitable
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import structlog
@@ -39,9 +38,10 @@ from sentient_core.actors.current import current_cell
 from sentient_core.actors.handlers import Handler, handler_for
 from sentient_core.actors.ref import ActorRef, Ending, new_ref
 from sentient_core.actors.runtime import Family, Runtime
-from sentient_core.actors.saving import forget_alarm, load_state, save_by_policy, save_state
+from sentient_core.actors.saving import forget_alarm, load_state, save_by_policy, save_in_time, save_state
 from sentient_core.actors.timekeeper import Alarm
 from sentient_core.backend import Slot
+from sentient_core.causes import in_a_line, last_lines
 from sentient_core.codec import tag_of
 from sentient_core.errors import (
     ActorKilled,
@@ -57,7 +57,6 @@ from sentient_core.events import EventType
 from sentient_core.mailbox import DeadLetterReason, Envelope, Mailbox
 from sentient_core.mailbox.envelope import Entry
 from sentient_core.mailbox.signals import Signal, SignalKind
-from sentient_core.paths import EXTERNAL
 from sentient_core.store.records import AgentStatus, Checkpoint, Event
 
 __all__ = ["Cell", "CellStatus"]
@@ -92,6 +91,7 @@ class Cell:
         "_cause",
         "_end_waiters",
         "_is_ready",
+        "_is_unwanted",
         "_killed",
         "_saves",
         "_start_waiter",
@@ -104,6 +104,7 @@ class Cell:
         "handled",
         "in_hand",
         "incarnation",
+        "is_nobody",
         "kwargs",
         "mailbox",
         "name",
@@ -144,16 +145,17 @@ class Cell:
         self.kwargs = kwargs
         self.vars = context
         context.run(current_cell.set, self)
-        self.ref: ActorRef[Any] = new_ref(self)
         self.mailbox = Mailbox(
             self.blueprint.mailbox,
             runtime.dispatcher.queues,
-            is_volatile=not self.blueprint.is_mirrored,
+            is_mirrored=self.blueprint.is_mirrored,
         )
+        self.ref: ActorRef[Any] = new_ref(self)
         self.signals: deque[Signal] | None = None
         self.status = CellStatus.NEW
-        self.first_incarnation = runtime.mirror.journal.known.get(path, 0)
-        """The last incarnation of an earlier start of the program."""
+        self.first_incarnation = runtime.registry.last_incarnation(path)
+        """The last incarnation before this cell: of an earlier start of the program, or of an actor that
+        has ended."""
         self.incarnation = self.first_incarnation
         self.family: Family | None = None
         self.in_hand: Entry | None = None
@@ -162,18 +164,21 @@ class Cell:
         self.saved: Checkpoint | None = None
         """The newest checkpoint that this process wrote or read."""
         self.draining = False
+        self.is_nobody = False
+        """There has been no actor: it stands for a path that a stored ref had."""
         self.scheduled = False
         self.scope: anyio.CancelScope | None = None
         self._actor: Actor | None = None
         self._cause: BaseException | None = None
         self._killed = False
         self._is_ready = False
+        self._is_unwanted = False
         blueprint = self.blueprint
         self._saves = blueprint.checkpoint_messages is not None or blueprint.checkpoint_seconds is not None
         self.unsaved = 0
         self.save_alarm: Alarm | None = None
         self._start_waiter: Slot[None] | None = None
-        self._end_waiters: list[Slot[None]] | None = None
+        self._end_waiters: list[tuple[Slot[None], bool]] | None = None
 
     @property
     def is_alive(self) -> bool:
@@ -185,6 +190,12 @@ class Cell:
         """Why the last incarnation is down; None after an orderly end, or before the first."""
         return self._cause if self.status is CellStatus.DOWN else None
 
+    def become_nobody(self) -> None:
+        """Stand for a path where nobody lives."""
+        self.is_nobody = True
+        self.status = CellStatus.ENDED
+        self.mailbox.close()
+
     def envelope(self) -> Envelope | None:
         """The message in hand, readable."""
         if self.in_hand is None:
@@ -193,7 +204,7 @@ class Cell:
         mirror = self.runtime.mirror
         return Envelope(
             message=message,
-            sender=EXTERNAL if sender is None else sender.path,
+            sender=delivery.source_of(self, sender),
             is_ask=reply is not None,
             message_id=None if trace is None else mirror.id_of(trace.seq),
             correlation_id=None if trace is None else mirror.id_of(trace.correlation),
@@ -214,12 +225,17 @@ class Cell:
 
     def drain(self) -> Ending:
         """`ActorRef.drain`."""
+        if self.is_alive:
+            self.draining = True
+            self.mailbox.shut()
         return self._end(SignalKind.DRAIN)
 
     def kill(self) -> Ending:
         """`ActorRef.kill`."""
         ending = Ending(self, self.incarnation)
-        if self.is_alive and self.status is not CellStatus.DOWN and not self._killed:
+        if self.status is CellStatus.DOWN and not self.signals:
+            self.above.child_unwanted(self)  # it waits to be started again
+        elif self.is_alive and not self._killed:
             self._killed = True
             self._signal_first(Signal(SignalKind.KILL))
             if self.scope is not None:
@@ -227,19 +243,25 @@ class Cell:
         return ending
 
     def _end(self, kind: SignalKind) -> Ending:
-        ending = Ending(self, self.incarnation)
-        if self.is_alive and self.status is not CellStatus.DOWN:
+        ending = Ending(self, self.incarnation, is_drain=kind is SignalKind.DRAIN)
+        if self.status is CellStatus.DOWN and not self.signals:
+            self.above.child_unwanted(self)
+        elif self.is_alive:
             self.signal(Signal(kind))
         return ending
 
-    async def wait_for_end(self, incarnation: int) -> None:
-        """Return when that incarnation is down and its supervisor has decided."""
-        if self.incarnation > incarnation or self.status in (CellStatus.ENDED, CellStatus.DOWN):
+    async def wait_for_end(self, incarnation: int, *, is_drain: bool) -> None:
+        """Return when that incarnation is down and its supervisor has decided.
+
+        For a drain: when the incarnation that has handled the last message is down.
+        """
+        is_over = self.status is CellStatus.ENDED or (self.status is CellStatus.DOWN and not self.signals)
+        if is_over or (self.incarnation > incarnation and not (is_drain and self.draining)):
             return
         slot: Slot[None] = self.runtime.backend.slot()
         if self._end_waiters is None:
             self._end_waiters = []
-        self._end_waiters.append(slot)
+        self._end_waiters.append((slot, is_drain))
         await slot.wait()
 
     async def start(self) -> None:
@@ -330,23 +352,25 @@ class Cell:
                         continue
                 try:
                     outcome = handler[0](actor, message)
-                    if handler[1]:
+                    if handler[1] or (outcome is not None and isawaitable(outcome)):
                         outcome = await outcome
                     if entry[2] is not None:
                         self._reply(entry, outcome)
                 except Exception as error:  # noqa: BLE001
                     # The supervision boundary: whatever a handler raises is its actor's failure.
-                    if not self._answer_with(entry, error):
+                    if not isinstance(error, self.blueprint.reply_errors):
                         missed += 1
                         await self._handler_failed(entry, error)
                         return
-                except BaseException as error:
+                    if not self._answer_with(entry, error):
+                        missed += 1
+                except BaseException as error:  # noqa: BLE001 - what is not the actor's goes on
                     missed += 1
                     if self.runtime.backend.is_stray_cancellation(error):
                         await self._handler_failed(entry, _stray(error))
                         return
                     self._interrupted(entry)
-                    raise
+                    raise self._passes_on(error, "handler", entry) from None
                 if not left & 7 and now() > turn_ends:
                     break
         finally:
@@ -373,18 +397,26 @@ class Cell:
         _, sender, reply, event = entry
         answer: Event | None = None
         if event is not None:
-            target = EXTERNAL if sender is None else sender.path
+            target = delivery.source_of(self, sender)
             answer = self.runtime.mirror.reply(value, self.path, target, self.incarnation, event)
             self.runtime.mirror.record(answer)
         if reply is not None and not reply.set(value):
             delivery.late_reply(self, value, entry, answer)
 
     def _answer_with(self, entry: Entry, error: Exception) -> bool:
-        """An exception that is part of the protocol is a reply."""
-        if not isinstance(error, self.blueprint.reply_errors):
+        """An exception that is part of the protocol is a reply. False: nobody asked."""
+        _, sender, reply, event = entry
+        if reply is None:
+            delivery.dead(self, entry, DeadLetterReason.FAILED, in_a_line(error))
             return False
-        if entry[2] is None or not entry[2].fail(error):
-            delivery.dead(self, entry, DeadLetterReason.FAILED, _in_a_line(error))
+        answer: Event | None = None
+        if event is not None:
+            target = delivery.source_of(self, sender)
+            words = {"error": in_a_line(error)}
+            answer = self.runtime.mirror.reply(words, self.path, target, self.incarnation, event)
+            self.runtime.mirror.record(answer)
+        if not reply.fail(error):
+            delivery.late_reply(self, error, entry, answer)
         return True
 
     def _unhandled(self, entry: Entry) -> None:
@@ -398,14 +430,28 @@ class Cell:
         delivery.dead(self, entry, DeadLetterReason.STOPPED, "the actor was killed while handling it")
         delivery.fail_asker(entry, ActorStopped(entry[0], self.ref, "the actor was killed while handling it"))
 
+    def _passes_on(self, error: BaseException, where: str, entry: Entry | None = None) -> BaseException:
+        """What of an exception is not the actor's own: it goes on through the worker.
+
+        A task group that is cancelled while one of its tasks fails raises both in one group.
+        """
+        if not isinstance(error, BaseExceptionGroup):
+            return error
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        failures, others = group.split(Exception)
+        if failures is not None:
+            self._report_failure(failures, entry, where)
+        return group if others is None else others
+
     async def _handler_failed(self, entry: Entry, error: Exception) -> None:
         self._report_failure(error, entry)
-        delivery.dead(self, entry, DeadLetterReason.FAILED, _in_a_line(error))
-        failed = HandlerFailed(entry[0], self.ref, f"its handler raised {_in_a_line(error)}")
+        delivery.dead(self, entry, DeadLetterReason.FAILED, in_a_line(error))
+        failed = HandlerFailed(entry[0], self.ref, f"its handler raised {in_a_line(error)}")
         failed.__cause__ = error
         delivery.fail_asker(entry, failed)
         self.in_hand = None
-        await self._fail(error)
+        if not self._killed:  # else it is KILL that ends this incarnation, without hooks
+            await self._fail(error)
 
     def _report_failure(self, error: BaseException, entry: Entry | None, where: str = "handler") -> None:
         runtime = self.runtime
@@ -413,7 +459,7 @@ class Cell:
         trace = None if entry is None else entry[3]
         correlation = 0 if trace is None else trace.correlation
         what = {
-            "error": _in_a_line(error),
+            "error": in_a_line(error),
             "where": where,
             "message_type": None if entry is None else tag_of(type(entry[0])),
         }
@@ -423,14 +469,14 @@ class Cell:
                 "incarnation": self.incarnation,
                 "correlation_id": runtime.mirror.id_of(correlation),
                 **what,
-                "traceback": _last_lines(error),
+                "traceback": last_lines(error),
             }
         )
         if self.blueprint.is_mirrored:
             runtime.mirror.happened(
                 EventType.ACTOR_FAILED,
                 self.path,
-                {**what, "traceback": _last_lines(error)},
+                {**what, "traceback": last_lines(error)},
                 incarnation=self.incarnation,
                 correlation=correlation,
                 causation=0 if trace is None else trace.seq,
@@ -440,33 +486,40 @@ class Cell:
         if self.status not in (CellStatus.NEW, CellStatus.DOWN):
             return
         is_restart = self.status is CellStatus.DOWN
+        is_unwanted, self._is_unwanted = self._is_unwanted, False
+        if is_restart and is_unwanted and self.above.child_unwanted(self):
+            self._tell_end_waiters()
+            return
+        # A drain goes on in the incarnation that follows a failure.
+        self.draining = self.draining and not (is_restart and self._cause is None)
         self.status = CellStatus.STARTING
         self.incarnation += 1
         self._cause = None
-        self._killed = self._is_ready = self.draining = False
+        self._killed = self._is_ready = False
         self.unsaved = 0
         if is_restart:
             self.runtime.restarts += 1
-            self.mailbox.reopen()
+            if not self.draining:
+                self.mailbox.reopen()
         try:
             self._actor = actor = new_actor(self.blueprint.cls, self, self.args, self.kwargs)
+            if self.family is None:
+                self.family = self.runtime.new_family(self, actor)
             restored = await load_state(self, actor)
             hooks = self.blueprint.hooks
-            if is_restart and cause is not None and "on_restart" in hooks:
+            if is_restart and "on_restart" in hooks:
                 await _finished(actor.on_restart(cause))
             if "on_start" in hooks:
                 await _finished(actor.on_start())
         except Exception as error:  # noqa: BLE001 - the supervision boundary
             self._start_raised(error)
             return
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - as in a handler
             if self.runtime.backend.is_stray_cancellation(error):
                 self._start_raised(_stray(error))
                 return
-            raise
+            raise self._passes_on(error, "start") from None
         self._announce(cause, restored)
-        if self.family is None:
-            self.family = self.runtime.new_family(self, actor)
         if self.family is None or not self.family.start_static():
             self._ready()
 
@@ -486,7 +539,7 @@ class Cell:
             self.path,
             {
                 "kind": tag_of(self.blueprint.cls),
-                "cause": None if cause is None else _in_a_line(cause),
+                "cause": None if cause is None else in_a_line(cause),
                 "checkpoint_id": None if restored is None else restored.checkpoint_id,
             },
             incarnation=self.incarnation,
@@ -503,10 +556,12 @@ class Cell:
         if self._start_waiter is not None:
             self._start_waiter.set(None)
             self._start_waiter = None
+        if self.draining:
+            self.signal(Signal(SignalKind.DRAIN))
 
     async def _on_save(self) -> None:
         if self.status is _RUNNING and self.unsaved and self._actor is not None:
-            await self._save(lambda actor: save_state(self, actor, "policy: seconds"), self._actor)
+            await self._save(lambda actor: save_in_time(self, actor), self._actor)
 
     async def _save_by_policy(self, actor: Actor) -> None:
         await self._save(lambda actor: save_by_policy(self, actor), actor)
@@ -537,16 +592,18 @@ class Cell:
         if self.status in (_RUNNING, CellStatus.STARTING):
             self.status = CellStatus.STOPPING
             await self._after_family()
+        elif self.status is CellStatus.DOWN:
+            self._is_unwanted = True  # asked for while it failed; the START behind this one sees it
 
     async def _on_drain(self) -> None:
-        if self.status is _RUNNING:
-            self.draining = True
-            self.mailbox.shut()
-            if not self.mailbox.queue:
-                await self._on_stop()
+        # Before it is ready, `_ready` sees the drain; with something queued, the turn that ends it.
+        if self.status is _RUNNING and not self.mailbox.queue:
+            await self._on_stop()
 
     def _on_kill(self) -> None:
-        if self.status not in (CellStatus.DOWN, CellStatus.ENDED):
+        if self.status is CellStatus.DOWN:
+            self._is_unwanted = True
+        elif self.status is not CellStatus.ENDED:
             self.status = CellStatus.FAILING
             self._cause = ActorKilled(self.path)
             if self.family is None or not self.family.stop_all(kill=True):
@@ -592,7 +649,9 @@ class Cell:
     def _save_last(self, actor: Actor) -> Exception | None:
         try:
             if not save_state(self, actor, "orderly end", if_changed=True):
-                self.log().error("the last checkpoint was not taken: the journal's tail is full")
+                self.log().error(
+                    "the last checkpoint was not taken: the store has no room for it or another owner"
+                )
         except UnencodableState as error:
             self._report_failure(error, None, "checkpoint")
             return error
@@ -604,9 +663,9 @@ class Cell:
         except Exception as error:  # noqa: BLE001 - the supervision boundary
             self._report_failure(error, None, name)
             return error
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - as in a handler
             if not self.runtime.backend.is_stray_cancellation(error):
-                raise
+                raise self._passes_on(error, name) from None
             stray = _stray(error)
             self._report_failure(stray, None, name)
             return stray
@@ -626,9 +685,16 @@ class Cell:
             error = cause or StartFailed(self.path, "it was stopped while it was starting")
             self._start_waiter.fail(error)
             self._start_waiter = None
-        waiters, self._end_waiters = self._end_waiters, None
-        for waiter in waiters or ():
-            waiter.set(None)
+        self._tell_end_waiters()
+
+    def _tell_end_waiters(self) -> None:
+        is_draining_on = self.draining and self.is_alive and self._cause is not None
+        waiters, self._end_waiters = self._end_waiters or [], None
+        for slot, is_drain in waiters:
+            if is_drain and is_draining_on:
+                self._end_waiters = [*(self._end_waiters or []), (slot, is_drain)]
+            else:
+                slot.set(None)
 
     def bury(self) -> None:
         """End for good, with all that is kept for it below: nothing will be started again here.
@@ -654,15 +720,15 @@ class Cell:
             delivery.fail_asker(
                 entry, ActorStopped(entry[0], self.ref, "the actor ended before it was handled")
             )
-        for slot in line:
-            slot.fail(ActorStopped(None, self.ref, "the actor ended while this waited for room"))
+        for entry, slot in line:
+            slot.fail(ActorStopped(entry[0], self.ref, "the actor ended while this waited for room"))
         if self.blueprint.is_mirrored and was_started:
             cause = self._cause
             self.write_status("completed" if cause is None else "failed")
             self.runtime.mirror.happened(
                 EventType.ACTOR_STOPPED,
                 self.path,
-                {"cause": None if cause is None else _in_a_line(cause)},
+                {"cause": None if cause is None else in_a_line(cause)},
                 incarnation=self.incarnation,
             )
 
@@ -676,11 +742,3 @@ def _stray(error: BaseException) -> HandlerCancelled:
     stray = HandlerCancelled("a cancellation escaped that nobody had asked of this actor")
     stray.__cause__ = error
     return stray
-
-
-def _in_a_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:500]
-
-
-def _last_lines(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error, limit=-8))[-4_000:]

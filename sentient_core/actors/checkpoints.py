@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from sentient_core.causes import in_a_line
 from sentient_core.codec import Codec, digest, tag_of
 from sentient_core.errors import InvalidArgument, UnencodableState
 from sentient_core.store.records import Checkpoint, CheckpointKind
@@ -78,5 +79,5 @@ def restore(codec: Codec, checkpoint: Checkpoint, blueprint: Blueprint) -> Any:
         )
     try:
         return codec.decode(checkpoint.state, blueprint.state_type)
-    except msgspec.DecodeError as error:
-        raise RejectedCheckpoint(f"it does not fit the State: {error}") from error
+    except Exception as error:  # what msgspec raises, or a hook of a type in the State
+        raise RejectedCheckpoint(f"it does not fit the State: {in_a_line(error)}") from error

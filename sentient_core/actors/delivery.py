@@ -24,45 +24,55 @@ if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.timekeeper import Alarm
     from sentient_core.backend import Slot
-    from sentient_core.mailbox.envelope import Entry
+    from sentient_core.mailbox.envelope import Entry, Sender
     from sentient_core.store.records import Event
 
-__all__ = ["ask", "dead", "fail_asker", "late_reply", "record", "send", "tell"]
+__all__ = ["ask", "dead", "event_of", "fail_asker", "late_reply", "record", "send", "source_of", "tell"]
 
 _ENDED = "the actor has ended or is draining"
+_NOBODY = "nobody lives at this path"
 
 
 def tell(cell: Cell, message: object) -> None:
     """`ActorRef.tell`, where its short cut does not apply."""
-    _check_open(cell)
+    cell = _recipient(cell)
     entry = _entry(cell, message, None)
-    if cell.mailbox.is_open:
+    mailbox = cell.mailbox
+    queue = mailbox.queue
+    if mailbox.is_open and (queue is None or len(queue) < mailbox.capacity):
+        _accept(cell, entry)
+    elif mailbox.is_open:
         _put_or_drop(cell, entry)
     else:
         record(cell, entry)
-        dead(cell, entry, DeadLetterReason.STOPPED, _ENDED)
+        if cell.is_nobody:
+            dead(cell, entry, DeadLetterReason.UNKNOWN, _NOBODY)
+        else:
+            dead(cell, entry, DeadLetterReason.STOPPED, _ENDED)
 
 
 async def send(cell: Cell, message: object, timeout: float | None) -> None:
     """`ActorRef.send`."""
-    _check_open(cell)
-    if not cell.mailbox.is_open:
-        raise ActorStopped(message, cell.ref, _ENDED)
-    await _put(cell, _entry(cell, message, None), timeout)
+    cell = _recipient(cell)
+    _check_accepts(cell, message)
+    entry = _entry(cell, message, None)
+    if not _put(cell, entry):
+        await _wait_for_room(cell, entry, timeout)
 
 
 async def ask(cell: Cell, message: object, timeout: float) -> Any:
     """`ActorRef.ask`."""
-    _check_open(cell)
-    if not cell.mailbox.is_open:
-        raise ActorStopped(message, cell.ref, _ENDED)
+    cell = _recipient(cell)
+    _check_accepts(cell, message)
     backend = cell.runtime.backend
     deadline = backend.now() + timeout
     reply: Slot[Any] = backend.slot()
-    try:
-        await _put(cell, _entry(cell, message, reply), timeout)
-    except SendTimeout:
-        raise _ask_timeout(cell, message, timeout) from None
+    entry = _entry(cell, message, reply)
+    if not _put(cell, entry):
+        try:
+            await _wait_for_room(cell, entry, timeout)
+        except SendTimeout:
+            raise _ask_timeout(cell, message, timeout) from None
     alarm = cell.runtime.timekeeper.after(
         deadline - backend.now(),
         lambda: reply.is_done or reply.fail(_ask_timeout(cell, message, timeout)),
@@ -71,6 +81,17 @@ async def ask(cell: Cell, message: object, timeout: float) -> Any:
         return await reply.wait()
     finally:
         alarm.cancel()
+
+
+def event_of(cell: Cell, message: object, sender: Cell | None) -> Event:
+    """The event of a message to a mirrored cell. Raises UnencodableMessage."""
+    mirror = cell.runtime.mirror
+    if sender is None or sender.runtime is not cell.runtime:
+        return mirror.message(message, EXTERNAL, cell.path, 0, 0, 0)
+    # What an actor sends while it handles a message belongs to that message's conversation.
+    in_hand = None if sender.in_hand is None else sender.in_hand[3]
+    correlation, causation = (0, 0) if in_hand is None else (in_hand.correlation, in_hand.seq)
+    return mirror.message(message, sender.path, cell.path, sender.incarnation, correlation, causation)
 
 
 def record(cell: Cell, entry: Entry) -> None:
@@ -82,15 +103,20 @@ def record(cell: Cell, entry: Entry) -> None:
 
 def dead(cell: Cell, entry: Entry, reason: DeadLetterReason, cause: str) -> None:
     """Make a dead letter of a message to `cell`."""
-    sender = EXTERNAL if entry[1] is None else entry[1].path
+    sender = source_of(cell, entry[1])
     _dead_letter(cell, entry[0], sender, cell.path, entry[3], reason, cause)
 
 
 def late_reply(cell: Cell, value: object, asked: Entry, answer: Event | None) -> None:
     """Make a dead letter of a reply by `cell` that nobody waits for any more."""
-    asker = EXTERNAL if asked[1] is None else asked[1].path
+    asker = source_of(cell, asked[1])
     cause = f"nobody waits any more for the reply to {type(asked[0]).__qualname__}"
     _dead_letter(cell, value, cell.path, asker, answer, DeadLetterReason.LATE_REPLY, cause)
+
+
+def source_of(cell: Cell, sender: Sender | None) -> str:
+    """The path of who sent something to `cell`; `external` for what is not of its system."""
+    return EXTERNAL if sender is None or sender.runtime is not cell.runtime else sender.path
 
 
 def fail_asker(entry: Entry, error: Exception) -> None:
@@ -99,29 +125,30 @@ def fail_asker(entry: Entry, error: Exception) -> None:
         entry[2].fail(error)
 
 
-def _check_open(cell: Cell) -> None:
+def _recipient(cell: Cell) -> Cell:
+    """The cell itself; for a stored ref whose path had nobody, who lives there now. Raises SystemClosed."""
     if not cell.runtime.is_open:
         raise SystemClosed(cell.runtime.system.name, "send a message")
+    return (cell.runtime.registry.find(cell.path) or cell) if cell.is_nobody else cell
+
+
+def _check_accepts(cell: Cell, message: object) -> None:
+    if not cell.mailbox.is_open:
+        raise ActorStopped(message, cell.ref, _NOBODY if cell.is_nobody else _ENDED)
 
 
 def _entry(cell: Cell, message: object, reply: Slot[Any] | None) -> Entry:
     sender = current_cell.get()
-    event = _event(cell, message, sender) if cell.blueprint.is_mirrored else None
+    event = event_of(cell, message, sender) if cell.mailbox.is_mirrored else None
     return message, sender, reply, event
 
 
-def _event(cell: Cell, message: object, sender: Cell | None) -> Event:
-    mirror = cell.runtime.mirror
-    if sender is None or sender.runtime is not cell.runtime:
-        return mirror.message(message, EXTERNAL, cell.path, 0, 0, 0)
-    # What an actor sends while it handles a message belongs to that message's conversation.
-    in_hand = None if sender.in_hand is None else sender.in_hand[3]
-    correlation, causation = (0, 0) if in_hand is None else (in_hand.correlation, in_hand.seq)
-    return mirror.message(message, sender.path, cell.path, sender.incarnation, correlation, causation)
-
-
 def _accept(cell: Cell, entry: Entry) -> None:
-    cell.mailbox.put(entry)
+    mailbox = cell.mailbox
+    queue = mailbox.queue
+    if queue is None:
+        queue = mailbox.new_queue()
+    queue.append(entry)
     event = entry[3]
     if event is not None:
         cell.runtime.mirror.record(event)
@@ -129,17 +156,18 @@ def _accept(cell: Cell, entry: Entry) -> None:
         cell.runtime.dispatcher.schedule(cell)
 
 
-async def _put(cell: Cell, entry: Entry, timeout: float | None) -> None:
-    """Accept an entry, or wait until there is room for it, or raise."""
+def _put(cell: Cell, entry: Entry) -> bool:
+    """Settle an entry whose sender can wait. False: it has to, for room. Raises MailboxFull."""
     room = cell.mailbox.room(can_wait=True)
     if room is Room.TAKE:
         _accept(cell, entry)
     elif room is Room.WAIT:
-        await _wait_for_room(cell, entry, timeout)
+        return False
     elif room is Room.REFUSE:
         raise MailboxFull(entry[0], cell.ref, cell.mailbox.capacity)
     else:
         _put_or_drop(cell, entry)
+    return True
 
 
 async def _wait_for_room(cell: Cell, entry: Entry, timeout: float | None) -> None:

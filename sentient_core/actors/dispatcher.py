@@ -24,6 +24,7 @@ steppers do, one level further down; kameo and Erlang schedulers have the same r
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Coroutine, Generator
 from contextvars import Context
@@ -106,7 +107,7 @@ class Dispatcher:
     async def _serve(self, scope: anyio.CancelScope) -> bool:
         """As the holder, run turns until the worker is let go (False) or its scope is cancelled."""
         ready = self._ready
-        now = self._backend.now
+        now = time.perf_counter  # the loop's clock may be a virtual one that stands still meanwhile
         slice_ends = now() + SLICE
         while True:
             if not ready:
@@ -126,6 +127,7 @@ class Dispatcher:
                     slice_ends = now() + SLICE
                 continue
             except BaseException:  # a handler's SystemExit or KeyboardInterrupt ends the program
+                self._after_turn(cell)
                 self._let_go()
                 raise
             self._let_go()
@@ -176,7 +178,14 @@ class Dispatcher:
             return False
         slot = self._backend.slot()
         self._idle.append(slot)
-        await slot.wait()
+        try:
+            await slot.wait()
+        except BaseException:  # asyncio ends all tasks of a program that a SystemExit has left
+            if slot in self._idle:
+                self._idle.remove(slot)
+            else:
+                self._let_go()
+            raise
         return not self._is_closed
 
 

@@ -130,7 +130,15 @@ def _annotated_types(cls: type, name: str, method: Any, names: Mapping[str, Any]
     members: tuple[Any, ...] = (annotation,)
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
         members = typing.get_args(annotation)
-    plain = tuple(typing.get_origin(member) or member for member in members)
-    if not all(isinstance(member, type) for member in plain):
-        raise InvalidHandler(f"{where}: '{annotation}' is not a type of message")
+    plain = tuple(_plain_type(member) for member in members)
+    if any(not isinstance(member, type) or member in (object, Any) for member in plain):
+        raise InvalidHandler(
+            f"{where}: '{annotation}' is not a type of message. For everything else there is on_receive."
+        )
     return plain
+
+
+def _plain_type(annotation: Any) -> Any:
+    if typing.get_origin(annotation) is typing.Annotated:
+        annotation = annotation.__origin__
+    return typing.get_origin(annotation) or annotation

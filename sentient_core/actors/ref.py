@@ -11,7 +11,7 @@ from sentient_core.actors import delivery
 from sentient_core.actors.actor import Actor, Request
 from sentient_core.actors.current import current_cell
 from sentient_core.errors import InvalidArgument
-from sentient_core.mailbox import MailboxStatistics
+from sentient_core.mailbox import Mailbox, MailboxStatistics
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
@@ -25,14 +25,15 @@ R = TypeVar("R")
 class Ending:
     """What `stop`, `drain` and `kill` return: they have asked already; await it to wait for the end."""
 
-    __slots__ = ("_cell", "_incarnation")
+    __slots__ = ("_cell", "_incarnation", "_is_drain")
 
-    def __init__(self, cell: Cell, incarnation: int) -> None:
+    def __init__(self, cell: Cell, incarnation: int, *, is_drain: bool = False) -> None:
         self._cell = cell
         self._incarnation = incarnation
+        self._is_drain = is_drain
 
     def __await__(self) -> Generator[Any, Any, None]:
-        return self._cell.wait_for_end(self._incarnation).__await__()
+        return self._cell.wait_for_end(self._incarnation, is_drain=self._is_drain).__await__()
 
 
 class ActorRef(Generic[A_co]):
@@ -42,9 +43,10 @@ class ActorRef(Generic[A_co]):
     it is the actor's object or state.
     """
 
-    __slots__ = ("_cell",)
+    __slots__ = ("_cell", "_mailbox")
 
     _cell: Cell
+    _mailbox: Mailbox
 
     def __init__(self) -> None:
         raise TypeError("refs are made by spawning actors: await system.spawn(...), or system.get(path)")
@@ -85,19 +87,16 @@ class ActorRef(Generic[A_co]):
         dead letter (`stopped`, `full`, or `dropped` by its overflow policy), never an error. Raises
         only for the caller's mistake: UnencodableMessage (a mirrored actor), SystemClosed.
         """
-        # What `delivery.tell` does with a message that is neither mirrored nor refused, without the calls.
-        cell = self._cell
-        mailbox = cell.mailbox
-        if mailbox.takes_plain:
-            queue = mailbox.queue
-            if queue is None:
-                queue = mailbox.new_queue()
-            if len(queue) < mailbox.capacity:
-                queue.append((message, current_cell.get(), None, None))
-                if not cell.scheduled:
-                    cell.runtime.dispatcher.schedule(cell)
-                return
-        delivery.tell(cell, message)
+        # What `delivery.tell` comes to for an unmirrored message that finds room, without the calls.
+        mailbox = self._mailbox
+        queue = mailbox.queue
+        if queue is not None and len(queue) < mailbox.plain_capacity:
+            queue.append((message, current_cell.get(), None, None))
+            cell = self._cell
+            if not cell.scheduled:
+                cell.runtime.dispatcher.schedule(cell)
+        else:
+            delivery.tell(self._cell, message)
 
     async def send(self, message: object, *, timeout: float | None = None) -> None:
         """Put a message into the mailbox, waiting for room; says nothing about its handling.
@@ -160,6 +159,7 @@ def new_ref(cell: Cell) -> ActorRef[Any]:
     """The one ref of a cell."""
     ref: ActorRef[Any] = object.__new__(ActorRef)
     ref._cell = cell  # pyright: ignore[reportPrivateUsage] - this module is the only one that may
+    ref._mailbox = cell.mailbox  # pyright: ignore[reportPrivateUsage] - as above
     return ref
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from sentient_core.errors import NameTaken, UnknownActor
+from sentient_core.paths import is_anonymous
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
@@ -17,8 +18,10 @@ __all__ = ["Registry"]
 class Registry:
     """The living actors of one system, by path."""
 
-    def __init__(self, epoch: int) -> None:
+    def __init__(self, epoch: int, known: Mapping[str, int]) -> None:
         self._epoch = epoch
+        self._known = known
+        self._ended: dict[str, int] = {}
         self._cells: dict[str, Cell] = {}
         self._anonymous = 0
 
@@ -35,9 +38,15 @@ class Registry:
             raise NameTaken(cell.path, taken.ref)
 
     def remove(self, cell: Cell) -> None:
-        """Forget a cell that has ended for good."""
+        """Forget a cell that has ended for good, but not its incarnation if the store knows the path."""
         if self._cells.get(cell.path) is cell:
             del self._cells[cell.path]
+            if not is_anonymous(cell.path) and (cell.blueprint.is_mirrored or cell.saved is not None):
+                self._ended[cell.path] = cell.incarnation
+
+    def last_incarnation(self, path: str) -> int:
+        """The last incarnation of actors that have lived at a path, earlier starts included; 0 for none."""
+        return self._ended.get(path) or self._known.get(path, 0)
 
     def get(self, path: str) -> Cell:
         """The cell at a path. Raises UnknownActor, with near misses."""

@@ -14,7 +14,7 @@ from sentient_core.actors.timekeeper import Timekeeper
 from sentient_core.backend import Backend
 from sentient_core.codec import Codec
 from sentient_core.events import Mirror
-from sentient_core.limited_log import LimitedLog
+from sentient_core.logs import LimitedLog
 from sentient_core.mailbox import DeadLetters
 
 if TYPE_CHECKING:
@@ -53,6 +53,13 @@ class Family(Protocol):
 
     def child_started(self, child: Cell) -> None:
         """A child is ready for messages."""
+        ...
+
+    def child_unwanted(self, child: Cell) -> bool:
+        """A child that is down and is to be started again was asked to end: True, it has ended for good.
+
+        False: it is permanent.
+        """
         ...
 
     def child_down(self, child: Cell, cause: BaseException | None, *, was_ready: bool) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import anyio
+
 from sentient_core.actors.checkpoints import RejectedCheckpoint, restore, save
 from sentient_core.errors import CheckpointUnusable, InvalidArgument, StoreUnavailable
 from sentient_core.events import EventType
@@ -11,11 +13,16 @@ from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.store.records import full_id
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sentient_core.actors.actor import Actor
     from sentient_core.actors.cell import Cell
     from sentient_core.store.records import Checkpoint
 
-__all__ = ["forget_alarm", "load_state", "save_and_wait", "save_by_policy", "save_state"]
+__all__ = ["forget_alarm", "load_state", "save_and_wait", "save_by_policy", "save_in_time", "save_state"]
+
+READ_SECONDS = 10.0
+"""How long a start waits for the store to tell a checkpoint."""
 
 CHECKPOINTS_TRIED = 3
 """Newest checkpoints that a start tries before it gives up."""
@@ -31,11 +38,11 @@ async def load_state(cell: Cell, actor: Actor) -> Checkpoint | None:
     if not blueprint.has_state or (cell.saved is None and not cell.first_incarnation):
         return None
     try:
-        candidates = await cell.runtime.mirror.journal.checkpoints(cell.path, CHECKPOINTS_TRIED)
+        candidates = await _stored(cell)
     except StoreUnavailable:
         if cell.saved is None:
             raise
-        candidates = (cell.saved,)
+        candidates = (cell.saved,)  # the store is away, but this process knows what it wrote last
     reasons: list[str] = []
     for checkpoint in candidates:
         try:
@@ -74,13 +81,16 @@ async def save_and_wait(cell: Cell, actor: Actor) -> str:
     """`Actor.checkpoint`."""
     if not cell.blueprint.has_state:
         raise InvalidArgument(f"{cell.blueprint.cls.__qualname__} declares no State: nothing to save")
+    journal = cell.runtime.mirror.journal
     if not save_state(cell, actor, "asked for"):
+        if not journal.backlog().is_full:
+            await journal.committed()  # raises why nothing is taken any more: Fenced, or closed
         raise StoreUnavailable(
             f"the checkpoint of '{cell.path}' was not taken: the journal's tail is full, since the "
             "store is down or too slow. Try again later."
         )
     checkpoint_id = "" if cell.saved is None else cell.saved.checkpoint_id
-    await cell.runtime.mirror.journal.committed()
+    await journal.committed()
     return checkpoint_id
 
 
@@ -96,11 +106,25 @@ def save_by_policy(cell: Cell, actor: Actor) -> None:
         cell.save_alarm = cell.runtime.timekeeper.after(seconds, lambda: _time_over(cell))
 
 
+def save_in_time(cell: Cell, actor: Actor) -> None:
+    """Save since the policy's time is over; without room, once more after that time."""
+    if not save_state(cell, actor, "policy: seconds"):
+        save_by_policy(cell, actor)
+
+
 def forget_alarm(cell: Cell) -> None:
     """The policy's time need not be kept any more."""
     if cell.save_alarm is not None:
         cell.save_alarm.cancel()
         cell.save_alarm = None
+
+
+async def _stored(cell: Cell) -> Sequence[Checkpoint]:
+    journal = cell.runtime.mirror.journal
+    if not journal.backlog().is_down:
+        with anyio.move_on_after(READ_SECONDS):
+            return await journal.checkpoints(cell.path, CHECKPOINTS_TRIED)
+    raise StoreUnavailable(f"the checkpoint of '{cell.path}' cannot be read: the store does not answer")
 
 
 def _time_over(cell: Cell) -> None:

@@ -13,7 +13,7 @@ from typing import overload
 
 import msgspec
 
-from sentient_core.limited_log import LimitedLog
+from sentient_core.logs import LimitedLog
 
 __all__ = ["DeadLetter", "DeadLetterReason", "DeadLetters"]
 

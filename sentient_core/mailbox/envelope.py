@@ -15,17 +15,19 @@ from sentient_core.backend import Slot
 if TYPE_CHECKING:
     from sentient_core.store.records import Event
 
-__all__ = ["Address", "Entry", "Envelope"]
+__all__ = ["Entry", "Envelope", "Sender"]
 
 
-class Address(Protocol):
-    """Whoever sends or receives: known by its path."""
+class Sender(Protocol):
+    """The actor that sends: known by its path, within its system's runtime."""
 
     @property
     def path(self) -> str: ...
+    @property
+    def runtime(self) -> object: ...
 
 
-Entry: TypeAlias = "tuple[object, Address | None, Slot[Any] | None, Event | None]"
+Entry: TypeAlias = "tuple[object, Sender | None, Slot[Any] | None, Event | None]"
 """message, sender (None: outside), where the reply goes (None: a tell), its event if it is mirrored."""
 
 

@@ -47,25 +47,26 @@ class Mailbox:
     """The queue of one actor. It outlives the actor's incarnations."""
 
     __slots__ = (
-        "_is_volatile",
         "_pool",
         "capacity",
         "high_water",
+        "is_mirrored",
         "is_open",
         "line",
         "options",
+        "plain_capacity",
         "queue",
-        "takes_plain",
     )
 
-    def __init__(self, options: MailboxOptions, pool: list[deque[Entry]], *, is_volatile: bool) -> None:
-        self._is_volatile = is_volatile
+    def __init__(self, options: MailboxOptions, pool: list[deque[Entry]], *, is_mirrored: bool) -> None:
         self.options = options
         self.capacity = options.capacity
         self.is_open = True
         """False once the actor drains or has ended: nothing more is accepted."""
-        self.takes_plain = is_volatile
-        """A message is queued by appending it, while there is room: open, and nothing is mirrored."""
+        self.is_mirrored = is_mirrored
+        """Its messages are written down."""
+        self.plain_capacity = 0 if is_mirrored else self.capacity
+        """While it is open and unmirrored the capacity, else 0: below it, appending is all there is to do."""
         self.queue: deque[Entry] | None = None
         self.high_water = 0
         self.line: deque[tuple[Entry, Slot[None]]] | None = None
@@ -92,12 +93,13 @@ class Mailbox:
 
     def shut(self) -> None:
         """Accept nothing more; what is queued stays."""
-        self.is_open = self.takes_plain = False
+        self.is_open = False
+        self.plain_capacity = 0
 
     def reopen(self) -> None:
         """Accept again."""
         self.is_open = True
-        self.takes_plain = self._is_volatile
+        self.plain_capacity = 0 if self.is_mirrored else self.capacity
 
     def drop_oldest(self) -> Entry | None:
         """Take the oldest entry out to make room."""
@@ -129,11 +131,11 @@ class Mailbox:
             self.line = None
         return admitted
 
-    def close(self) -> tuple[list[Entry], list[Slot[None]]]:
+    def close(self) -> tuple[list[Entry], list[tuple[Entry, Slot[None]]]]:
         """Refuse everything from now on; returns what was queued and who stood in line."""
         self.shut()
         queued = [] if self.queue is None else list(self.queue)
-        line = [] if self.line is None else [slot for _, slot in self.line]
+        line = [] if self.line is None else list(self.line)
         self.queue = self.line = None
         return queued, line
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import random
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
@@ -26,6 +25,7 @@ from sentient_core.errors import (
     StoreRefused,
     StoreUnavailable,
 )
+from sentient_core.store.backoff import Backoff
 from sentient_core.store.thread import StoreThread
 from sentient_core.store.url import Address
 from sentient_core.store.wire import Conflict, Reader, read_exact, request, use_request
@@ -39,6 +39,7 @@ _ROW_BYTES = 400  # what a row costs in the engine's log beyond its own bytes; m
 _INDEX_BYTES = 700  # and what the entries of its indexes cost (four on agent_event)
 _CLOSE_SECONDS = 0.05  # without this pause on its loop, an exit behind close() aborted 4-25 % of processes
 _CONFLICT_TRIES = 12
+_OPEN_GRACE_SECONDS = 5.0
 
 _log = structlog.get_logger("sentient_core.store")
 
@@ -68,8 +69,9 @@ def embedded(url: str) -> Client:
 
 
 class Engine:
-    """One open database and the thread it lives on. All but `start`, `opened` and `stop` are
-    for that thread.
+    """One open database and the thread it lives on.
+
+    All but `start`, `opened` and `stop` are for that thread.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Engine:
         self._reopen_bytes = reopen_bytes
         self._client: Client | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._shutting: asyncio.Task[None] | None = None
         self._is_suspect = False
         self._is_stopped = False
         self._written = 0
@@ -117,7 +120,7 @@ class Engine:
         self._is_stopped = True
         with suppress(StoreUnavailable):
             with anyio.CancelScope(shield=True):
-                await self.thread.run(self._close)
+                await self.thread.run(self._shut)
         await self.thread.stop()
 
     async def query(
@@ -138,15 +141,14 @@ class Engine:
         """
         data = request(sql, parameters or {})
         written = len(data) + _ROW_BYTES * rows + (_ROW_BYTES + _INDEX_BYTES) * indexed_rows
-        delay = 0.002
+        backoff = Backoff(0.002, 0.25)
         for tries_left in reversed(range(_CONFLICT_TRIES)):
             try:
                 return read(await self._send(data, written, timeout or self._call_timeout))
             except Conflict as error:
                 if not tries_left:
                     raise StoreUnavailable("the database stayed busy with other writers") from error
-            await asyncio.sleep(delay * (0.5 + random.random()))
-            delay = min(2 * delay, 0.25)
+            await backoff.wait()
         raise AssertionError("unreachable")
 
     async def _send(self, data: bytes, written: int, timeout: float) -> bytes:
@@ -189,8 +191,6 @@ class Engine:
 
     def _begin(self, prepare: Callable[[Engine], Coroutine[Any, Any, None]]) -> None:
         self._opening = self.thread.keep(self._open_first(prepare))
-        # Whoever waits gets its error; a start that nobody waits for any more must not complain.
-        self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _wait_opened(self) -> None:
         if self._opening is not None:
@@ -233,6 +233,18 @@ class Engine:
         self.reopened += 1
         _log.debug("database reopened", written=written)
 
+    async def _shut(self) -> None:
+        # Once for all who ask: a second one must not end the thread under the first.
+        if self._shutting is None:
+            self._shutting = self.thread.keep(self._shut_once())
+        await asyncio.shield(self._shutting)
+
+    async def _shut_once(self) -> None:
+        if self._opening is not None:
+            # Abandoned half open it could keep the directory's lock.
+            await asyncio.wait((self._opening,), timeout=_OPEN_GRACE_SECONDS)
+        await self._close()
+
     async def _close(self) -> None:
         client, self._client = self._client, None
         if client is None:
@@ -245,4 +257,4 @@ class Engine:
         await asyncio.sleep(_CLOSE_SECONDS)
 
     def _at_exit(self) -> None:
-        self.thread.stop_blocking(self._close)
+        self.thread.stop_blocking(self._shut)

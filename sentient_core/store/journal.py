@@ -212,7 +212,9 @@ class SurrealJournal:
             await run
         except StoreError as error:  # Fenced: all other errors are dealt with inside
             log = structlog.get_logger("sentient_core.store").bind(system=self._system)
-            log.error("the store refuses this start of the system", error=str(error), found_by=name)
+            log.error(  # noqa: TRY400 - where it was noticed says nothing
+                "the store refuses this start of the system", error=str(error), found_by=name
+            )
             for task in self._tasks:
                 if task is not asyncio.current_task():
                     task.cancel()

@@ -139,8 +139,9 @@ class MemoryStore:
 
 
 class MemoryJournal:
-    """The `Journal` of one start on a MemoryStore. Appended records wait in a list and are folded
-    when somebody looks, or when a group is full.
+    """The `Journal` of one start on a MemoryStore.
+
+    Appended records wait in a list and are folded when somebody looks, or when a group is full.
     """
 
     def __init__(

@@ -15,6 +15,7 @@ STEPS: Mapping[int, str] = {}
 """Statements that lead to a version from the one before it, run once each and in order: what
 defining the missing cannot do (renaming, filling in). They must bear being run twice."""
 
+_TIMEOUT = 600.0  # an index over a million rows that are there already takes its time
 _RECORD = record_id("store_schema", "sentient_core")
 
 
@@ -27,10 +28,10 @@ async def migrate(engine: Engine) -> None:
     version = await _stored_version(engine)
     if version > VERSION:
         raise StoreSchemaTooNew(version, VERSION)
-    await engine.query(definitions())
+    await engine.query(definitions(), timeout=_TIMEOUT)
     for step in range(version + 1, VERSION + 1):
         if step in STEPS:
-            await engine.query(STEPS[step])
+            await engine.query(STEPS[step], timeout=_TIMEOUT)
     if version < VERSION:
         await engine.query("UPSERT $record SET version = $version", {"record": _RECORD, "version": VERSION})
 

@@ -116,14 +116,15 @@ class Projector:
             await self._gather()
             entries = self._tail.take(self._options.window_records, _WINDOW_BYTES)
             started = time.monotonic()
-            effect = fold(
-                ((entry.number, decode_entry(entry.body)) for entry in entries), self._options.kept_checkpoints
-            )
+            decoded = ((entry.number, decode_entry(entry.body)) for entry in entries)
+            effect = fold(decoded, self._options.kept_checkpoints)
             window = _Window(entries, effect, [], started)
             self._open.append(window)
             for batch in self._batches(effect.events):
+                # Encoded before there is a place, so that the database never waits for it.
+                rows = [self._encoder.event(placed) for placed in batch]
                 await self._places.acquire()
-                window.inserts.append(asyncio.create_task(self._insert_and_leave(batch)))
+                window.inserts.append(asyncio.create_task(self._insert_and_leave(batch, rows)))
             await windows.put(window)
 
     async def _gather(self) -> None:
@@ -151,22 +152,22 @@ class Projector:
             batches.append(events[start:])
         return batches
 
-    async def _insert_and_leave(self, batch: Sequence[Placed[Event]]) -> None:
+    async def _insert_and_leave(self, batch: Sequence[Placed[Event]], rows: Sequence[bytes]) -> None:
         try:
-            await self._insert(batch)
+            await self._insert(batch, rows)
         finally:
             self._places.release()
 
-    async def _insert(self, batch: Sequence[Placed[Event]]) -> None:
+    async def _insert(self, batch: Sequence[Placed[Event]], rows: Sequence[bytes]) -> None:
         backoff = Backoff()
         while True:
             try:
-                await self._send([self._encoder.event(placed) for placed in batch])
+                await self._send(rows)
             except StoreRefused as error:
                 if len(batch) > 1:
                     middle = len(batch) // 2
-                    await self._insert(batch[:middle])
-                    await self._insert(batch[middle:])
+                    await self._insert(batch[:middle], rows[:middle])
+                    await self._insert(batch[middle:], rows[middle:])
                     return
                 if await self._send_refused(batch[0], error):
                     return

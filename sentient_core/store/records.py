@@ -7,12 +7,13 @@ epoch); `full_id` makes the string that people see. Times are nanoseconds since 
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 import msgspec
 
 __all__ = [
     "AgentStatus",
+    "AnyRecord",
     "Checkpoint",
     "CheckpointKind",
     "Closed",
@@ -76,7 +77,7 @@ class AgentStatus(Record, frozen=True, array_like=True, gc=False, tag="a"):
     capabilities: tuple[str, ...] = ()
 
 
-class CheckpointKind(str, Enum):
+class CheckpointKind(StrEnum):
     """What a checkpoint is for."""
 
     TURN = "turn"

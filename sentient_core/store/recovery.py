@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from sentient_core.errors import StoreUnavailable
 from sentient_core.store.engine import Engine
@@ -59,8 +60,9 @@ class Start(msgspec.Struct, frozen=True):
 
 
 async def take_ownership(engine: Engine, system: str, writer: str) -> Start:
-    """Become the owner of a system's records. Raises StoreUnavailable, with nothing taken or with an
-    epoch that nobody uses.
+    """Become the owner of a system's records.
+
+    Raises StoreUnavailable, with nothing taken or with an epoch that nobody uses.
     """
     log = _log.bind(system=system)
     owner = record_id("ownership", system)
@@ -68,7 +70,7 @@ async def take_ownership(engine: Engine, system: str, writer: str) -> Start:
         _, found = await engine.query(
             _MAKE, {"owner": owner, "row": {"id": owner, "epoch": 0, "projected": 0, "is_clean": True}}
         )
-        tail, number = await _read_tail(engine, system, found["projected"], log)
+        tail, number, is_whole = await _read_tail(engine, system, found["projected"], log)
         opened = Opened(found["epoch"] + 1, writer, time.time_ns())
         body = encode_entry(Entry(opened.epoch, (opened,)))
         try:
@@ -93,11 +95,13 @@ async def take_ownership(engine: Engine, system: str, writer: str) -> Start:
                 continue
             raise
         tail.append(TailEntry(number, body, 1, opened.weight))
-        return await _started(engine, system, opened.epoch, number, tail)
+        return await _started(engine, system, opened.epoch, number, tail, is_whole)
     raise StoreUnavailable(f"the records of '{system}' are being taken over by others again and again")
 
 
-async def _started(engine: Engine, system: str, epoch: int, number: int, tail: list[TailEntry]) -> Start:
+async def _started(
+    engine: Engine, system: str, epoch: int, number: int, tail: list[TailEntry], is_whole: bool
+) -> Start:
     # Read behind the claim: until then the owner before us may have projected some of the tail.
     state, incarnations = await engine.query(
         _STATE, {"owner": record_id("ownership", system), "system": system}
@@ -109,19 +113,20 @@ async def _started(engine: Engine, system: str, epoch: int, number: int, tail: l
     for path, incarnation in before.incarnations.items():
         known[path] = max(incarnation, known.get(path, 0))
     was_clean = bool(state["is_clean"]) if before.is_clean is None else before.is_clean
-    return Start(epoch, number, projected, tail, known, was_clean)
+    return Start(epoch, number, projected, tail, known, was_clean and is_whole)
 
 
 async def _read_tail(
-    engine: Engine, system: str, projected: int, log: Any
-) -> tuple[list[TailEntry], int]:
-    """The entries behind `projected`, and the first free number."""
+    engine: Engine, system: str, projected: int, log: FilteringBoundLogger
+) -> tuple[list[TailEntry], int, bool]:
+    """The entries behind `projected`, the first free number, and whether all could be read."""
     tail: list[TailEntry] = []
+    is_whole = True
     first, chunk = projected + 1, 64
     while True:
         (rows,) = await engine.query(_READ, {"system": system, "first": first, "last": first + chunk - 1})
         if not rows:
-            return tail, first
+            return tail, first, is_whole
         size = 0
         for row in rows:
             number = int(row["id"].key[1])
@@ -132,9 +137,8 @@ async def _read_tail(
             else:
                 log.error("a journal entry cannot be read, it is left as it is", number=number)
                 await engine.query(_BROKEN, {"id": record_id("journal", system, number)}, rows=1)
-                # Stands for it, and says that the end before was none: what it held is missing.
-                body = encode_entry(Entry(0, ()))
-                tail.append(TailEntry(number, body, 0, 0))
+                is_whole = False
+                tail.append(TailEntry(number, encode_entry(Entry(0, ())), 0, 0))  # stands in its place
             first = number + 1
         if size < _CHUNK_BYTES[0]:
             chunk = min(chunk * 2, 4096)

@@ -18,9 +18,16 @@ from sentient_core.store.payload import as_plain, queryable, refused
 from sentient_core.store.protocols import AgentRow, CheckpointRow, DeadLetterRow, EventRow
 from sentient_core.store.records import Checkpoint, CheckpointKind, DeadLetterRecord, Event, full_id
 from sentient_core.store.views import optional_id
-from sentient_core.store.wire import bindable, moment_tag, number, record_id, text
+from sentient_core.store.wire import bindable, moment_tag, number, numbers, record_id, text
 
-__all__ = ["RowEncoder", "read_agent", "read_checkpoint", "read_checkpoint_row", "read_dead_letter", "read_event"]
+__all__ = [
+    "RowEncoder",
+    "read_agent",
+    "read_checkpoint",
+    "read_checkpoint_row",
+    "read_dead_letter",
+    "read_event",
+]
 
 _MAX_TEXTS = 10_000
 
@@ -37,11 +44,11 @@ class RowEncoder:
         """A row of `agent_event`. With `why_refused`, one that stands for a row the database did not take."""
         event, epoch = placed.record, placed.epoch
         known = self._text
+        place = numbers(placed.number, placed.index)
         parts = [
-            b"",
+            b"",  # the head, once the fields are counted
             self._id,
-            number(placed.number),
-            number(placed.index),
+            place,
             _EVENT_ID,
             text(f"{epoch}.{event.seq}"),
             _EVENT_TYPE,
@@ -53,8 +60,7 @@ class RowEncoder:
             _TIMESTAMP,
             moment_tag(event.at),
             _POSITION,
-            number(placed.number),
-            number(placed.index),
+            place,
             _INCARNATION,
             number(event.incarnation),
         ]
@@ -123,13 +129,14 @@ class RowEncoder:
     def dead_letter(self, placed: Placed[DeadLetterRecord], why_refused: str | None = None) -> bytes:
         """A row of `dead_letter`."""
         letter = placed.record
+        message = queryable(letter.payload)
         row: dict[str, object] = {
             "id": record_id("dead_letter", self._system, *placed.position),
             "message_id": full_id(placed.epoch, letter.seq),
             "recipient": letter.recipient,
             "sender": letter.sender,
             "message_type": letter.message_type,
-            "message": queryable(letter.payload) if why_refused is None else refused(letter.payload, why_refused),
+            "message": message if why_refused is None else refused(letter.payload, why_refused),
             "is_exact": letter.is_exact,
             "reason": letter.reason,
             "cause": letter.cause,
@@ -203,8 +210,9 @@ def read_checkpoint_row(row: Mapping[str, Any]) -> CheckpointRow:
 
 
 def read_checkpoint(row: Mapping[str, Any]) -> Checkpoint:
-    """The record that a row of `state_checkpoint` came from, read by `wire.read_exact`; its metadata
-    encoded anew.
+    """The record that a row of `state_checkpoint` came from, read by `wire.read_exact`.
+
+    Its metadata are encoded anew.
     """
     _, path, _, _ = row["id"].key
     return Checkpoint(

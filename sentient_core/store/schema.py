@@ -135,8 +135,8 @@ TABLES = (
 
 
 def definitions() -> str:
-    """Statements that define what is missing and leave alone what is there."""
-    lines: list[str] = []
+    """One transaction that defines what is missing and leaves alone what is there."""
+    lines = ["BEGIN;"]
     for table in TABLES:
         lines.append(f"DEFINE TABLE IF NOT EXISTS {table.name} SCHEMAFULL;")
         lines += [
@@ -147,4 +147,4 @@ def definitions() -> str:
             f"DEFINE INDEX IF NOT EXISTS {index} ON {table.name} FIELDS {fields};"
             for index, fields in table.indexes.items()
         ]
-    return "\n".join(lines)
+    return "\n".join((*lines, "COMMIT;"))

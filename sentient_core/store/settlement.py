@@ -22,12 +22,12 @@ LET $moved = (UPDATE $owner SET projected = $last{is_clean} WHERE projected = $b
     RETURN VALUE projected);
 IF array::len($moved) != 1 {{ THROW 'not the owner' }};
 """
-_AGENTS = """INSERT INTO agent_state $agents ON DUPLICATE KEY UPDATE name = $input.name, status = $input.status,
-    capabilities = $input.capabilities, updated_at = $input.updated_at, kind = $input.kind,
-    parent = $input.parent, restarts = $input.restarts, incarnation = $input.incarnation RETURN NONE;
+_AGENTS = """INSERT INTO agent_state $agents ON DUPLICATE KEY UPDATE
+    name = $input.name, status = $input.status, capabilities = $input.capabilities,
+    updated_at = $input.updated_at, kind = $input.kind, parent = $input.parent, restarts = $input.restarts, incarnation = $input.incarnation RETURN NONE;
 """
-_INCARNATIONS = """INSERT INTO ownership $incarnations ON DUPLICATE KEY UPDATE incarnation = $input.incarnation
-    RETURN NONE;
+_INCARNATIONS = """INSERT INTO ownership $incarnations
+    ON DUPLICATE KEY UPDATE incarnation = $input.incarnation RETURN NONE;
 """
 _CHECKPOINTS = "INSERT IGNORE INTO state_checkpoint $checkpoints RETURN NONE;\n"
 _PRUNE = "DELETE $pruned RETURN NONE;\n"
@@ -37,7 +37,9 @@ _CLEAR = """UPDATE journal:[$system, $first]..=[$system, $last] SET body = <byte
 DELETE journal:[$system, $first]..=[$system, $last] WHERE !keep AND !is_broken RETURN NONE;
 COMMIT;
 """
-_TURNS = "SELECT VALUE id FROM state_checkpoint:[$system, $path{n}, 0]..=[$system, $path{n}, []] WHERE kind = 'turn';"
+_TURNS = """SELECT VALUE id FROM state_checkpoint:[$system, $path{n}, 0]..=[$system, $path{n}, []]
+    WHERE kind = 'turn';
+"""
 _PATHS_AT_ONCE = 200
 
 Place = tuple[int, int]
@@ -79,18 +81,20 @@ class Settlement:
                     if await self._is_done(entries[-1].number):
                         break
                     raise Fenced(self._system) from error
-                # Something in a payload or metadata. They are not what the runtime reads.
-                why_refused = str(error)
-                self._log.warning("the database refused a window's rows, they are simplified", error=str(error))
+                why_refused = self._simplify(error)
             except StoreRefused as error:
-                why_refused = str(error)
-                self._log.warning("the database refused a window's rows, they are simplified", error=str(error))
+                why_refused = self._simplify(error)
             except StoreError as error:
                 self._log.debug("a window's rows are retried", error=str(error))
             else:
                 break
             await backoff.wait()
         self._remember(entries[-1].number, effect)
+
+    def _simplify(self, error: StoreRefused) -> str:
+        """Something in a payload or in metadata, which are not what the runtime reads."""
+        self._log.warning("the database refused a window's rows, they are simplified", error=str(error))
+        return str(error)
 
     async def _write(self, last: int, effect: Effect, why_refused: str | None) -> None:
         encoder = self._encoder
@@ -127,7 +131,11 @@ class Settlement:
         checkpoints = [placed for turns in effect.turns.values() for placed in turns]
         checkpoints += effect.named
         add(_CHECKPOINTS, "checkpoints", (encoder.checkpoint(placed, why_refused) for placed in checkpoints))
-        add(_PRUNE, "pruned", (_checkpoint_id(self._system, path, place) for path, place in self._pruned(effect)))
+        add(
+            _PRUNE,
+            "pruned",
+            (_checkpoint_id(self._system, path, place) for path, place in self._pruned(effect)),
+        )
         add(
             _DEAD_LETTERS,
             "dead_letters",

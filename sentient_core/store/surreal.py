@@ -54,8 +54,10 @@ class SurrealStore:
         call_timeout: float = _CALL_TIMEOUT,
         reopen_bytes: int = REOPEN_BYTES,
     ) -> None:
-        """InvalidStoreUrl for an address that cannot be one. `connect` makes the database's client:
-        fault injectors wrap `embedded`. `reopen_bytes` is for tests.
+        """InvalidStoreUrl for an address that cannot be one.
+
+        `connect` makes the database's client: fault injectors wrap `embedded`. `reopen_bytes` is
+        for tests.
         """
         self._address = parse_url(url)
         self._connect = connect
@@ -179,7 +181,10 @@ class SurrealStore:
 
     async def _enter(self) -> _Shared:
         shared = self._shared
-        if shared is None or shared.is_closing:
+        if shared is not None and shared.is_ended:
+            await shared.engine.stop()  # until then it holds the directory
+            shared = self._shared
+        if shared is None or shared.is_ended:
             shared = self._shared = _Shared(
                 Engine(
                     self._address,
@@ -190,10 +195,11 @@ class SurrealStore:
             )
             shared.engine.start(migrate)
         shared.users += 1
+        shared.is_closing = False
         try:
             await shared.engine.opened()
         except StoreError:
-            shared.is_closing = True  # the next use tries anew
+            shared.is_ended = shared.is_closing = True  # the next use tries anew
             await self._leave(shared)
             raise
         except BaseException:
@@ -204,9 +210,10 @@ class SurrealStore:
     async def _leave(self, shared: _Shared) -> None:
         shared.users -= 1
         if shared.is_closing and not shared.users:
+            shared.is_ended = True
+            await shared.engine.stop()
             if self._shared is shared:
                 self._shared = None
-            await shared.engine.stop()
 
 
 class _Shared:
@@ -217,3 +224,4 @@ class _Shared:
         self.users = 0
         self.journals: set[SurrealJournal] = set()
         self.is_closing = False
+        self.is_ended = False

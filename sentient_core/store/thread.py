@@ -8,6 +8,7 @@ asyncio or trio hand in a coroutine function and wait for its outcome on their o
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -39,6 +40,8 @@ class StoreThread:
         self._loop = asyncio.SelectorEventLoop()
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._tasks: set[asyncio.Task[Any]] = set()
+        # Not the caller's context: its variables would live as long as the tasks started for it.
+        self._context = contextvars.Context()
         self._is_stopping = False
 
     def start(self) -> None:
@@ -48,7 +51,7 @@ class StoreThread:
     def post(self, function: Callable[[*Ts], object], *args: *Ts) -> None:
         """Call `function(*args)` soon on the thread. From any thread. StoreUnavailable once stopped."""
         try:
-            self._loop.call_soon_threadsafe(function, *args)
+            self._loop.call_soon_threadsafe(function, *args, context=self._context)
         except RuntimeError as error:
             raise StoreUnavailable("the store is closed") from error
 
@@ -67,7 +70,7 @@ class StoreThread:
         """Run a coroutine as a task that the thread owns. From the thread only."""
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._end)
         return task
 
     async def stop(self) -> None:
@@ -79,7 +82,7 @@ class StoreThread:
         # No blocking join: that would hold the caller's loop. Ends in a few turns.
         with anyio.CancelScope(shield=True):
             end = time.monotonic() + _JOIN_SECONDS
-            while self._thread.is_alive() and time.monotonic() < end:
+            while self._thread.is_alive() and time.monotonic() < end:  # noqa: ASYNC110 - no event tells
                 await anyio.sleep(0.001)
 
     def stop_blocking(self, before: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -94,9 +97,12 @@ class StoreThread:
             self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_JOIN_SECONDS)
 
-    def _start(
-        self, function: Callable[[], Coroutine[Any, Any, T]], backend: Backend, slot: Slot[T]
-    ) -> None:
+    def _end(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waits gets it; where nobody waits any more, it is no complaint
+
+    def _start(self, function: Callable[[], Coroutine[Any, Any, T]], backend: Backend, slot: Slot[T]) -> None:
         self.keep(self._bring(function, backend, slot))
 
     async def _bring(
@@ -107,7 +113,7 @@ class StoreThread:
         except asyncio.CancelledError:
             self._deliver(backend, slot.fail, StoreUnavailable("the store was closed meanwhile"))
             raise
-        except Exception as error:  # noqa: BLE001 - it belongs to the caller, whatever it is
+        except Exception as error:  # noqa: BLE001 - it is the caller's, whatever it is  # noqa: BLE001 - it belongs to the caller, whatever it is
             self._deliver(backend, slot.fail, error)
         else:
             self._deliver(backend, slot.set, value)

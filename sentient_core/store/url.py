@@ -44,10 +44,12 @@ class Address(msgspec.Struct, frozen=True):
             return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            found = set(os.listdir(self.path))
+            found = {item.name for item in self.path.iterdir()}
         except OSError as error:
-            why = "there is a file in the way" if isinstance(error, FileExistsError | NotADirectoryError) else (
-                error.strerror or str(error)
+            why = (
+                "there is a file in the way"
+                if isinstance(error, FileExistsError | NotADirectoryError)
+                else (error.strerror or str(error))
             )
             raise StorePathUnusable(str(self.path), why) from error
         if found and not found & _LAYOUT:
@@ -83,7 +85,7 @@ def parse_url(url: str) -> Address:
         raise InvalidStoreUrl(url, "the path of the database's directory is missing")
     if "\0" in path:
         raise InvalidStoreUrl(url, "a path cannot contain a null character")
-    return Address(url, Path(os.path.abspath(path)), _sync(url, query) if has_query else "every")
+    return Address(url, Path(path).absolute(), _sync(url, query) if has_query else "every")
 
 
 def _sync(url: str, query: str) -> str:

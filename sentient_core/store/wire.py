@@ -6,6 +6,7 @@ half the price of building them as Python objects first) go in as they are.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -27,6 +28,7 @@ __all__ = [
     "bindable",
     "moment_tag",
     "number",
+    "numbers",
     "read_exact",
     "read_plain",
     "record_id",
@@ -75,8 +77,10 @@ class Conflict(Refusal):
 
 
 def request(sql: str, parameters: Mapping[str, object]) -> bytes:
-    """A query and its parameters. What the store binds itself is encoded as it stands: no big
-    integers, no datetimes; values of users go through `bindable` first.
+    """A query and its parameters.
+
+    What the store binds itself is encoded as it stands: no big integers, no datetimes. Values of
+    users go through `bindable` first.
     """
     parts = [_QUERY, text(sql), _head(5, len(parameters))]
     for name, value in parameters.items():
@@ -108,7 +112,8 @@ def value(item: object) -> bytes:
 def text(value: str) -> bytes:
     """A string as CBOR."""
     data = value.encode()
-    return _head(3, len(data)) + data
+    length = len(data)
+    return (_TEXT_HEADS[length] if length < 256 else _head(3, length)) + data
 
 
 def number(value: int) -> bytes:
@@ -116,10 +121,16 @@ def number(value: int) -> bytes:
     return _head(0, value) if value >= 0 else _head(1, -1 - value)
 
 
+def numbers(first: int, second: int) -> bytes:
+    """Two integers, one behind the other, as CBOR."""
+    if 0 <= first < 2**32 and 0 <= second < 2**32:
+        return _pack_numbers(0x1A, first, 0x1A, second)
+    return number(first) + number(second)
+
+
 def moment_tag(nanoseconds: int) -> bytes:
     """A time, in nanoseconds since 1970, as CBOR."""
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return b"".join((b"\xcc\x82", number(seconds), number(rest)))
+    return b"\xcc\x82" + numbers(*divmod(nanoseconds, 1_000_000_000))
 
 
 def bindable(value: object) -> object:
@@ -155,8 +166,9 @@ def bindable(value: object) -> object:
 
 
 def read_exact(answer: bytes) -> list[Any]:
-    """One result per statement, times as integer nanoseconds since 1970. Raises Refusal and its kin
-    when any statement was refused.
+    """One result per statement, times as integer nanoseconds since 1970.
+
+    Raises Refusal and its kin when any statement was refused.
     """
     return _results(cbor2.loads(answer, tag_hook=_exact))
 
@@ -170,20 +182,16 @@ def _results(answer: Mapping[str, Any]) -> list[Any]:
     error = answer.get("error")
     if error is not None:
         raise Refusal(str(error.get("kind", "unknown")), str(error.get("message", "")))
-    statements = answer["result"]
-    if not isinstance(statements, list | tuple):  # the answer to `use`
-        return [statements]
-    results: list[Any] = []
-    for statement in cast("Sequence[Mapping[str, Any]]", statements):
-        # Behind a failed statement the rest of its transaction fails too, before it as well; the
+    if not isinstance(answer["result"], list | tuple):  # the answer to `use`
+        return [answer["result"]]
+    statements = cast("Sequence[Mapping[str, Any]]", answer["result"])
+    refused = [statement for statement in statements if statement["status"] != "OK"]
+    if refused:
+        # When one statement fails, all others of its transaction do, also those before it: the
         # reason stands at the one that was executed.
-        if statement["status"] != "OK" and not _is_consequence(statement):
-            raise _refusal(str(statement.get("kind")), str(statement["result"]))
-        results.append(statement["result"])
-    for statement in statements:
-        if statement["status"] != "OK":
-            raise _refusal(str(statement.get("kind")), str(statement["result"]))
-    return results
+        cause = next((statement for statement in refused if not _is_consequence(statement)), refused[0])
+        raise _refusal(str(cause.get("kind")), str(cause["result"]))
+    return [statement["result"] for statement in statements]
 
 
 def _is_consequence(statement: Mapping[str, Any]) -> bool:
@@ -206,7 +214,7 @@ def _exact(tag: cbor2.CBORTag, immutable: bool) -> Any:
     return _plain(tag, immutable)
 
 
-def _plain(tag: cbor2.CBORTag, immutable: bool) -> Any:
+def _plain(tag: cbor2.CBORTag, immutable: bool) -> Any:  # noqa: ARG001 - cbor2 calls it
     value = tag.value
     match tag.tag:
         case 6:  # NONE
@@ -248,5 +256,10 @@ def _head(major: int, length: int) -> bytes:
     return bytes((major << 5 | 27,)) + length.to_bytes(8, "big")
 
 
+_TEXT_HEADS = tuple(_head(3, length) for length in range(256))
+_pack_numbers = struct.Struct(">BIBI").pack  # longer than needed for small ones, and much faster
+
 # {"id": "1", "method": "query", "params": [sql, parameters]} up to the sql
-_QUERY = b"".join((_head(5, 3), text("id"), text("1"), text("method"), text("query"), text("params"), _head(4, 2)))
+_QUERY = b"".join(
+    (_head(5, 3), text("id"), text("1"), text("method"), text("query"), text("params"), _head(4, 2))
+)

@@ -66,7 +66,7 @@ class Writer:
                     backoff.reset()
             except Fenced:
                 raise
-            except Exception:  # whatever it is, the group in hand stays and is tried again
+            except Exception:  # noqa: BLE001 - whatever it is, the group in hand is tried again
                 self._log.exception("the journal's writer failed, it goes on")
                 await backoff.wait()
 
@@ -128,7 +128,7 @@ class Writer:
                     if isinstance(value := getattr(record, field), str)
                 },
             )
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever msgspec raises for it
             self._log.exception("a record that cannot be encoded is lost", record=type(record).__name__)
             return None
         return record

@@ -16,12 +16,13 @@ from typing import Any
 from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.ref import ActorRef
 from sentient_core.actors.timekeeper import Alarm
+from sentient_core.causes import in_a_line
 from sentient_core.errors import NameTaken, RestartLimitExceeded, StartFailed
 from sentient_core.events import EventType
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import join
 from sentient_core.supervisor.intensity import RestartWindow
-from sentient_core.supervisor.spec import BRUTAL_KILL, ChildSpec
+from sentient_core.supervisor.spec import BRUTAL_KILL, ChildSpec, Restart
 from sentient_core.supervisor.strategy import Strategy, Verdict, verdict
 
 __all__ = ["Children"]
@@ -33,7 +34,7 @@ HOLD_SECONDS = 0.5
 class _Child:
     """One child: how it is kept, and its cell."""
 
-    __slots__ = ("alarm", "cell", "has_started", "is_static", "spec", "window")
+    __slots__ = ("alarm", "cell", "has_started", "is_retired", "is_static", "spec", "window")
 
     def __init__(self, spec: ChildSpec, cell: Cell, window: RestartWindow, *, is_static: bool) -> None:
         self.spec = spec
@@ -41,6 +42,8 @@ class _Child:
         self.window = window
         self.is_static = is_static
         self.has_started = False
+        self.is_retired = False
+        """Whatever its spec says, it is not started again."""
         self.alarm: Alarm | None = None
 
     @property
@@ -78,10 +81,18 @@ class Children:
     async def spawn(self, spec: ChildSpec) -> ActorRef[Any]:
         """Start a child beside the declared ones and return its ref when it is ready.
 
-        Raises NameTaken, or what kept it from starting; nothing of it is then left.
+        Raises NameTaken, or what kept it from starting; nothing of it is then left. Cancelling it kills
+        the child.
         """
+        if self._owner.status not in (CellStatus.STARTING, CellStatus.RUNNING):
+            raise StartFailed(join(self._owner.path, spec.name or ""), "its parent is ending")
         child = self._new_child(spec, is_static=False)
-        await child.cell.start()
+        try:
+            await child.cell.start()
+        except BaseException:
+            child.is_retired = True
+            child.cell.kill()
+            raise
         return child.cell.ref
 
     def start_static(self) -> bool:
@@ -94,10 +105,12 @@ class Children:
         self._coming_up = list(kept.values())
         if not kept:
             try:
-                self._coming_up = [self._new_child(spec, is_static=True) for spec in self._declared]
+                for spec in self._declared:
+                    self._coming_up.append(self._new_child(spec, is_static=True))
             except NameTaken as error:
-                for child in list(self._children.values()):
+                for child in self._coming_up:
                     self._forget(child)
+                self._coming_up = []
                 self._owner.signal(Signal(SignalKind.FAIL, error))
                 return True
         self._coming_up.reverse()
@@ -114,6 +127,7 @@ class Children:
         elif kill:
             for child in self._going_down:
                 child.cell.kill()
+            return True
         if not self._going_down:
             self._all_down()
             return False
@@ -126,6 +140,13 @@ class Children:
         if self._coming_up and self._coming_up[-1] is entry:
             self._coming_up.pop()
             self._start_next()
+
+    def child_unwanted(self, child: Cell) -> bool:
+        entry = self._children[child.name]
+        if entry.spec.restart is Restart.PERMANENT or self._going_down is not None:
+            return False
+        self._forget(entry)
+        return True
 
     def child_down(self, child: Cell, cause: BaseException | None, *, was_ready: bool) -> None:
         entry = self._children[child.name]
@@ -164,12 +185,14 @@ class Children:
     def _declared_not_started(self, entry: _Child, cause: BaseException | None) -> None:
         """The supervisor does not start either: those before it are stopped, its starter gets the cause."""
         self._coming_up = []
-        error = StartFailed(entry.cell.path, "it was stopped" if cause is None else str(cause))
+        error = StartFailed(entry.cell.path, "it was stopped" if cause is None else in_a_line(cause))
         error.__cause__ = cause
         self._owner.signal(Signal(SignalKind.FAIL, error))
 
     def _decide(self, entry: _Child, cause: BaseException | None, *, was_ready: bool) -> None:
         decision = verdict(entry.spec.restart, cause, was_ready=was_ready, is_restart=entry.has_started)
+        if entry.is_retired:
+            decision = Verdict.BURY
         if decision is Verdict.RESTART:
             self._restart(entry, cause)
         elif decision is Verdict.HOLD:
@@ -204,13 +227,12 @@ class Children:
 
     def _alert(self, alert: str, entry: _Child, cause: BaseException | None) -> None:
         path = entry.cell.path
-        self._runtime.log.error(
-            alert, path=path, incarnation=entry.cell.incarnation, correlation_id=None, cause=str(cause)
-        )
+        words = None if cause is None else in_a_line(cause)
+        entry.cell.log().error(alert, cause=words)
         self._runtime.mirror.happened(
             EventType.SYSTEM_ALERT,
             path,
-            {"alert": alert, "cause": str(cause)},
+            {"alert": alert, "cause": words},
             incarnation=entry.cell.incarnation,
         )
 

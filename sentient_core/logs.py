@@ -1,4 +1,7 @@
-"""A logger for what can come in floods: so many lines per second, then one line that counts the rest."""
+"""The runtime's log lines: all carry the same four keys, and none comes in floods.
+
+Nothing is configured here: the lines go wherever the program sends structlog's.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,16 @@ from typing import Any
 
 import structlog
 
-__all__ = ["LimitedLog"]
+__all__ = ["LimitedLog", "runtime_log"]
+
+
+def runtime_log(system: str | None) -> structlog.typing.FilteringBoundLogger:
+    """A logger whose lines have system, path, incarnation and correlation_id.
+
+    The last three are None where a line is about no actor; bind them where it is.
+    """
+    log: structlog.typing.FilteringBoundLogger = structlog.get_logger("sentient_core")
+    return log.bind(system=system, path=None, incarnation=None, correlation_id=None)
 
 
 class LimitedLog:

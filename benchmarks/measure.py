@@ -1,0 +1,192 @@
+"""How all workloads measure: interleaved rounds, medians with their spread, goals and verdicts.
+
+Rules: every round runs every leg once, beginning with another one each time, so that a slow minute of the
+machine hits all legs alike; a figure is the median over the rounds of the ratio within a round; nothing is
+asserted about time, only that the work was done.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+__all__ = [
+    "Figure",
+    "Goal",
+    "Settings",
+    "compared",
+    "interleaved",
+    "observed",
+    "percentile",
+    "rotated",
+    "spread_of",
+]
+
+T = TypeVar("T")
+
+_MISSED_BELOW = 0.8
+"""Share of a goal below which it counts as missed: less is within what this machine swings."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line asked for."""
+
+    is_quick: bool
+    rounds: int
+    seed: int
+    folder: Path
+    """An empty folder on a real disk; databases go there."""
+
+    def say(self, text: str) -> None:
+        """Progress, on stderr."""
+        print(text, file=sys.stderr, flush=True)
+
+
+class Goal(msgspec.Struct, frozen=True, kw_only=True):
+    """A bound that a figure should keep: on its ratio, or on its value where it has none."""
+
+    bound: float
+    is_least: bool = True
+    """The bound is the least allowed; else the most."""
+    is_later: bool = False
+    """A goal of later work: shown, not owed."""
+
+    def verdict(self, measured: float) -> str:
+        """`met`, `within noise` (short by less than a fifth), or `missed`; marked where not owed yet."""
+        reached = measured / self.bound if self.is_least else self.bound / max(measured, 1e-12)
+        word = "met" if reached >= 1 else "within noise" if reached >= _MISSED_BELOW else "missed"
+        return f"{word} (later work)" if self.is_later else word
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the report."""
+
+    workload: str
+    name: str
+    value: float
+    unit: str
+    baseline: str | None = None
+    """What the value is compared with, measured in the same rounds."""
+    baseline_value: float | None = None
+    ratio: float | None = None
+    """Median of the ratios within the rounds."""
+    spread: tuple[float, float] | None = None
+    """Least and greatest ratio of a round; of the value where there is no ratio."""
+    rounds: int = 1
+    goal: Goal | None = None
+    note: str = ""
+    limit: str = ""
+    """What limits it, for the reader of a missed goal."""
+
+    @property
+    def measured(self) -> float:
+        """What the goal is about."""
+        return self.value if self.ratio is None else self.ratio
+
+    @property
+    def verdict(self) -> str | None:
+        """How it stands with the goal; None without one."""
+        return None if self.goal is None else self.goal.verdict(self.measured)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**msgspec.to_builtins(self), "verdict": self.verdict}
+
+
+def compared(
+    workload: str,
+    name: str,
+    unit: str,
+    values: Sequence[float],
+    baseline: str,
+    baseline_values: Sequence[float],
+    *,
+    goal: Goal | None = None,
+    note: str = "",
+    limit: str = "",
+) -> Figure:
+    """A figure that is compared round by round with its baseline."""
+    ratios = [value / base for value, base in zip(values, baseline_values, strict=True)]
+    return Figure(
+        workload=workload,
+        name=name,
+        value=statistics.median(values),
+        unit=unit,
+        baseline=baseline,
+        baseline_value=statistics.median(baseline_values),
+        ratio=statistics.median(ratios),
+        spread=spread_of(ratios),
+        rounds=len(values),
+        goal=goal,
+        note=note,
+        limit=limit,
+    )
+
+
+def observed(
+    workload: str,
+    name: str,
+    unit: str,
+    values: Sequence[float],
+    *,
+    goal: Goal | None = None,
+    note: str = "",
+    limit: str = "",
+) -> Figure:
+    """A figure that stands for itself."""
+    return Figure(
+        workload=workload,
+        name=name,
+        value=statistics.median(values),
+        unit=unit,
+        spread=spread_of(values),
+        rounds=len(values),
+        goal=goal,
+        note=note,
+        limit=limit,
+    )
+
+
+def interleaved(
+    settings: Settings, workload: str, legs: Mapping[str, Callable[[], float]], *, warms_up: bool = True
+) -> dict[str, list[float]]:
+    """Every leg once per round; its results by name. The first, unrecorded round warms up."""
+    results: dict[str, list[float]] = {name: [] for name in legs}
+    for round_ in range(0 if warms_up else 1, settings.rounds + 1):
+        for name in rotated(list(legs), round_):
+            gc.collect()
+            started = time.perf_counter()
+            value = legs[name]()
+            if round_:
+                results[name].append(value)
+                seconds = time.perf_counter() - started
+                settings.say(
+                    f"{workload}  round {round_}/{settings.rounds}  {name}: {value:,.0f}/s  ({seconds:.1f} s)"
+                )
+    return results
+
+
+def rotated(items: Sequence[T], by: int) -> list[T]:
+    """The same items, beginning with another one."""
+    start = by % len(items)
+    return [*items[start:], *items[:start]]
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that `share` of all values do not exceed. 0 for none."""
+    if not values:
+        return 0.0
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def spread_of(values: Sequence[float]) -> tuple[float, float]:
+    """The least and the greatest."""
+    return min(values), max(values)

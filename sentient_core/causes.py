@@ -1,0 +1,29 @@
+"""An exception in words: whatever it is, this never raises and the text can be encoded and stored."""
+
+from __future__ import annotations
+
+import traceback
+
+__all__ = ["in_a_line", "last_lines"]
+
+
+def in_a_line(error: BaseException) -> str:
+    """Type and text, at most 500 characters."""
+    try:
+        text = str(error)
+    except Exception as raised:  # noqa: BLE001 - the text is made by the user's code
+        text = f"(its text raised {type(raised).__name__})"
+    return _encodable(f"{type(error).__name__}: {text}"[:500])
+
+
+def last_lines(error: BaseException) -> str:
+    """The innermost frames of its traceback and the text, at most 4,000 characters."""
+    try:
+        text = "".join(traceback.format_exception(error, limit=-8))
+    except Exception:  # noqa: BLE001 - as above
+        return in_a_line(error)
+    return _encodable(text[-4_000:])
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,437 @@
+"""What every store promises: one set of tests over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+from sentient_core.errors import Fenced, StoreError, StoreUnavailable
+from sentient_core.store import Journal, JournalOptions, MemoryStore, Store, SurrealStore
+from sentient_core.store.records import CheckpointKind
+from tests.store.samples import checkpoint, dead_letter, event, status
+
+NASTY = [
+    "alice'; REMOVE TABLE agent_event; --",
+    'quo"ted ` back\\slash',
+    "⟨agent_event:1⟩ $param {json: true}",
+    "δ漢字🎭\u202e\x00\n",
+    "type::record('x', 1)",
+]
+
+
+class Database:
+    """One place for data; `store` is what uses it now."""
+
+    def __init__(self, kind: str, directory: Path) -> None:
+        self._kind = kind
+        self._url = "mem://" if kind == "mem" else f"surrealkv://{directory}/db"
+        self.store: Store = self._make()
+
+    def _make(self) -> Store:
+        return MemoryStore() if self._kind == "memory" else SurrealStore(self._url)
+
+    async def restart(self) -> Store:
+        """As another process would find it, as far as the data outlives this one."""
+        if self._kind == "surrealkv":
+            await self.store.close()
+            self.store = self._make()
+        return self.store
+
+
+@pytest.fixture(params=["memory", "mem", "surrealkv"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    database = Database(request.param, tmp_path)
+    yield database
+    await database.store.close()
+
+
+@pytest.fixture
+async def journal(database: Database) -> AsyncIterator[Journal]:
+    journal = await database.store.open_journal("bank")
+    yield journal
+    await journal.close(5.0)
+
+
+async def test_the_first_start_finds_nothing_and_counts_as_after_a_clean_end(journal: Journal) -> None:
+    assert journal.epoch == 1
+    assert dict(journal.known) == {}
+    assert journal.ended_cleanly
+    assert journal.backlog().uncommitted == 0
+    assert not journal.backlog().is_full
+
+
+async def test_what_is_committed_has_left_the_backlog(journal: Journal) -> None:
+    for seq in range(1, 51):
+        assert journal.append(event(seq))
+
+    await journal.committed()
+
+    assert journal.backlog().uncommitted == 0
+
+
+async def test_what_is_flushed_is_in_rows_in_the_order_it_was_appended(
+    database: Database, journal: Journal
+) -> None:
+    for seq in range(1, 1201):
+        journal.append(event(seq))
+
+    await journal.flush()
+
+    rows = await database.store.events("bank", limit=2000)
+    assert [row.payload["amount"] for row in rows] == list(range(1200, 0, -1))
+    assert [row.position for row in rows] == sorted((row.position for row in rows), reverse=True)
+    backlog = journal.backlog()
+    assert (backlog.records, backlog.bytes) == (0, 0)
+
+
+async def test_an_event_row_holds_what_was_recorded(database: Database, journal: Journal) -> None:
+    journal.append(event(7, {"note": "hi", "tags": ["a"]}, causation=3, workflow_id="w1", incarnation=4))
+    journal.append(event(8, target=None, message_type=None, event_type="agent_started", correlation=0))
+
+    await journal.flush()
+
+    started, sent = await database.store.events("bank")
+    assert sent.event_id == "1.7"
+    assert sent.event_type == "message_sent"
+    assert (sent.source_agent, sent.target_agent) == ("team/a", "team/b")
+    assert sent.payload == {"note": "hi", "tags": ["a"]}
+    assert (sent.correlation_id, sent.causation_id, sent.workflow_id) == ("1.7", "1.3", "w1")
+    assert sent.incarnation == 4
+    assert sent.timestamp.isoformat() == "2025-11-21T04:40:00.130456+00:00"
+    assert (started.target_agent, started.message_type, started.correlation_id) == (None, None, None)
+
+
+async def test_events_are_found_by_agent_by_type_and_by_message_type(
+    database: Database, journal: Journal
+) -> None:
+    journal.append(event(1, source="x", target="y"))
+    journal.append(event(2, source="y", target="z", message_type="Order"))
+    journal.append(event(3, source="z", target=None, message_type=None, event_type="agent_started"))
+    journal.append(event(4, source="y", target="y", event_type="message_replied"))
+    await journal.flush()
+    find = database.store.events
+
+    assert [row.event_id for row in await find("bank", agent="y")] == ["1.4", "1.2", "1.1"]
+    assert [row.event_id for row in await find("bank", agent="y", limit=2)] == ["1.4", "1.2"]
+    assert [row.event_id for row in await find("bank", event_type="agent_started")] == ["1.3"]
+    assert [row.event_id for row in await find("bank", message_type="Order")] == ["1.2"]
+    assert [row.event_id for row in await find("bank", agent="y", event_type="message_sent")] == ["1.2", "1.1"]
+    assert [
+        row.event_id for row in await find("bank", event_type="message_sent", message_type="Deposit")
+    ] == ["1.1"]
+    assert await find("bank", agent="nobody") == []
+    assert await find("another system") == []
+
+
+async def test_systems_on_one_store_do_not_see_each_other(database: Database, journal: Journal) -> None:
+    other = await database.store.open_journal("zoo")
+    other.append(event(1, source="shared"))
+    journal.append(event(2, source="shared"))
+    other.append(status("only/zoo"))
+    await other.flush()
+    await journal.flush()
+
+    assert [row.event_id for row in await database.store.events("zoo", agent="shared")] == ["1.1"]
+    assert [row.event_id for row in await database.store.events("bank", agent="shared")] == ["1.2"]
+    assert await database.store.agents("bank") == []
+    assert other.epoch == 1
+    await other.close(5.0)
+
+
+async def test_an_agent_has_one_row_with_its_latest_status(database: Database, journal: Journal) -> None:
+    journal.append(status("team/a", at=1_000))
+    journal.append(status("team/b"))
+    await journal.flush()
+    journal.append(status("team/a", incarnation=2, state="restarting", at=5_000_000))
+    await journal.flush()
+
+    first, second = await database.store.agents("bank")
+    assert (first.agent_id, first.name, first.parent, first.kind) == ("team/a", "a", "team", "Worker")
+    assert (first.status, first.incarnation, first.restarts) == ("restarting", 2, 1)
+    assert first.capabilities == ["render"]
+    assert first.created_at.microsecond == 1
+    assert first.updated_at.microsecond == 5_000
+    assert second.agent_id == "team/b"
+
+
+async def test_the_newest_checkpoints_come_first(journal: Journal) -> None:
+    records = [checkpoint("team/a", number) for number in range(1, 5)]
+    for record in records:
+        journal.append(record)
+        await journal.flush()
+    journal.append(checkpoint("team/b", 9))
+
+    assert list(await journal.checkpoints("team/a", 2)) == [records[3], records[2]]
+    assert list(await journal.checkpoints("team/nobody", 2)) == []
+    assert list(await journal.checkpoints("team/a", 0)) == []
+
+
+async def test_a_checkpoint_is_found_at_once(journal: Journal) -> None:
+    journal.append(checkpoint("team/a", 1))
+    await journal.flush()
+    for number in (2, 3):
+        journal.append(event(number))
+        journal.append(checkpoint("team/a", number))
+
+    found = await journal.checkpoints("team/a", 3)
+
+    assert [record.checkpoint_id for record in found] == ["c.3", "c.2", "c.1"]
+
+
+async def test_turn_checkpoints_are_pruned_and_named_ones_are_not(database: Database) -> None:
+    journal = await database.store.open_journal("bank", options=JournalOptions(kept_checkpoints=2))
+    journal.append(checkpoint("team/a", 1, kind=CheckpointKind.NAMED))
+    for number in range(2, 6):
+        journal.append(checkpoint("team/a", number))
+        if number % 2:
+            await journal.flush()
+    journal.append(checkpoint("team/b", 7))
+    await journal.flush()
+
+    rows = await database.store.checkpoint_rows("bank", "team/a")
+
+    assert [(row.checkpoint_id, row.kind) for row in rows] == [("c.5", "turn"), ("c.4", "turn"), ("c.1", "named")]
+    assert rows[0].state == msgspec.msgpack.encode({"count": 5})
+    assert rows[0].metadata == {"handled": 5}
+    assert [record.checkpoint_id for record in await journal.checkpoints("team/a", 9)] == ["c.5", "c.4"]
+    assert len(await database.store.checkpoint_rows("bank", "team/b")) == 1
+    await journal.close(5.0)
+
+
+async def test_pruning_goes_on_over_starts(database: Database) -> None:
+    options = JournalOptions(kept_checkpoints=2)
+    for number in range(1, 5):
+        store = await database.restart()
+        journal = await store.open_journal("bank", options=options)
+        journal.append(checkpoint("team/a", number))
+        await journal.close(5.0)
+
+    rows = await database.store.checkpoint_rows("bank", "team/a")
+    assert [row.checkpoint_id for row in rows] == ["c.4", "c.3"]
+
+
+async def test_dead_letters_are_listed_newest_first(database: Database, journal: Journal) -> None:
+    for seq in range(1, 4):
+        journal.append(dead_letter(seq, cause="no\nroom"))
+        journal.append(event(seq + 10))
+        await journal.flush()
+
+    rows = await database.store.dead_letters("bank", limit=2)
+
+    assert [row.message_id for row in rows] == ["1.3", "1.2"]
+    assert (rows[0].recipient, rows[0].sender, rows[0].reason) == ("team/gone", "team/a", "stopped")
+    assert (rows[0].message, rows[0].cause, rows[0].attempts) == ({"amount": 3}, "no\nroom", 0)
+    assert await database.store.dead_letters("zoo") == []
+
+
+async def test_a_new_start_after_an_orderly_end_finds_everything(database: Database) -> None:
+    journal = await database.store.open_journal("bank")
+    journal.append(event(1))
+    journal.append(status("team/a", incarnation=3))
+    journal.append(checkpoint("team/b", 1, incarnation=2))
+    backlog = await journal.close(5.0)
+    assert (backlog.records, backlog.uncommitted) == (0, 0)
+
+    store = await database.restart()
+    journal = await store.open_journal("bank")
+
+    assert journal.epoch == 2
+    assert journal.ended_cleanly
+    assert dict(journal.known) == {"team/a": 3, "team/b": 2}
+    assert [record.checkpoint_id for record in await journal.checkpoints("team/b", 3)] == ["c.1"]
+    journal.append(event(1))
+    await journal.flush()
+    assert [row.event_id for row in await store.events("bank")] == ["2.1", "1.1"]
+    await journal.close(5.0)
+
+
+async def test_a_new_start_after_an_abandoned_one_finds_what_was_committed(database: Database) -> None:
+    abandoned = await database.store.open_journal("bank")
+    abandoned.append(event(1))
+    abandoned.append(status("team/a", incarnation=2))
+    await abandoned.committed()
+
+    journal = await database.store.open_journal("bank")
+
+    assert journal.epoch == 2
+    assert not journal.ended_cleanly
+    assert dict(journal.known) == {"team/a": 2}
+    await journal.flush()
+    assert [row.event_id for row in await database.store.events("bank")] == ["1.1"]
+    await journal.close(5.0)
+    await abandoned.close(0.0)
+
+
+async def test_a_later_start_fences_the_earlier_one(database: Database) -> None:
+    told: list[StoreError] = []
+    zombie = await database.store.open_journal("bank", on_fenced=told.append)
+    zombie.append(event(1))
+    await zombie.flush()
+    owner = await database.store.open_journal("bank")
+
+    zombie.append(event(2, "late"))
+    with pytest.raises(Fenced, match="another process has started"):
+        await zombie.committed()
+    with pytest.raises(Fenced):
+        await zombie.flush()
+    with pytest.raises(Fenced):
+        await zombie.checkpoints("team/a", 1)
+
+    assert not zombie.append(event(3))
+    assert not zombie.append(event(3), force=True)
+    owner.append(event(1, "owner's"))
+    await owner.flush()
+    rows = await database.store.events("bank")
+    assert [row.payload for row in rows] == [{"value": "owner's"}, {"amount": 1}]
+    assert [type(error) for error in told] == [Fenced]
+    await zombie.close(1.0)
+    assert not (await owner.close(5.0)).uncommitted
+
+
+async def test_an_owner_is_not_fenced_by_the_end_of_the_one_before(database: Database) -> None:
+    zombie = await database.store.open_journal("bank")
+    owner = await database.store.open_journal("bank")
+    await zombie.close(1.0)
+    owner.append(event(1))
+    await owner.flush()
+    await owner.close(5.0)
+
+    last = await database.store.open_journal("bank")
+    assert last.ended_cleanly
+    await last.close(5.0)
+
+
+async def test_closing_is_idempotent_and_final(database: Database) -> None:
+    journal = await database.store.open_journal("bank")
+    journal.append(event(1))
+
+    first = await journal.close(5.0)
+    second = await journal.close(5.0)
+
+    assert first == second == journal.backlog()
+    assert not journal.append(event(2))
+    assert not journal.append(event(2), force=True)
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await journal.committed()
+    assert len(await database.store.events("bank")) == 1
+
+
+async def test_a_cancelled_wait_takes_nothing_back(database: Database, journal: Journal) -> None:
+    journal.append(event(1))
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await journal.flush()
+    journal.append(event(2))
+
+    await journal.flush()
+
+    assert len(await database.store.events("bank")) == 2
+
+
+async def test_many_wait_at_once(database: Database, journal: Journal) -> None:
+    async def send(seq: int) -> None:
+        journal.append(event(seq))
+        await (journal.flush() if seq % 2 else journal.committed())
+
+    async with anyio.create_task_group() as tasks:
+        for seq in range(1, 101):
+            tasks.start_soon(send, seq)
+    await journal.flush()
+
+    assert len(await database.store.events("bank", limit=200)) == 100
+
+
+@pytest.mark.parametrize("text", NASTY)
+async def test_texts_are_data(database: Database, text: str) -> None:
+    store = database.store
+    journal = await store.open_journal(text)
+    path = f"team/{text}"
+    journal.append(event(1, {text: [text]}, source=path, target=text, message_type=text, event_type=text))
+    journal.append(status(path))
+    journal.append(checkpoint(path, 1, metadata=msgspec.msgpack.encode({text: text})))
+    journal.append(dead_letter(1, recipient=path, cause=text))
+    await journal.flush()
+
+    (row,) = await store.events(text, agent=path)
+    assert (row.payload, row.target_agent) == ({text: [text]}, text)
+    assert await store.events(text, event_type=text) == await store.events(text, message_type=text) == [row]
+    assert [agent.agent_id for agent in await store.agents(text)] == [path]
+    assert [record.path for record in await journal.checkpoints(path, 1)] == [path]
+    (found,) = await store.checkpoint_rows(text, path)
+    assert found.metadata == {text: text}
+    (letter,) = await store.dead_letters(text)
+    assert (letter.recipient, letter.cause) == (path, text)
+    await journal.close(5.0)
+    again = await store.open_journal(text)
+    assert dict(again.known) == {path: 1}
+    await again.close(5.0)
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = {"d": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ({"big": 2**64 - 1, "low": -(2**63), "edge": 2**63}, None),
+        ([1, "two", None], {"value": [1, "two", None]}),
+        ("text", {"value": "text"}),
+        (None, {"value": None}),
+        ({2: "two", None: "none", True: "yes"}, {"2": "two", "null": "none", "true": "yes"}),
+        ({"deep": {"deep": [{"deep": {"deep": {5: 2**63}}}]}}, {"deep": {"deep": [{"deep": {"deep": {"5": 2**63}}}]}}),
+        ({"bytes": b"\x00\xff", "inf": float("inf"), "float": 0.1}, None),
+        ({"id": "agent_event:1", "in": None, "": 1}, None),
+        (nested(79), None),
+        (nested(90), "undecoded"),
+        (nested(300), "undecoded"),
+    ],
+    ids=["big", "list", "text", "none", "keys", "deep big", "bytes", "names", "depth 79", "depth 90", "depth 300"],
+)
+async def test_payloads_are_shown_as_objects(
+    database: Database, journal: Journal, sent: Any, shown: Any
+) -> None:
+    payload = msgspec.msgpack.encode(sent)
+    for seq in range(1, 4):  # a strange one among others: none is lost
+        journal.append(event(seq) if seq != 2 else event(seq, payload=sent))
+    journal.append(dead_letter(2, payload=payload))
+    await journal.flush()
+
+    rows = await database.store.events("bank")
+    (letter,) = await database.store.dead_letters("bank")
+
+    expected = sent if shown is None else {"undecoded": payload} if shown == "undecoded" else shown
+    assert [row.payload for row in rows] == [{"amount": 3}, expected, {"amount": 1}]
+    assert letter.message == expected
+
+
+async def test_bytes_that_are_no_msgpack_are_kept(database: Database, journal: Journal) -> None:
+    journal.append(msgspec.structs.replace(event(1), payload=b"\xc1garbage"))
+    await journal.flush()
+
+    (row,) = await database.store.events("bank")
+    assert row.payload == {"undecoded": b"\xc1garbage"}
+
+
+async def test_a_payload_of_ten_megabytes_passes(database: Database, journal: Journal) -> None:
+    text = "x" * 10_000_000
+    journal.append(event(1, {"text": text}))
+    journal.append(checkpoint("team/a", 1, state=text.encode()))
+    await journal.flush()
+
+    (row,) = await database.store.events("bank")
+    assert row.payload == {"text": text}
+    (found,) = await journal.checkpoints("team/a", 1)
+    assert found.state == text.encode()
+
+
+async def test_the_url_says_where_it_is(database: Database) -> None:
+    assert database.store.url.split(":")[0] in ("memory", "mem", "surrealkv")

@@ -1,0 +1,91 @@
+"""Folding a journal in windows gives what folding it at once gives."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sentient_core.store.fold import NOTHING, fold, merge
+from sentient_core.store.records import AnyRecord, CheckpointKind, Closed, Entry, Opened
+from sentient_core.store.tail import decode_entry, encode_entry
+from tests.store.samples import checkpoint, dead_letter, event, status
+
+paths = st.sampled_from(["a", "a/b", "c"])
+small = st.integers(0, 5)
+
+records: st.SearchStrategy[AnyRecord] = st.one_of(
+    st.builds(event, small),
+    st.builds(lambda path, incarnation, at: status(path, incarnation, at=at), paths, small, small),
+    st.builds(
+        lambda path, number, kind, incarnation: checkpoint(path, number, kind=kind, incarnation=incarnation),
+        paths,
+        small,
+        st.sampled_from(CheckpointKind),
+        small,
+    ),
+    st.builds(dead_letter, small),
+    st.builds(lambda epoch: Opened(epoch, "writer", 0), small),
+    st.just(Closed(0)),
+)
+journals = st.lists(st.builds(Entry, small, st.lists(records, max_size=6).map(tuple)), max_size=8).map(
+    lambda entries: list(enumerate(entries, start=1))
+)
+
+
+@given(journals, st.lists(st.integers(0, 8), max_size=4), st.integers(1, 3))
+def test_windows_may_be_cut_anywhere(journal: list[tuple[int, Entry]], cuts: list[int], kept: int) -> None:
+    bounds = [0, *sorted(cut for cut in cuts if cut <= len(journal)), len(journal)]
+
+    effect = NOTHING
+    for start, end in pairwise(bounds):
+        effect = merge(effect, fold(journal[start:end], kept), kept)
+
+    assert effect == fold(journal, kept)
+
+
+@given(journals)
+def test_every_event_and_dead_letter_is_kept_in_order(journal: list[tuple[int, Entry]]) -> None:
+    effect = fold(journal, 1)
+
+    places = [placed.position for placed in effect.events]
+    assert places == sorted(places)
+    sent = [record for _, entry in journal for record in entry.records]
+    assert [placed.record for placed in effect.events] == [r for r in sent if type(r).__name__ == "Event"]
+    letters = [r for r in sent if type(r).__name__ == "DeadLetterRecord"]
+    assert [placed.record for placed in effect.dead_letters] == letters
+
+
+@given(journals, st.integers(1, 3))
+def test_only_the_newest_checkpoints_of_turns_are_left(journal: list[tuple[int, Entry]], kept: int) -> None:
+    effect = fold(journal, kept)
+
+    for path, placed in effect.turns.items():
+        assert 1 <= len(placed) <= kept
+        assert {at.record.path for at in placed} == {path}
+        positions = [at.position for at in placed]
+        assert positions == sorted(positions, reverse=True)
+
+
+@given(st.lists(records, max_size=5).map(tuple))
+def test_an_entry_survives_its_encoding(entry: tuple[AnyRecord, ...]) -> None:
+    assert decode_entry(encode_entry(Entry(3, entry))) == Entry(3, entry)
+
+
+def test_an_older_entry_is_readable() -> None:
+    """Fields that were appended later take their defaults."""
+    body = msgspec.msgpack.encode((1, [["a", "p", "n", "K", "", "running", 1, 0, 5]]))
+
+    (record,) = decode_entry(body).records
+
+    assert record == status("p", name="n", kind="K", at=5, capabilities=())
+
+
+def test_a_clean_end_counts_until_the_next_start() -> None:
+    opened, closed = Opened(1, "writer", 0), Closed(0)
+
+    assert fold([(1, Entry(1, (opened, closed)))], 1).is_clean is True
+    assert fold([(1, Entry(1, (opened, closed))), (2, Entry(2, (opened,)))], 1).is_clean is False
+    assert fold([(1, Entry(1, (event(1),)))], 1).is_clean is None

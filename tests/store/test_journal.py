@@ -1,0 +1,518 @@
+"""The journal on a database that fails, and under its bounds."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+
+from sentient_core.errors import Fenced, StoreUnavailable
+from sentient_core.store import JournalOptions, SurrealStore
+from sentient_core.store.journal import SurrealJournal
+from sentient_core.store.records import Entry, full_id
+from sentient_core.store.tail import encode_entry
+from sentient_core.store.wire import RecordId
+from tests.store.samples import (
+    Faults,
+    checkpoint,
+    dead_letter,
+    event,
+    is_commit,
+    is_rows,
+    is_settlement,
+    status,
+    until,
+)
+
+
+async def amounts(store: SurrealStore, system: str = "bank") -> list[int]:
+    rows = await store.events(system, limit=100_000)
+    return [row.payload["amount"] for row in reversed(rows)]
+
+
+async def test_records_that_come_together_are_committed_together(
+    faulty_store: SurrealStore, faults: Faults
+) -> None:
+    journal = await faulty_store.open_journal("bank", options=JournalOptions(group_records=50))
+    await journal.flush()
+    faults.sent.clear()
+
+    for seq in range(1, 101):
+        journal.append(event(seq))
+    await journal.committed()
+
+    assert 2 <= sum(map(is_commit, faults.sent)) <= 5
+    await journal.close(5.0)
+
+
+async def test_groups_are_bounded_in_bytes(faulty_store: SurrealStore, faults: Faults) -> None:
+    journal = await faulty_store.open_journal("bank", options=JournalOptions(group_bytes=10_000))
+    await journal.flush()
+    faults.sent.clear()
+
+    for seq in range(1, 11):
+        journal.append(event(seq, {"amount": seq, "text": "x" * (4_000 if seq != 5 else 50_000)}))
+    await journal.flush()
+
+    assert sum(map(is_commit, faults.sent)) >= 5
+    assert await amounts(faulty_store) == list(range(1, 11))
+    await journal.close(5.0)
+
+
+async def test_an_outage_holds_everything_and_loses_nothing(
+    faulty_store: SurrealStore, faults: Faults
+) -> None:
+    journal = await faulty_store.open_journal("bank")
+    journal.append(event(1))
+    await journal.flush()
+    faults.fail = lambda _: True
+    for seq in range(2, 101):
+        assert journal.append(event(seq))
+    await until(lambda: journal.backlog().is_down)
+    backlog = journal.backlog()
+    assert backlog.uncommitted == backlog.records == 99
+    with anyio.move_on_after(0.01) as scope:
+        await journal.committed()
+    assert scope.cancelled_caught
+    with pytest.raises(StoreUnavailable):
+        await faulty_store.events("bank")
+
+    faults.fail = lambda _: False
+    await journal.flush()
+
+    assert not journal.backlog().is_down
+    assert await amounts(faulty_store) == list(range(1, 101))
+    await journal.close(5.0)
+
+
+async def test_an_answer_that_is_lost_does_not_double_or_fence(
+    faulty_store: SurrealStore, faults: Faults
+) -> None:
+    """Every kind of write is done and its answer lost, at random; the seed is printed."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    journal = await faulty_store.open_journal("bank", options=JournalOptions(group_records=7, window_records=20))
+    faults.lose = lambda request: (
+        is_commit(request) or is_settlement(request) or is_rows(request)
+    ) and dice.random() < 0.3
+    faults.fail = lambda _: dice.random() < 0.1
+
+    for seq in range(1, 301):
+        journal.append(event(seq))
+        if seq % 10 == 0:
+            journal.append(dead_letter(seq))
+            journal.append(status("team/a", incarnation=seq // 10))
+            journal.append(checkpoint("team/a", seq))
+            await journal.committed()
+    await journal.flush()
+    faults.lose = faults.fail = lambda _: False
+
+    assert await amounts(faulty_store) == list(range(1, 301))
+    letters = await faulty_store.dead_letters("bank", limit=1000)
+    assert [letter.message_id for letter in letters] == [full_id(1, seq) for seq in range(300, 0, -10)]
+    ((row,),) = await faulty_store.query("SELECT projected, epoch FROM ownership:['bank']")
+    assert row["epoch"] == 1
+    backlog = await journal.close(5.0)
+    assert backlog.records == 0
+
+
+async def test_a_hung_database_is_retried_after_the_deadline(
+    faulty_store: SurrealStore, faults: Faults
+) -> None:
+    journal = await faulty_store.open_journal("bank", options=JournalOptions(call_timeout=0.2))
+    await journal.flush()
+    faults.hang = is_commit
+    journal.append(event(1))
+    await until(lambda: journal.backlog().is_down)
+    faults.hang = lambda _: False
+
+    await journal.flush()
+
+    assert await amounts(faulty_store) == [1]
+    await journal.close(5.0)
+
+
+async def test_a_full_tail_refuses_and_takes_again(faulty_store: SurrealStore, faults: Faults) -> None:
+    weight = event(1).weight
+    journal = await faulty_store.open_journal("bank", options=JournalOptions(tail_bytes=10 * weight + 5))
+    await journal.flush()
+    faults.fail = lambda _: True
+
+    accepted = [journal.append(event(seq)) for seq in range(1, 16)]
+
+    assert accepted == [True] * 10 + [False] * 5
+    assert journal.backlog().is_full
+    assert journal.append(event(99), force=True)
+    faults.fail = lambda _: False
+    await journal.flush()
+    assert not journal.backlog().is_full
+    assert journal.append(event(16))
+    await journal.flush()
+    assert await amounts(faulty_store) == [*range(1, 11), 99, 16]
+    await journal.close(5.0)
+
+
+async def test_the_tail_is_bounded_by_what_is_committed_too(faulty_store: SurrealStore, faults: Faults) -> None:
+    weight = event(1).weight
+    journal = await faulty_store.open_journal("bank", options=JournalOptions(tail_bytes=10 * weight + 5))
+    await journal.flush()
+    faults.hang = is_rows
+
+    for seq in range(1, 16):
+        journal.append(event(seq))
+    await journal.committed()
+
+    backlog = journal.backlog()
+    assert (backlog.records, backlog.uncommitted, backlog.is_full, backlog.is_down) == (10, 0, True, False)
+    assert (await journal.close(0.05)).records == 11  # with the mark of the end
+    faults.hang = lambda _: False
+
+
+async def test_the_tail_is_bounded_by_the_time_that_projecting_takes(faulty_store: SurrealStore) -> None:
+    journal = await faulty_store.open_journal("bank", options=JournalOptions(tail_seconds=0.0))
+    for seq in range(1, 2001):
+        journal.append(event(seq))
+    await journal.flush()  # measured now: not even a batch's worth of time is allowed
+
+    accepted = 0
+    while journal.append(event(3000 + accepted)):
+        accepted += 1
+        assert accepted < 100_000
+
+    assert accepted >= 500  # one batch is always taken
+    await journal.close(5.0)
+
+
+async def test_what_is_left_at_the_end_the_next_start_folds(faulty_store: SurrealStore, faults: Faults) -> None:
+    journal = await faulty_store.open_journal("bank")
+    await journal.flush()
+    faults.hang = lambda request: is_rows(request) or is_settlement(request)
+    for seq in range(1, 21):
+        journal.append(event(seq))
+    journal.append(status("team/a", incarnation=4))
+    for number in range(1, 6):
+        journal.append(checkpoint("team/a", number))
+    backlog = await journal.close(0.05)
+    assert (backlog.records, backlog.uncommitted) == (27, 0)
+
+    # The rows are still held up: what the next start knows, it knows from the journal.
+    journal = await faulty_store.open_journal("bank")
+    assert (journal.epoch, journal.ended_cleanly, dict(journal.known)) == (2, True, {"team/a": 4})
+    found = await journal.checkpoints("team/a", 2)
+    assert [record.checkpoint_id for record in found] == ["c.5", "c.4"]
+    assert journal.backlog().records == 28
+
+    faults.hang = lambda _: False
+    await journal.flush()
+
+    rows = await faulty_store.events("bank")
+    assert [row.event_id for row in rows] == [f"1.{seq}" for seq in range(20, 0, -1)]
+    assert len(await faulty_store.checkpoint_rows("bank", "team/a")) == 3
+    await journal.close(5.0)
+
+
+async def test_what_cannot_be_committed_by_the_end_is_reported(
+    faulty_store: SurrealStore, faults: Faults
+) -> None:
+    journal = await faulty_store.open_journal("bank")
+    await journal.flush()
+    faults.fail = lambda _: True
+    journal.append(event(1))
+
+    backlog = await journal.close(0.1)
+
+    assert (backlog.uncommitted, backlog.is_down) == (2, True)
+    faults.fail = lambda _: False
+    journal = await faulty_store.open_journal("bank")
+    assert not journal.ended_cleanly
+    await journal.close(5.0)
+
+
+async def test_closing_is_not_cut_short_by_a_cancellation(store: SurrealStore) -> None:
+    journal = await store.open_journal("bank")
+    for seq in range(1, 501):
+        journal.append(event(seq))
+
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await journal.close(5.0)
+
+    assert journal.backlog().records == 0
+    assert len(await amounts(store)) == 500
+
+
+async def test_a_zombie_is_refused_also_when_its_successor_has_cleaned_up(store: SurrealStore) -> None:
+    zombie = await store.open_journal("bank")
+    await zombie.flush()
+    for _ in range(3):  # several starts later its next number is still taken
+        owner = await store.open_journal("bank")
+        owner.append(event(1))
+        await owner.flush()
+        await owner.close(5.0)
+
+    zombie.append(event(2))
+
+    with pytest.raises(Fenced):
+        await zombie.committed()
+    ((numbers, kept),) = [
+        await store.query("SELECT VALUE id FROM journal; SELECT VALUE string::len(<string>body) FROM journal")
+    ]
+    assert len(numbers) <= 2 * 4
+    assert max(kept) < 10  # emptied
+    await zombie.close(1.0)
+
+
+async def test_a_zombie_cannot_project(faulty_store: SurrealStore, faults: Faults) -> None:
+    zombie = await faulty_store.open_journal("bank")
+    await zombie.flush()
+    faults.hang = is_rows
+    zombie.append(event(1))
+    await zombie.committed()
+    owner = await faulty_store.open_journal("bank")
+    faults.hang = lambda _: False
+    owner.append(event(2))
+    await owner.flush()
+
+    await until(lambda: isinstance(zombie, SurrealJournal) and not zombie.append(event(3)))
+
+    with pytest.raises(Fenced):
+        await zombie.flush()
+    assert await amounts(faulty_store) == [1, 2]
+    await zombie.close(1.0)
+    await owner.close(5.0)
+
+
+async def test_starts_that_race_get_epochs_of_their_own(store: SurrealStore) -> None:
+    journals: list[SurrealJournal] = []
+
+    async def start() -> None:
+        journals.append(await store.open_journal("bank"))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(8):
+            tasks.start_soon(start)
+
+    assert sorted(journal.epoch for journal in journals) == list(range(1, 9))
+    survivors = 0
+    for journal in journals:
+        journal.append(event(journal.epoch))
+        try:
+            await journal.flush()
+            survivors += 1
+            assert journal.epoch == 8
+        except Fenced:
+            pass
+    assert survivors == 1
+    for journal in journals:
+        await journal.close(5.0)
+
+
+async def test_an_entry_that_cannot_be_read_is_kept_and_reported(
+    faulty_store: SurrealStore, faults: Faults
+) -> None:
+    journal = await faulty_store.open_journal("bank")
+    await journal.flush()
+    faults.hang = lambda request: is_rows(request) or is_settlement(request)
+    for seq in (1, 2, 3):
+        journal.append(event(seq))
+        await journal.committed()
+    await journal.close(0.05)
+    faults.hang = lambda _: False
+    (ids,) = await faulty_store.query("SELECT VALUE id FROM journal WHERE !keep")
+    await faulty_store.query("UPDATE $id SET body = $torn", id=ids[1], torn=b"\x92\x01")
+
+    journal = await faulty_store.open_journal("bank")
+    assert not journal.ended_cleanly
+    await journal.flush()
+
+    assert await amounts(faulty_store) == [1, 3]
+    ((left,),) = await faulty_store.query("SELECT body, is_broken FROM $id", id=ids[1])
+    assert left == {"body": b"\x92\x01", "is_broken": True}
+    await journal.close(5.0)
+
+
+async def test_a_text_that_is_no_unicode_is_mended(store: SurrealStore) -> None:
+    journal = await store.open_journal("bank")
+    journal.append(event(1))
+    journal.append(dead_letter(2, cause="bad \udcff byte"))
+    journal.append(event(3))
+
+    await journal.flush()
+
+    (letter,) = await store.dead_letters("bank")
+    assert letter.cause == "bad \\udcff byte"
+    assert await amounts(store) == [1, 3]
+    await journal.close(5.0)
+
+
+async def test_a_record_that_cannot_be_encoded_does_not_stop_the_journal(store: SurrealStore) -> None:
+    journal = await store.open_journal("bank")
+    journal.append(event(1))
+    journal.append(event(2, at=2**70))
+    journal.append(event(3))
+
+    await journal.flush()
+
+    assert await amounts(store) == [1, 3]
+    assert journal.backlog().records == 0
+    await journal.close(5.0)
+
+
+async def test_a_failing_writer_goes_on(store: SurrealStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = await store.open_journal("bank")
+    await journal.flush()
+    failures = [ValueError("one"), KeyError("two")]
+    take = journal._writer._take  # noqa: SLF001
+
+    def failing() -> object:
+        if failures:
+            raise failures.pop()
+        return take()
+
+    monkeypatch.setattr(journal._writer, "_take", failing)  # noqa: SLF001
+    for seq in (1, 2, 3):
+        journal.append(event(seq))
+
+    await journal.flush()
+
+    assert not failures
+    assert await amounts(store) == [1, 2, 3]
+    await journal.close(5.0)
+
+
+async def test_a_failing_projector_goes_on(store: SurrealStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = await store.open_journal("bank")
+    await journal.flush()
+    failures = [ValueError("one"), KeyError("two")]
+    projector = journal._projector  # noqa: SLF001
+    encode, write = projector._encoder.event, projector._settlement.write  # noqa: SLF001
+
+    def failing(*arguments: object) -> bytes:
+        if failures:
+            raise failures.pop()
+        return encode(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(projector._encoder, "event", failing)  # noqa: SLF001
+    failed_writes = iter([True, True])
+
+    async def failing_write(*arguments: object) -> None:
+        if next(failed_writes, False):
+            raise OSError("three")
+        await write(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(projector._settlement, "write", failing_write)  # noqa: SLF001
+    for seq in range(1, 1501):
+        journal.append(event(seq))
+
+    await journal.flush()
+
+    assert not failures
+    assert await amounts(store) == list(range(1, 1501))
+    await journal.close(5.0)
+
+
+async def test_the_kept_entries_do_not_grow_with_the_load(store: SurrealStore) -> None:
+    journal = await store.open_journal("bank")
+    for seq in range(1, 51):
+        journal.append(event(seq))
+        await journal.committed()
+    await journal.flush()
+
+    ((count,),) = await store.query("SELECT count() FROM journal GROUP ALL")
+    assert count == {"count": 1}
+    await journal.close(5.0)
+
+
+async def test_an_entry_of_another_epoch_keeps_its_ids(store: SurrealStore) -> None:
+    """As recovery finds it: an entry that some older start wrote."""
+    journal = await store.open_journal("bank")
+    await journal.close(5.0)
+    body = encode_entry(Entry(7, (event(5), dead_letter(6))))
+    ((projected,),) = await store.query("SELECT VALUE projected FROM ownership:['bank']")
+    await store.query(
+        "CREATE $id SET body = $body, writer = 'old', keep = false, records = 2, weight = 400",
+        id=RecordId("journal", ["bank", projected + 1]),
+        body=body,
+    )
+
+    journal = await store.open_journal("bank")
+    await journal.flush()
+
+    assert [row.event_id for row in await store.events("bank")] == ["7.5"]
+    assert [row.message_id for row in await store.dead_letters("bank")] == ["7.6"]
+    await journal.close(5.0)
+
+
+CHILD = """
+import sys, anyio, msgspec
+from sentient_core.store import open_store
+from tests.store.samples import checkpoint, event
+
+async def main():
+    store = open_store(sys.argv[1])
+    journal = await store.open_journal("bank")
+    first = int(sys.argv[2])
+    seq = first
+    while True:
+        for _ in range(20):
+            journal.append(event(seq))
+            seq += 1
+        journal.append(checkpoint("team/a", seq))
+        await journal.committed()
+        print(seq - 1, flush=True)
+
+anyio.run(main, backend=sys.argv[3])
+"""
+
+
+@pytest.mark.slow
+async def test_what_was_acknowledged_before_kill_9_is_there_once(
+    url: str, anyio_backend_name: str
+) -> None:
+    """A child writes and prints what was committed; it is killed at random; the next one goes on."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    acknowledged: list[tuple[int, int]] = []
+    first = 1
+    for _ in range(4):
+        process = await anyio.open_process(
+            [sys.executable, "-c", CHILD, url, str(first), anyio_backend_name],
+            env=os.environ | {"PYTHONPATH": str(Path.cwd())},
+        )
+        assert process.stdout is not None
+        output = b""
+        lines = dice.randrange(1, 60)
+        async for chunk in process.stdout:
+            output += chunk
+            if output.count(b"\n") >= lines:
+                break
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+        rest = [chunk async for chunk in process.stdout]
+        output += b"".join(rest)
+        last = int(output.rpartition(b"\n")[0].rpartition(b"\n")[2])
+        acknowledged.append((first, last))
+        first = last + 1_000_000
+        await process.aclose()
+
+    async with SurrealStore(url) as store:
+        journal = await store.open_journal("bank")
+        assert not journal.ended_cleanly
+        assert journal.epoch == 5
+        (found,) = await journal.checkpoints("team/a", 1)
+        await journal.flush()
+        seen = await amounts(store)
+        await journal.close(5.0)
+
+    assert len(seen) == len(set(seen))
+    for start, last in acknowledged:
+        assert set(range(start, last + 1)) <= set(seen)
+    assert msgspec.msgpack.decode(found.state)["count"] >= acknowledged[-1][1] + 1
