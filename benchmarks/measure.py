@@ -10,7 +10,6 @@ from __future__ import annotations
 import gc
 import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,6 +42,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     folder: Path
     """An empty folder on a real disk; databases go there."""
+
+    @property
+    def short_rounds(self) -> int:
+        """Rounds of what takes a fraction of a second: another process weighs more there."""
+        return 3 * self.rounds
 
     def say(self, text: str) -> None:
         """Progress, on stderr."""
@@ -155,21 +159,19 @@ def observed(
 
 
 def interleaved(
-    settings: Settings, workload: str, legs: Mapping[str, Callable[[], float]], *, warms_up: bool = True
+    settings: Settings, workload: str, legs: Mapping[str, Callable[[], float]]
 ) -> dict[str, list[float]]:
-    """Every leg once per round; its results by name. The first, unrecorded round warms up."""
+    """Every leg once per short round; its results by name. The first, unrecorded round warms up."""
     results: dict[str, list[float]] = {name: [] for name in legs}
-    for round_ in range(0 if warms_up else 1, settings.rounds + 1):
+    for round_ in range(settings.short_rounds + 1):
         for name in rotated(list(legs), round_):
             gc.collect()
-            started = time.perf_counter()
             value = legs[name]()
             if round_:
                 results[name].append(value)
-                seconds = time.perf_counter() - started
-                settings.say(
-                    f"{workload}  round {round_}/{settings.rounds}  {name}: {value:,.0f}/s  ({seconds:.1f} s)"
-                )
+        if round_:
+            rates = ", ".join(f"{name} {values[-1]:,.0f}" for name, values in results.items())
+            settings.say(f"{workload}  round {round_}/{settings.short_rounds}  per second: {rates}")
     return results
 
 

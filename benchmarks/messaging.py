@@ -92,7 +92,7 @@ def tell(settings: Settings) -> list[Figure]:
             QUEUE: lambda: asyncio.run(_queue_tell(count)),
             "asyncio": lambda: anyio.run(_actor_tell, count, backend="asyncio"),
             "trio": lambda: anyio.run(_actor_tell, count, backend="trio"),
-            CHANNEL: lambda: trio.run(_channel_tell, count),
+            CHANNEL: lambda: trio.run(_channel_tell, count // 4),
         },
     )
     return _figures("tell", found, Goal(bound=0.5), Goal(bound=0.5), _TELL_LIMIT)

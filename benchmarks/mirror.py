@@ -9,261 +9,201 @@ calms down the void rounds are reported as such.
 
 from __future__ import annotations
 
-import time
+import statistics
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import anyio
-import anyio.lowlevel
 import msgspec
 
 from benchmarks.machine import fdatasync_p99
 from benchmarks.measure import Figure, Goal, Settings, compared, observed, percentile, rotated
-from benchmarks.notes import READERS, Note, Reader, notes
-from benchmarks.store import MESSAGES, WatchedStore, bulk_insert, url_of
-from sentient_core import ActorRef, ActorSystem
+from benchmarks.mirror_run import MirrorRun, run_mirror
+from benchmarks.notes import Note, notes
+from benchmarks.store import Bulk, bulk_insert
 
 __all__ = ["mirror"]
 
-_BATCHES = ((100, 1), (100, 2), (500, 1), (500, 2))
+_SHAPES = ((500, 2), (100, 2), (500, 1), (100, 1))
+"""Bulk inserts: rows in a batch, batches in flight."""
+_BACKENDS = ("asyncio", "trio")
 _VOID_ABOVE = 1.0
 """Milliseconds of fdatasync's p99."""
 _MOST_VOID = 3
-"""Rounds that are repeated because they were void."""
-_AHEAD = 12_000
-"""Records in the tail above which the senders wait: a few windows of the projector."""
-_CHUNK = 32
-_PROBE_SECONDS = 0.01
-_TICK_SECONDS = 0.002
+"""Void rounds after which they count, marked as such: the disk does not calm down."""
+
+_Shape = tuple[int, int]
 
 
-class _Round(msgspec.Struct):
-    """What one run of the mirror showed."""
+class _Round(msgspec.Struct, frozen=True):
+    """The runs of one round."""
 
-    rate: float
-    seconds: float
-    commits: list[float]
-    """Seconds from `tell` to its group's commit, of probes under the load."""
-    lags: list[float]
-    """Seconds by which the loop's ticks were late."""
-    in_flight: int
+    mirror: dict[str, MirrorRun]
+    """By event loop."""
+    bulk: dict[_Shape, Bulk]
+    sync: float
+    """fdatasync's p99 in milliseconds, the worse one of before and behind."""
+
+    @property
+    def is_void(self) -> bool:
+        return self.sync > _VOID_ABOVE
 
 
 def mirror(settings: Settings) -> list[Figure]:
     """Sustained mirroring beside bulk inserts, with commit latency and the loop's lag meanwhile."""
+    calm: list[_Round] = []
+    void: list[_Round] = []
+    most_void = 0 if settings.is_quick else _MOST_VOID
+    while len(calm) < settings.rounds and (len(void) <= most_void or len(calm) + len(void) < settings.rounds):
+        round_ = _run_round(settings, len(calm) + len(void))
+        (void if round_.is_void else calm).append(round_)
+        word = ": the round is void" if round_.is_void else ""
+        settings.say(f"mirror  fdatasync p99 {round_.sync:.2f} ms{word}")
+    return _figures([*calm, *void[: settings.rounds - len(calm)]])
+
+
+def _run_round(settings: Settings, number: int) -> _Round:
     seconds = 1.5 if settings.is_quick else 10.0
-    batches = _BATCHES[1::2] if settings.is_quick else _BATCHES
+    shapes = _SHAPES[:2] if settings.is_quick else _SHAPES
     texts = notes(settings.seed)
-    rounds: list[dict[str, _Round | float]] = []
-    void: list[dict[str, _Round | float]] = []
-    syncs: list[float] = []
-    void_syncs: list[float] = []
-    while len(rounds) < settings.rounds:
-        number = len(rounds) + len(void)
-        before = fdatasync_p99(settings.folder)
-        found = _round(settings, number, seconds, batches, texts)
-        sync = max(before, fdatasync_p99(settings.folder))
-        is_void = sync > _VOID_ABOVE
-        settings.say(f"mirror  fdatasync p99 {sync:.2f} ms" + (": the round is void" if is_void else ""))
-        if not is_void:
-            rounds.append(found)
-            syncs.append(sync)
-            continue
-        void.append(found)
-        void_syncs.append(sync)
-        if len(void) >= (1 if settings.is_quick else _MOST_VOID):
-            # The disk does not calm down: what is missing is taken from the void rounds, and said so.
-            missing = settings.rounds - len(rounds)
-            while len(void) < missing:
-                void.append(_round(settings, len(rounds) + len(void), seconds, batches, texts))
-                void_syncs.append(fdatasync_p99(settings.folder))
-            rounds += void[:missing]
-            syncs += void_syncs[:missing]
-            break
-    return _figures(rounds, syncs)
-
-
-def _round(
-    settings: Settings, number: int, seconds: float, batches: tuple[tuple[int, int], ...], texts: list[Note]
-) -> dict[str, _Round | float]:
-    found: dict[str, _Round | float] = {}
-
-    def mirrored(backend: str) -> None:
-        with TemporaryDirectory(dir=settings.folder) as folder:
-            run = anyio.run(_mirror, Path(folder) / "db", seconds, texts, backend=backend)
-        found[backend] = run
-        p50, p99 = (percentile(run.commits, share) * 1e3 for share in (0.5, 0.99))
-        lag = percentile(run.lags, 0.99) * 1e3
-        settings.say(
-            f"mirror  round {number + 1}  {backend}: {run.rate:,.0f} rows/s  ({run.seconds:.1f} s)  "
-            f"commit p50 {p50:.1f} p99 {p99:.1f} ms, lag p99 {lag:.1f} ms"
-        )
-
-    def bulk(batch: int, in_flight: int) -> None:
-        with TemporaryDirectory(dir=settings.folder) as folder:
-            run = anyio.run(
-                partial(bulk_insert, Path(folder) / "db", texts, batch, in_flight, seconds=seconds)
-            )
-        name = _bulk(batch, in_flight)
-        found[name] = run.rate
-        settings.say(f"mirror  round {number + 1}  {name}: {run.rate:,.0f} rows/s  ({run.seconds:.1f} s)")
-
-    legs = [partial(mirrored, "asyncio"), partial(mirrored, "trio")]
-    # In between, so that each mirror has a bulk insert on either side.
-    for place, shape in enumerate(batches):
-        legs.insert(2 * place + 1 if place < 2 else len(legs), partial(bulk, *shape))
+    round_ = _Round({}, {}, fdatasync_p99(settings.folder))
+    legs: list[Callable[[], None]] = [
+        partial(_run_bulk, settings, number, round_, texts, seconds, shape) for shape in shapes
+    ]
+    for place, backend in enumerate(_BACKENDS):  # each has a bulk insert on either side
+        legs.insert(2 * place, partial(_run_mirror, settings, number, round_, texts, seconds, backend))
     for leg in rotated(legs, number):
         leg()
-    return found
+    return msgspec.structs.replace(round_, sync=max(round_.sync, fdatasync_p99(settings.folder)))
 
 
-def _bulk(batch: int, in_flight: int) -> str:
-    return f"bulk {batch} x {in_flight}"
-
-
-async def _mirror(folder: Path, seconds: float, texts: list[Note]) -> _Round:
-    commits: list[float] = []
-    lags: list[float] = []
-    async with WatchedStore(url_of(folder)) as store, ActorSystem("bench", store=store) as system:
-        readers = [await system.spawn(Reader, name=name) for name in READERS]
-        probed = await system.spawn(Reader, name="probed")
-        await system.flush()
-        started = time.perf_counter()
-        async with anyio.create_task_group() as ticking:
-            ticking.start_soon(_tick, lags)
-            async with anyio.create_task_group() as probing:
-                probing.start_soon(_probe, store, probed, texts[0], commits)
-                async with anyio.create_task_group() as senders:
-                    for reader in readers:
-                        senders.start_soon(_send, store, reader, texts, started + seconds)
-                probing.cancel_scope.cancel()
-            await system.flush()
-            ticking.cancel_scope.cancel()
-        elapsed = time.perf_counter() - started
-        found = system.statistics()
-        assert not found.unmirrored, f"{found.unmirrored} messages went unmirrored"
-        assert not found.dead_letters, f"{found.dead_letters} messages found no room"
-        (rows,) = await store.query(MESSAGES)
-        assert rows == [found.mirrored], f"{found.mirrored} messages mirrored, {rows} rows"
-    return _Round(found.mirrored / elapsed, elapsed, commits, lags, store.most_in_flight)
-
-
-async def _send(store: WatchedStore, reader: ActorRef[Reader], texts: list[Note], until: float) -> None:
-    """Send without end, but for a full tail."""
-    backlog, tell = store.journal.backlog, reader.tell
-    position = 0
-    while time.perf_counter() < until:
-        if backlog().records > _AHEAD:
-            await anyio.sleep(0.002)
-            continue
-        for _ in range(_CHUNK):
-            position += 1
-            tell(texts[position % len(texts)])
-        await anyio.lowlevel.checkpoint()
-
-
-async def _probe(store: WatchedStore, probed: ActorRef[Reader], note: Note, commits: list[float]) -> None:
-    """How long a message takes from `tell` to its commit."""
-    while True:
-        await anyio.sleep(_PROBE_SECONDS)
-        started = time.perf_counter()
-        probed.tell(note)
-        await store.journal.committed()
-        commits.append(time.perf_counter() - started)
-
-
-async def _tick(lags: list[float]) -> None:
-    """How late the loop wakes who sleeps."""
-    while True:
-        started = time.perf_counter()
-        await anyio.sleep(_TICK_SECONDS)
-        lags.append(time.perf_counter() - started - _TICK_SECONDS)
-
-
-def _figures(rounds: list[dict[str, _Round | float]], syncs: list[float]) -> list[Figure]:
-    calm = sum(sync <= _VOID_ABOVE for sync in syncs)
-    note = (
-        ""
-        if calm == len(syncs)
-        else f"void rounds: {len(syncs) - calm} of {len(syncs)} (fdatasync p99 > 1 ms)"
+def _run_mirror(
+    settings: Settings, number: int, round_: _Round, texts: list[Note], seconds: float, backend: str
+) -> None:
+    with TemporaryDirectory(dir=settings.folder) as folder:
+        run = anyio.run(run_mirror, Path(folder) / "db", seconds, texts, backend=backend)
+    round_.mirror[backend] = run
+    p50, p99 = (percentile(run.commits, share) * 1e3 for share in (0.5, 0.99))
+    lag = percentile(run.lags, 0.99) * 1e3
+    settings.say(
+        f"mirror  round {number + 1}  {backend}: {run.rate:,.0f} rows/s  ({run.seconds:.1f} s)  "
+        f"commit p50 {p50:.1f} p99 {p99:.1f} ms, lag p99 {lag:.1f} ms"
     )
+
+
+def _run_bulk(
+    settings: Settings, number: int, round_: _Round, texts: list[Note], seconds: float, shape: _Shape
+) -> None:
+    batch, in_flight = shape
+    with TemporaryDirectory(dir=settings.folder) as folder:
+        insert = partial(bulk_insert, Path(folder) / "db", texts, batch, in_flight, seconds=seconds)
+        run = anyio.run(insert)
+    round_.bulk[shape] = run
+    settings.say(f"mirror  round {number + 1}  {_name(shape)}: {run.rate:,.0f} rows/s  ({run.seconds:.1f} s)")
+
+
+def _figures(rounds: Sequence[_Round]) -> list[Figure]:
+    void = sum(round_.is_void for round_ in rounds)
+    note = f"{void} of {len(rounds)} rounds are void (fdatasync p99 above 1 ms)" if void else ""
     figures: list[Figure] = []
-    for backend in ("asyncio", "trio"):
-        runs = [run for round_ in rounds if isinstance(run := round_[backend], _Round)]
-        in_flight = max(run.in_flight for run in runs)
-        alike = [_best(round_, f" x {min(in_flight, 2)}") for round_ in rounds]
-        best = [_best(round_, "") for round_ in rounds]
-        rates = [run.rate for run in runs]
-        figures += [
-            compared(
-                "mirror",
-                f"{backend}, every row projected",
-                "rows/s",
-                rates,
-                f"bulk insert, {min(in_flight, 2)} in flight",
-                alike,
-                goal=Goal(bound=0.8),
-                note=note,
-                limit=_RATE_LIMIT,
-            ),
-            compared(
-                "mirror",
-                f"{backend}, beside the best",
-                "rows/s",
-                rates,
-                "best bulk insert",
-                best,
-                goal=Goal(bound=0.5),
-                note=note,
-                limit=_RATE_LIMIT,
-            ),
-        ]
-        for share, goal in ((0.5, Goal(bound=10, is_least=False)), (0.95, None), (0.99, None)):
-            figures.append(
-                observed(
-                    "mirror",
-                    f"{backend}, tell to commit p{share * 100:.0f}",
-                    "ms",
-                    [percentile(run.commits, share) * 1e3 for run in runs],
-                    goal=goal,
-                    note=note,
-                    limit=_COMMIT_LIMIT,
-                )
-            )
-        for share, goal in ((0.5, None), (0.99, Goal(bound=20, is_least=False))):
-            figures.append(
-                observed(
-                    "mirror",
-                    f"{backend}, loop lag p{share * 100:.0f}",
-                    "ms",
-                    [percentile(run.lags, share) * 1e3 for run in runs],
-                    goal=goal,
-                    note=note,
-                    limit=_LAG_LIMIT,
-                )
-            )
-    for name in sorted({name for round_ in rounds for name in round_ if name.startswith("bulk")}):
-        values = [value for round_ in rounds if isinstance(value := round_[name], float)]
-        figures.append(observed("mirror", name, "rows/s", values, note="the engine's own"))
-    figures.append(
-        observed("mirror", "fdatasync p99", "ms", syncs, note=note or "before and behind each round")
-    )
+    for backend in _BACKENDS:
+        figures += _rates(rounds, backend, note)
+        figures += _delays([round_.mirror[backend] for round_ in rounds], backend, note)
+    for shape in rounds[0].bulk:
+        rates = [round_.bulk[shape].rate for round_ in rounds]
+        figures.append(observed("mirror", _name(shape), "rows/s", rates, note="the engine's own"))
+    syncs = [round_.sync for round_ in rounds]
+    beside = note or "before and behind each round"
+    figures.append(observed("mirror", "fdatasync p99", "ms", syncs, note=beside))
     return figures
 
 
-def _best(round_: dict[str, _Round | float], ending: str) -> float:
-    return max(
-        rate
-        for name, rate in round_.items()
-        if isinstance(rate, float) and name.startswith("bulk") and name.endswith(ending)
-    )
+def _rates(rounds: Sequence[_Round], backend: str, note: str) -> list[Figure]:
+    runs = [round_.mirror[backend] for round_ in rounds]
+    in_flight = min(2, max(run.in_flight for run in runs))
+    # One shape for all rounds: the better one of each round would be the luckier one.
+    alike = _best(rounds, [shape for shape in rounds[0].bulk if shape[1] == in_flight])
+    best = _best(rounds, list(rounds[0].bulk))
+    return [
+        compared(
+            "mirror",
+            f"{backend}, beside as many in flight",
+            "rows/s",
+            [run.rate for run in runs],
+            _name(alike),
+            [round_.bulk[alike].rate for round_ in rounds],
+            goal=Goal(bound=0.8),
+            note=note,
+            limit=_RATE_LIMIT,
+        ),
+        compared(
+            "mirror",
+            f"{backend}, beside the best",
+            "rows/s",
+            [run.rate for run in runs],
+            _name(best),
+            [round_.bulk[best].rate for round_ in rounds],
+            goal=Goal(bound=0.5),
+            note=note,
+            limit=_RATE_LIMIT,
+        ),
+        compared(
+            "mirror",
+            f"{backend}, processor time per row",
+            "µs",
+            [run.cpu / run.rows * 1e6 for run in runs],
+            _name(alike),
+            [round_.bulk[alike].cpu / round_.bulk[alike].rows * 1e6 for round_ in rounds],
+            note="all threads, the engine's too; other processes hardly move it",
+        ),
+    ]
+
+
+def _delays(runs: Sequence[MirrorRun], backend: str, note: str) -> list[Figure]:
+    commits = ((0.5, Goal(bound=10, is_least=False)), (0.95, None), (0.99, None))
+    lags = ((0.5, None), (0.99, Goal(bound=20, is_least=False)))
+    return [
+        *(
+            observed(
+                "mirror",
+                f"{backend}, tell to commit p{share * 100:.0f}",
+                "ms",
+                [percentile(run.commits, share) * 1e3 for run in runs],
+                goal=goal,
+                note=note,
+                limit=_COMMIT_LIMIT,
+            )
+            for share, goal in commits
+        ),
+        *(
+            observed(
+                "mirror",
+                f"{backend}, loop lag p{share * 100:.0f}",
+                "ms",
+                [percentile(run.lags, share) * 1e3 for run in runs],
+                goal=goal,
+                note=note,
+                limit=_LAG_LIMIT,
+            )
+            for share, goal in lags
+        ),
+    ]
+
+
+def _best(rounds: Sequence[_Round], shapes: Sequence[_Shape]) -> _Shape:
+    return max(shapes, key=lambda shape: statistics.median(round_.bulk[shape].rate for round_ in rounds))
+
+
+def _name(shape: _Shape) -> str:
+    return f"bulk insert {shape[0]} × {shape[1]}"
 
 
 _RATE_LIMIT = (
-    "the database: writing event rows with their indexes takes nearly all of its time; the journal's commits, the "
-    "transaction behind each window and the removal of its entries share the engine and its log with the rows, "
-    "and encoding and decoding on the store's thread shares Python's global lock with the senders"
+    "the database: most of the processor time per row is its own; the journal's commits, the transaction "
+    "behind each window and the removal of its entries take their share of it, and between two windows there "
+    "are moments with less in flight than the bulk insert has"
 )
-_COMMIT_LIMIT = "a commit shares the engine's log and the store thread with batches of event rows"
+_COMMIT_LIMIT = "the commit waits inside the engine beside batches of event rows, for processor, log and disk"
 _LAG_LIMIT = "the store thread holds Python's global lock while it encodes and decodes"

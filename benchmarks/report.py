@@ -112,8 +112,12 @@ def _notes(figures: Sequence[Figure]) -> list[str]:
     for figure in figures:
         if figure.note:
             by_note.setdefault(figure.note, []).append(figure.name)
-    notes = [f"- {'; '.join(names)}: {note}." for note, names in by_note.items()]
+    notes = [f"- {_names(names)}: {note}." for note, names in by_note.items()]
     return ["", *notes] if notes else []
+
+
+def _names(names: Sequence[str]) -> str:
+    return "; ".join(names) if len(names) <= 3 else f"{len(names)} of these figures"
 
 
 def _missed(figures: Sequence[Figure]) -> list[Figure]:

@@ -116,7 +116,7 @@ def restart(settings: Settings) -> list[Figure]:
 
 
 def _from_checkpoint(settings: Settings) -> list[Figure]:
-    count = 50 if settings.is_quick else 300
+    count = 50 if settings.is_quick else 200
     figures: list[Figure] = []
     for backend in ("asyncio", "trio"):
         runs: list[list[float]] = []
@@ -136,7 +136,7 @@ def _from_checkpoint(settings: Settings) -> list[Figure]:
                     [percentile(run, share) * 1e3 for run in runs],
                     goal=goal,
                     note="embedded, idle store; from the failure to the next incarnation's first message",
-                    limit="the checkpoint's commit (one fdatasync) and the way to the store thread and back",
+                    limit="the checkpoint is read behind the commit of what the crash itself recorded",
                 )
             )
     return figures
@@ -242,6 +242,6 @@ async def _crash_tasks(children: int, count: int) -> float:
 
 
 _MEMORY_LIMIT = (
-    "a failure makes a dead letter, counts for the log and is decided on by the supervisor; a task that dies "
-    "does none of that"
+    "a failure makes a dead letter, counts for the log and is decided on by the supervisor, whose window of "
+    "restarts is walked each time; a task that dies does none of that"
 )

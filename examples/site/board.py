@@ -65,9 +65,10 @@ class Board:
             with anyio.move_on_after(PATIENCE) as scope:
                 await self._change.wait()
             if scope.cancelled_caught:
+                done = f"{self._progress.done} of {self._progress.planned} files are done"
                 raise Stalled(
-                    f"nothing has happened for {PATIENCE:g} s, {self._progress.done} of {self._progress.planned} "
-                    "files are done. The log says what the agents were at; the same command goes on from here."
+                    f"nothing has happened for {PATIENCE:g} s, {done}. The log says what the agents were "
+                    "at; the same command goes on from here."
                 )
 
     def _changed(self) -> None:

@@ -82,7 +82,9 @@ class Editor(Mortal):
         fate.passes(Place.BEFORE)
         plan = await to_thread.run_sync(plan_site, message.source)
         out = Path(message.out)
-        on_disk = await to_thread.run_sync(lambda: {file: digest_on_disk(out / file) for file in self.state.pages})
+        on_disk = await to_thread.run_sync(
+            lambda: {file: digest_on_disk(out / file) for file in self.state.pages}
+        )
         pages = {page.file: self._page(page.file, page.recipe, on_disk) for page in plan.pages}
         gone = tuple(file for file in self.state.pages if file not in pages)
         if gone:
@@ -91,7 +93,6 @@ class Editor(Mortal):
         self.state = self.State(plan, pages)
         await self.checkpoint()
         fate.passes(Place.AFTER)
-        self._report()
         unfinished = sum(page.is_open for page in pages.values())
         return Commission(planned=len(pages), unfinished=unfinished, withdrawn=len(gone))
 

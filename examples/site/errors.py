@@ -1,20 +1,35 @@
-"""What keeps the program from running: one readable line each, exit code 2.
+"""What keeps the program from its work: one readable line each, and an exit code.
 
-    CannotRun
-    ├── SourceUnusable      no such folder, or not readable
-    ├── NoMarkdown          nothing to make a site of
-    ├── OutputUnusable      the output folder cannot be written, or is not ours
-    ├── StoreUnusable       the store cannot be used for what was asked
-    └── Stalled             the agents came to a halt
+CannotRun
+├── SourceUnusable      no such folder, or not readable
+├── NoMarkdown          nothing to make a site of
+├── OutputUnusable      the output folder cannot be written, or is not ours
+├── StoreUnusable       the store cannot be used for what was asked
+├── PortUnusable        nobody can be served there
+├── Stalled             the agents came to a halt
+└── Interrupted         by Ctrl-C or SIGTERM; exit code 130 or 143, else 2
 """
 
 from __future__ import annotations
 
-__all__ = ["CannotRun", "NoMarkdown", "OutputUnusable", "SourceUnusable", "Stalled", "StoreUnusable"]
+import signal
+
+__all__ = [
+    "CannotRun",
+    "Interrupted",
+    "NoMarkdown",
+    "OutputUnusable",
+    "PortUnusable",
+    "SourceUnusable",
+    "Stalled",
+    "StoreUnusable",
+]
 
 
 class CannotRun(Exception):
     """The root of this program's own errors; the text is for the person who gave the command."""
+
+    exit_code = 2
 
 
 class SourceUnusable(CannotRun):
@@ -45,5 +60,17 @@ class StoreUnusable(CannotRun):
     """The store cannot be used for what was asked."""
 
 
+class PortUnusable(CannotRun):
+    """The port cannot be listened on."""
+
+
 class Stalled(CannotRun):
     """Nothing has got done for a long time."""
+
+
+class Interrupted(CannotRun):
+    """Somebody wanted it to end."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        self.exit_code = 128 + number
+        super().__init__(f"interrupted by {number.name}: the same command goes on from here")

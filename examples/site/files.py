@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from examples.site.errors import OutputUnusable
 
-__all__ = ["claim", "digest_of", "digest_on_disk", "is_ours", "remove", "site_files", "write"]
+__all__ = ["MARK", "claim", "digest_of", "digest_on_disk", "is_ours", "remove", "write"]
 
 MARK = ".made-by-sentient-core-site"
 """An output folder holds a file of this name: only such a folder is ever written into or cleared."""
@@ -34,10 +35,11 @@ def digest_on_disk(path: Path) -> str | None:
 def write(path: Path, content: bytes) -> None:
     """Put a file in place as a whole: whatever happens, the old one or the new one is there.
 
-    Blocks until it is on the disk. Raises OSError. Only one process may write a path at a time.
+    Blocks until it is on the disk. Raises OSError. Only one may write a path at a time.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = _part(path)
+    # Always the same name: what a killed process has left is overwritten by the next try.
+    part = path.with_name(f".{path.name}.part")
     with part.open("wb") as file:
         file.write(content)
         file.flush()
@@ -46,16 +48,15 @@ def write(path: Path, content: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def remove(path: Path, root: Path) -> bool:
-    """Remove a file, what a killed `write` may have left of it, and the folders that it leaves empty."""
-    was_there = path.exists()
-    path.unlink(missing_ok=True)
-    _part(path).unlink(missing_ok=True)
-    for folder in path.parents:
-        if folder == root or not folder.is_dir() or any(folder.iterdir()):
-            break
-        folder.rmdir()
-    return was_there
+def remove(out: Path, files: Iterable[str]) -> None:
+    """Remove files below `out`, and the folders that this leaves empty. Blocks; raises OSError."""
+    for file in files:
+        path = out / file
+        path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder == out or not folder.is_dir() or any(folder.iterdir()):
+                break
+            folder.rmdir()
 
 
 def claim(out: Path) -> None:
@@ -65,28 +66,22 @@ def claim(out: Path) -> None:
         if not is_ours(out):
             if any(out.iterdir()):
                 raise OutputUnusable(
-                    str(out), "it holds files that this program has not written; choose an empty or new folder"
+                    str(out),
+                    "it holds files that this program has not written; choose an empty or new folder",
                 )
-            write(out / MARK, b"Whatever is in this folder, the program may replace and remove.\n")
+            # Not by `write`, whose temporary file would be somebody else's if this was killed just then.
+            (out / MARK).write_text("What the program has put into this folder, it replaces and removes.\n")
         if not os.access(out, os.W_OK | os.X_OK):
             raise OutputUnusable(str(out), "no permission to write there")
     except OSError as error:
-        raise OutputUnusable(str(out), error.strerror or str(error)) from error
+        in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+        why = "there is a file in the way" if in_the_way else error.strerror or str(error)
+        raise OutputUnusable(str(out), why) from error
 
 
 def is_ours(out: Path) -> bool:
     """This program has made the folder."""
     return (out / MARK).is_file()
-
-
-def site_files(out: Path) -> set[str]:
-    """Everything in the output folder, by name relative to it, but for the mark that it is ours."""
-    found = (path for path in out.rglob("*") if not path.is_dir())
-    return {path.relative_to(out).as_posix() for path in found} - {MARK}
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(f".{path.name}.part")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -22,7 +22,7 @@ from mdit_py_plugins.front_matter import front_matter_plugin
 from mdit_py_plugins.tasklists import tasklists_plugin
 from pygments import highlight
 from pygments.formatters.html import HtmlFormatter
-from pygments.lexers import get_lexer_by_name
+from pygments.lexers import get_lexer_by_name  # pyright: ignore[reportUnknownVariableType] - its options
 from pygments.util import ClassNotFound
 
 __all__ = ["Document", "Heading", "read_document", "to_html"]
@@ -111,7 +111,11 @@ def _as_paragraph(token: Token) -> list[Token]:
     if not text:
         return []
     inline = Token("inline", "", 0, content=text, children=[Token("text", "", 0, content=text)])
-    return [Token("paragraph_open", "p", 1, block=True), inline, Token("paragraph_close", "p", -1, block=True)]
+    return [
+        Token("paragraph_open", "p", 1, block=True),
+        inline,
+        Token("paragraph_close", "p", -1, block=True),
+    ]
 
 
 def _give_anchors(state: StateCore) -> None:
@@ -142,7 +146,11 @@ def _headings(tokens: Sequence[Token]) -> Iterator[Heading]:
 def _plain(tokens: Sequence[Token]) -> str:
     """The text of inline tokens. Images count by their alternative text."""
     return "".join(
-        _plain(token.children or ()) if token.type == "image" else " " if "break" in token.type else token.content
+        _plain(token.children or ())
+        if token.type == "image"
+        else " "
+        if "break" in token.type
+        else token.content
         for token in tokens
     )
 
@@ -167,7 +175,11 @@ def _lead(link: Token, target: str | None) -> None:
 
 
 def _add_permalink(inline: Token, anchor: str) -> None:
-    attrs: dict[str, str | int | float] = {"class": "permalink", "href": f"#{anchor}", "aria-label": "Permalink"}
+    attrs: dict[str, str | int | float] = {
+        "class": "permalink",
+        "href": f"#{anchor}",
+        "aria-label": "Permalink",
+    }
     link = [
         Token("link_open", "a", 1, attrs=attrs),
         Token("text", "", 0, content="#"),
@@ -192,7 +204,9 @@ def _title_in_front_matter(tokens: Sequence[Token]) -> str | None:
     return found[1].strip("\"'") if found else None
 
 
-def _fence(renderer: RendererHTML, tokens: Sequence[Token], at: int, options: OptionsDict, env: EnvType) -> str:
+def _fence(
+    renderer: RendererHTML, tokens: Sequence[Token], at: int, options: OptionsDict, env: EnvType
+) -> str:
     language = _language(tokens[at].info)
     label = f' data-language="{escapeHtml(language)}"' if language else ""
     return f'<div class="code"{label}>{renderer.fence(tokens, at, options, env)}</div>\n'

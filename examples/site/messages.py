@@ -129,7 +129,7 @@ class CannotMake(Request[None], frozen=True):
 
 
 class Withdraw(Request[int], frozen=True):
-    """To the publisher: remove what it has published under these names. Reply: how many were there."""
+    """To the publisher: remove those of these files that are its own. Reply: how many."""
 
     files: tuple[str, ...]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterator
-from enum import Enum
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class Source(msgspec.Struct, frozen=True):
     """Absolute paths of folders to be passed over: what the program itself writes."""
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """What a file of the site is made from."""
 
     DOCUMENT = "document"
@@ -158,7 +158,7 @@ def _documents(source: Source) -> Iterator[str]:
                 for inner in folders
                 if not inner.startswith(".")
                 and inner not in PASSED_OVER
-                and os.path.join(folder, inner) not in source.apart
+                and str(Path(folder, inner)) not in source.apart
             ]
             for file in names:
                 if file.lower().endswith(SUFFIXES) and not file.startswith("."):

@@ -20,8 +20,8 @@ class Publisher(Mortal):
     """Publishes each file once, however often it is asked to.
 
     The disk is the truth about what is published, since no checkpoint can be committed together with
-    it: what is there already, byte for byte, is adopted. The state says which files are its own; only
-    those are ever removed.
+    it: what is there already, byte for byte, is adopted. The state says which files are its own, so that
+    somebody else's are never removed.
     """
 
     reply_errors = (OSError, SourceChanged)
@@ -55,13 +55,13 @@ class Publisher(Mortal):
         fate = self.fate()
         fate.passes(Place.BEFORE)
         own = [file for file in message.files if file in self.state.files]
-        removed = await to_thread.run_sync(lambda: [remove(self._out / file, self._out) for file in own])
+        await to_thread.run_sync(remove, self._out, own)
         fate.passes(Place.BETWEEN)
         for file in own:
             del self.state.files[file]
         await self.checkpoint()
         fate.passes(Place.AFTER)
-        return sum(removed)
+        return len(own)
 
     async def _put(self, file: str, edition: int, content: bytes, fate: Fate) -> Receipt:
         digest = digest_of(content)

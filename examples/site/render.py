@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -65,7 +66,7 @@ def _dressed(plan: SitePlan, page: Page, template: str, body: str, headings: Seq
         following=pages[at + 1] if at + 1 < len(pages) else None,
         home=address("index.html", page.file),
         style=address(STYLE_FILE, page.file),
-        address=lambda file: address(file, page.file),
+        address=partial(address, seen_from=page.file),
     )
 
 

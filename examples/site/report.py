@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from anyio import to_thread
 
-from examples.site.editor import Editor, PageState
-from examples.site.files import digest_of, digest_on_disk, site_files
+from examples.site.editor import Editor
+from examples.site.files import digest_of, digest_on_disk
 from examples.site.plan import DeadLink, SitePlan, Source, plan_site
+from examples.site.publisher import Publisher
 from examples.site.render import make
-from examples.site.team import EDITOR
+from examples.site.team import EDITOR, PUBLISHER
 from sentient_core import SystemStatistics
 from sentient_core.store import SurrealStore
 
 __all__ = ["Gap", "Report", "read_report"]
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 # Ids of records begin with the system's name, those of events with the number of the process's start.
 _EVENTS = """
@@ -25,10 +28,10 @@ SELECT string::split(event_id, '.')[0] AS epoch, count() AS n FROM agent_event
 SELECT payload.target AS target, payload.count AS count, payload.reason AS reason, id FROM agent_event
     WHERE id[0] = $system AND event_type = 'mirror_gap' ORDER BY id;
 SELECT count() AS n FROM agent_event WHERE id[0] = $system AND event_type = 'actor_failed' GROUP ALL;
-SELECT count() AS n FROM agent_event
-    WHERE id[0] = $system AND event_type = 'actor_started' AND type::is_string(payload.cause) GROUP ALL;
-SELECT count() AS n FROM agent_event
-    WHERE id[0] = $system AND event_type = 'actor_started' AND type::is_string(payload.checkpoint_id) GROUP ALL;
+SELECT count() AS n FROM agent_event WHERE id[0] = $system AND event_type = 'actor_started'
+    AND type::is_string(payload.cause) GROUP ALL;
+SELECT count() AS n FROM agent_event WHERE id[0] = $system AND event_type = 'actor_started'
+    AND type::is_string(payload.checkpoint_id) GROUP ALL;
 SELECT payload.file AS file, payload.edition AS edition, count() AS n FROM agent_event
     WHERE id[0] = $system AND event_type = 'message_replied' AND message_type = 'Receipt' AND payload.fresh
     GROUP BY file, edition;
@@ -61,7 +64,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     restored: int
     """Starts of actors that had their state from a checkpoint."""
     planned: int
-    published: int
+    """Files of the site, and of these:"""
+    pages: int
+    """Pages that people read."""
     lost: tuple[str, ...]
     """Planned files that are not done, missing on the disk, or not what their source says."""
     given_up: tuple[tuple[str, str], ...]
@@ -85,9 +90,13 @@ async def read_report(
     `statistics` are those of the system after its end. Raises CannotRun when the source is gone by now.
     """
     epochs, gaps, crashes, restarts, restored, receipts = await store.query(_EVENTS, system=system)
-    pages, undisturbed = await _editors_word(store, system), await to_thread.run_sync(_undisturbed, source)
-    on_disk = await to_thread.run_sync(lambda: {file: digest_on_disk(out / file) for file in site_files(out)})
-    plan, expected = undisturbed
+    pages = (await _last_state(store, system, EDITOR, Editor.State)).pages
+    published = (await _last_state(store, system, PUBLISHER, Publisher.State)).files
+    plan, expected = await to_thread.run_sync(_undisturbed, source)
+    found = await to_thread.run_sync(
+        lambda: {file: digest_on_disk(out / file) for file in sorted({*pages, *published, *expected})}
+    )
+    recipes = {page.file: page.recipe for page in plan.pages}
     by_start: dict[int, int] = {int(row["epoch"]): row["n"] for row in epochs}
     now = max(by_start, default=1)
     return Report(
@@ -100,32 +109,29 @@ async def read_report(
         restarts=_count(restarts),
         restored=_count(restored),
         planned=len(pages),
-        published=len({row["file"] for row in receipts}),
-        lost=tuple(file for file, page in pages.items() if _is_lost(file, page, plan, on_disk)),
+        pages=len(plan.readable),
+        lost=tuple(
+            file
+            for file, page in pages.items()
+            if page.digest is None or page.digest != found[file] or page.recipe != recipes.get(file)
+        ),
         given_up=tuple((file, page.given_up) for file, page in pages.items() if page.given_up),
         twice=tuple(sorted({row["file"] for row in receipts if row["n"] > 1})),
-        differing=tuple(
-            file for file in sorted({*expected, *on_disk}) if expected.get(file) != on_disk.get(file)
-        ),
+        differing=tuple(file for file, digest in found.items() if digest != expected.get(file)),
         dead_links=plan.dead_links,
     )
 
 
-async def _editors_word(store: SurrealStore, system: str) -> dict[str, PageState]:
-    """The editor's pages, from its latest checkpoint."""
-    rows = await store.checkpoint_rows(system, EDITOR)
-    return msgspec.msgpack.decode(rows[0].state, type=Editor.State).pages if rows else {}
+async def _last_state(store: SurrealStore, system: str, path: str, kind: type[S]) -> S:
+    """What an actor had in its latest checkpoint."""
+    rows = await store.checkpoint_rows(system, path)
+    return msgspec.msgpack.decode(rows[0].state, type=kind) if rows else kind()
 
 
 def _undisturbed(source: Source) -> tuple[SitePlan, dict[str, str]]:
     """The plan, and the digest of each file, made here and now without any actor."""
     plan = plan_site(source)
     return plan, {page.file: digest_of(make(plan, page)) for page in plan.pages}
-
-
-def _is_lost(file: str, page: PageState, plan: SitePlan, on_disk: dict[str, str | None]) -> bool:
-    is_current = any(planned.file == file and planned.recipe == page.recipe for planned in plan.pages)
-    return page.digest is None or on_disk.get(file) != page.digest or not is_current
 
 
 def _count(rows: list[Any]) -> int:

@@ -16,7 +16,7 @@ from examples.site.faults import FaultPlan
 from examples.site.publisher import Publisher
 from sentient_core import ChildSpec, Supervisor
 
-__all__ = ["EDITOR", "REPORTER", "office", "team"]
+__all__ = ["EDITOR", "PUBLISHER", "REPORTER", "office", "team"]
 
 EDITOR = "office/editor"
 PUBLISHER = "office/publisher"
@@ -34,10 +34,10 @@ def office(faults: FaultPlan, out: str) -> type[Supervisor]:
 
     class Office(Supervisor):
         strategy = GENEROUS
-        children = [
+        children = (
             ChildSpec(Publisher, name="publisher", args=(faults, out)),
             ChildSpec(Editor, name="editor", args=(faults, PUBLISHER, REPORTER)),
-        ]
+        )
 
     return Office
 
@@ -47,9 +47,9 @@ def team(faults: FaultPlan) -> type[Supervisor]:
 
     class Team(Supervisor):
         strategy = GENEROUS
-        children = [
+        children = tuple(
             ChildSpec(FrontendDeveloper, name=name, args=(faults, EDITOR, PUBLISHER, REPORTER))
             for name in DEVELOPERS
-        ]
+        )
 
     return Team

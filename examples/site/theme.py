@@ -67,5 +67,8 @@ THEME = Theme()
 
 def _code_colours(style: str) -> str:
     # Only the tokens: lines, backgrounds and the like are the style sheet's.
-    lines = HtmlFormatter[str](style=style).get_style_defs(".code").splitlines()
-    return "\n".join(line for line in lines if line.startswith(".code .") and ".hll" not in line)
+    formatter: Any = HtmlFormatter[str](style=style)  # its stubs say nothing about this method
+    styles: str = formatter.get_style_defs(".code")
+    return "\n".join(
+        line for line in styles.splitlines() if line.startswith(".code .") and ".hll" not in line
+    )

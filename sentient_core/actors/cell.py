@@ -270,6 +270,11 @@ class Cell:
         self.signal(Signal(SignalKind.START))
         await waiter.wait()
 
+    def forget_start(self) -> None:
+        """Stay down: a START that is still in the control lane is not to be obeyed."""
+        if self.status in (CellStatus.NEW, CellStatus.DOWN):
+            self.signals = None
+
     def signal(self, signal: Signal) -> None:
         """Put a signal at the end of the control lane."""
         if self.signals is None:
@@ -681,10 +686,6 @@ class Cell:
         if self.blueprint.is_mirrored and cause is not None and was_ready:
             self.write_status("failed")
         self.above.child_down(self, cause, was_ready=was_ready)
-        if self._start_waiter is not None:
-            error = cause or StartFailed(self.path, "it was stopped while it was starting")
-            self._start_waiter.fail(error)
-            self._start_waiter = None
         self._tell_end_waiters()
 
     def _tell_end_waiters(self) -> None:
@@ -714,6 +715,11 @@ class Cell:
         was_started = self.incarnation > self.first_incarnation
         self.status = CellStatus.ENDED
         self.runtime.registry.remove(self)
+        if self._start_waiter is not None:
+            # Of `_down`, which comes here by way of the family, or of a parent that ends before the START.
+            self._start_waiter.fail(self._cause or StartFailed(self.path, "it was stopped before it was ready"))
+            self._start_waiter = None
+        self._tell_end_waiters()
         queued, line = self.mailbox.close()
         for entry in queued:
             delivery.dead(self, entry, DeadLetterReason.STOPPED, "its actor ended before it was handled")

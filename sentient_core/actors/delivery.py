@@ -35,20 +35,23 @@ _NOBODY = "nobody lives at this path"
 
 def tell(cell: Cell, message: object) -> None:
     """`ActorRef.tell`, where its short cut does not apply."""
-    cell = _recipient(cell)
-    entry = _entry(cell, message, None)
     mailbox = cell.mailbox
+    if not mailbox.is_open:
+        _tell_closed(_recipient(cell), message)
+        return
     queue = mailbox.queue
-    if mailbox.is_open and (queue is None or len(queue) < mailbox.capacity):
-        _accept(cell, entry)
-    elif mailbox.is_open:
-        _put_or_drop(cell, entry)
-    else:
-        record(cell, entry)
-        if cell.is_nobody:
-            dead(cell, entry, DeadLetterReason.UNKNOWN, _NOBODY)
-        else:
-            dead(cell, entry, DeadLetterReason.STOPPED, _ENDED)
+    if queue is None:
+        queue = mailbox.new_queue()
+    sender = current_cell.get()
+    event = event_of(cell, message, sender) if mailbox.is_mirrored else None
+    if len(queue) >= mailbox.capacity:
+        _put_or_drop(cell, (message, sender, None, event))
+        return
+    queue.append((message, sender, None, event))
+    if event is not None:
+        cell.runtime.mirror.record(event)
+    if not cell.scheduled:
+        cell.runtime.dispatcher.schedule(cell)
 
 
 async def send(cell: Cell, message: object, timeout: float | None) -> None:
@@ -123,6 +126,18 @@ def fail_asker(entry: Entry, error: Exception) -> None:
     """End the ask that brought a message, if it was one."""
     if entry[2] is not None:
         entry[2].fail(error)
+
+
+def _tell_closed(cell: Cell, message: object) -> None:
+    if cell.mailbox.is_open:  # it stood for a path where somebody lives by now
+        tell(cell, message)
+        return
+    entry = _entry(cell, message, None)
+    record(cell, entry)
+    if cell.is_nobody:
+        dead(cell, entry, DeadLetterReason.UNKNOWN, _NOBODY)
+    else:
+        dead(cell, entry, DeadLetterReason.STOPPED, _ENDED)
 
 
 def _recipient(cell: Cell) -> Cell:

@@ -96,7 +96,7 @@ class Engine:
         self._in_flight = 0
         self._is_idle = asyncio.Event()
         self._is_idle.set()
-        self._gate = asyncio.Lock()
+        self._reopening: asyncio.Task[None] | None = None
         self.reopened = 0
         """Times the database was closed and opened again."""
 
@@ -152,12 +152,16 @@ class Engine:
         raise AssertionError("unreachable")
 
     async def _send(self, data: bytes, written: int, timeout: float) -> bytes:
-        if self._must_reopen or self._gate.locked():
-            async with self._gate:
-                if self._must_reopen:
-                    await self._is_idle.wait()
-                    # A task of its own: a cancelled caller must not leave it half open.
-                    await asyncio.shield(self.thread.keep(self._reopen()))
+        while self._reopening is not None or self._must_reopen:
+            # A task of its own, that all wait for: a cancelled caller must not leave it half open.
+            is_first = self._reopening is None
+            reopening = self._reopening = self._reopening or self.thread.keep(self._reopen())
+            try:
+                await asyncio.shield(reopening)
+            except StoreUnavailable:
+                if is_first:
+                    raise
+                # It began before this call did: try once more for this one.
         client = self._client
         if client is None:
             raise StoreUnavailable("the store is closed")
@@ -202,34 +206,42 @@ class Engine:
         await prepare(self)
 
     async def _open(self) -> None:
-        path = str(self._address.path)
         try:
-            client = self._connect(self._address.engine_url)
+            # Kept before it is whole: what fails half open must be closed, or it keeps the lock.
+            self._client = self._connect(self._address.engine_url)
             async with asyncio.timeout(self._call_timeout):
-                await client.connect()
-                read_exact(await client.execute(use_request("sentient_core", "agents")))
-        except TimeoutError as error:
-            raise StoreUnavailable("the database did not open in time") from error
-        except StoreError:
+                await self._client.connect()
+                read_exact(await self._client.execute(use_request("sentient_core", "agents")))
+        except BaseException as error:
+            await self._close()
+            if isinstance(error, Exception) and not isinstance(error, StoreError):
+                raise self._opening_error(error) from error
             raise
-        except Exception as error:  # the client is foreign code: RuntimeError for all, told apart by text
-            if "already locked by another process" in str(error):
-                raise StoreInUse(path) from error
-            if "IO error" in str(error):
-                raise StorePathUnusable(path, str(error).rpartition("IO error: ")[2]) from error
-            raise StoreUnavailable(f"the database cannot be opened: {error}") from error
-        self._client = client
         self._written = 0
         self._is_suspect = False
 
+    def _opening_error(self, error: Exception) -> StoreError:
+        """What the client's error means: it raises RuntimeError for all, told apart by their text."""
+        path = str(self._address.path)
+        if isinstance(error, TimeoutError):
+            return StoreUnavailable("the database did not open in time")
+        if "already locked by another process" in str(error):
+            return StoreInUse(path)
+        if "IO error" in str(error):
+            return StorePathUnusable(path, str(error).rpartition("IO error: ")[2])
+        return StoreUnavailable(f"the database cannot be opened: {error}")
+
     async def _reopen(self) -> None:
-        written = self._written
-        await self._close()
         try:
+            await self._is_idle.wait()
+            written = self._written
+            await self._close()
             await self._open()
         except StoreError as error:
             self._is_suspect = True  # the next call tries again
             raise StoreUnavailable(f"the database did not come back: {error}") from error
+        finally:
+            self._reopening = None
         self.reopened += 1
         _log.debug("database reopened", written=written)
 

@@ -26,6 +26,7 @@ from sentient_core.store.protocols import (
     JournalOptions,
 )
 from sentient_core.store.records import AnyRecord, Checkpoint, Closed, DeadLetterRecord, Entry, Event, Opened
+from sentient_core.store.tail import LEAST_WEIGHT
 from sentient_core.store.views import agent_row, checkpoint_row, dead_letter_row, event_row
 from sentient_core.store.waiting import WaitingLine
 
@@ -198,7 +199,7 @@ class MemoryJournal:
             records=pending,
             bytes=self._pending_bytes,
             uncommitted=pending,
-            is_full=self._pending_bytes >= self._options.tail_bytes,
+            is_full=self._pending_bytes + LEAST_WEIGHT > self._options.tail_bytes,
             is_down=self._store.is_paused,
         )
 

@@ -161,26 +161,28 @@ class Projector:
     async def _insert(self, batch: Sequence[Placed[Event]], rows: Sequence[bytes]) -> None:
         backoff = Backoff()
         while True:
+            refusal: StoreRefused | None = None
             try:
                 await self._send(rows)
             except StoreRefused as error:
-                if len(batch) > 1:
-                    middle = len(batch) // 2
-                    await self._insert(batch[:middle], rows[:middle])
-                    await self._insert(batch[middle:], rows[middle:])
-                    return
-                if await self._send_refused(batch[0], error):
-                    return
+                refusal = error
             except StoreError as error:
                 self._log.debug("event rows are retried", error=str(error))
             else:
+                return
+            if refusal is not None and len(batch) > 1:
+                middle = len(batch) // 2
+                await self._insert(batch[:middle], rows[:middle])
+                await self._insert(batch[middle:], rows[middle:])
+                return
+            if refusal is not None and await self._send_refused(batch[0], refusal):
                 return
             await backoff.wait()
 
     async def _send_refused(self, placed: Placed[Event], error: StoreRefused) -> bool:
         self._log.warning(
             "the database refused an event row, it is kept without its payload's fields",
-            event=f"{placed.epoch}.{placed.record.seq}",
+            event_id=f"{placed.epoch}.{placed.record.seq}",
             error=str(error),
         )
         try:

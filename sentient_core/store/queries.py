@@ -9,13 +9,13 @@ from sentient_core.store.protocols import AgentRow, CheckpointRow, DeadLetterRow
 from sentient_core.store.rows import read_agent, read_checkpoint_row, read_dead_letter, read_event
 from sentient_core.store.wire import read_plain, record_id
 
-__all__ = ["AGENTS", "CHECKPOINTS", "Queries", "events_query"]
+__all__ = ["AGENTS", "CHECKPOINTS", "NEWEST", "Queries", "events_query"]
 
 _PROJECTED = "SELECT VALUE projected FROM $owner"
 # The upper bound must sort above the ids' type: an array above strings and integers.
 AGENTS = "SELECT * FROM agent_state:[$system, '']..=[$system, []]"
 CHECKPOINTS = "SELECT * FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []] ORDER BY id DESC"
-_NEWEST = "SELECT * FROM {table}:[$system, $first]..=[$system, $last, []] ORDER BY id DESC LIMIT $limit"
+NEWEST = "SELECT * FROM {table}:[$system, $first]..=[$system, $last, []] ORDER BY id DESC LIMIT $limit"
 
 _FIRST_SPAN = 8
 _SPAN_GROWTH = 4
@@ -101,7 +101,7 @@ class Queries:
         while last > 0 and len(rows) < limit:
             first = max(1, last - span + 1)
             (more,) = await self._engine.query(
-                _NEWEST.format(table=table),
+                NEWEST.format(table=table),
                 {"system": system, "first": first, "last": last, "limit": limit - len(rows)},
                 read=read_plain,
             )

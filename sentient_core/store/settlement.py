@@ -24,7 +24,8 @@ IF array::len($moved) != 1 {{ THROW 'not the owner' }};
 """
 _AGENTS = """INSERT INTO agent_state $agents ON DUPLICATE KEY UPDATE
     name = $input.name, status = $input.status, capabilities = $input.capabilities,
-    updated_at = $input.updated_at, kind = $input.kind, parent = $input.parent, restarts = $input.restarts, incarnation = $input.incarnation RETURN NONE;
+    updated_at = $input.updated_at, kind = $input.kind, parent = $input.parent,
+    restarts = $input.restarts, incarnation = $input.incarnation RETURN NONE;
 """
 _INCARNATIONS = """INSERT INTO ownership $incarnations
     ON DUPLICATE KEY UPDATE incarnation = $input.incarnation RETURN NONE;

@@ -14,12 +14,15 @@ import msgspec
 
 from sentient_core.store.fold import Placed
 from sentient_core.store.protocols import Backlog, JournalOptions
-from sentient_core.store.records import AnyRecord, Checkpoint, CheckpointKind, Entry
+from sentient_core.store.records import AnyRecord, Checkpoint, CheckpointKind, Entry, Record
 
-__all__ = ["Intake", "Tail", "TailEntry", "decode_entry", "encode_entry"]
+__all__ = ["LEAST_WEIGHT", "Intake", "Tail", "TailEntry", "decode_entry", "encode_entry"]
 
 encode_entry = msgspec.msgpack.Encoder().encode
 decode_entry = msgspec.msgpack.Decoder(Entry).decode
+
+LEAST_WEIGHT = Record().weight
+"""Where not even this fits, the tail is full."""
 
 _UNLIMITED = 2**62
 
@@ -71,7 +74,7 @@ class Intake:
             records=self.count_in - self.projected,
             bytes=self.bytes_in - self.bytes_out,
             uncommitted=self.count_in - self.committed,
-            is_full=not self.has_room(1),
+            is_full=not self.has_room(LEAST_WEIGHT),
             is_down=self.is_down,
         )
 

@@ -123,9 +123,10 @@ class Children:
         if self._going_down is None:
             for child in self._children.values():
                 child.silence()
+                child.cell.forget_start()
             self._going_down = [child for child in self._children.values() if not child.is_down]
-        elif kill:
-            for child in self._going_down:
+        else:
+            for child in self._going_down if kill else ():
                 child.cell.kill()
             return True
         if not self._going_down:
@@ -205,14 +206,8 @@ class Children:
             self._forget(entry)
 
     def _restart(self, entry: _Child, cause: BaseException | None) -> None:
-        now = self._runtime.backend.now()
-        if self._strategy.is_per_child:
-            window = entry.window.spend(now)
-            entry.window = window or entry.window
-        else:
-            window = self._window.spend(now)
-            self._window = window or self._window
-        if window is not None:
+        window = entry.window if self._strategy.is_per_child else self._window
+        if window.spend(self._runtime.backend.now()):
             entry.cell.signal(Signal(SignalKind.START, cause))
             return
         error = RestartLimitExceeded(

@@ -1,4 +1,4 @@
-"""How many restarts are too many: OTP's sliding window, as a pure function over times.
+"""How many restarts are too many: OTP's sliding window, over times alone, without a clock.
 
 Source: `add_restart/1` in OTP's supervisor.erl. A restart at `now` is allowed iff the restarts within
 `[now - within, now]`, this one included, are at most `max_restarts`; 0 allows none.
@@ -6,24 +6,32 @@ Source: `add_restart/1` in OTP's supervisor.erl. A restart at `now` is allowed i
 
 from __future__ import annotations
 
-import msgspec
+from collections import deque
 
 __all__ = ["RestartWindow"]
 
 
-class RestartWindow(msgspec.Struct, frozen=True):
-    """The restarts so far that still count."""
+class RestartWindow:
+    """The restarts that still count. Spending one takes constant time on average, however many do."""
 
-    max_restarts: int
-    within: float
-    """Seconds."""
-    times: tuple[float, ...] = ()
-    """Monotonic times of the restarts, oldest first."""
+    __slots__ = ("_times", "max_restarts", "within")
 
-    def spend(self, now: float) -> RestartWindow | None:
-        """The window with one more restart at `now`, or None if that is one too many."""
+    def __init__(self, max_restarts: int, within: float) -> None:
+        self.max_restarts = max_restarts
+        self.within = within
+        """Seconds."""
+        self._times: deque[float] = deque()
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def spend(self, now: float) -> bool:
+        """Take one restart at the monotonic time `now`, never before an earlier one. False: too many."""
+        times = self._times
         since = now - self.within
-        times = (*(time for time in self.times if time >= since), now)
-        if len(times) > self.max_restarts:
-            return None
-        return RestartWindow(self.max_restarts, self.within, times)
+        while times and times[0] < since:
+            times.popleft()
+        if len(times) >= self.max_restarts:
+            return False
+        times.append(now)
+        return True

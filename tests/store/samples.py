@@ -138,7 +138,9 @@ class _FaultyClient:
         if faults.hang(cbor_request):
             await asyncio.sleep(3600)  # the store's thread runs asyncio, whatever the test runs
         if faults.refuse(cbor_request):
-            return cbor2.dumps({"id": "1", "result": [{"status": "ERR", "kind": "Thrown!", "result": "injected"}]})
+            return cbor2.dumps(
+                {"id": "1", "result": [{"status": "ERR", "kind": "Thrown!", "result": "injected"}]}
+            )
         answer = await self._client.execute(cbor_request)
         if faults.lose(cbor_request):
             raise RuntimeError("injected: done, answer lost")

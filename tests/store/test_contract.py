@@ -120,7 +120,10 @@ async def test_events_are_found_by_agent_by_type_and_by_message_type(
     assert [row.event_id for row in await find("bank", agent="y", limit=2)] == ["1.4", "1.2"]
     assert [row.event_id for row in await find("bank", event_type="agent_started")] == ["1.3"]
     assert [row.event_id for row in await find("bank", message_type="Order")] == ["1.2"]
-    assert [row.event_id for row in await find("bank", agent="y", event_type="message_sent")] == ["1.2", "1.1"]
+    assert [row.event_id for row in await find("bank", agent="y", event_type="message_sent")] == [
+        "1.2",
+        "1.1",
+    ]
     assert [
         row.event_id for row in await find("bank", event_type="message_sent", message_type="Deposit")
     ] == ["1.1"]
@@ -195,7 +198,11 @@ async def test_turn_checkpoints_are_pruned_and_named_ones_are_not(database: Data
 
     rows = await database.store.checkpoint_rows("bank", "team/a")
 
-    assert [(row.checkpoint_id, row.kind) for row in rows] == [("c.5", "turn"), ("c.4", "turn"), ("c.1", "named")]
+    assert [(row.checkpoint_id, row.kind) for row in rows] == [
+        ("c.5", "turn"),
+        ("c.4", "turn"),
+        ("c.1", "named"),
+    ]
     assert rows[0].state == msgspec.msgpack.encode({"count": 5})
     assert rows[0].metadata == {"handled": 5}
     assert [record.checkpoint_id for record in await journal.checkpoints("team/a", 9)] == ["c.5", "c.4"]
@@ -387,14 +394,29 @@ def nested(depth: int) -> Any:
         ("text", {"value": "text"}),
         (None, {"value": None}),
         ({2: "two", None: "none", True: "yes"}, {"2": "two", "null": "none", "true": "yes"}),
-        ({"deep": {"deep": [{"deep": {"deep": {5: 2**63}}}]}}, {"deep": {"deep": [{"deep": {"deep": {"5": 2**63}}}]}}),
+        (
+            {"deep": {"deep": [{"deep": {"deep": {5: 2**63}}}]}},
+            {"deep": {"deep": [{"deep": {"deep": {"5": 2**63}}}]}},
+        ),
         ({"bytes": b"\x00\xff", "inf": float("inf"), "float": 0.1}, None),
         ({"id": "agent_event:1", "in": None, "": 1}, None),
         (nested(79), None),
         (nested(90), "undecoded"),
         (nested(300), "undecoded"),
     ],
-    ids=["big", "list", "text", "none", "keys", "deep big", "bytes", "names", "depth 79", "depth 90", "depth 300"],
+    ids=[
+        "big",
+        "list",
+        "text",
+        "none",
+        "keys",
+        "deep big",
+        "bytes",
+        "names",
+        "depth 79",
+        "depth 90",
+        "depth 300",
+    ],
 )
 async def test_payloads_are_shown_as_objects(
     database: Database, journal: Journal, sent: Any, shown: Any

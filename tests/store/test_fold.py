@@ -18,16 +18,10 @@ small = st.integers(0, 5)
 
 records: st.SearchStrategy[AnyRecord] = st.one_of(
     st.builds(event, small),
-    st.builds(lambda path, incarnation, at: status(path, incarnation, at=at), paths, small, small),
-    st.builds(
-        lambda path, number, kind, incarnation: checkpoint(path, number, kind=kind, incarnation=incarnation),
-        paths,
-        small,
-        st.sampled_from(CheckpointKind),
-        small,
-    ),
+    st.builds(status, paths, small, at=small),
+    st.builds(checkpoint, paths, small, kind=st.sampled_from(CheckpointKind), incarnation=small),
     st.builds(dead_letter, small),
-    st.builds(lambda epoch: Opened(epoch, "writer", 0), small),
+    st.builds(Opened, small, st.just("writer"), st.just(0)),
     st.just(Closed(0)),
 )
 journals = st.lists(st.builds(Entry, small, st.lists(records, max_size=6).map(tuple)), max_size=8).map(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import cast
 
 import cbor2
 import msgspec
@@ -18,14 +18,17 @@ integers = st.integers(-(2**63), 2**64 - 1)
 leaves = st.none() | st.booleans() | integers | st.floats(allow_nan=False) | st.text() | st.binary()
 keys = st.text() | integers | st.booleans() | st.none()
 values = st.recursive(
-    leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4), max_leaves=20
+    leaves,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4),
+    max_leaves=20,
 )
 
 
-def has_only_text_keys(value: Any) -> bool:
+def has_only_text_keys(value: object) -> bool:
     if isinstance(value, dict):
-        return all(isinstance(key, str) and has_only_text_keys(item) for key, item in value.items())
-    return not isinstance(value, list) or all(map(has_only_text_keys, value))
+        items = cast("dict[object, object]", value).items()
+        return all(isinstance(key, str) and has_only_text_keys(item) for key, item in items)
+    return not isinstance(value, list) or all(map(has_only_text_keys, cast("list[object]", value)))
 
 
 @given(values)

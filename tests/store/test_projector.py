@@ -32,7 +32,9 @@ async def test_a_refused_row_is_kept_with_its_bytes_and_takes_no_other_with_it(
 async def test_a_refused_effect_is_written_without_what_may_have_been_refused(
     faulty_store: SurrealStore, faults: Faults
 ) -> None:
-    faults.refuse = lambda request: is_settlement(request) and b"poison" in request and b"refused" not in request
+    faults.refuse = lambda request: (
+        is_settlement(request) and b"poison" in request and b"refused" not in request
+    )
     journal = await faulty_store.open_journal("bank")
     metadata = msgspec.msgpack.encode({"why": "poison"})
     journal.append(checkpoint("team/a", 1, metadata=metadata))

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from sentient_core.store import SurrealStore
-from sentient_core.store import queries as q
-from sentient_core.store.queries import events_query
+from sentient_core.store.queries import AGENTS, CHECKPOINTS, NEWEST, events_query
 from tests.store.samples import event
 
 PARAMETERS: dict[str, Any] = {
@@ -52,9 +51,7 @@ async def test_events_come_backward_from_an_index(
     assert "Sort" not in explained
 
 
-@pytest.mark.parametrize(
-    "sql", [q.AGENTS, q.CHECKPOINTS, q._NEWEST.format(table="agent_event")]  # noqa: SLF001
-)
+@pytest.mark.parametrize("sql", [AGENTS, CHECKPOINTS, NEWEST.format(table="agent_event")])
 async def test_the_rest_are_bounded_ranges(store: SurrealStore, sql: str) -> None:
     explained = await plan(store, sql)
 

@@ -82,7 +82,9 @@ def test_a_request_is_one_cbor_message() -> None:
 def test_an_event_row(
     entry: int, index: int, source: str, target: str | None, workflow: str | None, seq: int, at: int
 ) -> None:
-    record = event(seq, source=source, target=target, workflow_id=workflow, at=at, correlation=seq, causation=0)
+    record = event(
+        seq, source=source, target=target, workflow_id=workflow, at=at, correlation=seq, causation=0
+    )
 
     row = cbor2.loads(RowEncoder("bänk").event(Placed(entry, index, 3, record)), immutable=False)
 
@@ -136,8 +138,13 @@ def test_values_of_users_are_bound_with_the_engines_tags() -> None:
 
 @pytest.mark.parametrize(
     ("value", "why"),
-    [({1: 2}, "only strings"), ({1, 2}, "a set"), (date(2026, 1, 1), "datetime"), (object(), "an? object"),
-     (datetime(2026, 1, 1), "time zone")],  # noqa: DTZ001 - that is the point
+    [
+        ({1: 2}, "only strings"),
+        ({1, 2}, "a set"),
+        (date(2026, 1, 1), "datetime"),
+        (object(), "an? object"),
+        (datetime(2026, 1, 1), "time zone"),  # noqa: DTZ001 - that is the point
+    ],
     ids=["key", "set", "date", "object", "naive"],
 )
 def test_what_no_record_can_hold_cannot_be_bound(value: object, why: str) -> None:
@@ -147,7 +154,12 @@ def test_what_no_record_can_hold_cannot_be_bound(value: object, why: str) -> Non
 
 def test_every_statement_of_an_answer_is_checked() -> None:
     fine = {"status": "OK", "result": 1}
-    consequence = {"status": "ERR", "kind": "Query", "result": "not executed", "details": {"kind": "NotExecuted"}}
+    consequence = {
+        "status": "ERR",
+        "kind": "Query",
+        "result": "not executed",
+        "details": {"kind": "NotExecuted"},
+    }
     thrown = {"status": "ERR", "kind": "Thrown", "result": "An error occurred: fenced"}
 
     assert read_plain(answer(fine, fine)) == [1, 1]
