@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import pytest
 import structlog
+from anyio.lowlevel import checkpoint
 
 from sentient_core import (
     Actor,
@@ -43,14 +44,17 @@ async def test_leaving_stops_the_actors_last_started_first() -> None:
     assert log.lines == ["a start", "b start", "c start", "c stop", "b stop", "a stop"]
 
 
-async def test_leaving_does_not_handle_what_is_queued() -> None:
-    log = Log()
+async def test_leaving_finishes_the_message_in_hand_and_leaves_the_rest() -> None:
+    log, gate = Log(), Gate()
 
     async with a_system() as system:
-        ref = await system.spawn(Recorder, log, name="a")
+        ref = await system.spawn(Recorder, log, gate, name="a")
+        ref.tell(Pass())
         ref.tell(Say("queued"))
+        await gate.reached.wait()
+        gate.open.set()
 
-    assert log.lines == ["a start", "a stop"]
+    assert log.lines == ["a start", "waiting", "passed", "a stop"]
     assert [(letter.message, letter.reason.value) for letter in system.dead_letters] == [
         (Say("queued"), "stopped")
     ]
@@ -172,7 +176,8 @@ async def test_an_actor_that_keeps_sending_to_itself_does_not_keep_the_system_op
     async with a_system() as system:
         ref = await system.spawn(Endless)
         ref.tell(Add())
-        await anyio.sleep(1)
+        for _ in range(10):
+            await checkpoint()
 
 
 async def test_a_crash_loop_at_the_end_does_not_keep_the_system_open() -> None:
@@ -299,7 +304,11 @@ async def test_a_system_can_be_made_again_and_again() -> None:
             assert await ref.ask(Total(), timeout=1) == n
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "$a", "a\nb", "x" * 201, "external", 3, None, "a\u200bb"])
+@pytest.mark.parametrize(
+    "name",
+    ["", "a/b", "$a", "a\nb", "x" * 201, "external", 3, None, "a\u200bb"],
+    ids=repr,
+)
 async def test_a_name_that_cannot_be_is_refused_at_the_call(name: Any) -> None:
     with pytest.raises(InvalidName, match="cannot be a name"):
         ActorSystem(name, store=MemoryStore())

@@ -16,7 +16,7 @@ from examples.site.faults import FaultPlan
 from examples.site.publisher import Publisher
 from sentient_core import ChildSpec, Supervisor
 
-__all__ = ["EDITOR", "PUBLISHER", "REPORTER", "office", "team"]
+__all__ = ["DEVELOPERS", "EDITOR", "PUBLISHER", "REPORTER", "office", "team"]
 
 EDITOR = "office/editor"
 PUBLISHER = "office/publisher"

@@ -717,7 +717,9 @@ class Cell:
         self.runtime.registry.remove(self)
         if self._start_waiter is not None:
             # Of `_down`, which comes here by way of the family, or of a parent that ends before the START.
-            self._start_waiter.fail(self._cause or StartFailed(self.path, "it was stopped before it was ready"))
+            self._start_waiter.fail(
+                self._cause or StartFailed(self.path, "it was stopped before it was ready")
+            )
             self._start_waiter = None
         self._tell_end_waiters()
         queued, line = self.mailbox.close()

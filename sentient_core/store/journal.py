@@ -31,6 +31,8 @@ from sentient_core.store.writer import Writer
 
 __all__ = ["SurrealJournal"]
 
+_LEAST_PATIENCE = 1.0
+_CANCEL_SECONDS = 2.0
 _CHECKPOINTS = """SELECT * FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []]
     WHERE kind = 'turn' ORDER BY id DESC LIMIT $limit"""
 
@@ -65,6 +67,7 @@ class SurrealJournal:
         self._is_refusing = False
         self._final: Backlog | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._has_moved = asyncio.Event()
         self._tail = Tail(start.tail)
         self._intake = Intake(
             options, sum(entry.records for entry in start.tail), sum(entry.weight for entry in start.tail)
@@ -89,7 +92,7 @@ class SurrealJournal:
             options,
             batch_rows=batch_rows,
             is_hurried=lambda: not self._projected_line.is_empty,
-            on_progress=self._announce_from_thread,
+            on_progress=self._after_projection,
         )
         engine.thread.post(self._start_tasks)
 
@@ -205,11 +208,11 @@ class SurrealJournal:
 
     def _start_tasks(self) -> None:
         for name, run in (("writer", self._writer.run), ("projector", self._projector.run)):
-            self._tasks.append(self._engine.thread.keep(self._guard(name, run())))
+            self._tasks.append(self._engine.thread.keep(self._guard(name, run)))
 
-    async def _guard(self, name: str, run: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
-            await run
+            await run()
         except StoreError as error:  # Fenced: all other errors are dealt with inside
             log = structlog.get_logger("sentient_core.store").bind(system=self._system)
             log.error(  # noqa: TRY400 - where it was noticed says nothing
@@ -220,16 +223,23 @@ class SurrealJournal:
                     task.cancel()
             with suppress(RuntimeError):  # the caller's loop has ended
                 self._backend.call_threadsafe(self._fence, error)
+        finally:
+            self._has_moved.set()
 
     def _after_commit(self) -> None:
         self._projector.wake()
+        self._has_moved.set()
         if not self._committed_line.is_empty:
             self._announce_from_thread()
 
+    def _after_projection(self) -> None:
+        self._has_moved.set()
+        if not self._projected_line.is_empty:
+            self._announce_from_thread()
+
     def _announce_from_thread(self) -> None:
-        if not (self._committed_line.is_empty and self._projected_line.is_empty):
-            with suppress(RuntimeError):  # the caller's loop has ended: nobody waits
-                self._backend.call_threadsafe(self._announce)
+        with suppress(RuntimeError):  # the caller's loop has ended: nobody waits
+            self._backend.call_threadsafe(self._announce)
 
     async def _read_checkpoints(self, path: str, limit: int) -> list[Checkpoint]:
         placed = self._tail.checkpoints(path, limit)
@@ -244,14 +254,25 @@ class SurrealJournal:
         return [record for _, record in sorted(found.items(), key=lambda item: item[0], reverse=True)][:limit]
 
     async def _finish(self, patience: float) -> None:
-        """Drain for at most `patience` seconds, then end the tasks."""
+        """Commit all and project for at most `patience` seconds, then end the tasks.
+
+        The mark of the end gets a moment even of the impatient, unless the database is down.
+        """
         intake = self._intake
         target = intake.count_in
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                while intake.projected < target and not all(task.done() for task in self._tasks):
-                    self._projector.hurry()
-                    await asyncio.sleep(0.001)
+        started = self._engine.thread.now()
+        for_commits = patience if intake.is_down else max(patience, _LEAST_PATIENCE)
+        await self._until(lambda: intake.committed >= target, for_commits)
+        left = patience - (self._engine.thread.now() - started)
+        await self._until(lambda: intake.projected >= target, left)
         for task in self._tasks:
             task.cancel()
-        await asyncio.wait(self._tasks, timeout=2.0)
+        await asyncio.wait(self._tasks, timeout=_CANCEL_SECONDS)
+
+    async def _until(self, is_reached: Callable[[], bool], seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(seconds, 0)):
+                while not is_reached() and not any(task.done() for task in self._tasks):
+                    self._has_moved.clear()
+                    self._projector.hurry()
+                    await self._has_moved.wait()

@@ -48,6 +48,10 @@ class StoreThread:
         """Start the thread."""
         self._thread.start()
 
+    def now(self) -> float:
+        """The thread's monotonic clock in seconds: real time, whatever the caller's loop lives in."""
+        return self._loop.time()
+
     def post(self, function: Callable[[*Ts], object], *args: *Ts) -> None:
         """Call `function(*args)` soon on the thread. From any thread. StoreUnavailable once stopped."""
         try:

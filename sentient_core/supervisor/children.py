@@ -4,13 +4,16 @@ Everything here is synchronous. A child reports by calling `child_started` and `
 turn; what is to happen goes into the control lane of the cell it concerns. So a restart in place costs
 one signal, nothing waits on a worker, and nothing recurses over the depth of a tree.
 
-Two things are done one step at a time: starting the declared children in their order, and stopping all,
-the last started first. `_going_down` or `_coming_up` holds what is left; each report takes the next.
+What takes several steps is a `_Job`: bringing the declared children up, restarting a group, taking all
+down. There is one at a time; each report of a child that the job waits for takes the next step. A
+failure that comes in meanwhile from a child outside the job waits until it is done. Taking all down
+replaces whatever job there is, so a shutdown is never kept waiting by restarts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from enum import Enum
 from typing import Any
 
 from sentient_core.actors.cell import Cell, CellStatus
@@ -23,7 +26,7 @@ from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import join
 from sentient_core.supervisor.intensity import RestartWindow
 from sentient_core.supervisor.spec import BRUTAL_KILL, ChildSpec, Restart
-from sentient_core.supervisor.strategy import Strategy, Verdict, verdict
+from sentient_core.supervisor.strategy import RestartKind, Sibling, Strategy, Verdict, plan, verdict
 
 __all__ = ["Children"]
 
@@ -56,6 +59,44 @@ class _Child:
             self.alarm = None
 
 
+class _Purpose(Enum):
+    """What a job is for."""
+
+    UP = "up"
+    """The owner starts: one child that does not start ends it."""
+    AGAIN = "again"
+    """A group restart: a child that does not start costs one more restart."""
+    DOWN = "down"
+    """The owner ends: nothing is started again."""
+
+
+class _Job:
+    """Stops, then starts, one step at a time (of a parallel job: all stops at once)."""
+
+    __slots__ = ("cause", "group", "is_parallel", "kills", "purpose", "starts", "stops")
+
+    def __init__(
+        self,
+        purpose: _Purpose,
+        stops: Iterable[_Child],
+        starts: Iterable[_Child],
+        *,
+        cause: BaseException | None = None,
+        kills: bool = False,
+        is_parallel: bool = False,
+    ) -> None:
+        self.purpose = purpose
+        self.stops = dict.fromkeys(stops)
+        """Still to go down, the next one last."""
+        self.starts = list(starts)
+        """Still to come up, the next one last."""
+        self.cause = cause
+        """Of the restart."""
+        self.kills = kills
+        self.is_parallel = is_parallel
+        self.group = {*self.stops, *self.starts}
+
+
 class Children:
     """The family of `owner`, kept by `strategy`; `declared` are started with it."""
 
@@ -66,11 +107,9 @@ class Children:
         self._declared = tuple(declared)
         self._children: dict[str, _Child] = {}
         self._window = strategy.window()
-        self._coming_up: list[_Child] = []
-        """Declared children still to be started, the next one last."""
-        self._going_down: list[_Child] | None = None
-        """While all are being stopped: those not yet down, the next one last."""
-        self._kills = False
+        self._job: _Job | None = None
+        self._waiting: list[tuple[_Child, BaseException | None]] = []
+        """Children outside the job that went down meanwhile, and why."""
 
     def refs(self) -> tuple[ActorRef[Any], ...]:
         return tuple(child.cell.ref for child in self._children.values())
@@ -97,54 +136,52 @@ class Children:
 
     def start_static(self) -> bool:
         self._window = self._strategy.window()
-        self._going_down = None
-        self._kills = False
-        kept = {name: child for name, child in self._children.items() if child.is_static}
-        if not kept and not self._declared:
-            return False
-        self._coming_up = list(kept.values())
-        if not kept:
+        self._waiting = []
+        starts = [child for child in self._children.values() if child.is_static]
+        if not starts:
             try:
                 for spec in self._declared:
-                    self._coming_up.append(self._new_child(spec, is_static=True))
+                    starts.append(self._new_child(spec, is_static=True))  # noqa: PERF401 - those made are seen below
             except NameTaken as error:
-                for child in self._coming_up:
+                for child in starts:
                     self._forget(child)
-                self._coming_up = []
                 self._owner.signal(Signal(SignalKind.FAIL, error))
                 return True
-        self._coming_up.reverse()
-        self._start_next()
+        if not starts:
+            return False
+        self._begin(_Job(_Purpose.UP, (), reversed(starts)))
         return True
 
     def stop_all(self, *, kill: bool) -> bool:
-        self._kills = self._kills or kill
-        self._coming_up = []
-        if self._going_down is None:
-            for child in self._children.values():
-                child.silence()
-                child.cell.forget_start()
-            self._going_down = [child for child in self._children.values() if not child.is_down]
-        else:
-            for child in self._going_down if kill else ():
-                child.cell.kill()
+        job = self._job
+        if job is not None and job.purpose is _Purpose.DOWN:
+            if kill and not job.kills:
+                job.kills = True
+                for child in job.stops:
+                    child.cell.kill()
             return True
-        if not self._going_down:
-            self._all_down()
+        for child in self._children.values():
+            child.silence()
+            child.cell.forget_start()
+        self._waiting = []
+        stops = [child for child in self._children.values() if not child.is_down]
+        if not stops:
+            self._job = None
+            self._bury_unkept()
             return False
-        self._stop_next()
+        self._begin(_Job(_Purpose.DOWN, stops, (), kills=kill, is_parallel=self._strategy.stops_in_parallel))
         return True
 
     def child_started(self, child: Cell) -> None:
         entry = self._children[child.name]
         entry.has_started = True
-        if self._coming_up and self._coming_up[-1] is entry:
-            self._coming_up.pop()
-            self._start_next()
+        if self._job is not None and self._job.starts and self._job.starts[-1] is entry:
+            self._job.starts.pop()
+            self._go_on()
 
     def child_unwanted(self, child: Cell) -> bool:
         entry = self._children[child.name]
-        if entry.spec.restart is Restart.PERMANENT or self._going_down is not None:
+        if entry.spec.restart is Restart.PERMANENT or self._is_busy_with(entry):
             return False
         self._forget(entry)
         return True
@@ -152,11 +189,13 @@ class Children:
     def child_down(self, child: Cell, cause: BaseException | None, *, was_ready: bool) -> None:
         entry = self._children[child.name]
         entry.silence()
-        if self._going_down is not None:
-            self._one_less(entry)
-        elif self._coming_up and self._coming_up[-1] is entry:
-            self._declared_not_started(entry, cause)
-        else:
+        job = self._job
+        if job is not None and entry in job.stops:
+            if job.is_parallel or next(reversed(job.stops)) is entry:
+                self._go_on()
+        elif job is not None and job.starts and job.starts[-1] is entry:
+            self._not_started(job, entry, cause)
+        elif job is None or (job.purpose is not _Purpose.DOWN and entry not in job.starts):
             self._decide(entry, cause, was_ready=was_ready)
 
     def _new_child(self, spec: ChildSpec, *, is_static: bool) -> _Child:
@@ -177,39 +216,46 @@ class Children:
         child = self._children[name] = _Child(spec, cell, self._strategy.window(), is_static=is_static)
         return child
 
-    def _start_next(self) -> None:
-        if self._coming_up:
-            self._coming_up[-1].cell.signal(Signal(SignalKind.START, self._coming_up[-1].cell.last_cause))
-        else:
-            self._owner.signal(Signal(SignalKind.FAMILY_READY))
-
-    def _declared_not_started(self, entry: _Child, cause: BaseException | None) -> None:
-        """The supervisor does not start either: those before it are stopped, its starter gets the cause."""
-        self._coming_up = []
-        error = StartFailed(entry.cell.path, "it was stopped" if cause is None else in_a_line(cause))
-        error.__cause__ = cause
-        self._owner.signal(Signal(SignalKind.FAIL, error))
+    def _is_busy_with(self, entry: _Child) -> bool:
+        return self._job is not None and (self._job.purpose is _Purpose.DOWN or entry in self._job.group)
 
     def _decide(self, entry: _Child, cause: BaseException | None, *, was_ready: bool) -> None:
+        """A child is down that no job has asked to be."""
         decision = verdict(entry.spec.restart, cause, was_ready=was_ready, is_restart=entry.has_started)
         if entry.is_retired:
             decision = Verdict.BURY
         if decision is Verdict.RESTART:
-            self._restart(entry, cause)
+            if self._job is not None and self._strategy.kind is not RestartKind.ONE_FOR_ONE:
+                self._waiting.append((entry, cause))  # one group restart at a time
+            else:
+                self._restart(entry, cause)
         elif decision is Verdict.HOLD:
-            entry.alarm = self._runtime.timekeeper.after(
-                HOLD_SECONDS, lambda: entry.cell.signal(Signal(SignalKind.START, cause))
-            )
+            self._hold(entry, cause)
         else:
             if decision is Verdict.QUARANTINE:
                 self._alert("actor quarantined", entry, cause)
             self._forget(entry)
 
     def _restart(self, entry: _Child, cause: BaseException | None) -> None:
-        window = entry.window if self._strategy.is_per_child else self._window
-        if window.spend(self._runtime.backend.now()):
+        if not self._spend(entry, cause):
+            return
+        if self._strategy.kind is RestartKind.ONE_FOR_ONE:
             entry.cell.signal(Signal(SignalKind.START, cause))
             return
+        siblings = [Sibling(name, child.spec.restart) for name, child in self._children.items()]
+        steps = plan(self._strategy.kind, siblings, entry.cell.name)
+        stops = [self._children[name] for name in reversed(steps.stops)]
+        starts = [self._children[name] for name in reversed(steps.starts)]
+        for child in stops:
+            child.silence()
+            child.cell.forget_start()
+        self._begin(_Job(_Purpose.AGAIN, stops, starts, cause=cause))
+
+    def _spend(self, entry: _Child, cause: BaseException | None) -> bool:
+        """Take a restart from the window; without one left, give up."""
+        window = entry.window if self._strategy.is_per_child else self._window
+        if window.spend(self._runtime.backend.now()):
+            return True
         error = RestartLimitExceeded(
             self._owner.path, entry.cell.path, self._strategy.max_restarts, self._strategy.within
         )
@@ -218,7 +264,88 @@ class Children:
             self._alert("actor given up", entry, error)
             self._forget(entry)
         else:
+            self._job = None
             self._owner.signal(Signal(SignalKind.FAIL, error))
+        return False
+
+    def _hold(self, entry: _Child, cause: BaseException | None) -> None:
+        entry.alarm = self._runtime.timekeeper.after(
+            HOLD_SECONDS, lambda: entry.cell.signal(Signal(SignalKind.START, cause))
+        )
+
+    def _begin(self, job: _Job) -> None:
+        self._job = job
+        if job.is_parallel:
+            for child in reversed(job.stops):
+                self._ask_to_end(child, job)
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Take the next step of the job, or end it."""
+        job = self._job
+        if job is None:
+            return
+        while job.stops:
+            child = next(reversed(job.stops))
+            if not child.is_down:
+                if not job.is_parallel:
+                    self._ask_to_end(child, job)
+                return
+            del job.stops[child]
+            if job.purpose is _Purpose.AGAIN and child.spec.restart is Restart.TEMPORARY:
+                self._forget(child)
+        if job.starts:
+            cell = job.starts[-1].cell
+            cell.signal(Signal(SignalKind.START, job.cause or cell.last_cause))
+            return
+        self._job = None
+        if job.purpose is _Purpose.DOWN:
+            self._bury_unkept()
+            self._owner.signal(Signal(SignalKind.FAMILY_GONE))
+            return
+        if job.purpose is _Purpose.UP:
+            self._owner.signal(Signal(SignalKind.FAMILY_READY))
+        self._look_at_waiting()
+
+    def _look_at_waiting(self) -> None:
+        """Failures that came in during a job: those that it has not mended."""
+        while self._waiting and self._job is None:
+            entry, cause = self._waiting.pop(0)
+            if entry.cell.status is CellStatus.DOWN and not entry.cell.signals:
+                self._restart(entry, cause)
+
+    def _ask_to_end(self, child: _Child, job: _Job) -> None:
+        """Ask a child to end, and see to it that it does."""
+        grace = child.spec.shutdown
+        if job.kills or grace == BRUTAL_KILL:
+            child.cell.kill()
+            return
+        child.cell.signal(Signal(SignalKind.STOP))
+        if isinstance(grace, float):
+            child.alarm = self._runtime.timekeeper.after(grace, child.cell.kill)
+
+    def _not_started(self, job: _Job, entry: _Child, cause: BaseException | None) -> None:
+        """The child that the job waits for did not come up."""
+        if job.purpose is _Purpose.UP:
+            self._job = None
+            error = StartFailed(entry.cell.path, "it was stopped" if cause is None else in_a_line(cause))
+            error.__cause__ = cause
+            self._owner.signal(Signal(SignalKind.FAIL, error))
+            return
+        decision = verdict(entry.spec.restart, cause, was_ready=False, is_restart=True)
+        if decision is Verdict.HOLD:
+            self._hold(entry, cause)
+        elif decision is Verdict.RESTART:
+            # Through its control lane, so that whatever else is to do gets through between two tries.
+            if self._spend(entry, cause):
+                entry.cell.signal(Signal(SignalKind.START, cause))
+        else:
+            if decision is Verdict.QUARANTINE:
+                self._alert("actor quarantined", entry, cause)
+            job.starts.pop()
+            self._forget(entry)
+            self._go_on()
 
     def _alert(self, alert: str, entry: _Child, cause: BaseException | None) -> None:
         path = entry.cell.path
@@ -236,31 +363,7 @@ class Children:
         del self._children[entry.cell.name]
         entry.cell.bury()
 
-    def _stop_next(self) -> None:
-        """Ask the last started child that is still up to end, and see to it that it does."""
-        while self._going_down:
-            child = self._going_down[-1]
-            if child.is_down:
-                self._going_down.pop()
-                continue
-            grace = child.spec.shutdown
-            if self._kills or grace == BRUTAL_KILL:
-                child.cell.kill()
-            else:
-                child.cell.signal(Signal(SignalKind.STOP))
-                if isinstance(grace, float):
-                    child.alarm = self._runtime.timekeeper.after(grace, child.cell.kill)
-            return
-        self._all_down()
-        self._owner.signal(Signal(SignalKind.FAMILY_GONE))
-
-    def _one_less(self, entry: _Child) -> None:
-        if self._going_down and self._going_down[-1] is entry:
-            self._going_down.pop()
-            self._stop_next()
-
-    def _all_down(self) -> None:
+    def _bury_unkept(self) -> None:
         """Children that nobody declared are not started again with their parent."""
-        self._going_down = None
         for child in [c for c in self._children.values() if not c.is_static]:
             self._forget(child)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from sentient_core.actors.actor import Actor
 from sentient_core.errors import InvalidChildSpec
 from sentient_core.supervisor.spec import ChildSpec
-from sentient_core.supervisor.strategy import Strategy
+from sentient_core.supervisor.strategy import RestartKind, Strategy
 
 __all__ = ["Supervisor"]
 
@@ -45,3 +45,13 @@ class Supervisor(Actor):
     def one_for_one(*, max_restarts: int = 3, within: float = 5.0) -> Strategy:
         """Restart the child that ended, and it alone; give up beyond `max_restarts` in `within` seconds."""
         return Strategy(max_restarts=max_restarts, within=within)
+
+    @staticmethod
+    def one_for_all(*, max_restarts: int = 3, within: float = 5.0) -> Strategy:
+        """Restart all children when one ends: the others are stopped first, the last started first."""
+        return Strategy(kind=RestartKind.ONE_FOR_ALL, max_restarts=max_restarts, within=within)
+
+    @staticmethod
+    def rest_for_one(*, max_restarts: int = 3, within: float = 5.0) -> Strategy:
+        """Restart the child that ended and those started after it, which are stopped first."""
+        return Strategy(kind=RestartKind.REST_FOR_ONE, max_restarts=max_restarts, within=within)

@@ -211,6 +211,7 @@ async def test_escalation_restarts_the_supervisor_with_its_children_under_the_sa
         a.tell(Fail())
         a.tell(Say("unhandled"))
         assert await a.ask(Total(), timeout=1) == 0
+        assert await b.ask(Total(), timeout=1) == 0
 
         assert (a.incarnation, b.incarnation) == (2, 2)
         assert system.get("outer/inner").incarnation == 2

@@ -1,0 +1,99 @@
+"""Killed with SIGKILL, at whatever moment and by whomever, the same command finishes the site."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import BACKENDS
+from tests.examples.process import Site
+
+on_both = pytest.mark.parametrize("backend", BACKENDS)
+
+
+@on_both
+@pytest.mark.parametrize("seed", [1, 2])
+def test_it_kills_itself_midway_and_finishes(source: Path, out: Path, backend: str, seed: int) -> None:
+    ended = Site(source, out, backend, f"--seed={seed}").run("--kill")
+
+    assert ended.is_perfect, ended
+    assert "Killed with SIGKILL when" in ended.output
+    assert "done already" in ended.output
+    assert ended.table["gaps"] == "1"
+    assert int(ended.table["checkpoints restored"]) >= 5
+
+
+def test_a_finished_site_is_made_anew_to_have_something_to_kill(source: Path, out: Path) -> None:
+    site = Site(source, out, "asyncio", "--seed=1")
+    site.run()
+
+    ended = site.run("--kill")
+
+    assert ended.is_perfect, ended
+    assert "it is made anew" in ended.output
+    assert "Killed with SIGKILL when" in ended.output
+
+
+def test_an_unfinished_site_is_finished_although_it_is_killed_once_more(source: Path, out: Path) -> None:
+    site = Site(source, out, "asyncio", "--seed=1")
+    site.run_until("published 3")
+
+    ended = site.run("--kill")
+
+    assert ended.is_perfect, ended
+    assert ended.output.count("done already") == 2
+    assert ended.table["gaps"] == "2"
+
+
+def test_kill_and_fresh_begin_anew_once(source: Path, out: Path) -> None:
+    site = Site(source, out, "trio", "--seed=1")
+    site.run()
+
+    ended = site.run("--kill", "--fresh")
+
+    assert ended.is_perfect, ended
+    assert ended.output.count("done already") == 1
+
+
+@on_both
+@pytest.mark.parametrize("line", ["Site of", "seed", "planned", "published 0", "published 1", "published 12"])
+def test_killed_by_somebody_else_it_is_finished_by_the_same_command(
+    source: Path, out: Path, backend: str, line: str
+) -> None:
+    site = Site(source, out, backend, "--seed=4")
+    site.run_until(line)
+
+    ended = site.run()
+
+    assert ended.is_perfect, ended
+
+
+@pytest.mark.slow
+@on_both
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_again_and_again_it_is_finished_in_the_end(
+    source: Path, out: Path, backend: str, seed: int
+) -> None:
+    generator = random.Random(seed)
+    site = Site(source, out, backend, f"--seed={seed}", "--faults=25")
+    for page in sorted(generator.sample(range(12), 4)):
+        site.run_until(generator.choice(["planned", f"published {page}", f"published {page + 1} "]))
+
+    ended = site.run()
+
+    assert ended.is_perfect, ended
+    assert int(ended.table["gaps"]) == 4
+
+
+def test_a_document_changed_between_two_starts_is_published_as_it_is_now(source: Path, out: Path) -> None:
+    site = Site(source, out, "asyncio", "--seed=1")
+    site.run_until("published 6")
+    for chapter in (source / "guide").glob("chapter-*.md"):
+        chapter.write_text(chapter.read_text() + "\nA new end.\n")
+
+    ended = site.run()
+
+    assert ended.is_perfect, ended
+    assert all("A new end." in page.read_text() for page in (out / "guide").glob("chapter-*.html"))

@@ -1,0 +1,217 @@
+"""The whole job on a small folder, as its users run it: supervised agents that crash, and nothing is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from examples.site.errors import Interrupted
+from tests.conftest import BACKENDS
+from tests.examples.documents import PAGES
+from tests.examples.html_site import broken_links, pages_of
+from tests.examples.process import ROOT, Site
+
+OTHERS = 3
+"""Files that belong to the pages: the style sheet, a picture, a licence."""
+
+on_both = pytest.mark.parametrize("backend", BACKENDS)
+
+
+@on_both
+def test_a_site_gets_made_while_its_makers_crash(source: Path, out: Path, backend: str) -> None:
+    site = Site(source, out, backend, "--seed=1")
+
+    ended = site.run()
+
+    assert ended.is_perfect, ended
+    assert ended.table["pages planned"] == str(PAGES + OTHERS)
+    assert int(ended.table["crashes"]) > 3
+    assert ended.table["crashes"] == ended.table["restarts"]
+    assert ended.table["messages sent"] == ended.table["events mirrored"]
+    assert ended.table["gaps"] == "0"
+    assert ended.errors == ""
+
+
+def test_one_seed_makes_the_same_handlers_crash_on_both_event_loops(source: Path, tmp_path: Path) -> None:
+    # With a single page the developers cannot take each other's turns.
+    crashes = {
+        Site(source / "guide" / "more", tmp_path / backend, backend, "--seed=3", "--faults=40")
+        .run()
+        .table["crashes"]
+        for backend in BACKENDS
+    }
+
+    assert len(crashes) == 1
+
+
+@on_both
+def test_half_of_the_handlers_may_crash(source: Path, out: Path, backend: str) -> None:
+    ended = Site(source, out, backend, "--seed=2", "--faults=50").run()
+
+    assert ended.is_perfect, ended
+    assert int(ended.table["crashes"]) > 30
+
+
+def test_every_link_of_the_site_leads_somewhere(source: Path, out: Path) -> None:
+    Site(source, out, "asyncio", "--seed=1").run()
+
+    assert len(pages_of(out)) == PAGES
+    assert broken_links(out) == []
+
+
+def test_nothing_in_a_document_becomes_a_script(source: Path, out: Path) -> None:
+    Site(source, out, "asyncio", "--seed=1").run()
+
+    pages = pages_of(out)
+    assert not any("script" in page.tags for page in pages.values())
+    assert "<script>alert('no')</script>" in pages["guide/chapter-1.html"].text
+    assert "A Book & its <Chapters>" in pages["index.html"].text
+    assert "a secret" not in pages["guide/chapter-1.html"].html
+
+
+def test_nothing_but_the_site_is_in_the_output_folder(source: Path, out: Path) -> None:
+    Site(source, out, "asyncio", "--seed=1", "--faults=40").run()
+
+    found = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    others = {"_site/style.css", "pictures/dot one.png", "LICENSE.txt", ".made-by-sentient-core-site"}
+    assert found == {*pages_of(out), *others}
+    assert (out / "pictures" / "dot one.png").read_bytes() == (
+        source / "pictures" / "dot one.png"
+    ).read_bytes()
+
+
+def test_a_finished_site_is_left_alone(source: Path, out: Path) -> None:
+    site = Site(source, out, "asyncio", "--seed=1")
+    site.run()
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+
+    ended = site.run()
+
+    assert ended.is_perfect, ended
+    assert "The site is finished: 13 files, all up to date" in ended.output
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+@on_both
+def test_what_has_changed_since_is_made_anew_and_nothing_else(source: Path, out: Path, backend: str) -> None:
+    site = Site(source, out, backend, "--seed=1")
+    site.run()
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.html")}
+    chapter = source / "guide" / "chapter-2.md"
+    chapter.write_text(chapter.read_text() + "\nA new end.\n")
+
+    ended = site.run()
+
+    assert ended.is_perfect, ended
+    assert "planned 13 files, 12 of them done already" in ended.output
+    after = {path: path.stat().st_mtime_ns for path in out.rglob("*.html")}
+    assert {path.name for path in after if after[path] != before[path]} == {"chapter-2.html"}
+    assert "A new end." in (out / "guide" / "chapter-2.html").read_text()
+
+
+def test_a_document_that_goes_back_to_what_it_was_is_not_published_twice(source: Path, out: Path) -> None:
+    site = Site(source, out, "asyncio", "--seed=1")
+    chapter = source / "guide" / "chapter-2.md"
+    first = chapter.read_text()
+    site.run()
+    chapter.write_text(first + "\nA new end.\n")
+    site.run()
+    chapter.write_text(first)
+
+    ended = site.run()
+
+    assert ended.is_perfect, ended
+
+
+def test_the_page_of_a_document_that_is_gone_goes_too(source: Path, out: Path) -> None:
+    site = Site(source, out, "asyncio", "--seed=1")
+    site.run()
+    (out / "CNAME").write_text("docs.example.org")
+    (source / "guide" / "more" / "last.md").unlink()
+
+    ended = site.run()
+
+    assert ended.is_perfect, ended
+    assert "1 withdrawn" in ended.output
+    assert not (out / "guide" / "more").exists()
+    assert (out / "CNAME").exists(), "that is somebody else's"
+
+
+def test_a_page_that_somebody_removed_is_made_again(source: Path, out: Path) -> None:
+    site = Site(source, out, "asyncio", "--seed=1")
+    site.run()
+    (out / "index.html").unlink()
+
+    ended = site.run()
+
+    assert ended.is_perfect, ended
+    assert (out / "index.html").is_file()
+
+
+def test_fresh_begins_anew(source: Path, out: Path) -> None:
+    site = Site(source, out, "asyncio", "--seed=1")
+    first = site.run()
+
+    ended = site.run("--fresh")
+
+    assert ended.is_perfect, ended
+    assert ended.table["crashes"] == first.table["crashes"]
+    assert "done already" not in ended.output
+
+
+def test_a_store_in_memory_will_do(source: Path, out: Path) -> None:
+    ended = Site(source, out, "trio", "--seed=1", "--store=mem://").run()
+
+    assert ended.is_perfect, ended
+
+
+def test_links_that_lead_nowhere_are_named(source: Path, out: Path) -> None:
+    (source / "guide" / "chapter-1.md").write_text("# One\n\n[gone](gone.md) [up](../../../etc/passwd)\n")
+
+    ended = Site(source, out, "asyncio", "--seed=1").run()
+
+    assert ended.code == 0, "they are the author's business"
+    assert "leads nowhere: gone.md in guide/chapter-1.md" in ended.output
+    assert "leads nowhere: ../../../etc/passwd in guide/chapter-1.md" in ended.output
+
+
+def test_the_projects_own_documents_make_a_site(out: Path) -> None:
+    ended = Site(ROOT, out, "asyncio", "--seed=1").run()
+
+    assert ended.is_perfect, ended
+    assert {"index.html", "CHANGELOG.html", "docs/semantics.html"} <= pages_of(out).keys()
+    assert "leads nowhere" not in ended.output
+    assert broken_links(out) == []
+
+
+def test_log_lines_go_to_a_file_and_say_who_and_where(source: Path, out: Path) -> None:
+    import json
+
+    Site(source, out, "asyncio", "--seed=1").run()
+
+    lines = [json.loads(line) for line in Path(f"{out}.log").read_text().splitlines()]
+    assert lines
+    assert all(
+        {"system", "path", "incarnation", "correlation_id", "event", "level"} <= line.keys() for line in lines
+    )
+
+
+@on_both
+def test_ctrl_c_ends_it_in_order_and_the_same_command_goes_on(source: Path, out: Path, backend: str) -> None:
+    import signal
+
+    site = Site(source, out, backend, "--seed=1")
+    with site.started() as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if line.startswith("published 2"))
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 130, (output, errors)
+    assert errors == f"error: {Interrupted(signal.SIGINT)}\n"
+
+    ended = site.run()
+
+    assert ended.is_perfect, ended
+    assert ended.table["gaps"] == "0"
