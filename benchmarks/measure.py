@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 
 __all__ = [
+    "VOID_ABOVE",
     "Figure",
     "Goal",
     "Settings",
@@ -29,6 +30,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+VOID_ABOVE = 1.0
+"""Milliseconds of fdatasync's p99 above which a round that writes to the disk does not count."""
 
 _MISSED_BELOW = 0.8
 """Share of a goal below which it counts as missed: less is within what this machine swings."""
@@ -88,6 +92,8 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     limit: str = ""
     """What limits it, for the reader of a missed goal."""
+    is_void: bool = False
+    """The disk was too slow meanwhile for the figure to count, met or missed."""
 
     @property
     def measured(self) -> float:
@@ -97,7 +103,9 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def verdict(self) -> str | None:
         """How it stands with the goal; None without one."""
-        return None if self.goal is None else self.goal.verdict(self.measured)
+        if self.goal is None:
+            return None
+        return self.goal.verdict(self.measured) + (", but void" if self.is_void else "")
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -115,6 +123,7 @@ def compared(
     goal: Goal | None = None,
     note: str = "",
     limit: str = "",
+    is_void: bool = False,
 ) -> Figure:
     """A figure that is compared round by round with its baseline."""
     ratios = [value / base for value, base in zip(values, baseline_values, strict=True)]
@@ -131,6 +140,7 @@ def compared(
         goal=goal,
         note=note,
         limit=limit,
+        is_void=is_void,
     )
 
 
@@ -143,6 +153,7 @@ def observed(
     goal: Goal | None = None,
     note: str = "",
     limit: str = "",
+    is_void: bool = False,
 ) -> Figure:
     """A figure that stands for itself."""
     return Figure(
@@ -155,6 +166,7 @@ def observed(
         goal=goal,
         note=note,
         limit=limit,
+        is_void=is_void,
     )
 
 

@@ -19,7 +19,7 @@ import anyio
 import msgspec
 
 from benchmarks.machine import fdatasync_p99
-from benchmarks.measure import Figure, Goal, Settings, compared, observed, percentile, rotated
+from benchmarks.measure import VOID_ABOVE, Figure, Goal, Settings, compared, observed, percentile, rotated
 from benchmarks.mirror_run import MirrorRun, run_mirror
 from benchmarks.notes import Note, notes
 from benchmarks.store import Bulk, bulk_insert
@@ -29,8 +29,6 @@ __all__ = ["mirror"]
 _SHAPES = ((500, 2), (100, 2), (500, 1), (100, 1))
 """Bulk inserts: rows in a batch, batches in flight."""
 _BACKENDS = ("asyncio", "trio")
-_VOID_ABOVE = 1.0
-"""Milliseconds of fdatasync's p99."""
 _MOST_VOID = 3
 """Void rounds after which they count, marked as such: the disk does not calm down."""
 
@@ -48,7 +46,7 @@ class _Round(msgspec.Struct, frozen=True):
 
     @property
     def is_void(self) -> bool:
-        return self.sync > _VOID_ABOVE
+        return self.sync > VOID_ABOVE
 
 
 def mirror(settings: Settings) -> list[Figure]:
@@ -137,6 +135,7 @@ def _rates(rounds: Sequence[_Round], backend: str, note: str) -> list[Figure]:
             goal=Goal(bound=0.8),
             note=note,
             limit=_RATE_LIMIT,
+            is_void=bool(note),
         ),
         compared(
             "mirror",
@@ -148,6 +147,7 @@ def _rates(rounds: Sequence[_Round], backend: str, note: str) -> list[Figure]:
             goal=Goal(bound=0.5),
             note=note,
             limit=_RATE_LIMIT,
+            is_void=bool(note),
         ),
         compared(
             "mirror",
@@ -156,7 +156,7 @@ def _rates(rounds: Sequence[_Round], backend: str, note: str) -> list[Figure]:
             [run.cpu / run.rows * 1e6 for run in runs],
             _name(alike),
             [round_.bulk[alike].cpu / round_.bulk[alike].rows * 1e6 for round_ in rounds],
-            note="all threads, the engine's too; other processes hardly move it",
+            note="all threads, the engine's too; other processes move it less than a rate",
         ),
     ]
 
@@ -174,6 +174,7 @@ def _delays(runs: Sequence[MirrorRun], backend: str, note: str) -> list[Figure]:
                 goal=goal,
                 note=note,
                 limit=_COMMIT_LIMIT,
+                is_void=bool(note),
             )
             for share, goal in commits
         ),
@@ -186,6 +187,7 @@ def _delays(runs: Sequence[MirrorRun], backend: str, note: str) -> list[Figure]:
                 goal=goal,
                 note=note,
                 limit=_LAG_LIMIT,
+                is_void=bool(note),
             )
             for share, goal in lags
         ),

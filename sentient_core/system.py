@@ -137,14 +137,15 @@ class ActorSystem:
         with anyio.CancelScope(shield=True):
             await self._shut_down(parts)
         try:
-            swallowed = await parts.tasks.__aexit__(kind, error, trace)
-        except BaseExceptionGroup as group:
-            if self._fenced is None and not (len(group.exceptions) == 1 and group.exceptions[0] is error):
-                raise
-            swallowed = False  # the body's own exception passes as it is, not wrapped by our task group
-        if self._fenced is not None:
-            raise self._fenced
-        return swallowed
+            # The body's own exception passes as it is; the task group sees cancellations alone, which may
+            # be its own.
+            if isinstance(error, Exception):
+                await parts.tasks.__aexit__(None, None, None)
+                return False
+            return await parts.tasks.__aexit__(kind, error, trace)
+        finally:
+            if self._fenced is not None:
+                raise self._fenced
 
     async def spawn(
         self,

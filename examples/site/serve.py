@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,19 +23,20 @@ class _Handler(SimpleHTTPRequestHandler):
 
 
 class SiteServer:
-    """Serves a folder. Takes its port at once, so that a wrong one is found before the work; 0: any."""
+    """Serves a folder. Takes its port at once, so that a wrong one is found before the work; 0: any.
+
+    Whoever comes before `serve_until_interrupted` waits for it.
+    """
 
     def __init__(self, folder: Path, port: int) -> None:
-        handler = partial(_Handler, directory=str(folder))
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler, bind_and_activate=False)
-        self._server.daemon_threads = True
         try:
-            self._server.server_bind()
+            self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, directory=str(folder)))
         except OSError as error:
-            self._server.server_close()
+            where = f"127.0.0.1:{port}"
             raise PortUnusable(
-                f"cannot listen on 127.0.0.1:{port}: {error.strerror}. Choose another --port"
+                f"cannot listen on {where}: {error.strerror}. Choose another --port"
             ) from error
+        self._server.daemon_threads = True
 
     @property
     def url(self) -> str:
@@ -43,13 +45,8 @@ class SiteServer:
 
     def serve_until_interrupted(self) -> None:
         """Answer requests until Ctrl-C."""
-        self._server.server_activate()
-        try:
+        with suppress(KeyboardInterrupt):
             self._server.serve_forever()
-        except KeyboardInterrupt:
-            pass
-        finally:
-            self.close()
 
     def close(self) -> None:
         """Give the port back."""

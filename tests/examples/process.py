@@ -45,7 +45,7 @@ class Site:
         self.out = out
         self.store = f"surrealkv://{out}.db"
         self._command = [
-            *(sys.executable, "-X", "dev", "-W", "error", "-m", "examples.site", "--no-serve"),
+            *(sys.executable, "-W", "error", "-m", "examples.site", "--no-serve"),
             *(f"--source={source}", f"--out={out}", f"--backend={backend}", *options),
         ]
 

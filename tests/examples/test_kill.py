@@ -14,9 +14,8 @@ on_both = pytest.mark.parametrize("backend", BACKENDS)
 
 
 @on_both
-@pytest.mark.parametrize("seed", [1, 2])
-def test_it_kills_itself_midway_and_finishes(source: Path, out: Path, backend: str, seed: int) -> None:
-    ended = Site(source, out, backend, f"--seed={seed}").run("--kill")
+def test_it_kills_itself_midway_and_finishes(source: Path, out: Path, backend: str) -> None:
+    ended = Site(source, out, backend, "--seed=1").run("--kill")
 
     assert ended.is_perfect, ended
     assert "Killed with SIGKILL when" in ended.output
@@ -58,7 +57,7 @@ def test_kill_and_fresh_begin_anew_once(source: Path, out: Path) -> None:
 
 
 @on_both
-@pytest.mark.parametrize("line", ["Site of", "seed", "planned", "published 0", "published 1", "published 12"])
+@pytest.mark.parametrize("line", ["Site of", "planned", "published 1", "published 12"])
 def test_killed_by_somebody_else_it_is_finished_by_the_same_command(
     source: Path, out: Path, backend: str, line: str
 ) -> None:
@@ -72,7 +71,7 @@ def test_killed_by_somebody_else_it_is_finished_by_the_same_command(
 
 @pytest.mark.slow
 @on_both
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [1, 2])
 def test_killed_again_and_again_it_is_finished_in_the_end(
     source: Path, out: Path, backend: str, seed: int
 ) -> None:

@@ -8,17 +8,27 @@ from typing import Any
 
 import pytest
 
-from examples.site.plan import Kind, SitePlan, plan_site
+from examples.site.faults import FaultPlan
+from examples.site.plan import Kind, SitePlan, Source, plan_site
 from examples.site.run import SYSTEM, Job, run
 from examples.site.team import DEVELOPERS, EDITOR, PUBLISHER, REPORTER
 from sentient_core.store import SurrealStore
+from tests.examples.documents import write_documents
 
 TEAM = [f"team/{name}" for name in DEVELOPERS]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """To make a site without any disturbance."""
+    folder = tmp_path_factory.mktemp("queries")
+    source = Source(str(write_documents(folder / "source")))
+    return Job(source, folder / "site", f"surrealkv://{folder}/site.db", FaultPlan(0, 0.0))
+
+
+@pytest.fixture(scope="module")
 async def store(job: Job) -> AsyncIterator[SurrealStore]:
-    """The database after an undisturbed run."""
+    """The database afterwards."""
     _, report = await run(job)
     assert report.is_perfect
     assert report.crashes == 0
@@ -26,7 +36,7 @@ async def store(job: Job) -> AsyncIterator[SurrealStore]:
         yield store
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def plan(job: Job) -> SitePlan:
     """What there was to be made."""
     return plan_site(job.source)
@@ -68,7 +78,10 @@ async def test_every_message_is_found_by_its_actors(store: SurrealStore, plan: S
     found: Counter[str] = Counter()
     for actor in (EDITOR, PUBLISHER, REPORTER, *TEAM):
         (received,) = await store.query(
-            "SELECT VALUE message_type FROM agent_event WHERE target_agent = $actor AND event_type = 'message_sent'",
+            """
+            SELECT VALUE message_type FROM agent_event
+            WHERE target_agent = $actor AND event_type = 'message_sent'
+            """,
             actor=actor,
         )
         found.update(received)
@@ -117,7 +130,7 @@ async def test_a_conversation_is_found_by_its_correlation_id(store: SurrealStore
 
 async def test_the_content_of_a_page_is_in_its_row(store: SurrealStore, job: Job) -> None:
     (rows,) = await store.query(
-        "SELECT VALUE payload.content FROM agent_event WHERE message_type = 'Publish' AND payload.file = $file",
+        "SELECT VALUE payload.content FROM agent_event WHERE payload.file = $file AND message_type = 'Publish'",
         file="guide/chapter-1.html",
     )
 

@@ -35,10 +35,15 @@ class AfterThePlan:
 
     def planned(self, commission: Commission) -> None:
         """Change a source file."""
-        self._path.write_text(self._path.read_text() + "\nChanged meanwhile.\n")
+        append(self._path, "\nChanged meanwhile.\n")
 
     def changed(self, picture: Picture) -> None:
         """Nothing."""
+
+
+def append(path: Path, text: str) -> None:
+    """Write to the end of a file."""
+    path.write_text(path.read_text() + text)
 
 
 async def statistics_of(job: Job) -> SystemStatistics:
@@ -64,8 +69,7 @@ async def test_a_page_that_is_missing_is_lost(job: Job) -> None:
 async def test_a_page_whose_source_has_changed_since_is_lost(job: Job) -> None:
     await run(job)
     statistics = await statistics_of(job)
-    chapter = Path(job.source.root, "guide", "chapter-1.md")
-    chapter.write_text(chapter.read_text() + "\nA new end.\n")
+    append(Path(job.source.root, "guide", "chapter-1.md"), "\nA new end.\n")
 
     async with SurrealStore(job.store) as store:
         report = await read_report(store, SYSTEM, statistics, job.source, job.out)
@@ -76,8 +80,7 @@ async def test_a_page_whose_source_has_changed_since_is_lost(job: Job) -> None:
 async def test_a_page_that_is_not_as_it_should_be_is_found(job: Job) -> None:
     await run(job)
     statistics = await statistics_of(job)
-    page = job.out / "index.html"
-    page.write_bytes(page.read_bytes() + b"\n")
+    append(job.out / "index.html", "\n")
 
     async with SurrealStore(job.store) as store:
         report = await read_report(store, SYSTEM, statistics, job.source, job.out)

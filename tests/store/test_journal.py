@@ -525,3 +525,86 @@ async def test_what_was_acknowledged_before_kill_9_is_there_once(url: str, anyio
     for start, last in acknowledged:
         assert set(range(start, last + 1)) <= set(seen)
     assert msgspec.msgpack.decode(found.state)["count"] >= acknowledged[-1][1] + 1
+
+
+SUICIDE = """
+import os, signal, sys, anyio
+from sentient_core.store import SurrealStore
+from tests.store.samples import *
+
+url, point, backend = sys.argv[1:]
+when, what = point.split(" ")
+is_it = {"commit": is_commit, "rows": is_rows, "settlement": is_settlement}[what]
+faults = Faults()
+left = 3
+
+def die(request):
+    global left
+    if is_it(request):
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return False
+
+async def main():
+    store = SurrealStore(url, connect=faults.connect)
+    journal = await store.open_journal("bank")
+    await journal.flush()
+    setattr(faults, {"before": "fail", "after": "lose"}[when], die)
+    seq = 1
+    while True:
+        journal.append(event(seq))
+        journal.append(dead_letter(seq))
+        journal.append(status("team/a", incarnation=seq))
+        journal.append(checkpoint("team/a", seq))
+        await journal.committed()
+        print(seq, flush=True)
+        seq += 1
+        if seq % 3 == 0:
+            await journal.flush()
+
+anyio.run(main, backend=backend)
+"""
+
+
+@pytest.mark.parametrize("what", ["commit", "rows", "settlement"])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_death_at_any_step_loses_and_doubles_nothing(
+    url: str, when: str, what: str, anyio_backend_name: str
+) -> None:
+    dead = await anyio.run_process(
+        [sys.executable, "-c", SUICIDE, url, f"{when} {what}", anyio_backend_name],
+        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
+        check=False,
+    )
+    assert dead.returncode == -signal.SIGKILL, dead.stderr.decode()
+    last = int(dead.stdout.split()[-1]) if dead.stdout else 0
+
+    async with SurrealStore(url) as store:
+        journal = await store.open_journal("bank")
+        known = dict(journal.known)
+        found = await journal.checkpoints("team/a", 9)
+        await journal.flush()
+        seen = await amounts(store)
+        letters = await store.dead_letters("bank")
+        agents = await store.agents("bank")
+        await journal.close(5.0)
+
+    # One more may have been committed whose acknowledgement nobody saw.
+    assert seen in (list(range(1, last + 1)), list(range(1, last + 2)))
+    assert [letter.message_id for letter in letters] == [full_id(1, seq) for seq in reversed(seen)]
+    assert not seen or known == {"team/a": seen[-1]}
+    assert [agent.incarnation for agent in agents] == seen[-1:]
+    assert len(found) >= min(3, len(seen))
+    assert [record.checkpoint_id for record in found] == [f"c.{seq}" for seq in reversed(seen)][: len(found)]
+
+
+async def test_nothing_blocks_the_loop_of_the_caller(url: str, fail_on_blocking_call: None) -> None:
+    async with SurrealStore(url) as store:
+        journal = await store.open_journal("bank")
+        for seq in range(1, 1001):
+            journal.append(event(seq))
+        await journal.flush()
+        assert await journal.checkpoints("team/a", 1) == []
+        await store.events("bank")
+        await journal.close(5.0)
