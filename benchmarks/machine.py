@@ -16,7 +16,7 @@ __all__ = ["Machine", "fdatasync_p99", "file_system", "load", "this_machine"]
 
 _PACKAGES = ("sentient-core", "anyio", "trio", "msgspec", "cbor2", "surrealdb", "surrealdb-embedded")
 _IN_MEMORY = ("tmpfs", "ramfs")
-_SYNCS = 300
+_SYNCS = 200
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,8 +27,8 @@ _MIB = 1024 * 1024
 
 def memory(settings: Settings) -> list[Figure]:
     """Growth of the resident set over the bound of the tail."""
-    tail = (4 if settings.is_quick else 32) * _MIB
-    messages = 60_000 if settings.is_quick else 600_000
+    tail = (2 if settings.is_quick else 32) * _MIB
+    messages = 40_000 if settings.is_quick else 600_000
     figures: list[Figure] = []
     plan = Flood(kind="stalled", messages=messages, tail_bytes=tail, seed=settings.seed)
     for times in (1, 2):

@@ -63,7 +63,7 @@ def mirror(settings: Settings) -> list[Figure]:
 
 
 def _run_round(settings: Settings, number: int) -> _Round:
-    seconds = 1.5 if settings.is_quick else 10.0
+    seconds = 1.0 if settings.is_quick else 10.0
     shapes = _SHAPES[:2] if settings.is_quick else _SHAPES
     texts = notes(settings.seed)
     round_ = _Round({}, {}, fdatasync_p99(settings.folder))

@@ -117,7 +117,7 @@ def restart(settings: Settings) -> list[Figure]:
 
 
 def _from_checkpoint(settings: Settings) -> list[Figure]:
-    count = 50 if settings.is_quick else 200
+    count = 25 if settings.is_quick else 200
     figures: list[Figure] = []
     for backend in ("asyncio", "trio"):
         runs: list[list[float]] = []

@@ -15,7 +15,7 @@ __all__ = ["log_to"]
 @contextmanager
 def log_to(path: Path) -> Generator[None, None, None]:
     """Write every log line of this process as JSON to the end of a file, and none to the terminal."""
-    about = [
+    about: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,

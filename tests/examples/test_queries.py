@@ -130,7 +130,10 @@ async def test_a_conversation_is_found_by_its_correlation_id(store: SurrealStore
 
 async def test_the_content_of_a_page_is_in_its_row(store: SurrealStore, job: Job) -> None:
     (rows,) = await store.query(
-        "SELECT VALUE payload.content FROM agent_event WHERE payload.file = $file AND message_type = 'Publish'",
+        """
+        SELECT VALUE payload.content FROM agent_event
+        WHERE payload.file = $file AND message_type = 'Publish'
+        """,
         file="guide/chapter-1.html",
     )
 

