@@ -11,10 +11,13 @@ The tour, in the order in which it is good to read:
 | `developer`, `publisher` | render a page; put it on disk, once |
 | `team` | who supervises whom |
 | `faults` | which handler raises when: a seeded plan |
+| `asking` | the sender's half of getting over a crash |
 | `run` | one run: from the actor system to the report |
-| `report` | what the database says about it afterwards |
+| `report`, `table` | what the database says about it afterwards |
 | `kill` | a parent that kills the whole process midway and starts it again |
-| `plan`, `markdown`, `links`, `render`, `files` | the craft itself, plain functions without actors |
+| `plan`, `markdown`, `links`, `theme`, `render`, `files` | the craft itself, plain functions without actors |
+| `reporter`, `board`, `display` | progress, for whoever watches |
+| `__main__`, `errors`, `fresh`, `interrupt`, `log`, `serve` | the command around it |
 
 The agents lose no page, and publish none twice, by three rules:
 

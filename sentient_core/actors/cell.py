@@ -114,6 +114,7 @@ class Cell:
         "runtime",
         "save_alarm",
         "saved",
+        "saved_mark",
         "scheduled",
         "scope",
         "signals",
@@ -163,6 +164,8 @@ class Cell:
         """Messages whose handler has returned, over all incarnations of this cell."""
         self.saved: Checkpoint | None = None
         """The newest checkpoint that this process wrote or read."""
+        self.saved_mark = 0
+        """The journal's mark behind that checkpoint; 0: of an earlier start."""
         self.draining = False
         self.is_nobody = False
         """There has been no actor: it stands for a path that a stored ref had."""
@@ -359,6 +362,8 @@ class Cell:
                     outcome = handler[0](actor, message)
                     if handler[1] or (outcome is not None and isawaitable(outcome)):
                         outcome = await outcome
+                        # What came in while it was suspended:
+                        mailbox.high_water = max(mailbox.high_water, len(queue))
                     if entry[2] is not None:
                         self._reply(entry, outcome)
                 except Exception as error:  # noqa: BLE001

@@ -72,6 +72,7 @@ def save_state(cell: Cell, actor: Actor, why: str, *, if_changed: bool = False) 
     if not mirror.checkpoint(checkpoint):
         return False
     cell.saved = checkpoint
+    cell.saved_mark = mirror.journal.mark()
     cell.unsaved = 0
     forget_alarm(cell)
     return True
@@ -123,7 +124,8 @@ async def _stored(cell: Cell) -> Sequence[Checkpoint]:
     journal = cell.runtime.mirror.journal
     if not journal.backlog().is_down:
         with anyio.move_on_after(READ_SECONDS):
-            return await journal.checkpoints(cell.path, CHECKPOINTS_TRIED)
+            # Nothing but this cell writes checkpoints of its path: what it wrote last is what to wait for.
+            return await journal.checkpoints(cell.path, CHECKPOINTS_TRIED, mark=cell.saved_mark)
     raise StoreUnavailable(f"the checkpoint of '{cell.path}' cannot be read: the store does not answer")
 
 

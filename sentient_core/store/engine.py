@@ -15,7 +15,6 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 import anyio
-import structlog
 from surrealdb_embedded import AsyncEmbeddedDB
 
 from sentient_core.errors import (
@@ -25,6 +24,7 @@ from sentient_core.errors import (
     StoreRefused,
     StoreUnavailable,
 )
+from sentient_core.logs import runtime_log
 from sentient_core.store.backoff import Backoff
 from sentient_core.store.thread import StoreThread
 from sentient_core.store.url import Address
@@ -40,8 +40,6 @@ _INDEX_BYTES = 700  # and what the entries of its indexes cost (four on agent_ev
 _CLOSE_SECONDS = 0.05  # without this pause on its loop, an exit behind close() aborted 4-25 % of processes
 _CONFLICT_TRIES = 12
 _OPEN_GRACE_SECONDS = 5.0
-
-_log = structlog.get_logger("sentient_core.store")
 
 
 class Client(Protocol):
@@ -243,7 +241,7 @@ class Engine:
         finally:
             self._reopening = None
         self.reopened += 1
-        _log.debug("database reopened", written=written)
+        runtime_log(None).debug("database reopened", written=written)
 
     async def _shut(self) -> None:
         # Once for all who ask: a second one must not end the thread under the first.
@@ -265,7 +263,7 @@ class Engine:
             async with asyncio.timeout(self._call_timeout):
                 await client.close()
         except Exception as error:  # noqa: BLE001 - it is given up either way
-            _log.warning("the database did not close", error=str(error))
+            runtime_log(None).warning("the database did not close", error=str(error))
         await asyncio.sleep(_CLOSE_SECONDS)
 
     def _at_exit(self) -> None:

@@ -14,10 +14,10 @@ from contextlib import suppress
 from typing import Any
 
 import anyio
-import structlog
 
 from sentient_core.backend import Backend
 from sentient_core.errors import StoreError, StoreUnavailable
+from sentient_core.logs import runtime_log
 from sentient_core.store.engine import Engine
 from sentient_core.store.projector import Projector
 from sentient_core.store.protocols import Backlog, JournalOptions
@@ -118,17 +118,21 @@ class SurrealJournal:
         """See `Journal.backlog`."""
         return self._final or self._intake.backlog()
 
-    async def committed(self) -> None:
+    def mark(self) -> int:
+        """See `Journal.mark`."""
+        return self._intake.count_in
+
+    async def committed(self, mark: int | None = None) -> None:
         """See `Journal.committed`."""
-        await self._reached(self._committed_line, lambda: self._intake.committed)
+        await self._reached(self._committed_line, lambda: self._intake.committed, mark=mark)
 
     async def flush(self) -> None:
         """See `Journal.flush`."""
         await self._reached(self._projected_line, lambda: self._intake.projected, self._projector.hurry)
 
-    async def checkpoints(self, path: str, limit: int) -> Sequence[Checkpoint]:
+    async def checkpoints(self, path: str, limit: int, *, mark: int | None = None) -> Sequence[Checkpoint]:
         """See `Journal.checkpoints`."""
-        await self.committed()
+        await self.committed(mark)
         if limit < 1:
             return []
         return await self._engine.thread.run(lambda: self._read_checkpoints(path, limit))
@@ -162,11 +166,16 @@ class SurrealJournal:
         await self._engine.thread.run(lambda: self._finish(0))
 
     async def _reached(
-        self, line: WaitingLine, count: Callable[[], int], hurry: Callable[[], None] | None = None
+        self,
+        line: WaitingLine,
+        count: Callable[[], int],
+        hurry: Callable[[], None] | None = None,
+        *,
+        mark: int | None = None,
     ) -> None:
         if self._failure is not None:
             raise self._failure
-        target = self._intake.count_in
+        target = self._intake.count_in if mark is None else mark
         if count() >= target:
             await self._backend.checkpoint()
             return
@@ -214,7 +223,7 @@ class SurrealJournal:
         try:
             await run()
         except StoreError as error:  # Fenced: all other errors are dealt with inside
-            log = structlog.get_logger("sentient_core.store").bind(system=self._system)
+            log = runtime_log(self._system)
             log.error(  # noqa: TRY400 - where it was noticed says nothing
                 "the store refuses this start of the system", error=str(error), found_by=name
             )

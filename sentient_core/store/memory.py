@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
+from typing import Any
 
 import anyio
 
 from sentient_core.backend import Backend, current_backend
-from sentient_core.errors import Fenced, StoreError, StoreUnavailable
+from sentient_core.errors import Fenced, StoreError, StoreRefused, StoreUnavailable
 from sentient_core.store.fold import AgentEffect, Effect, Placed, fold, newest
 from sentient_core.store.protocols import (
     AgentRow,
@@ -120,6 +121,10 @@ class MemoryStore:
         records = await self._read(system)
         return [dead_letter_row(placed) for placed in islice(reversed(records.dead_letters), limit)]
 
+    async def query(self, sql: str, **parameters: object) -> list[Any]:
+        """See `Store.query`: refused, there is no database here."""
+        raise StoreRefused("a MemoryStore knows no SurrealQL: use events(), agents(), or a store at 'mem://'")
+
     async def close(self) -> None:
         """Nothing to close; the data stays."""
         await current_backend().checkpoint()
@@ -203,22 +208,26 @@ class MemoryJournal:
             is_down=self._store.is_paused,
         )
 
-    async def committed(self) -> None:
+    def mark(self) -> int:
+        """See `Journal.mark`."""
+        return self._appended
+
+    async def committed(self, mark: int | None = None) -> None:
         """See `Journal.committed`."""
         await self._backend.checkpoint()
         self.settle()
         if self._failure is not None:
             raise self._failure
         if self._pending:
-            await self._line.join(self._appended).wait()
+            await self._line.join(self._appended if mark is None else mark).wait()
 
     async def flush(self) -> None:
         """See `Journal.flush`."""
         await self.committed()
 
-    async def checkpoints(self, path: str, limit: int) -> Sequence[Checkpoint]:
+    async def checkpoints(self, path: str, limit: int, *, mark: int | None = None) -> Sequence[Checkpoint]:
         """See `Journal.checkpoints`."""
-        await self.committed()
+        await self.committed(mark)
         return [placed.record for placed in self._records.turns.get(path, ())[:limit]]
 
     async def close(self, patience: float) -> Backlog:

@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable, Sequence
 
 import msgspec
-import structlog
 
 from sentient_core.errors import Fenced, StoreError, StoreRefused
+from sentient_core.logs import runtime_log
 from sentient_core.store.backoff import Backoff
 from sentient_core.store.engine import Engine
 from sentient_core.store.fold import Effect, Placed, fold
@@ -81,7 +81,7 @@ class Projector:
         self._open: list[_Window] = []
         self._last_end = 0.0
         self._rate = 0.0
-        self._log = structlog.get_logger("sentient_core.store").bind(system=system)
+        self._log = runtime_log(system)
 
     async def run(self) -> None:
         """Project until cancelled. Raises Fenced when the records have another owner."""
@@ -125,6 +125,7 @@ class Projector:
                 rows = [self._encoder.event(placed) for placed in batch]
                 await self._places.acquire()
                 window.inserts.append(asyncio.create_task(self._insert_and_leave(batch, rows)))
+                await asyncio.sleep(0)  # it is sent before the next batch is encoded
             await windows.put(window)
 
     async def _gather(self) -> None:

@@ -155,8 +155,12 @@ class Journal(Protocol):
         """How far the store is behind."""
         ...
 
-    async def committed(self) -> None:
-        """Return when every record appended before this call is committed.
+    def mark(self) -> int:
+        """Name this moment: everything appended until now."""
+        ...
+
+    async def committed(self, mark: int | None = None) -> None:
+        """Return when every record appended before `mark`, or before this call, is committed.
 
         Waits through an outage of the store. Raises Fenced, or StoreUnavailable once closed.
         Cancelling it takes nothing back.
@@ -170,12 +174,12 @@ class Journal(Protocol):
         """
         ...
 
-    async def checkpoints(self, path: str, limit: int) -> Sequence[Checkpoint]:
+    async def checkpoints(self, path: str, limit: int, *, mark: int | None = None) -> Sequence[Checkpoint]:
         """The newest `turn` checkpoints of an actor, newest first, at most `limit`.
 
-        Includes every one that was appended before this call (it waits for their commit, not for
-        their projection). Digests are not verified here. Raises StoreUnavailable when the database
-        does not answer, Fenced when the system is no longer ours.
+        Includes every one that was appended before `mark`, or before this call: it waits for their
+        commit, not for their projection. Digests are not verified here. Raises StoreUnavailable when
+        the database does not answer, Fenced when the system is no longer ours.
         """
         ...
 
@@ -234,6 +238,14 @@ class Store(Protocol):
 
     async def dead_letters(self, system: str, *, limit: int = 100) -> list[DeadLetterRow]:
         """Projected dead letters, newest first."""
+        ...
+
+    async def query(self, sql: str, **parameters: object) -> list[Any]:
+        """The results of SurrealQL statements, one per statement, as plain values.
+
+        Every value is bound as `$name`. Raises StoreRefused when any statement failed, or when this
+        store knows no SurrealQL.
+        """
         ...
 
     async def close(self) -> None:

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from typing import cast
 
 import msgspec
-import structlog
 from structlog.typing import FilteringBoundLogger
 
 from sentient_core.errors import StoreUnavailable
+from sentient_core.logs import runtime_log
 from sentient_core.store.engine import Engine
 from sentient_core.store.fold import fold
 from sentient_core.store.records import Entry, Opened
@@ -42,8 +42,6 @@ _BROKEN = "UPDATE $id SET is_broken = true RETURN NONE"
 _CLAIM_TRIES = 50
 _CHUNK_BYTES = (1024 * 1024, 8 * 1024 * 1024)  # below: the next chunk doubles; above: it halves
 
-_log = structlog.get_logger("sentient_core.store")
-
 
 class Start(msgspec.Struct, frozen=True):
     """What a start of a system owns and finds."""
@@ -64,7 +62,7 @@ async def take_ownership(engine: Engine, system: str, writer: str) -> Start:
 
     Raises StoreUnavailable, with nothing taken or with an epoch that nobody uses.
     """
-    log = _log.bind(system=system)
+    log = runtime_log(system)
     owner = record_id("ownership", system)
     for _ in range(_CLAIM_TRIES):
         _, found = await engine.query(

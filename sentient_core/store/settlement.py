@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import structlog
-
 from sentient_core.errors import Fenced, StoreError, StoreRefused
+from sentient_core.logs import runtime_log
 from sentient_core.store.backoff import Backoff
 from sentient_core.store.engine import Engine
 from sentient_core.store.fold import Effect
@@ -67,7 +66,7 @@ class Settlement:
         self._encoder = RowEncoder(system)
         self._turns: dict[str, list[Place]] = {}
         """Places of the stored `turn` checkpoints by path, oldest first: known without reading."""
-        self._log = structlog.get_logger("sentient_core.store").bind(system=system)
+        self._log = runtime_log(system)
 
     async def write(self, entries: Sequence[TailEntry], effect: Effect) -> None:
         """Write the effect of these entries; retried until it is there. Raises Fenced."""

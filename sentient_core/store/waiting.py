@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
+import heapq
+from itertools import count
 
 from sentient_core.backend import Backend, Slot
 
@@ -12,18 +13,19 @@ __all__ = ["WaitingLine"]
 class WaitingLine:
     """Waiters for a count that only grows. Belongs to one event loop's thread."""
 
-    __slots__ = ("_backend", "_waiters", "is_empty")
+    __slots__ = ("_backend", "_order", "_waiters", "is_empty")
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._waiters: deque[tuple[int, Slot[None]]] = deque()
+        self._waiters: list[tuple[int, int, Slot[None]]] = []
+        self._order = count()
         self.is_empty = True
         """Nobody waits. May be read from any thread."""
 
     def join(self, target: int) -> Slot[None]:
-        """A slot that is set once the count reaches `target`. Targets never go down."""
+        """A slot that is set once the count reaches `target`."""
         slot = self._backend.slot()
-        self._waiters.append((target, slot))
+        heapq.heappush(self._waiters, (target, next(self._order), slot))
         self.is_empty = False
         return slot
 
@@ -31,11 +33,12 @@ class WaitingLine:
         """The count is `reached` now: wake those who waited for it."""
         waiters = self._waiters
         while waiters and waiters[0][0] <= reached:
-            waiters.popleft()[1].set(None)
+            heapq.heappop(waiters)[2].set(None)
         self.is_empty = not waiters
 
     def fail(self, error: Exception) -> None:
         """The count will not grow any more: everybody gets `error`."""
-        while self._waiters:
-            self._waiters.popleft()[1].fail(error)
+        waiters, self._waiters = self._waiters, []
         self.is_empty = True
+        for _, _, slot in waiters:
+            slot.fail(error)

@@ -12,9 +12,9 @@ import asyncio
 from collections.abc import Callable
 
 import msgspec
-import structlog
 
 from sentient_core.errors import Fenced, StoreError
+from sentient_core.logs import runtime_log
 from sentient_core.store.backoff import Backoff
 from sentient_core.store.engine import Engine
 from sentient_core.store.protocols import JournalOptions
@@ -54,7 +54,7 @@ class Writer:
         self._on_commit = on_commit
         self._group: tuple[TailEntry, tuple[AnyRecord, ...]] | None = None
         self._wake = asyncio.Event()
-        self._log = structlog.get_logger("sentient_core.store").bind(system=system)
+        self._log = runtime_log(system)
 
     async def run(self) -> None:
         """Commit until cancelled. Raises Fenced when the records have another owner."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,8 @@ __all__ = ["ROOT", "Ended", "Site"]
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 120.0
+COLOURFUL = {"FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
+"""What would make rich take a pipe for a terminal."""
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -59,7 +62,12 @@ class Site:
     def started(self, *options: str) -> Generator[subprocess.Popen[str], None, None]:
         """Give the command; what is not over at the end is killed."""
         with subprocess.Popen(
-            [*self._command, *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*self._command, *options],
+            cwd=ROOT,
+            env={key: value for key, value in os.environ.items() if key not in COLOURFUL},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         ) as process:
             try:
                 yield process

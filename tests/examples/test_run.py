@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anyio
 import msgspec
 import pytest
 
@@ -87,7 +88,7 @@ async def test_a_document_that_goes_back_to_what_it_was_is_not_published_twice(j
 async def test_the_page_of_a_document_that_is_gone_goes_too(job: Job) -> None:
     await done_in(job, unfinished=FILES)
     (job.out / "CNAME").write_text("docs.example.org")
-    Path(job.source.root, "guide", "more", "last.md").unlink()
+    await anyio.Path(job.source.root, "guide", "more", "last.md").unlink()
 
     await done_in(job, unfinished=PAGES - 1, withdrawn=1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -110,6 +110,8 @@ class Faults:
         """These are never answered."""
         self.refuse: Callable[[bytes], bool] = lambda _: False
         """These are answered with a refusal of their statement."""
+        self.before: Callable[[bytes], Awaitable[None]] | None = None
+        """Awaited on the store's thread (asyncio) before a request is done."""
         self.sent: list[bytes] = []
         self.opened = 0
 
@@ -133,6 +135,8 @@ class _FaultyClient:
     async def execute(self, cbor_request: bytes) -> bytes:
         faults = self._faults
         faults.sent.append(cbor_request[:400])
+        if faults.before is not None:
+            await faults.before(cbor_request)
         if faults.fail(cbor_request):
             raise RuntimeError("injected: not done")
         if faults.hang(cbor_request):
@@ -155,6 +159,11 @@ def is_commit(request: bytes) -> bool:
 def is_settlement(request: bytes) -> bool:
     """The request is the transaction that ends a window."""
     return b"LET $moved" in request
+
+
+def is_claim(request: bytes) -> bool:
+    """The request takes the ownership for a new start."""
+    return b"LET $claimed" in request
 
 
 def is_rows(request: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
@@ -28,6 +29,7 @@ from tests.store.samples import (
     checkpoint,
     dead_letter,
     event,
+    is_claim,
     is_commit,
     is_rows,
     is_settlement,
@@ -281,7 +283,7 @@ async def test_a_zombie_is_refused_also_when_its_successor_has_cleaned_up(store:
 
 
 async def test_a_zombie_cannot_project(faulty_store: SurrealStore, faults: Faults) -> None:
-    zombie = await faulty_store.open_journal("bank")
+    zombie = await faulty_store.open_journal("bank", options=JournalOptions(call_timeout=0.2))
     await zombie.flush()
     faults.hang = is_rows
     zombie.append(event(1))
@@ -290,14 +292,59 @@ async def test_a_zombie_cannot_project(faulty_store: SurrealStore, faults: Fault
     faults.hang = lambda _: False
     owner.append(event(2))
     await owner.flush()
-
-    await until(lambda: not zombie.append(event(3)))
+    projected = await faulty_store.query("SELECT VALUE projected FROM ownership:['bank']")
 
     with pytest.raises(Fenced):
         await zombie.flush()
+
+    assert await faulty_store.query("SELECT VALUE projected FROM ownership:['bank']") == projected
     assert await amounts(faulty_store) == [1, 2]
     await zombie.close(1.0)
     await owner.close(5.0)
+
+
+async def test_what_the_owner_before_projects_meanwhile_is_not_projected_again(
+    faulty_store: SurrealStore, faults: Faults
+) -> None:
+    before = await faulty_store.open_journal("bank", options=JournalOptions(call_timeout=0.2))
+    await before.flush()
+    faults.hang = is_rows
+    before.append(event(1))
+    await before.committed()
+
+    async def project_first(request: bytes) -> None:
+        if is_claim(request):
+            faults.hang = lambda _: False
+            while before.backlog().records:  # noqa: ASYNC110 - of another thread's doing
+                await asyncio.sleep(0.001)
+
+    faults.before = project_first
+    owner = await faulty_store.open_journal("bank")
+
+    assert owner.backlog().records <= 1  # its own mark
+    await owner.flush()
+    assert await amounts(faulty_store) == [1]
+    await before.close(1.0)
+    await owner.close(5.0)
+
+
+async def test_checkpoints_behind_a_finished_window_are_still_found(
+    faulty_store: SurrealStore, faults: Faults
+) -> None:
+    journal = await faulty_store.open_journal("bank", options=JournalOptions(window_records=1))
+    await journal.flush()
+    settled = iter([False])  # one goes through
+    faults.hang = lambda request: is_settlement(request) and next(settled, True)
+    journal.append(checkpoint("team/a", 1))
+    await journal.committed()
+    journal.append(checkpoint("team/a", 2))
+    await until(lambda: journal.backlog().records == 1)
+
+    found = await journal.checkpoints("team/a", 2)
+
+    assert [record.checkpoint_id for record in found] == ["c.2", "c.1"]
+    faults.hang = lambda _: False
+    await journal.close(0.1)
 
 
 async def test_starts_that_race_get_epochs_of_their_own(store: SurrealStore) -> None:

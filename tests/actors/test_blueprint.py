@@ -1,0 +1,67 @@
+"""What is refused when an actor class is made, with words that say what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from sentient_core import Actor, CheckpointPolicy, InvalidArgument, handles
+from tests.probes import Counter, Say
+
+
+def test_a_state_needs_a_default_for_every_field() -> None:
+    with pytest.raises(InvalidArgument, match=r"default for every field.*balance"):
+
+        class Account(Actor):
+            class State(msgspec.Struct):
+                owner: str = ""
+                balance: int = msgspec.field()
+
+        del Account
+
+
+@pytest.mark.parametrize("state", [dict, object, 3, None], ids=repr)
+def test_a_state_is_a_msgspec_struct(state: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"must be a msgspec\.Struct class"):
+        type("Account", (Actor,), {"State": state})
+
+
+@pytest.mark.parametrize("durability", ["durable!", "", None, 3], ids=repr)
+def test_a_durability_there_is_not(durability: Any) -> None:
+    with pytest.raises(InvalidArgument, match="'volatile', 'mirrored'"):
+        type("Account", (Actor,), {"durability": durability})
+
+
+@pytest.mark.parametrize(
+    "options", [{"messages": 0}, {"messages": -1}, {"seconds": 0.0}, {"seconds": -1.0}], ids=str
+)
+def test_a_checkpoint_policy_that_cannot_be(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument, match="CheckpointPolicy"):
+        CheckpointPolicy(**options)
+
+
+def test_hooks_that_are_not_overridden_are_not_called() -> None:
+    class Plain(Actor):
+        @handles
+        def say(self, message: Say) -> None: ...
+
+    class Hooked(Plain):
+        def on_stop(self) -> None: ...
+
+    class Deeper(Hooked):
+        pass
+
+    assert Plain.__blueprint__.hooks == frozenset()
+    assert Deeper.__blueprint__.hooks == {"on_stop"}
+    assert Plain.__blueprint__.on_receive is None
+
+
+def test_a_state_is_inherited() -> None:
+    class Special(Counter):
+        pass
+
+    assert Special.__blueprint__.has_state
+    assert Special.__blueprint__.state_type is Counter.State
+    assert not Actor.__blueprint__.has_state

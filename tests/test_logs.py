@@ -1,0 +1,111 @@
+"""The runtime's log lines: the keys they all have, and the limit of their rate."""
+
+from __future__ import annotations
+
+import structlog
+
+from sentient_core import ActorSystem, MemoryStore, handles
+from sentient_core.logs import LimitedLog
+from tests.probes import Add, Counter, Fail, Gate, Log, Pass, Recorder, Save, Say, Total
+from tests.virtual_time import anyio_backend
+
+__all__ = ["anyio_backend"]
+
+
+class _Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_so_many_lines_a_second_and_then_one_that_counts() -> None:
+    clock = _Clock()
+    log = LimitedLog(structlog.get_logger(), clock, "flood", lines_per_second=3)
+
+    with structlog.testing.capture_logs() as lines:
+        for n in range(10):
+            log.warning(lambda n=n: {"n": n})  # type: ignore[misc]
+        clock.now += 1.0
+        log.warning(lambda: {"n": "next"})
+        clock.now += 100.0
+        log.warning(lambda: {"n": "much later"})
+        log.close()
+        log.close()
+
+    assert [(line["event"], line.get("n"), line.get("suppressed")) for line in lines] == [
+        ("flood", 0, None),
+        ("flood", 1, None),
+        ("flood", 2, None),
+        ("flood: not logged one by one", None, 7),
+        ("flood", "next", None),
+        ("flood", "much later", None),
+    ]
+
+
+def test_what_is_suppressed_at_the_end_is_told() -> None:
+    log = LimitedLog(structlog.get_logger(), lambda: 0.0, "flood", lines_per_second=1)
+
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            log.warning(dict)
+        log.close()
+
+    assert lines[-1]["suppressed"] == 2
+
+
+def test_fields_of_a_suppressed_line_are_not_made() -> None:
+    log = LimitedLog(structlog.get_logger(), lambda: 0.0, "flood", lines_per_second=1)
+    made: list[int] = []
+
+    def fields() -> dict[str, int]:
+        made.append(1)
+        return {}
+
+    with structlog.testing.capture_logs():
+        for _ in range(5):
+            log.warning(fields)
+
+    assert len(made) == 1
+
+
+async def test_every_line_of_the_runtime_says_who_and_in_which_conversation() -> None:
+    class Talkative(Counter):
+        @handles
+        def say(self, message: Say) -> None:
+            self.context.log.info("hello")
+
+    store = MemoryStore()
+    await store.open_journal("bank")  # a start that never ends
+    with structlog.testing.capture_logs() as lines:
+        async with ActorSystem("bank", store=store, drain_patience=1) as system:
+            ref = await system.spawn(Talkative, name="alice")
+            ref.tell(Say("x"))
+            await ref.ask(Save(), timeout=1)
+            for _ in range(3):
+                ref.tell(Fail())
+            ref.tell("unhandled")
+            await ref.ask(Total(), timeout=1)
+            ref.tell(Fail())  # one too many
+            gate = Gate()
+            other = await system.spawn(Recorder, Log(), gate, name="other")
+            other.tell(Pass())
+            await gate.reached.wait()
+            await other.kill()
+            for _ in range(50):
+                ref.tell(Add())
+            store.pause()
+            await system.spawn(Counter, name="bob")
+
+    for line in lines:
+        assert {"system", "path", "incarnation", "correlation_id"} <= line.keys(), line
+        assert line["system"] == "bank"
+    events = {line["event"] for line in lines}
+    assert {"hello", "actor failed", "dead letter", "actor given up"} <= events
+    hello = next(line for line in lines if line["event"] == "hello")
+    assert (hello["path"], hello["incarnation"]) == ("alice", 1)
+    assert hello["correlation_id"] is not None
+    failed = [line for line in lines if line["event"] == "actor failed"]
+    assert {line["message_type"] for line in failed} == {"Fail"}
+    assert all("test_logs" in line["traceback"] or "probes" in line["traceback"] for line in failed)
+    assert len({line["correlation_id"] for line in failed}) == len(failed)
