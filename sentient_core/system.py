@@ -94,6 +94,10 @@ class ActorSystem:
         self.name = check_name(name)
         if not drain_patience >= 0:
             raise InvalidArgument(f"drain_patience must be at least 0 seconds, not {drain_patience!r}")
+        if not isinstance(store, str) and not hasattr(store, "open_journal"):
+            raise InvalidArgument(
+                f"store must be an address such as 'surrealkv://my.db', or a Store, not {store!r}"
+            )
         self._owns_store = isinstance(store, str)
         self.store: Store = open_store(store) if isinstance(store, str) else store
         """The store, for queries: `await system.store.events(system.name, …)`."""

@@ -103,7 +103,7 @@ class Recorder(Actor):
     def on_failure(self, cause: Exception) -> None:
         self.log(f"{self.context.ref.name} failure {cause}")
 
-    def on_restart(self, cause: BaseException) -> None:
+    def on_restart(self, cause: BaseException | None) -> None:
         self.log(f"{self.context.ref.name} restart {cause}")
 
     @handles

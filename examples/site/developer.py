@@ -12,7 +12,7 @@ from examples.site.faults import Fate, FaultPlan, Mortal, Place
 from examples.site.messages import Available, CannotMake, Copy, Finished, Publish, Receipt, Render, Rendered
 from examples.site.plan import Kind, Page, SitePlan
 from examples.site.render import SourceChanged, make
-from sentient_core import Request, handles
+from sentient_core import AskTimeout, Request, handles
 
 __all__ = ["FrontendDeveloper"]
 
@@ -28,7 +28,6 @@ class FrontendDeveloper(Mortal):
 
     class State(msgspec.Struct):
         plan: SitePlan | None = None
-        finished: int = 0
 
     state: State
 
@@ -55,11 +54,12 @@ class FrontendDeveloper(Mortal):
         me = self.context.ref.path
         try:
             receipt = await self._make(self.state.plan, page, message.edition, fate)
+        except AskTimeout:
+            raise  # it is an OSError by descent, but the next try may well go through
         except (OSError, SourceChanged) as error:
             await self._tell_editor(CannotMake(me, message.file, message.edition, str(error)))
             return
         fate.passes(Place.AFTER)
-        self.state.finished += 1
         await self._tell_editor(Finished(me, message.file, message.edition, receipt.digest))
 
     async def _make(self, plan: SitePlan, page: Page, edition: int, fate: Fate) -> Receipt:

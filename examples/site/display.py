@@ -17,17 +17,7 @@ from rich.table import Table
 from examples.site.board import Picture
 from examples.site.messages import Commission
 
-__all__ = ["LineDisplay", "LiveDisplay", "PipeDisplay", "heading"]
-
-
-def heading(commission: Commission) -> str:
-    """What there is to do, in a line."""
-    done = commission.planned - commission.unfinished
-    gone = f", {commission.withdrawn} withdrawn" if commission.withdrawn else ""
-    if not commission.unfinished:
-        return f"The site is finished: {commission.planned} files, all up to date{gone}"
-    again = f", {done} of them done already" if done else ""
-    return f"planned {commission.planned} files{again}{gone}"
+__all__ = ["LineDisplay", "LiveDisplay", "PipeDisplay"]
 
 
 class LineDisplay:
@@ -46,7 +36,7 @@ class LineDisplay:
         pass
 
     def planned(self, commission: Commission) -> None:
-        self._print(heading(commission))
+        self._print(_heading(commission))
 
     def changed(self, picture: Picture) -> None:
         progress, system = picture.progress, picture.statistics
@@ -85,7 +75,7 @@ class LiveDisplay:
         self._live.stop()
 
     def planned(self, commission: Commission) -> None:
-        self._live.console.print(heading(commission), highlight=False)
+        self._live.console.print(_heading(commission), highlight=False)
         self._spinner.update(text="")
 
     def changed(self, picture: Picture) -> None:
@@ -125,3 +115,13 @@ class PipeDisplay:
     def _write(self, line: str) -> None:
         with suppress(OSError):  # the reader is gone: so be it
             os.write(self._descriptor, line.encode())
+
+
+def _heading(commission: Commission) -> str:
+    """What there is to do, in a line."""
+    done = commission.planned - commission.unfinished
+    gone = f", {commission.withdrawn} withdrawn" if commission.withdrawn else ""
+    if not commission.unfinished:
+        return f"The site is finished: {commission.planned} files, all up to date{gone}"
+    again = f", {done} of them done already" if done else ""
+    return f"planned {commission.planned} files{again}{gone}"

@@ -38,7 +38,14 @@ from sentient_core.actors.current import current_cell
 from sentient_core.actors.handlers import Handler, handler_for
 from sentient_core.actors.ref import ActorRef, Ending, new_ref
 from sentient_core.actors.runtime import Family, Runtime
-from sentient_core.actors.saving import forget_alarm, load_state, save_by_policy, save_in_time, save_state
+from sentient_core.actors.saving import (
+    find_checkpoints,
+    forget_alarm,
+    load_state,
+    save_by_policy,
+    save_in_time,
+    save_state,
+)
 from sentient_core.actors.timekeeper import Alarm
 from sentient_core.backend import Slot
 from sentient_core.causes import in_a_line, last_lines
@@ -340,6 +347,7 @@ class Cell:
         if queue is None or actor is None:
             return
         mailbox.high_water = max(mailbox.high_water, len(queue))
+        saves = self._saves
         budget = left = self._budget()
         missed = 0
         turn_ends = now() + TURN_SECONDS
@@ -381,13 +389,14 @@ class Cell:
                         return
                     self._interrupted(entry)
                     raise self._passes_on(error, "handler", entry) from None
+                if saves:
+                    self.unsaved += 1
                 if not left & 7 and now() > turn_ends:
                     break
         finally:
             self.in_hand = None
             self.handled += budget - left - missed
-            self.unsaved += budget - left - missed
-        if self._saves and self.unsaved:
+        if saves and self.unsaved:
             await self._save_by_policy(actor)
         if self.draining and not queue and self.status is _RUNNING:
             self.signal(Signal(SignalKind.STOP))
@@ -503,10 +512,16 @@ class Cell:
         # A drain goes on in the incarnation that follows a failure.
         self.draining = self.draining and not (is_restart and self._cause is None)
         self.status = CellStatus.STARTING
-        self.incarnation += 1
         self._cause = None
         self._killed = self._is_ready = False
         self.unsaved = 0
+        try:
+            checkpoints = await find_checkpoints(self)
+        except StoreUnavailable as error:
+            # Nothing has begun yet, so nothing is counted; a restart is held with its own cause.
+            self._down(error, first_cause=cause if is_restart else None)
+            return
+        self.incarnation += 1
         if is_restart:
             self.runtime.restarts += 1
             if not self.draining:
@@ -515,7 +530,7 @@ class Cell:
             self._actor = actor = new_actor(self.blueprint.cls, self, self.args, self.kwargs)
             if self.family is None:
                 self.family = self.runtime.new_family(self, actor)
-            restored = await load_state(self, actor)
+            restored = load_state(self, actor, checkpoints)
             hooks = self.blueprint.hooks
             if is_restart and "on_restart" in hooks:
                 await _finished(actor.on_restart(cause))
@@ -536,8 +551,7 @@ class Cell:
     def _start_raised(self, error: Exception) -> None:
         """No further hook of this instance runs."""
         self._actor = None
-        if not isinstance(error, StoreUnavailable):
-            self._report_failure(error, None, "start")
+        self._report_failure(error, None, "start")
         self._down(error)
 
     def _announce(self, cause: BaseException | None, restored: Checkpoint | None) -> None:
@@ -681,12 +695,15 @@ class Cell:
             return stray
         return None
 
-    def _down(self, cause: BaseException | None) -> None:
-        """This incarnation is over; the parent's family has the word."""
+    def _down(self, cause: BaseException | None, *, first_cause: BaseException | None = None) -> None:
+        """This incarnation is over; the parent's family has the word.
+
+        `first_cause` is what the next start is told instead of `cause`.
+        """
         was_ready, self._is_ready = self._is_ready, False
         self.status = CellStatus.DOWN
         self._actor = None
-        self._cause = cause
+        self._cause = first_cause or cause
         forget_alarm(self)
         if self.blueprint.is_mirrored and cause is not None and was_ready:
             self.write_status("failed")

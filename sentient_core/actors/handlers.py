@@ -82,7 +82,9 @@ def handlers_of(cls: type) -> dict[type, Handler]:
             mark = getattr(method, _MARK, None)
             if not isinstance(mark, _Mark):
                 continue
-            for message_type in mark.explicit or _annotated_types(base, name, method, mark.names):
+            parameter = _message_parameter(base, name, method)
+            types_ = mark.explicit or _annotated_types(base, name, method, parameter, mark.names)
+            for message_type in types_:
                 if message_type in own:
                     raise InvalidHandler(
                         f"{base.__qualname__} handles {message_type.__qualname__} twice: "
@@ -107,12 +109,19 @@ def _handler(function: Callable[..., Any]) -> Handler:
     return function, inspect.iscoroutinefunction(function)
 
 
-def _annotated_types(cls: type, name: str, method: Any, names: Mapping[str, Any]) -> tuple[type, ...]:
-    where = f"{cls.__qualname__}.{name}"
+def _message_parameter(cls: type, name: str, method: Any) -> str:
     parameters = list(inspect.signature(method).parameters.values())
     if len(parameters) != 2:
-        raise InvalidHandler(f"{where} must take exactly self and one message to be a handler")
-    parameter = parameters[1].name
+        raise InvalidHandler(
+            f"{cls.__qualname__}.{name} must take exactly self and one message to be a handler"
+        )
+    return parameters[1].name
+
+
+def _annotated_types(
+    cls: type, name: str, method: Any, parameter: str, names: Mapping[str, Any]
+) -> tuple[type, ...]:
+    where = f"{cls.__qualname__}.{name}"
     if parameter not in method.__annotations__:
         raise InvalidHandler(
             f"{where}: annotate '{parameter}' with the type of message it handles, or name it: "

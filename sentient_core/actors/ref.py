@@ -105,8 +105,8 @@ class ActorRef(Generic[A_co]):
         (overflow FAIL), ActorStopped, UnencodableMessage, SystemClosed: the message was then not
         accepted. Cancelling the wait leaves nothing behind.
         """
-        if timeout is not None and not timeout > 0:
-            raise InvalidArgument(f"timeout must be above 0 seconds, not {timeout!r}")
+        if timeout is not None:
+            _check_timeout(timeout)
         await delivery.send(self._cell, message, timeout)
 
     @overload
@@ -122,8 +122,7 @@ class ActorRef(Generic[A_co]):
         else AskTimeout. An exception of the actor's `reply_errors` is raised as it is. A reply that
         comes after the ask has ended becomes a dead letter (`late_reply`).
         """
-        if not timeout > 0:
-            raise InvalidArgument(f"timeout must be above 0 seconds, not {timeout!r}")
+        _check_timeout(timeout)
         return await delivery.ask(self._cell, message, timeout)
 
     def stop(self) -> Ending:
@@ -153,6 +152,11 @@ class ActorRef(Generic[A_co]):
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         raise TypeError("refs cannot be pickled or copied; send ref.path and use system.get(path)")
+
+
+def _check_timeout(timeout: object) -> None:
+    if not isinstance(timeout, int | float) or not timeout > 0:
+        raise InvalidArgument(f"timeout must be a number of seconds above 0, not {timeout!r}")
 
 
 def new_ref(cell: Cell) -> ActorRef[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -28,25 +29,32 @@ CHECKPOINTS_TRIED = 3
 """Newest checkpoints that a start tries before it gives up."""
 
 
-async def load_state(cell: Cell, actor: Actor) -> Checkpoint | None:
+async def find_checkpoints(cell: Cell) -> Sequence[Checkpoint]:
+    """What the store has for a new incarnation, newest first.
+
+    Raises StoreUnavailable when the store is away and this process has written nothing itself.
+    """
+    if not cell.blueprint.has_state or (cell.saved is None and not cell.first_incarnation):
+        return ()
+    journal = cell.runtime.mirror.journal
+    if not journal.backlog().is_down:
+        with suppress(StoreUnavailable), anyio.move_on_after(READ_SECONDS):
+            # Nothing but this cell writes checkpoints of its path: what it wrote last is what to wait for.
+            return await journal.checkpoints(cell.path, CHECKPOINTS_TRIED, mark=cell.saved_mark)
+    if cell.saved is not None:
+        return (cell.saved,)  # the store is away, but this process knows what it wrote last
+    raise StoreUnavailable(f"the checkpoint of '{cell.path}' cannot be read: the store does not answer")
+
+
+def load_state(cell: Cell, actor: Actor, checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
     """Put the state of the newest loadable checkpoint into a new instance. None: there is none.
 
-    Raises CheckpointUnusable when there are some and none can be loaded, StoreUnavailable when the
-    store is away and this process has written none itself.
+    Raises CheckpointUnusable when there are some and none can be loaded.
     """
-    blueprint = cell.blueprint
-    if not blueprint.has_state or (cell.saved is None and not cell.first_incarnation):
-        return None
-    try:
-        candidates = await _stored(cell)
-    except StoreUnavailable:
-        if cell.saved is None:
-            raise
-        candidates = (cell.saved,)  # the store is away, but this process knows what it wrote last
     reasons: list[str] = []
-    for checkpoint in candidates:
+    for checkpoint in checkpoints:
         try:
-            actor.state = restore(cell.runtime.codec, checkpoint, blueprint)
+            actor.state = restore(cell.runtime.codec, checkpoint, cell.blueprint)
         except RejectedCheckpoint as error:
             reasons.append(f"{checkpoint.checkpoint_id}: {error}")
             _report_rejected(cell, checkpoint, error)
@@ -118,15 +126,6 @@ def forget_alarm(cell: Cell) -> None:
     if cell.save_alarm is not None:
         cell.save_alarm.cancel()
         cell.save_alarm = None
-
-
-async def _stored(cell: Cell) -> Sequence[Checkpoint]:
-    journal = cell.runtime.mirror.journal
-    if not journal.backlog().is_down:
-        with anyio.move_on_after(READ_SECONDS):
-            # Nothing but this cell writes checkpoints of its path: what it wrote last is what to wait for.
-            return await journal.checkpoints(cell.path, CHECKPOINTS_TRIED, mark=cell.saved_mark)
-    raise StoreUnavailable(f"the checkpoint of '{cell.path}' cannot be read: the store does not answer")
 
 
 def _time_over(cell: Cell) -> None:

@@ -37,7 +37,13 @@ class Mirror:
         """Messages and replies that found the journal full."""
         self._append = journal.append
         self._encode = codec.encode
+        self._owes = False
+        """There is something in one of the next two."""
         self._gaps: Counter[str] = Counter()
+        """Records left out, by the actor they were about."""
+        self._statuses: dict[str, AgentStatus] = {}
+        """The latest status of each actor whose status was left out."""
+        self._last_refused = 0
         self._seq = 0
         self._tags: dict[type, str] = {}
 
@@ -76,11 +82,12 @@ class Mirror:
         """Hand a message's event over, or count it for its target."""
         if self._append(event):
             self.recorded += 1
-            if self._gaps:
-                self._report_gaps()
+            if self._owes:
+                self._catch_up()
         else:
             self.unmirrored += 1
-            self._gaps[event.target or ""] += 1
+            self._last_refused = event.seq
+            self._owe(event.target or "")
 
     def happened(
         self,
@@ -92,26 +99,19 @@ class Mirror:
         correlation: int = 0,
         causation: int = 0,
         force: bool = False,
-    ) -> bool:
-        """Write down something that is no message. False when the journal has no room for it."""
-        self._seq += 1
-        event = Event(
-            event_type=event_type.value,
-            seq=self._seq,
-            source=source,
-            target=None,
-            message_type=None,
-            payload=self._encode(payload),
-            at=_now(),
-            correlation=correlation,
-            causation=causation,
-            incarnation=incarnation,
-        )
-        return self._append(event, force=force)
+    ) -> None:
+        """Write down something that is no message; without room it counts as a gap of `source`."""
+        event = self._event(event_type, source, payload, incarnation, correlation, causation)
+        if not self._append(event, force=force):
+            self._owe(source)
 
-    def status(self, status: AgentStatus) -> bool:
-        """Write an actor's row. False when the journal has no room for it."""
-        return self._append(status)
+    def status(self, status: AgentStatus) -> None:
+        """Write an actor's row; without room it is kept, since the next start counts on it."""
+        if self._append(status):
+            self._statuses.pop(status.path, None)
+        else:
+            self._statuses[status.path] = status
+            self._owes = True
 
     def checkpoint(self, checkpoint: Checkpoint) -> bool:
         """Write a checkpoint and the event that announces it. False when the journal has no room."""
@@ -159,8 +159,9 @@ class Mirror:
             incarnation=incarnation,
             correlation=correlation,
         )
-        if not self._append(letter):
-            self._gaps[recipient] += 1
+        # A message that was refused as an event has been counted already.
+        if not self._append(letter) and (event is None or event.seq != self._last_refused):
+            self._owe(recipient)
         return seq
 
     def next_seq(self) -> int:
@@ -169,19 +170,53 @@ class Mirror:
         return self._seq
 
     def close(self) -> None:
-        """Write the gaps still counted, whether there is room or not."""
-        self._report_gaps(force=True)
+        """Write what is still owed, whether there is room or not."""
+        self._catch_up(force=True)
+
+    def _owe(self, path: str) -> None:
+        self._gaps[path] += 1
+        self._owes = True
+
+    def _event(
+        self,
+        event_type: EventType,
+        source: str,
+        payload: dict[str, Any],
+        incarnation: int = 0,
+        correlation: int = 0,
+        causation: int = 0,
+    ) -> Event:
+        self._seq += 1
+        return Event(
+            event_type=event_type.value,
+            seq=self._seq,
+            source=source,
+            target=None,
+            message_type=None,
+            payload=self._encode(payload),
+            at=_now(),
+            correlation=correlation,
+            causation=causation,
+            incarnation=incarnation,
+        )
 
     def _new_tag(self, kind: type) -> str:
         tag = self._tags[kind] = tag_of(kind)
         return tag
 
-    def _report_gaps(self, *, force: bool = False) -> None:
+    def _catch_up(self, *, force: bool = False) -> None:
+        """Write what was left out, as far as there is room for it again."""
+        for path, status in list(self._statuses.items()):
+            if not self._append(status, force=force):
+                return
+            del self._statuses[path]
         gaps, self._gaps = self._gaps, Counter()
-        for target, count in gaps.items():
-            payload = {"target": target, "count": count, "reason": "the journal's tail was full"}
-            if not self.happened(EventType.MIRROR_GAP, target, payload, force=force):
-                self._gaps[target] += count
+        self._owes = False
+        for path, count in gaps.items():
+            payload = {"target": path, "count": count, "reason": "the journal's tail was full"}
+            if not self._append(self._event(EventType.MIRROR_GAP, path, payload), force=force):
+                self._gaps[path] += count
+                self._owes = True
 
 
 def _words(message: object) -> str:

@@ -20,7 +20,7 @@ from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.ref import ActorRef
 from sentient_core.actors.timekeeper import Alarm
 from sentient_core.causes import in_a_line
-from sentient_core.errors import NameTaken, RestartLimitExceeded, StartFailed
+from sentient_core.errors import CheckpointUnusable, NameTaken, RestartLimitExceeded, StartFailed
 from sentient_core.events import EventType
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import join
@@ -327,7 +327,8 @@ class Children:
 
     def _not_started(self, job: _Job, entry: _Child, cause: BaseException | None) -> None:
         """The child that the job waits for did not come up."""
-        if job.purpose is _Purpose.UP:
+        is_quarantined = isinstance(cause, CheckpointUnusable)
+        if job.purpose is _Purpose.UP and not is_quarantined:
             self._job = None
             error = StartFailed(entry.cell.path, "it was stopped" if cause is None else in_a_line(cause))
             error.__cause__ = cause

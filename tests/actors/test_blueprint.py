@@ -16,8 +16,8 @@ def test_a_state_needs_a_default_for_every_field() -> None:
 
         class Account(Actor):
             class State(msgspec.Struct):
+                balance: int
                 owner: str = ""
-                balance: int = msgspec.field()
 
         del Account
 

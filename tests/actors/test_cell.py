@@ -42,7 +42,7 @@ class GatedHooks(Recorder):
     async def on_failure(self, cause: Exception) -> None:
         await self._hook("on_failure")
 
-    async def on_restart(self, cause: BaseException) -> None:
+    async def on_restart(self, cause: BaseException | None) -> None:
         await self._hook("on_restart")
 
 
@@ -93,7 +93,7 @@ async def test_an_incarnation_after_a_kill_gets_the_cause() -> None:
     causes: list[BaseException] = []
 
     class Curious(Counter):
-        def on_restart(self, cause: BaseException) -> None:
+        def on_restart(self, cause: BaseException | None) -> None:
             causes.append(cause)
 
     async with running() as system:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Generator
@@ -74,12 +75,26 @@ class Site:
             finally:
                 process.kill()
 
-    def run_until(self, line: str, *options: str) -> None:
+    def kill_at(self, line: str, *options: str) -> None:
         """Give the command, and kill it with SIGKILL as soon as it prints a line that begins so."""
         with self.started(*options) as process:
             assert process.stdout is not None
             for printed in process.stdout:
                 if printed.startswith(line):
                     process.kill()
-                    return
-        raise AssertionError(f"it ended without a line '{line}'")
+                    break
+        assert process.returncode == -signal.SIGKILL, f"it ended before the line '{line}', or just behind it"
+
+    def kill_when_done(self, files: int, *options: str) -> bool:
+        """Give the command, and kill it with SIGKILL as soon as it has published so many files.
+
+        False: it had ended before the signal came, which may happen close to the end.
+        """
+        with self.started(*options) as process:
+            assert process.stdout is not None
+            for printed in process.stdout:
+                done = re.match(r"published (\d+) of", printed)
+                if done and int(done[1]) >= files:
+                    process.kill()
+                    break
+        return process.returncode == -signal.SIGKILL
