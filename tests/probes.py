@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import anyio
 import msgspec
@@ -88,31 +88,31 @@ class Save(Request[str], frozen=True):
 class Recorder(Actor):
     """Writes down what happens to it."""
 
-    durability = "volatile"
+    durability: ClassVar[Literal["volatile", "mirrored"]] = "volatile"
 
     def __init__(self, log: Log, gate: Gate | None = None) -> None:
         self.log = log
         self.gate = gate
 
-    def on_start(self) -> None:
+    def on_start(self) -> Any:
         self.log(f"{self.context.ref.name} start")
 
-    def on_stop(self) -> None:
+    def on_stop(self) -> Any:
         self.log(f"{self.context.ref.name} stop")
 
-    def on_failure(self, cause: Exception) -> None:
+    def on_failure(self, cause: Exception) -> Any:
         self.log(f"{self.context.ref.name} failure {cause}")
 
-    def on_restart(self, cause: BaseException | None) -> None:
+    def on_restart(self, cause: BaseException | None) -> Any:
         self.log(f"{self.context.ref.name} restart {cause}")
 
     @handles
-    def say(self, message: Say) -> str:
+    def say(self, message: Say) -> Any:
         self.log(message.text)
         return message.text
 
     @handles
-    def fail(self, message: Fail) -> None:
+    def fail(self, message: Fail) -> Any:
         raise ValueError(message.why)
 
     @handles
@@ -160,7 +160,7 @@ class VolatileCounter(Counter):
 @asynccontextmanager
 async def running(
     name: str = "test", *, store: MemoryStore | None = None, journal: JournalOptions | None = None
-) -> AsyncIterator[ActorSystem]:
+) -> AsyncGenerator[ActorSystem]:
     """An actor system on a memory store. A test that hangs in it fails after ten minutes (virtual ones)."""
     with anyio.fail_after(600):
         async with ActorSystem(name, store=store or MemoryStore(), journal=journal) as system:
@@ -174,4 +174,3 @@ def letters(system: ActorSystem) -> list[tuple[Any, str]]:
         return letter.message, letter.reason.value
 
     return [seen(letter) for letter in system.dead_letters]
-

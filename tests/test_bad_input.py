@@ -1,4 +1,4 @@
-"""Mistakes of the caller: a typed error that says what to do, at the call that made it, and nothing half-done."""
+"""Mistakes of the caller: a typed error that says what to do, at the call, and nothing half-done."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
+import sentient_core
 from sentient_core import (
     Actor,
     ActorSystem,
@@ -30,7 +31,8 @@ __all__ = ["anyio_backend"]
 
 
 @pytest.mark.parametrize(
-    "url", ["", "bank.db", "http://localhost", "surrealkv:", "surrealkv://", "mem:/", "postgres://x", "s3://a/b"]
+    "url",
+    ["", "bank.db", "http://localhost", "surrealkv:", "surrealkv://", "mem:/", "postgres://x", "s3://a/b"],
 )
 def test_a_store_address_that_cannot_be_is_refused_when_the_system_is_made(url: str) -> None:
     with pytest.raises(InvalidStoreUrl, match="surrealkv://"):
@@ -158,8 +160,6 @@ async def test_the_first_message_of_an_actor_cannot_be_encoded() -> None:
 
 
 def test_every_error_is_in_the_tree_says_what_it_is_and_is_public() -> None:
-    import sentient_core
-
     for name in all_errors.__all__:
         error = getattr(all_errors, name)
         assert issubclass(error, SentientError), name

@@ -1,5 +1,7 @@
-"""Both event loops under a clock that stands still while anything runs, and jumps to the next timer
-when nothing does: an hour's wait costs nothing, and a test of times has no race to lose.
+"""Both event loops under a virtual clock.
+
+It stands still while anything runs, and jumps to the next timer when nothing does: an hour's wait costs
+nothing, and a test of times has no race to lose.
 
 Only for tests that do no real I/O and start no threads: the clock would jump meanwhile.
 """
@@ -45,7 +47,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 @pytest.fixture(scope="module", params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """asyncio and trio under virtual time. Import it into a conftest.py or a module of tests."""
+    """Asyncio and trio under virtual time. Import it into a conftest.py or a module of tests."""
     name: str = request.param
     if name == "asyncio":
         return name, {"loop_factory": VirtualLoop}

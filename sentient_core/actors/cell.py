@@ -515,6 +515,8 @@ class Cell:
         self._cause = None
         self._killed = self._is_ready = False
         self.unsaved = 0
+        if is_restart and not self.draining:
+            self.mailbox.reopen()
         try:
             checkpoints = await find_checkpoints(self)
         except StoreUnavailable as error:
@@ -524,8 +526,6 @@ class Cell:
         self.incarnation += 1
         if is_restart:
             self.runtime.restarts += 1
-            if not self.draining:
-                self.mailbox.reopen()
         try:
             self._actor = actor = new_actor(self.blueprint.cls, self, self.args, self.kwargs)
             if self.family is None:

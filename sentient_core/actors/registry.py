@@ -41,7 +41,8 @@ class Registry:
         """Forget a cell that has ended for good, but not its incarnation if the store knows the path."""
         if self._cells.get(cell.path) is cell:
             del self._cells[cell.path]
-            if not is_anonymous(cell.path) and (cell.blueprint.is_mirrored or cell.saved is not None):
+            is_known = cell.blueprint.is_mirrored or cell.saved is not None or cell.first_incarnation > 0
+            if is_known and not is_anonymous(cell.path):
                 self._ended[cell.path] = cell.incarnation
 
     def last_incarnation(self, path: str) -> int:

@@ -98,6 +98,8 @@ async def save_and_wait(cell: Cell, actor: Actor) -> str:
             f"the checkpoint of '{cell.path}' was not taken: the journal's tail is full, since the "
             "store is down or too slow. Try again later."
         )
+    if cell.in_hand is not None:
+        cell.unsaved = -1  # the message in hand, counted when its handler returns, is not one to save for
     checkpoint_id = "" if cell.saved is None else cell.saved.checkpoint_id
     await journal.committed()
     return checkpoint_id

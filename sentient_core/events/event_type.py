@@ -25,6 +25,7 @@ class EventType(StrEnum):
     CHECKPOINT_REJECTED = "checkpoint_rejected"
     """A stored checkpoint could not be loaded; an older one is tried. Payload: checkpoint_id, reason."""
     MIRROR_GAP = "mirror_gap"
-    """Messages were handled without being mirrored. Payload: count (null: unknown), reason."""
+    """Messages were handled without being mirrored. Payload: target, count of messages (null: unknown),
+    other_records (dead letters and life events left out), reason."""
     SYSTEM_ALERT = "system_alert"
     """Something a person should look at. Payload: alert, and what belongs to it."""

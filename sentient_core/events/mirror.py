@@ -38,12 +38,13 @@ class Mirror:
         self._append = journal.append
         self._encode = codec.encode
         self._owes = False
-        """There is something in one of the next two."""
+        """There is something in one of the next three."""
         self._gaps: Counter[str] = Counter()
-        """Records left out, by the actor they were about."""
+        """Messages left out, by their target."""
+        self._others: Counter[str] = Counter()
+        """Other records left out (dead letters, what happened to actors), by the actor they are about."""
         self._statuses: dict[str, AgentStatus] = {}
         """The latest status of each actor whose status was left out."""
-        self._last_refused = 0
         self._seq = 0
         self._tags: dict[type, str] = {}
 
@@ -86,8 +87,8 @@ class Mirror:
                 self._catch_up()
         else:
             self.unmirrored += 1
-            self._last_refused = event.seq
-            self._owe(event.target or "")
+            self._gaps[event.target or ""] += 1
+            self._owes = True
 
     def happened(
         self,
@@ -100,10 +101,10 @@ class Mirror:
         causation: int = 0,
         force: bool = False,
     ) -> None:
-        """Write down something that is no message; without room it counts as a gap of `source`."""
+        """Write down something that is no message; without room it is counted for `source`."""
         event = self._event(event_type, source, payload, incarnation, correlation, causation)
         if not self._append(event, force=force):
-            self._owe(source)
+            self._leave_out(source)
 
     def status(self, status: AgentStatus) -> None:
         """Write an actor's row; without room it is kept, since the next start counts on it."""
@@ -159,9 +160,8 @@ class Mirror:
             incarnation=incarnation,
             correlation=correlation,
         )
-        # A message that was refused as an event has been counted already.
-        if not self._append(letter) and (event is None or event.seq != self._last_refused):
-            self._owe(recipient)
+        if not self._append(letter):
+            self._leave_out(recipient)
         return seq
 
     def next_seq(self) -> int:
@@ -173,8 +173,8 @@ class Mirror:
         """Write what is still owed, whether there is room or not."""
         self._catch_up(force=True)
 
-    def _owe(self, path: str) -> None:
-        self._gaps[path] += 1
+    def _leave_out(self, path: str) -> None:
+        self._others[path] += 1
         self._owes = True
 
     def _event(
@@ -211,11 +211,18 @@ class Mirror:
                 return
             del self._statuses[path]
         gaps, self._gaps = self._gaps, Counter()
+        others, self._others = self._others, Counter()
         self._owes = False
-        for path, count in gaps.items():
-            payload = {"target": path, "count": count, "reason": "the journal's tail was full"}
+        for path in {**gaps, **others}:
+            payload = {
+                "target": path,
+                "count": gaps[path],
+                "other_records": others[path],
+                "reason": "the journal's tail was full",
+            }
             if not self._append(self._event(EventType.MIRROR_GAP, path, payload), force=force):
-                self._gaps[path] += count
+                self._gaps[path] += gaps[path]
+                self._others[path] += others[path]
                 self._owes = True
 
 

@@ -230,7 +230,7 @@ class Children:
             else:
                 self._restart(entry, cause)
         elif decision is Verdict.HOLD:
-            self._hold(entry, cause)
+            self._hold(entry)
         else:
             if decision is Verdict.QUARANTINE:
                 self._alert("actor quarantined", entry, cause)
@@ -268,7 +268,8 @@ class Children:
             self._owner.signal(Signal(SignalKind.FAIL, error))
         return False
 
-    def _hold(self, entry: _Child, cause: BaseException | None) -> None:
+    def _hold(self, entry: _Child) -> None:
+        cause = entry.cell.last_cause  # what it failed of, not that the store is away
         entry.alarm = self._runtime.timekeeper.after(
             HOLD_SECONDS, lambda: entry.cell.signal(Signal(SignalKind.START, cause))
         )
@@ -336,7 +337,7 @@ class Children:
             return
         decision = verdict(entry.spec.restart, cause, was_ready=False, is_restart=True)
         if decision is Verdict.HOLD:
-            self._hold(entry, cause)
+            self._hold(entry)
         elif decision is Verdict.RESTART:
             # Through its control lane, so that whatever else is to do gets through between two tries.
             if self._spend(entry, cause):

@@ -12,14 +12,12 @@ from tests.probes import Counter, Say
 
 
 def test_a_state_needs_a_default_for_every_field() -> None:
+    class State(msgspec.Struct):
+        balance: int
+        owner: str = ""
+
     with pytest.raises(InvalidArgument, match=r"default for every field.*balance"):
-
-        class Account(Actor):
-            class State(msgspec.Struct):
-                balance: int
-                owner: str = ""
-
-        del Account
+        type("Account", (Actor,), {"State": State})
 
 
 @pytest.mark.parametrize("state", [dict, object, 3, None], ids=repr)

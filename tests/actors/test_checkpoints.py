@@ -36,7 +36,9 @@ async def saved(store: MemoryStore, path: str, system: str = "test") -> list[int
     return [msgspec.msgpack.decode(row.state)["total"] for row in rows]
 
 
-async def put(store: MemoryStore, path: str, *states: bytes, torn: bool = False, tag: str = "Counter.State") -> None:
+async def put(
+    store: MemoryStore, path: str, *states: bytes, torn: bool = False, tag: str = "Counter.State"
+) -> None:
     """Store checkpoints of an actor by hand, the last one the newest."""
     journal = await store.open_journal("test")
     for n, state in enumerate(states):

@@ -232,7 +232,9 @@ def test_an_annotation_that_cannot_be_resolved_is_refused() -> None:
     assert "TYPE_CHECKING" in text
 
 
-@pytest.mark.parametrize("annotation", ["3", "'text'", "T", "Any", "object", "Deposit | 3", "Annotated[Deposit, 1]"])
+@pytest.mark.parametrize(
+    "annotation", ["3", "'text'", "T", "Any", "object", "Deposit | 3", "Annotated[Deposit, 1]"]
+)
 def test_an_annotation_that_is_no_type_of_message_is_refused_or_works(annotation: str) -> None:
     namespace: dict[str, Any] = {"__name__": __name__}
     source = (
@@ -245,11 +247,11 @@ def test_an_annotation_that_is_no_type_of_message_is_refused_or_works(annotation
         f"    def take(self, message: {annotation}) -> None: ...\n"
     )
     try:
-        exec(source, {**namespace, "Deposit": Deposit})  # noqa: S102
+        exec(source, {**namespace, "Deposit": Deposit})
     except (InvalidHandler, TypeError):
         return
     scope: dict[str, Any] = {**namespace, "Deposit": Deposit}
-    exec(source, scope)  # noqa: S102
+    exec(source, scope)
     table = handlers_of(scope["Taker"])
     # what is taken must also be found
     assert table.get(Deposit) or handler_for(table, Deposit)
@@ -260,7 +262,7 @@ def test_a_method_that_does_not_take_one_message_is_refused(arguments: str) -> N
     for decorator in ("@handles", "@handles(Deposit)"):
         scope: dict[str, Any] = {"Actor": Actor, "handles": handles, "Deposit": Deposit, "__name__": __name__}
         with pytest.raises(InvalidHandler, match="exactly self and one message"):
-            exec(  # noqa: S102
+            exec(
                 f"class Taker(Actor):\n    {decorator}\n    def take({arguments}): ...\n",
                 scope,
             )

@@ -16,13 +16,27 @@ from sentient_core import (
     Fenced,
     HandlerFailed,
     JournalOptions,
+    MailboxOptions,
     MemoryStore,
     Request,
     UnencodableMessage,
     handles,
 )
 from sentient_core.store.protocols import EventRow
-from tests.probes import Add, Counter, Fail, Gate, Log, Pass, Recorder, Save, Say, Total, VolatileCounter, running
+from tests.probes import (
+    Add,
+    Counter,
+    Fail,
+    Gate,
+    Log,
+    Pass,
+    Recorder,
+    Save,
+    Say,
+    Total,
+    VolatileCounter,
+    running,
+)
 
 
 class Mirrored(Recorder):
@@ -114,7 +128,11 @@ async def test_a_conversation_over_three_actors_hangs_together() -> None:
 
     rows = await events(store, "message_sent", "message_replied")
     told = [row for row in rows if row.message_type == "Say"]
-    assert [(row.source_agent, row.target_agent) for row in told] == [("external", "a"), ("a", "b"), ("b", "c")]
+    assert [(row.source_agent, row.target_agent) for row in told] == [
+        ("external", "a"),
+        ("a", "b"),
+        ("b", "c"),
+    ]
     assert {row.correlation_id for row in told} == {told[0].event_id}
     assert [row.causation_id for row in told] == [None, told[0].event_id, told[1].event_id]
 
@@ -122,7 +140,11 @@ async def test_a_conversation_over_three_actors_hangs_together() -> None:
     replied = [row for row in rows if row.event_type == "message_replied"]
     assert {row.correlation_id for row in asked + replied} == {asked[0].event_id}
     assert [row.causation_id for row in replied] == [row.event_id for row in reversed(asked)]
-    assert [(row.source_agent, row.target_agent) for row in replied] == [("c", "b"), ("b", "a"), ("a", "external")]
+    assert [(row.source_agent, row.target_agent) for row in replied] == [
+        ("c", "b"),
+        ("b", "a"),
+        ("a", "external"),
+    ]
 
 
 async def test_rows_stand_in_the_order_of_acceptance() -> None:
@@ -136,8 +158,6 @@ async def test_rows_stand_in_the_order_of_acceptance() -> None:
 
 
 async def test_a_sender_that_waits_is_an_event_when_it_is_let_in() -> None:
-    from sentient_core import MailboxOptions
-
     class Small(Mirrored):
         mailbox = MailboxOptions(capacity=1)
 
@@ -470,7 +490,7 @@ async def test_what_happened_to_actors_in_an_outage_is_in_the_rows_afterwards(ta
 @pytest.mark.parametrize("tail_bytes", [3_000, 3_060, 3_130])
 async def test_incarnations_go_on_after_an_outage_whatever_the_journal_had_room_for(tail_bytes: int) -> None:
     store = MemoryStore()
-    with pytest.raises(Fenced):
+    with pytest.raises(Fenced):  # noqa: PT012
         async with running(store=store, journal=JournalOptions(tail_bytes=tail_bytes)) as system:
             ref = await system.spawn(Counter, name="a")
             store.pause()

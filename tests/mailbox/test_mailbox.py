@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from sentient_core.actors.ref import cell_of
 from sentient_core.mailbox import Mailbox, MailboxOptions, Overflow
 from sentient_core.mailbox.overflow import Room
 from tests.probes import Counter, Gate, Log, Pass, Recorder, Say, running
@@ -142,8 +143,6 @@ async def test_statistics_of_a_mailbox() -> None:
 
 
 async def test_idle_actors_hold_no_queue() -> None:
-    from sentient_core.actors.ref import cell_of
-
     async with running() as system:
         refs = [await system.spawn(Counter) for _ in range(10)]
         for ref in refs:

@@ -68,21 +68,15 @@ def test_a_name_that_cannot_be_is_refused() -> None:
 
 
 def test_two_children_of_one_name_are_refused_when_the_class_is_made() -> None:
+    children = (ChildSpec(Counter, name="a"), ChildSpec(Counter, name="a"))
+
     with pytest.raises(InvalidChildSpec, match="'a' twice"):
-
-        class Twice(Supervisor):
-            children = (ChildSpec(Counter, name="a"), ChildSpec(Counter, name="a"))
-
-        del Twice
+        type("Twice", (Supervisor,), {"children": children})
 
 
 def test_anything_but_specs_is_refused_when_the_class_is_made() -> None:
     with pytest.raises(InvalidChildSpec, match="wrap it"):
-
-        class Bare(Supervisor):
-            children: Any = (Counter,)
-
-        del Bare
+        type("Bare", (Supervisor,), {"children": (Counter,)})
 
 
 def test_a_spec_keeps_its_own_copy_of_the_arguments() -> None:

@@ -37,7 +37,9 @@ def test_a_first_start_that_fails_is_its_starters_to_report(
     assert verdict(restart, cause, was_ready=False, is_restart=False) is Verdict.BURY
 
 
-@pytest.mark.parametrize(("restart", "expected"), [(P, Verdict.RESTART), (TR, Verdict.RESTART), (TE, Verdict.BURY)])
+@pytest.mark.parametrize(
+    ("restart", "expected"), [(P, Verdict.RESTART), (TR, Verdict.RESTART), (TE, Verdict.BURY)]
+)
 def test_a_restart_that_fails_is_a_failure(restart: Restart, expected: Verdict) -> None:
     assert verdict(restart, BOOM, was_ready=False, is_restart=True) is expected
 
