@@ -157,7 +157,7 @@ async def test_a_shutdown_does_not_wait_for_a_group_restart() -> None:
     log, gate = Log(), Gate()
 
     class Slow(Recorder):
-        async def on_start(self) -> None:  # type: ignore[override]
+        async def on_start(self) -> None:
             if self.context.incarnation > 1:
                 self.log("held")
                 await gate()
