@@ -147,6 +147,12 @@ class ActorSystem:
                 await parts.tasks.__aexit__(None, None, None)
                 return False
             return await parts.tasks.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as group:
+            # A handler's KeyboardInterrupt or SystemExit ends the program as it would anywhere else.
+            ends = [e for e in group.exceptions if isinstance(e, KeyboardInterrupt | SystemExit)]
+            if len(ends) == len(group.exceptions) == 1:
+                raise ends[0] from None
+            raise
         finally:
             if self._fenced is not None:
                 raise self._fenced
@@ -163,7 +169,9 @@ class ActorSystem:
         """Start an actor under the root supervisor; returns its ref once it is ready.
 
         `args` and `kwargs` go to the class's `__init__`, at every start. A named actor that the store
-        knows takes up its stored state. `restart` and `shutdown` are as in `ChildSpec`. Raises
+        knows takes up its stored state. `restart` and `shutdown` are as in `ChildSpec`. The root gives
+        each child three restarts in five seconds: what may fail more often belongs under a `Supervisor`
+        of its own. Raises
         InvalidName, InvalidChildSpec, NameTaken (with the living ref), CheckpointUnusable, or whatever
         the actor's own start raised; nothing of it is then left.
         """

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import anyio
 import structlog
 
 from sentient_core import ActorSystem, MemoryStore, handles
 from sentient_core.logs import LimitedLog
-from tests.probes import Add, Counter, Fail, Gate, Log, Pass, Recorder, Save, Say, Total
+from tests.probes import Add, Counter, Fail, Gate, Log, Pass, Recorder, Save, Say, Total, running
 from tests.virtual_time import anyio_backend
 
 __all__ = ["anyio_backend"]
@@ -109,3 +112,24 @@ async def test_every_line_of_the_runtime_says_who_and_in_which_conversation() ->
     assert {line["message_type"] for line in failed} == {"Fail"}
     assert all("test_logs" in line["traceback"] or "probes" in line["traceback"] for line in failed)
     assert len({line["correlation_id"] for line in failed}) == len(failed)
+
+
+async def test_a_log_that_cannot_be_written_takes_nothing_down() -> None:
+    def broken(*_: Any) -> Any:
+        raise BrokenPipeError("program | head -1")
+
+    before = structlog.get_config()
+    structlog.configure(processors=[broken])
+    try:
+        with anyio.fail_after(100):
+            async with running() as system:
+                ref = await system.spawn(Counter, name="a")
+                other = await system.spawn(Counter, name="b")
+                ref.tell(Fail())  # one line
+                ref.tell(Say("unhandled"))  # another
+
+                assert await other.ask(Total(), timeout=1) == 0
+                assert await ref.ask(Total(), timeout=1) == 0
+                assert ref.incarnation == 2
+    finally:
+        structlog.configure(**before)

@@ -24,7 +24,20 @@ from sentient_core import (
     UnknownActor,
     handles,
 )
-from tests.probes import Add, Counter, Fail, Gate, Log, Pass, Recorder, Say, Total, VolatileCounter, running
+from tests.probes import (
+    Add,
+    Counter,
+    Fail,
+    Gate,
+    Log,
+    Pass,
+    Recorder,
+    Save,
+    Say,
+    Total,
+    VolatileCounter,
+    running,
+)
 from tests.virtual_time import anyio_backend
 
 __all__ = ["anyio_backend"]
@@ -488,3 +501,21 @@ async def test_the_bodys_own_exception_does_not_hide_a_fence() -> None:
             async with ActorSystem("test", store=store):
                 pass
             raise KeyError("mine")
+
+
+async def test_a_restart_at_the_moment_of_the_fence_changes_nothing() -> None:
+    class Stateful(Counter):
+        async def on_stop(self) -> None:
+            await checkpoint()
+
+    store = MemoryStore()
+    with anyio.fail_after(100), pytest.raises(Fenced):  # noqa: PT012
+        async with ActorSystem("test", store=store) as system:
+            refs = [await system.spawn(Stateful, name=f"a{n}") for n in range(3)]
+            for ref in refs:
+                await ref.ask(Save(), timeout=1)
+            refs[0].tell(Fail())
+            await store.open_journal("test")
+            refs[1].tell(Fail())
+            refs[2].kill()
+            await anyio.sleep_forever()

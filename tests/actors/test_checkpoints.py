@@ -728,3 +728,31 @@ async def test_a_gate_in_a_checkpointing_handler_can_be_killed() -> None:
 
         assert await ref.ask(Total(), timeout=1) == 9  # cancelling it does not take it back
         assert log.lines == []
+
+
+async def test_a_stored_ref_does_what_the_living_one_does_once_somebody_lives_there() -> None:
+    store = MemoryStore()
+    async with running(store=store) as system:
+        await system.spawn(NoPolicy, name="target")
+        ref = await system.spawn(Holder, name="holder")
+        await ref.ask(Say("target"), timeout=1)
+
+    seen: list[ActorRef[Any]] = []
+
+    class Curious(Holder):
+        def on_start(self) -> None:
+            assert self.state.other is not None
+            seen.append(self.state.other)
+
+    async with running(store=store) as system:
+        await system.spawn(Curious, name="holder")
+        (stored,) = seen
+        assert not stored.is_alive
+        await stored.stop()
+        target = await system.spawn(NoPolicy, name="target")
+
+        assert stored.path == "target"
+        assert stored.is_alive
+        assert stored.incarnation == target.incarnation
+        await stored.stop()
+        assert "ended" in repr(target)

@@ -44,6 +44,7 @@ async def main(backend, error, message):
         ref = await system.spawn(Raiser, error, name="raiser", restart="permanent")
         if message is not None:
             ref.tell(message)
+            ref.tell(message)  # the actor has more to do when the first one ends the program
         print("ready", flush=True)
         await anyio.sleep(60)
     print("not reached", flush=True)

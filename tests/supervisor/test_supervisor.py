@@ -10,6 +10,7 @@ import structlog
 
 from sentient_core import (
     Actor,
+    ActorKilled,
     ActorRef,
     ActorStopped,
     AskError,
@@ -854,3 +855,70 @@ async def test_asks_between_actors_that_fail_in_a_chain() -> None:
         assert causes == ["HandlerFailed", "HandlerFailed", "HandlerFailed", "ValueError"]
         await anyio.wait_all_tasks_blocked()
         assert [ref.incarnation for ref in (first, middle, last)] == [2, 2, 2]
+
+
+async def test_a_restarted_supervisor_starts_all_of_its_declared_children() -> None:
+    class Team(Supervisor):
+        children = (
+            ChildSpec(Counter, name="permanent"),
+            ChildSpec(Counter, name="transient", restart="transient"),
+            ChildSpec(Counter, name="temporary", restart="temporary"),
+        )
+
+        @handles
+        def fail(self, message: Fail) -> None:
+            raise ValueError
+
+    async with running() as system:
+        ref = await system.spawn(Team, name="team")
+        await system.get("team/transient").stop()
+        system.get("team/temporary").tell(Fail())
+        await anyio.wait_all_tasks_blocked()
+        assert [child.name for child in system.actors(Counter)] == ["permanent"]
+
+        ref.tell(Fail())
+        await anyio.wait_all_tasks_blocked()
+
+        assert {child.name for child in system.actors(Counter)} == {"permanent", "transient", "temporary"}
+
+
+@pytest.mark.parametrize("restart", ["permanent", "transient"])
+async def test_a_kill_between_two_incarnations_does_not_end_the_actor_for_good(restart: str) -> None:
+    class Killer(Actor):
+        def __init__(self, victim: ActorRef[Any]) -> None:
+            self.victim = victim
+
+        @handles
+        def say(self, message: Say) -> None:
+            self.victim.kill()
+
+    async with running() as system:
+        victim = await system.spawn(Counter, name="victim", restart=restart)
+        killer = await system.spawn(Killer, victim)
+        for _ in range(2):
+            victim.tell(Fail())
+            killer.tell(Say("now"))
+            await anyio.wait_all_tasks_blocked()
+
+            assert victim.is_alive
+
+
+async def test_a_spawn_under_way_when_the_system_ends_ends_too() -> None:
+    class Slow(Recorder):
+        async def on_start(self) -> None:
+            self.log("starting")
+            await anyio.sleep_forever()
+
+    log = Log()
+
+    async def spawn(system: Any) -> None:
+        with pytest.raises((ActorKilled, StartFailed)):
+            await system.spawn(Slow, log, name="slow")
+        log("refused")
+
+    with anyio.fail_after(100):
+        async with anyio.create_task_group() as tasks, running() as system:
+            tasks.start_soon(spawn, system)
+            await log.until("starting")
+
+    assert log.lines == ["starting", "refused"]
