@@ -85,6 +85,14 @@ class Backend(Protocol):
         """
         ...
 
+    def goes_on_after(self, error: BaseException) -> bool:
+        """Whether tasks that are started now will run although one ends with `error`.
+
+        asyncio stops its loop at once for a SystemExit or KeyboardInterrupt; what has not begun by
+        then is cancelled without a step.
+        """
+        ...
+
 
 def current_backend() -> Backend:
     """The backend of the running event loop. RuntimeError outside of one."""
@@ -219,6 +227,9 @@ class AsyncioBackend:
         task = asyncio.current_task()
         return task is None or task.cancelling() == 0
 
+    def goes_on_after(self, error: BaseException) -> bool:
+        return not isinstance(error, SystemExit | KeyboardInterrupt)
+
 
 class TrioBackend:
     """The seam over a running trio loop."""
@@ -248,3 +259,6 @@ class TrioBackend:
 
     def is_stray_cancellation(self, error: BaseException) -> bool:
         return False
+
+    def goes_on_after(self, error: BaseException) -> bool:
+        return True

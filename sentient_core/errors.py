@@ -31,6 +31,9 @@ SentientError
     ├── StorePathUnusable                the directory cannot be made or written
     ├── StoreSchemaTooNew                written by a newer release than this one
     └── Fenced                           a later start owns this system's records now
+
+AskTimeout and SendTimeout are TimeoutErrors, and Python's TimeoutError is an OSError: an `except OSError`
+around an ask takes them too.
 """
 
 from __future__ import annotations

@@ -519,3 +519,16 @@ async def test_a_restart_at_the_moment_of_the_fence_changes_nothing() -> None:
             refs[1].tell(Fail())
             refs[2].kill()
             await anyio.sleep_forever()
+
+
+@pytest.mark.usefixtures("fail_on_blocking_call")
+async def test_nothing_blocks_the_event_loop() -> None:
+    with structlog.testing.capture_logs():
+        async with a_system() as system:
+            ref = await system.spawn(Counter, name="a")
+            ref.tell(Add())
+            await ref.ask(Save(), timeout=1)
+            ref.tell(Fail())
+            assert await ref.ask(Total(), timeout=1) == 1
+            await ref.stop()
+            await system.flush()

@@ -56,6 +56,7 @@ from sentient_core.errors import (
     HandlerCancelled,
     HandlerFailed,
     StartFailed,
+    StoreError,
     StoreUnavailable,
     UnencodableState,
     UnhandledMessage,
@@ -243,9 +244,8 @@ class Cell:
     def kill(self) -> Ending:
         """`ActorRef.kill`."""
         ending = Ending(self, self.incarnation)
-        if self.status is CellStatus.DOWN and not self.signals:
-            self.above.child_unwanted(self)  # it waits to be started again
-        elif self.is_alive and not self._killed:
+        # One that is down has failed already, and will be started again or not as it would be without this.
+        if self.is_alive and self.status is not CellStatus.DOWN and not self._killed:
             self._killed = True
             self._signal_first(Signal(SignalKind.KILL))
             if self.scope is not None:
@@ -523,6 +523,9 @@ class Cell:
             # Nothing has begun yet, so nothing is counted; a restart is held with its own cause.
             self._down(error, first_cause=cause if is_restart else None)
             return
+        except StoreError as error:
+            self._start_raised(error)
+            return
         self.incarnation += 1
         if is_restart:
             self.runtime.restarts += 1
@@ -625,9 +628,7 @@ class Cell:
             await self._on_stop()
 
     def _on_kill(self) -> None:
-        if self.status is CellStatus.DOWN:
-            self._is_unwanted = True
-        elif self.status is not CellStatus.ENDED:
+        if self.status not in (CellStatus.DOWN, CellStatus.ENDED):
             self.status = CellStatus.FAILING
             self._cause = ActorKilled(self.path)
             if self.family is None or not self.family.stop_all(kill=True):

@@ -126,15 +126,17 @@ class Dispatcher:
                     await self._backend.checkpoint()
                     slice_ends = now() + SLICE
                 continue
-            except BaseException:  # a handler's SystemExit or KeyboardInterrupt ends the program
-                self._after_turn(cell)
-                self._let_go()
+            except BaseException as error:  # a handler's SystemExit or KeyboardInterrupt ends the program
+                self._is_held = False
+                self._leave(cell, error)
                 raise
             self._let_go()
             try:
                 await self._see_through(cell, turn, trap, scope)
-            finally:
-                self._after_turn(cell)
+            except BaseException as error:  # a kill leaves the scope with it; anything else ends this worker
+                self._leave(cell, error)
+                raise
+            self._after_turn(cell)
             if scope.cancel_called:
                 return True
             if not await self._take_hold():
@@ -158,6 +160,12 @@ class Dispatcher:
         else:
             cell.scheduled = False
             cell.rest()
+
+    def _leave(self, cell: Schedulable, error: BaseException) -> None:
+        """Its turn has raised through this worker: others go on with what is ready."""
+        self._after_turn(cell)
+        if self._ready and not self._is_held and self._backend.goes_on_after(error):
+            self._wake_holder()
 
     def _let_go(self) -> None:
         """Give the deque up; somebody else takes it if there is anything in it."""

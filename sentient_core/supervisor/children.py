@@ -137,16 +137,24 @@ class Children:
     def start_static(self) -> bool:
         self._window = self._strategy.window()
         self._waiting = []
-        starts = [child for child in self._children.values() if child.is_static]
-        if not starts:
-            try:
-                for spec in self._declared:
-                    starts.append(self._new_child(spec, is_static=True))  # noqa: PERF401 - those made are seen below
-            except NameTaken as error:
-                for child in starts:
-                    self._forget(child)
-                self._owner.signal(Signal(SignalKind.FAIL, error))
-                return True
+        # Kept over a restart of the owner: ref and mailbox of each that had not ended for good.
+        kept = {id(child.spec): child for child in self._children.values() if child.is_static}
+        for child in kept.values():
+            del self._children[child.cell.name]
+        starts: list[_Child] = []
+        try:
+            for spec in self._declared:
+                child = kept.pop(id(spec), None)
+                if child is None:
+                    child = self._new_child(spec, is_static=True)
+                self._children[child.cell.name] = child
+                starts.append(child)
+        except NameTaken as error:
+            for child in (*starts, *kept.values()):
+                self._children[child.cell.name] = child
+                self._forget(child)
+            self._owner.signal(Signal(SignalKind.FAIL, error))
+            return True
         if not starts:
             return False
         self._begin(_Job(_Purpose.UP, (), reversed(starts)))

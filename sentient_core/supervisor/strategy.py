@@ -12,7 +12,7 @@ from enum import Enum, StrEnum
 
 import msgspec
 
-from sentient_core.errors import CheckpointUnusable, InvalidArgument, StoreUnavailable
+from sentient_core.errors import CheckpointUnusable, Fenced, InvalidArgument, StoreUnavailable
 from sentient_core.supervisor.intensity import RestartWindow
 from sentient_core.supervisor.spec import Restart
 
@@ -77,7 +77,7 @@ def verdict(restart: Restart, cause: BaseException | None, *, was_ready: bool, i
     """
     if not was_ready and not is_restart:
         return Verdict.BURY
-    if isinstance(cause, CheckpointUnusable):
+    if isinstance(cause, CheckpointUnusable | Fenced):
         return Verdict.QUARANTINE
     if restart is Restart.TEMPORARY or (restart is Restart.TRANSIENT and cause is None):
         return Verdict.BURY

@@ -471,3 +471,28 @@ async def test_actors_that_end_are_not_kept_in_memory() -> None:
             gc.collect()
 
         assert [ref() for ref in kept] == [None, None, None]
+
+
+@pytest.mark.parametrize("end", ["fail", "kill", "stop"])
+async def test_instances_of_earlier_incarnations_are_not_kept_in_memory(end: str) -> None:
+    kept: list[weakref.ref[Any]] = []
+
+    class Probe(Counter):
+        async def on_start(self) -> None:
+            kept.append(weakref.ref(self))
+            await checkpoint()
+
+    async with running() as system:
+        ref = await system.spawn(Probe, restart="permanent")
+        for _ in range(3):
+            if end == "fail":
+                ref.tell(Fail())
+            elif end == "kill":
+                await ref.kill()
+            else:
+                await ref.stop()
+            await ref.ask(Total(), timeout=1)
+        for _ in range(3):
+            gc.collect()
+
+        assert [alive() is not None for alive in kept] == [False, False, False, True]

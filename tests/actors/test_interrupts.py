@@ -30,6 +30,10 @@ class Raiser(Actor):
         await anyio.sleep(0.01)
         raise self.error
 
+    @handles
+    def harmless(self, message: float) -> None:
+        pass
+
 class Other(Actor):
     def on_start(self):
         print("other started", flush=True)
@@ -44,7 +48,7 @@ async def main(backend, error, message):
         ref = await system.spawn(Raiser, error, name="raiser", restart="permanent")
         if message is not None:
             ref.tell(message)
-            ref.tell(message)  # the actor has more to do when the first one ends the program
+            ref.tell(2.0)  # the actor has more to do when the first one ends the program
         print("ready", flush=True)
         await anyio.sleep(60)
     print("not reached", flush=True)
