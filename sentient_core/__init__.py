@@ -21,10 +21,12 @@ from sentient_core.errors import (
     InvalidName,
     InvalidStoreUrl,
     MailboxFull,
+    MessageDropped,
     NameTaken,
     RestartLimitExceeded,
     SendTimeout,
     SentientError,
+    StaleIncarnation,
     StartFailed,
     StoreError,
     StoreInUse,
@@ -49,7 +51,8 @@ from sentient_core.mailbox import (
     Overflow,
 )
 from sentient_core.store.memory import MemoryStore
-from sentient_core.store.protocols import JournalOptions
+from sentient_core.store.protocols import JournalOptions, Store
+from sentient_core.store.surreal import SurrealStore
 from sentient_core.supervisor import ChildSpec, Restart, Strategy, Supervisor
 from sentient_core.system import ActorSystem, SystemStatistics
 
@@ -84,6 +87,7 @@ __all__ = [
     "MailboxOptions",
     "MailboxStatistics",
     "MemoryStore",
+    "MessageDropped",
     "NameTaken",
     "Overflow",
     "Request",
@@ -91,7 +95,9 @@ __all__ = [
     "RestartLimitExceeded",
     "SendTimeout",
     "SentientError",
+    "StaleIncarnation",
     "StartFailed",
+    "Store",
     "StoreError",
     "StoreInUse",
     "StorePathUnusable",
@@ -100,6 +106,7 @@ __all__ = [
     "StoreUnavailable",
     "Strategy",
     "Supervisor",
+    "SurrealStore",
     "SystemClosed",
     "SystemStatistics",
     "UnencodableMessage",

@@ -77,11 +77,11 @@ class Backend(Protocol):
         """
         ...
 
-    def is_stray_cancellation(self, error: BaseException) -> bool:
-        """Whether `error` looks like a cancellation that nobody asked of this task.
+    def absorb_cancellation(self, error: BaseException) -> bool:
+        """Whether `error` is a cancellation that need not end this task, which is then as if uncancelled.
 
-        Only asyncio has them: awaiting a future that somebody else cancelled raises
-        CancelledError into the task that waits.
+        For one that the runtime has not asked for. Only asyncio has them: a future that somebody else
+        cancelled is awaited, or somebody calls `Task.cancel`. trio's belong to scopes, which take them.
         """
         ...
 
@@ -221,11 +221,13 @@ class AsyncioBackend:
     def call_threadsafe(self, function: Callable[[*Ts], object], *args: *Ts) -> None:
         self._loop.call_soon_threadsafe(function, *args)
 
-    def is_stray_cancellation(self, error: BaseException) -> bool:
+    def absorb_cancellation(self, error: BaseException) -> bool:
         if not isinstance(error, asyncio.CancelledError):
             return False
         task = asyncio.current_task()
-        return task is None or task.cancelling() == 0
+        while task is not None and task.cancelling():
+            task.uncancel()
+        return True
 
     def goes_on_after(self, error: BaseException) -> bool:
         return not isinstance(error, SystemExit | KeyboardInterrupt)
@@ -257,7 +259,7 @@ class TrioBackend:
         except trio.RunFinishedError as error:
             raise RuntimeError("the trio loop has ended") from error
 
-    def is_stray_cancellation(self, error: BaseException) -> bool:
+    def absorb_cancellation(self, error: BaseException) -> bool:
         return False
 
     def goes_on_after(self, error: BaseException) -> bool:

@@ -15,11 +15,13 @@ SentientError
 ├── AskError                             an ask without a reply; carries the message and the ref
 │   ├── AskTimeout (TimeoutError)        no reply in time
 │   ├── ActorStopped                     the target ended before it replied
+│   ├── MessageDropped                   a full mailbox\'s overflow policy chose it
 │   ├── HandlerFailed                    the handler raised; `__cause__` is what it raised
 │   └── UnhandledMessage                 the target has no handler for this type
 ├── SendTimeout (TimeoutError)           no room in the mailbox in time
 ├── ActorKilled                          why an actor that was killed is down
 ├── HandlerCancelled                     a handler let a cancellation escape that nobody asked for
+├── StaleIncarnation                 an ended instance tried to act as its actor
 ├── StartFailed                          an actor did not start; carries its path, `__cause__` says why
 ├── RestartLimitExceeded                 a supervisor gave up: more restarts than its window allows
 ├── CheckpointUnusable                   no stored checkpoint of an actor can be loaded
@@ -38,7 +40,8 @@ around an ask takes them too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -59,10 +62,12 @@ __all__ = [
     "InvalidName",
     "InvalidStoreUrl",
     "MailboxFull",
+    "MessageDropped",
     "NameTaken",
     "RestartLimitExceeded",
     "SendTimeout",
     "SentientError",
+    "StaleIncarnation",
     "StartFailed",
     "StoreError",
     "StoreInUse",
@@ -131,11 +136,19 @@ class NameTaken(SentientError):
 class UnknownActor(SentientError, LookupError):
     """No actor lives under this path."""
 
-    def __init__(self, path: str, near: Sequence[str] = ()) -> None:
+    def __init__(self, path: str, living: Callable[[], Iterable[str]] = tuple) -> None:
         self.path = path
-        self.near = tuple(near)
-        hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-        super().__init__(f"no actor lives at '{path}'.{hint} Spawn it first.")
+        self._living = living
+        super().__init__(path)
+
+    @property
+    def near(self) -> tuple[str, ...]:
+        """Paths that look like it; worked out when asked for, since it takes milliseconds."""
+        return tuple(difflib.get_close_matches(self.path, list(self._living())[:1_000], n=2))
+
+    def __str__(self) -> str:
+        hint = f" Did you mean {' or '.join(repr(n) for n in self.near)}?" if self.near else ""
+        return f"no actor lives at '{self.path}'.{hint} Spawn it first."
 
 
 class SystemClosed(SentientError):
@@ -206,6 +219,10 @@ class HandlerFailed(AskError):
     """The handler raised (`__cause__`) and its actor failed with it."""
 
 
+class MessageDropped(AskError):
+    """The mailbox was full and its overflow policy chose this message; it is a dead letter."""
+
+
 class UnhandledMessage(AskError):
     """The target has no handler for this type of message."""
 
@@ -226,6 +243,16 @@ class ActorKilled(SentientError):
     def __init__(self, path: str) -> None:
         self.path = path
         super().__init__(f"'{path}' was killed")
+
+
+class StaleIncarnation(SentientError):
+    """An instance that is not at work any more tried to act as its actor."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(
+            f"this instance of '{path}' has ended; nothing it does counts. End what a handler starts with it."
+        )
 
 
 class HandlerCancelled(SentientError):
@@ -283,8 +310,8 @@ class StoreInUse(StoreError):
     def __init__(self, path: str) -> None:
         self.path = path
         super().__init__(
-            f"the database at '{path}' is in use by another process. Stop that process, use a "
-            "directory of your own, or run a SurrealDB server that both connect to."
+            f"the database at '{path}' is in use, by another process or by another store object of this "
+            "one. Stop that process, use a directory of your own, or, within one process, share one SurrealStore."
         )
 
 

@@ -6,20 +6,57 @@ Nothing is configured here: the lines go wherever the program sends structlog's.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
 
-__all__ = ["LimitedLog", "runtime_log"]
+__all__ = ["LimitedLog", "RuntimeLog", "runtime_log"]
 
 
-def runtime_log(system: str | None) -> structlog.typing.FilteringBoundLogger:
+def runtime_log(system: str | None) -> RuntimeLog:
     """A logger whose lines have system, path, incarnation and correlation_id.
 
     The last three are None where a line is about no actor; bind them where it is.
     """
     log: structlog.typing.FilteringBoundLogger = structlog.get_logger("sentient_core")
-    return log.bind(system=system, path=None, incarnation=None, correlation_id=None)
+    return RuntimeLog(log.bind(system=system, path=None, incarnation=None, correlation_id=None))
+
+
+class RuntimeLog:
+    """What the runtime logs through: a line that cannot be written is lost, and nothing else with it.
+
+    The program's logging may raise (a closed pipe, a processor of its own); no actor, and no part of
+    the store, may fail of that.
+    """
+
+    __slots__ = ("to_structlog",)
+
+    def __init__(self, to_structlog: structlog.typing.FilteringBoundLogger) -> None:
+        self.to_structlog = to_structlog
+        """The same logger without the net, for the user's own lines."""
+
+    def bind(self, **keys: Any) -> RuntimeLog:
+        return RuntimeLog(self.to_structlog.bind(**keys))
+
+    def debug(self, event: str, **keys: Any) -> None:
+        self._write("debug", event, keys)
+
+    def info(self, event: str, **keys: Any) -> None:
+        self._write("info", event, keys)
+
+    def warning(self, event: str, **keys: Any) -> None:
+        self._write("warning", event, keys)
+
+    def error(self, event: str, **keys: Any) -> None:
+        self._write("error", event, keys)
+
+    def exception(self, event: str, **keys: Any) -> None:
+        self._write("error", event, {**keys, "exc_info": True})
+
+    def _write(self, level: str, event: str, keys: dict[str, Any]) -> None:
+        with suppress(Exception):
+            getattr(self.to_structlog, level)(event, **keys)
 
 
 class LimitedLog:
@@ -29,7 +66,7 @@ class LimitedLog:
 
     def __init__(
         self,
-        log: structlog.typing.FilteringBoundLogger,
+        log: RuntimeLog,
         now: Callable[[], float],
         what: str,
         *,

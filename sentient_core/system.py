@@ -44,7 +44,7 @@ class SystemStatistics(msgspec.Struct, frozen=True, kw_only=True):
     actors: int
     """Living, supervisors included."""
     handled: int
-    """Messages handled by actors that still live."""
+    """Messages handled, by the actors that live now."""
     failures: int
     """Handlers and hooks that raised."""
     restarts: int
@@ -138,9 +138,9 @@ class ActorSystem:
         parts = self._parts
         if parts is None:
             return None
-        with anyio.CancelScope(shield=True):
-            await self._shut_down(parts)
         try:
+            with anyio.CancelScope(shield=True):
+                await self._shut_down(parts)
             # The body's own exception passes as it is; the task group sees cancellations alone, which may
             # be its own.
             if isinstance(error, Exception):
@@ -163,7 +163,7 @@ class ActorSystem:
         *args: Any,
         name: str | None = None,
         restart: Restart | str = Restart.TRANSIENT,
-        shutdown: float | str | None = 5.0,
+        shutdown: float | str | None = "default",
         **kwargs: Any,
     ) -> ActorRef[A]:
         """Start an actor under the root supervisor; returns its ref once it is ready.
@@ -210,7 +210,9 @@ class ActorSystem:
 
     async def flush(self) -> None:
         """Return when everything sent and saved before this call can be queried in the store."""
-        await self._open("flush").runtime.mirror.journal.flush()
+        mirror = self._open("flush").runtime.mirror
+        mirror.catch_up()
+        await mirror.journal.flush()
 
     def statistics(self) -> SystemStatistics:
         """How the system is doing at this moment."""
@@ -311,10 +313,12 @@ class ActorSystem:
         runtime.dead_letters.close()
         runtime.failure_log.close()
         runtime.mirror.close()
-        left = await runtime.mirror.journal.close(self._patience)
-        if left.uncommitted and self._fenced is None:
-            self._log.error("the store did not take the last records", records=left.uncommitted)
-        await self._close_store()
+        try:
+            left = await runtime.mirror.journal.close(self._patience)
+            if left.uncommitted and self._fenced is None:
+                self._log.error("the store did not take the last records", records=left.uncommitted)
+        finally:
+            await self._close_store()
 
     async def _close_store(self) -> None:
         if self._owns_store:
@@ -350,7 +354,7 @@ class _Ground:
         return False
 
     def stop_all(self, *, kill: bool) -> bool:
-        return kill and False
+        return False
 
     def child_started(self, child: Cell) -> None:
         pass

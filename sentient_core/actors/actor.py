@@ -59,6 +59,8 @@ class Actor:
     checkpoint_policy: ClassVar[CheckpointPolicy] = CheckpointPolicy()
     schema_version: ClassVar[int] = 1
     """Of `State`; a stored checkpoint of another version is refused."""
+    default_shutdown: ClassVar[float | None] = 5.0
+    """Grace in seconds where neither `ChildSpec` nor `spawn` says one; None: no limit (supervisors)."""
     reply_errors: ClassVar[tuple[type[Exception], ...]] = ()
     """Exceptions that are answers: the asker gets one as it is, and the actor does not fail."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sentient_core.actors.actor import Actor
 
 __all__ = ["Blueprint", "Durability"]
+
+T = TypeVar("T")
 
 
 class Durability(StrEnum):
@@ -57,10 +59,10 @@ class Blueprint:
         self.on_receive: Handler | None = _as_handler(cls.on_receive) if receives else None
         self.state_type: type[msgspec.Struct] = _state_type(cls)
         self.has_state = base is not None and self.state_type is not base.State
-        self.mailbox: MailboxOptions = cls.mailbox
-        self.reply_errors: tuple[type[Exception], ...] = tuple(cls.reply_errors)
+        self.mailbox = _attribute(cls, "mailbox", MailboxOptions)
+        self.reply_errors: tuple[type[Exception], ...] = _reply_errors(cls)
         self.schema_version: int = cls.schema_version
-        policy: CheckpointPolicy = cls.checkpoint_policy
+        policy = _attribute(cls, "checkpoint_policy", CheckpointPolicy)
         saves = self.is_mirrored and self.has_state
         self.checkpoint_messages: int | None = policy.messages if saves else None
         self.checkpoint_seconds: float | None = policy.seconds if saves else None
@@ -85,6 +87,22 @@ def _durability(cls: type[Actor]) -> Durability:
         raise InvalidArgument(
             f"{cls.__qualname__}.durability is {cls.durability!r}; it can be {names}"
         ) from None
+
+
+def _reply_errors(cls: type[Actor]) -> tuple[type[Exception], ...]:
+    errors: Any = cls.reply_errors
+    if isinstance(errors, tuple) and all(isinstance(e, type) and issubclass(e, Exception) for e in errors):
+        return errors
+    raise InvalidArgument(
+        f"{cls.__qualname__}.reply_errors must be a tuple of Exception classes, not {errors!r}"
+    )
+
+
+def _attribute(cls: type[Actor], name: str, expected: type[T]) -> T:
+    value = getattr(cls, name)
+    if isinstance(value, expected):
+        return value
+    raise InvalidArgument(f"{cls.__qualname__}.{name} must be {expected.__name__}(...), not {value!r}")
 
 
 def _state_type(cls: type[Actor]) -> type[msgspec.Struct]:

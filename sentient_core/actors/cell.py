@@ -29,7 +29,6 @@ from inspect import isawaitable
 from typing import Any, cast
 
 import anyio
-import structlog
 
 from sentient_core.actors import delivery
 from sentient_core.actors.actor import Actor, new_actor
@@ -55,16 +54,18 @@ from sentient_core.errors import (
     ActorStopped,
     HandlerCancelled,
     HandlerFailed,
+    SentientError,
     StartFailed,
-    StoreError,
     StoreUnavailable,
     UnencodableState,
     UnhandledMessage,
 )
 from sentient_core.events import EventType
+from sentient_core.logs import RuntimeLog
 from sentient_core.mailbox import DeadLetterReason, Envelope, Mailbox
 from sentient_core.mailbox.envelope import Entry
 from sentient_core.mailbox.signals import Signal, SignalKind
+from sentient_core.paths import is_anonymous
 from sentient_core.store.records import AgentStatus, Checkpoint, Event
 
 __all__ = ["Cell", "CellStatus"]
@@ -103,6 +104,7 @@ class Cell:
         "_killed",
         "_saves",
         "_start_waiter",
+        "_started_with",
         "above",
         "args",
         "blueprint",
@@ -184,6 +186,7 @@ class Cell:
         self._killed = False
         self._is_ready = False
         self._is_unwanted = False
+        self._started_with: tuple[BaseException | None, Checkpoint | None] = (None, None)
         blueprint = self.blueprint
         self._saves = blueprint.checkpoint_messages is not None or blueprint.checkpoint_seconds is not None
         self.unsaved = 0
@@ -207,6 +210,10 @@ class Cell:
         self.status = CellStatus.ENDED
         self.mailbox.close()
 
+    def is_at_work(self, actor: Actor) -> bool:
+        """`actor` is the instance of now."""
+        return self._actor is actor
+
     def envelope(self) -> Envelope | None:
         """The message in hand, readable."""
         if self.in_hand is None:
@@ -221,7 +228,7 @@ class Cell:
             correlation_id=None if trace is None else mirror.id_of(trace.correlation),
         )
 
-    def log(self) -> structlog.typing.FilteringBoundLogger:
+    def log(self) -> RuntimeLog:
         """A logger that says who and in which conversation."""
         trace = None if self.in_hand is None else self.in_hand[3]
         return self.runtime.log.bind(
@@ -265,6 +272,14 @@ class Cell:
 
         For a drain: when the incarnation that has handled the last message is down.
         """
+        asker = current_cell.get()
+        while asker is not None and asker is not self:
+            asker = asker.parent
+        if asker is self and self.is_alive:
+            raise SentientError(
+                f"waiting here for the end of '{self.path}' would wait for ever, since it ends only when the "
+                "handler that waits has returned. Call stop(), drain() or kill() without awaiting it."
+            )
         is_over = self.status is CellStatus.ENDED or (self.status is CellStatus.DOWN and not self.signals)
         if is_over or (self.incarnation > incarnation and not (is_drain and self.draining)):
             return
@@ -316,10 +331,14 @@ class Cell:
 
     async def turn(self) -> None:
         """The control lane, then at most BUDGET user messages."""
-        while self.signals:
+        while self.signals and not self._is_spent():
             await self._obey(self.signals.popleft())
-        if self.status is _RUNNING and self.mailbox.queue:
+        if self.status is _RUNNING and self.mailbox.queue and not self._is_spent():
             await self._handle_messages()
+
+    def _is_spent(self) -> bool:
+        """A kill has cancelled the scope this turn runs in: whatever is next needs another one."""
+        return self.scope is not None and self.scope.cancel_called
 
     async def _obey(self, signal: Signal) -> None:
         match signal.kind:
@@ -384,7 +403,7 @@ class Cell:
                         missed += 1
                 except BaseException as error:  # noqa: BLE001 - what is not the actor's goes on
                     missed += 1
-                    if self.runtime.backend.is_stray_cancellation(error):
+                    if self._is_stray(error):
                         await self._handler_failed(entry, _stray(error))
                         return
                     self._interrupted(entry)
@@ -448,6 +467,12 @@ class Cell:
         """The handler was cancelled, by `kill`: its message is settled before the turn unwinds."""
         delivery.dead(self, entry, DeadLetterReason.STOPPED, "the actor was killed while handling it")
         delivery.fail_asker(entry, ActorStopped(entry[0], self.ref, "the actor was killed while handling it"))
+
+    def _is_stray(self, error: BaseException) -> bool:
+        """A cancellation that the runtime did not ask for: the actor's failure, not the worker's end."""
+        if self._killed or self._is_spent():
+            return False
+        return self.runtime.backend.absorb_cancellation(error)
 
     def _passes_on(self, error: BaseException, where: str, entry: Entry | None = None) -> BaseException:
         """What of an exception is not the actor's own: it goes on through the worker.
@@ -523,7 +548,7 @@ class Cell:
             # Nothing has begun yet, so nothing is counted; a restart is held with its own cause.
             self._down(error, first_cause=cause if is_restart else None)
             return
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - Fenced, or whatever a damaged row makes of reading
             self._start_raised(error)
             return
         self.incarnation += 1
@@ -543,11 +568,11 @@ class Cell:
             self._start_raised(error)
             return
         except BaseException as error:  # noqa: BLE001 - as in a handler
-            if self.runtime.backend.is_stray_cancellation(error):
+            if self._is_stray(error):
                 self._start_raised(_stray(error))
                 return
             raise self._passes_on(error, "start") from None
-        self._announce(cause, restored)
+        self._started_with = (cause, restored)
         if self.family is None or not self.family.start_static():
             self._ready()
 
@@ -555,11 +580,15 @@ class Cell:
         """No further hook of this instance runs."""
         self._actor = None
         self._report_failure(error, None, "start")
-        self._down(error)
+        self.status = CellStatus.FAILING
+        self._cause = error
+        if self.family is None or not self.family.stop_all(kill=False):
+            self._down(error)
 
-    def _announce(self, cause: BaseException | None, restored: Checkpoint | None) -> None:
+    def _announce(self) -> None:
         if not self.blueprint.is_mirrored:
             return
+        cause, restored = self._started_with
         self.write_status("idle")
         self.runtime.mirror.happened(
             EventType.ACTOR_STARTED,
@@ -579,6 +608,8 @@ class Cell:
     def _ready(self) -> None:
         self.status = _RUNNING
         self._is_ready = True
+        self._announce()
+        self._started_with = (None, None)
         self.above.child_started(self)
         if self._start_waiter is not None:
             self._start_waiter.set(None)
@@ -619,7 +650,7 @@ class Cell:
         if self.status in (_RUNNING, CellStatus.STARTING):
             self.status = CellStatus.STOPPING
             await self._after_family()
-        elif self.status is CellStatus.DOWN:
+        elif self.status in (CellStatus.DOWN, CellStatus.FAILING):
             self._is_unwanted = True  # asked for while it failed; the START behind this one sees it
 
     async def _on_drain(self) -> None:
@@ -667,9 +698,14 @@ class Cell:
             if "on_stop" in hooks:
                 error = await self._call_hook("on_stop", actor.on_stop)
                 cause = cause or error
-            if cause is None and self.blueprint.has_state and self.blueprint.is_mirrored:
+            # A path that the runtime made means nothing to the next start.
+            if cause is None and self._saves_at_end:
                 cause = self._save_last(actor)
         self._down(cause)
+
+    @property
+    def _saves_at_end(self) -> bool:
+        return self.blueprint.has_state and self.blueprint.is_mirrored and not is_anonymous(self.path)
 
     def _save_last(self, actor: Actor) -> Exception | None:
         try:
@@ -689,7 +725,7 @@ class Cell:
             self._report_failure(error, None, name)
             return error
         except BaseException as error:  # noqa: BLE001 - as in a handler
-            if not self.runtime.backend.is_stray_cancellation(error):
+            if not self._is_stray(error):
                 raise self._passes_on(error, name) from None
             stray = _stray(error)
             self._report_failure(stray, None, name)
@@ -706,7 +742,7 @@ class Cell:
         self._actor = None
         self._cause = first_cause or cause
         forget_alarm(self)
-        if self.blueprint.is_mirrored and cause is not None and was_ready:
+        if self.blueprint.is_mirrored and cause is not None and self.incarnation > self.first_incarnation:
             self.write_status("failed")
         self.above.child_down(self, cause, was_ready=was_ready)
         self._tell_end_waiters()

@@ -50,7 +50,13 @@ def save(
     try:
         data = codec.encode(state)
     except Exception as error:  # msgspec raises TypeError, OverflowError, UnicodeError, RecursionError
-        raise UnencodableState(path, str(error) or type(error).__name__) from error
+        raise UnencodableState(path, in_a_line(error)) from error
+    # What cannot be read back is worse than no checkpoint; a large state is not read twice by policy.
+    if not why.startswith("policy") or len(data) <= 65_536:
+        try:
+            codec.decode(data, blueprint.state_type)
+        except Exception as error:
+            raise UnencodableState(path, f"it could not be read back: {in_a_line(error)}") from error
     return Checkpoint(
         path=path,
         incarnation=incarnation,

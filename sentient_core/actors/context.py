@@ -62,7 +62,7 @@ class Context:
     @property
     def log(self) -> structlog.typing.FilteringBoundLogger:
         """A logger that carries system, path, incarnation and correlation_id."""
-        return self._cell.log()
+        return self._cell.log().to_structlog
 
     async def spawn(
         self,
@@ -70,7 +70,7 @@ class Context:
         *args: Any,
         name: str | None = None,
         restart: str = "transient",
-        shutdown: float | str | None = 5.0,
+        shutdown: float | str | None = "default",
         **kwargs: Any,
     ) -> ActorRef[A]:
         """Start a child of this actor; returns its ref once it is ready.

@@ -13,6 +13,7 @@ from sentient_core.errors import (
     ActorStopped,
     AskTimeout,
     MailboxFull,
+    MessageDropped,
     SendTimeout,
     SystemClosed,
 )
@@ -35,6 +36,7 @@ _NOBODY = "nobody lives at this path"
 
 def tell(cell: Cell, message: object) -> None:
     """`ActorRef.tell`, where its short cut does not apply."""
+    cell.runtime.dispatcher.check_thread()
     mailbox = cell.mailbox
     if not mailbox.is_open:
         _tell_closed(_recipient(cell), message)
@@ -222,7 +224,7 @@ def _put_or_drop(cell: Cell, entry: Entry) -> None:
 
 def _drop(cell: Cell, entry: Entry, why: str) -> None:
     dead(cell, entry, DeadLetterReason.DROPPED, why)
-    fail_asker(entry, ActorStopped(entry[0], cell.ref, why))
+    fail_asker(entry, MessageDropped(entry[0], cell.ref, why))
 
 
 def _dead_letter(

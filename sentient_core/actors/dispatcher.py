@@ -28,12 +28,14 @@ import time
 from collections import deque
 from collections.abc import Coroutine, Generator
 from contextvars import Context
+from threading import get_ident
 from typing import Any, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
 
 from sentient_core.backend import Backend, Slot
+from sentient_core.errors import SentientError
 from sentient_core.mailbox.envelope import Entry
 
 __all__ = ["Dispatcher", "Schedulable"]
@@ -71,15 +73,25 @@ class Dispatcher:
         self._is_held = False
         """A worker holds the deque, or has been woken to hold it."""
         self._is_closed = False
+        self._thread = get_ident()
         self.queues: list[deque[Entry]] = []
         """Empty deques for mailboxes to take and give back."""
 
     def schedule(self, cell: Schedulable) -> None:
         """Let a cell have a turn. The caller has seen that it is not scheduled."""
+        self.check_thread()
         cell.scheduled = True
         self._ready.append(cell)
         if not self._is_held:
             self._wake_holder()
+
+    def check_thread(self) -> None:
+        """Raise SentientError off the event loop's thread."""
+        if get_ident() != self._thread:
+            raise SentientError(
+                "refs belong to the thread of their event loop. From a worker thread, call "
+                "anyio.from_thread.run_sync(ref.tell, message)."
+            )
 
     def close(self) -> None:
         """Let the workers end once they have nothing in hand."""

@@ -84,6 +84,7 @@ def handlers_of(cls: type) -> dict[type, Handler]:
                 continue
             parameter = _message_parameter(base, name, method)
             types_ = mark.explicit or _annotated_types(base, name, method, parameter, mark.names)
+            mark.explicit, mark.names = types_, {}  # resolved: the names around the class are not kept
             for message_type in types_:
                 if message_type in own:
                     raise InvalidHandler(

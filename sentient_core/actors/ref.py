@@ -91,10 +91,10 @@ class ActorRef(Generic[A_co]):
         mailbox = self._mailbox
         queue = mailbox.queue
         if queue is not None and len(queue) < mailbox.plain_capacity:
-            queue.append((message, current_cell.get(), None, None))
             cell = self._cell
             if not cell.scheduled:
-                cell.runtime.dispatcher.schedule(cell)
+                cell.runtime.dispatcher.schedule(cell)  # first, since it raises off the loop's thread
+            queue.append((message, current_cell.get(), None, None))
         else:
             delivery.tell(self._cell, message)
 
@@ -103,7 +103,8 @@ class ActorRef(Generic[A_co]):
 
         `timeout` is in seconds; None waits as long as it takes. Raises SendTimeout, MailboxFull
         (overflow FAIL), ActorStopped, UnencodableMessage, SystemClosed: the message was then not
-        accepted. Cancelling the wait leaves nothing behind.
+        accepted. With an overflow policy that drops, it returns at once, and what was dropped is a
+        dead letter. Cancelling the wait leaves nothing behind.
         """
         if timeout is not None:
             _check_timeout(timeout)
@@ -118,7 +119,8 @@ class ActorRef(Generic[A_co]):
 
         `timeout` is in seconds and covers all of it. Ends at once, not at its timeout, when the target
         has ended or ends (ActorStopped), its handler raises (HandlerFailed, `__cause__` is what it
-        raised), nothing handles the message (UnhandledMessage) or the mailbox refuses (MailboxFull);
+        raised), nothing handles the message (UnhandledMessage), or the mailbox refuses (MailboxFull) or
+        drops it (MessageDropped);
         else AskTimeout. An exception of the actor's `reply_errors` is raised as it is. A reply that
         comes after the ask has ended becomes a dead letter (`late_reply`).
         """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -50,10 +49,10 @@ class Registry:
         return self._ended.get(path) or self._known.get(path, 0)
 
     def get(self, path: str) -> Cell:
-        """The cell at a path. Raises UnknownActor, with near misses."""
+        """The cell at a path. Raises UnknownActor, whose text names near misses."""
         cell = self._cells.get(path)
         if cell is None:
-            raise UnknownActor(path, difflib.get_close_matches(path, list(self._cells)[:1_000], n=2))
+            raise UnknownActor(path, lambda: self._cells)
         return cell
 
     def find(self, path: str) -> Cell | None:

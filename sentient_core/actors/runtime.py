@@ -6,15 +6,13 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Protocol
 
-import structlog
-
 from sentient_core.actors.dispatcher import Dispatcher
 from sentient_core.actors.registry import Registry
 from sentient_core.actors.timekeeper import Timekeeper
 from sentient_core.backend import Backend
 from sentient_core.codec import Codec
 from sentient_core.events import Mirror
-from sentient_core.logs import LimitedLog
+from sentient_core.logs import LimitedLog, RuntimeLog
 from sentient_core.mailbox import DeadLetters
 
 if TYPE_CHECKING:
@@ -102,7 +100,7 @@ class Runtime:
         codec: Codec,
         registry: Registry,
         dead_letters: DeadLetters,
-        log: structlog.typing.FilteringBoundLogger,
+        log: RuntimeLog,
         new_family: Callable[[Cell, Actor], Family | None],
         new_context: Callable[[], Context],
         failure_log: LimitedLog,

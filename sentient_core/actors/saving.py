@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from sentient_core.actors.checkpoints import RejectedCheckpoint, restore, save
-from sentient_core.errors import CheckpointUnusable, InvalidArgument, StoreUnavailable
+from sentient_core.errors import CheckpointUnusable, InvalidArgument, StaleIncarnation, StoreUnavailable
 from sentient_core.events import EventType
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.store.records import full_id
@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
     from sentient_core.store.records import Checkpoint
 
-__all__ = ["forget_alarm", "load_state", "save_and_wait", "save_by_policy", "save_in_time", "save_state"]
+__all__ = [
+    "find_checkpoints",
+    "forget_alarm",
+    "load_state",
+    "save_and_wait",
+    "save_by_policy",
+    "save_in_time",
+    "save_state",
+]
 
 READ_SECONDS = 10.0
 """How long a start waits for the store to tell a checkpoint."""
@@ -90,6 +98,8 @@ async def save_and_wait(cell: Cell, actor: Actor) -> str:
     """`Actor.checkpoint`."""
     if not cell.blueprint.has_state:
         raise InvalidArgument(f"{cell.blueprint.cls.__qualname__} declares no State: nothing to save")
+    if not cell.is_at_work(actor):
+        raise StaleIncarnation(cell.path)
     journal = cell.runtime.mirror.journal
     if not save_state(cell, actor, "asked for"):
         if not journal.backlog().is_full:

@@ -84,7 +84,7 @@ class Mirror:
         if self._append(event):
             self.recorded += 1
             if self._owes:
-                self._catch_up()
+                self.catch_up()
         else:
             self.unmirrored += 1
             self._gaps[event.target or ""] += 1
@@ -105,11 +105,15 @@ class Mirror:
         event = self._event(event_type, source, payload, incarnation, correlation, causation)
         if not self._append(event, force=force):
             self._leave_out(source)
+        elif self._owes:
+            self.catch_up()
 
     def status(self, status: AgentStatus) -> None:
         """Write an actor's row; without room it is kept, since the next start counts on it."""
         if self._append(status):
             self._statuses.pop(status.path, None)
+            if self._owes:
+                self.catch_up()
         else:
             self._statuses[status.path] = status
             self._owes = True
@@ -169,9 +173,29 @@ class Mirror:
         self._seq += 1
         return self._seq
 
+    def catch_up(self, *, force: bool = False) -> None:
+        """Write what was left out, as far as there is room for it again."""
+        while self._statuses:
+            path = next(iter(self._statuses))
+            if not self._append(self._statuses[path], force=force):
+                return
+            del self._statuses[path]
+        while self._gaps or self._others:
+            path = next(iter(self._gaps or self._others))
+            payload = {
+                "target": path,
+                "count": self._gaps[path],
+                "other_records": self._others[path],
+                "reason": "the journal's tail was full",
+            }
+            if not self._append(self._event(EventType.MIRROR_GAP, path, payload), force=force):
+                return
+            del self._gaps[path], self._others[path]
+        self._owes = False
+
     def close(self) -> None:
         """Write what is still owed, whether there is room or not."""
-        self._catch_up(force=True)
+        self.catch_up(force=True)
 
     def _leave_out(self, path: str) -> None:
         self._others[path] += 1
@@ -203,27 +227,6 @@ class Mirror:
     def _new_tag(self, kind: type) -> str:
         tag = self._tags[kind] = tag_of(kind)
         return tag
-
-    def _catch_up(self, *, force: bool = False) -> None:
-        """Write what was left out, as far as there is room for it again."""
-        for path, status in list(self._statuses.items()):
-            if not self._append(status, force=force):
-                return
-            del self._statuses[path]
-        gaps, self._gaps = self._gaps, Counter()
-        others, self._others = self._others, Counter()
-        self._owes = False
-        for path in {**gaps, **others}:
-            payload = {
-                "target": path,
-                "count": gaps[path],
-                "other_records": others[path],
-                "reason": "the journal's tail was full",
-            }
-            if not self._append(self._event(EventType.MIRROR_GAP, path, payload), force=force):
-                self._gaps[path] += gaps[path]
-                self._others[path] += others[path]
-                self._owes = True
 
 
 def _words(message: object) -> str:

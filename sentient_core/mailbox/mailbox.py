@@ -27,6 +27,12 @@ class MailboxOptions(msgspec.Struct, frozen=True, kw_only=True):
     overflow: Overflow = Overflow.BACKPRESSURE
 
     def __post_init__(self) -> None:
+        try:
+            overflow = Overflow(self.overflow)
+        except ValueError:
+            names = ", ".join(repr(o.value) for o in Overflow)
+            raise InvalidArgument(f"overflow is {self.overflow!r}; it can be {names}") from None
+        msgspec.structs.force_setattr(self, "overflow", overflow)
         if self.capacity < 1:
             raise InvalidArgument(f"a mailbox's capacity must be at least 1, not {self.capacity}")
 
@@ -69,7 +75,7 @@ class Mailbox:
         """While it is open and unmirrored the capacity, else 0: below it, appending is all there is to do."""
         self.queue: deque[Entry] | None = None
         self.high_water = 0
-        self.line: deque[tuple[Entry, Slot[None]]] | None = None
+        self.line: dict[Slot[None], Entry] | None = None
         """Who waits for room, with what, first come first; None if nobody does."""
         self._pool = pool
 
@@ -108,34 +114,37 @@ class Mailbox:
     def wait_for_room(self, entry: Entry, slot: Slot[None]) -> None:
         """Stand in line with an entry; `admit` queues it and sets the slot."""
         if self.line is None:
-            self.line = deque()
-        self.line.append((entry, slot))
+            self.line = {}
+        self.line[slot] = entry
 
     def leave_line(self, slot: Slot[None]) -> None:
         """Take a waiting entry back: nothing of it stays behind."""
-        if self.line:
-            self.line = deque(w for w in self.line if w[1] is not slot) or None
+        if self.line is not None:
+            self.line.pop(slot, None)
+            self.line = self.line or None
 
     def admit(self) -> list[Entry]:
         """Queue entries of those in line, in order, while there is room; returns what was queued."""
         admitted: list[Entry] = []
-        queue = self.queue
-        depth = 0 if queue is None else len(queue)
+        depth = 0 if self.queue is None else len(self.queue)
         while self.line and depth < self.capacity:
-            entry, slot = self.line.popleft()
+            slot = next(iter(self.line))
+            entry = self.line.pop(slot)
             if slot.set(None):
                 self.put(entry)
                 admitted.append(entry)
                 depth += 1
-        if not self.line:
-            self.line = None
+        self.line = self.line or None
         return admitted
 
     def close(self) -> tuple[list[Entry], list[tuple[Entry, Slot[None]]]]:
         """Refuse everything from now on; returns what was queued and who stood in line."""
         self.shut()
-        queued = [] if self.queue is None else list(self.queue)
-        line = [] if self.line is None else list(self.line)
+        queued: list[Entry] = []
+        if self.queue is not None:
+            queued.extend(self.queue)
+            self.queue.clear()  # a turn may still hold it
+        line = [] if self.line is None else [(entry, slot) for slot, entry in self.line.items()]
         self.queue = self.line = None
         return queued, line
 

@@ -232,6 +232,11 @@ class SurrealJournal:
                     task.cancel()
             with suppress(RuntimeError):  # the caller's loop has ended
                 self._backend.call_threadsafe(self._fence, error)
+        except Exception as error:  # noqa: BLE001 - nobody may wait for ever for a task that has ended
+            runtime_log(self._system).error("a task of the journal has ended", task=name, error=str(error))
+            ended = StoreUnavailable(f"the journal of '{self._system}' has ended: {type(error).__name__}")
+            with suppress(RuntimeError):  # as above
+                self._backend.call_threadsafe(self._fail, ended)
         finally:
             self._has_moved.set()
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from sentient_core.errors import StoreError
+from sentient_core.errors import InvalidArgument, StoreError
 from sentient_core.store.records import AnyRecord, Checkpoint
 
 __all__ = [
@@ -44,6 +44,12 @@ class JournalOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds after which a call of the database counts as unanswered."""
     kept_checkpoints: int = 3
     """Newest `turn` checkpoints kept per actor."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if not value > 0:
+                raise InvalidArgument(f"JournalOptions({name}=...) must be above 0, not {value!r}")
 
 
 class Backlog(msgspec.Struct, frozen=True):

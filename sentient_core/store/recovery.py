@@ -14,10 +14,9 @@ from collections.abc import Mapping
 from typing import cast
 
 import msgspec
-from structlog.typing import FilteringBoundLogger
 
 from sentient_core.errors import StoreUnavailable
-from sentient_core.logs import runtime_log
+from sentient_core.logs import RuntimeLog, runtime_log
 from sentient_core.store.engine import Engine
 from sentient_core.store.fold import fold
 from sentient_core.store.records import Entry, Opened
@@ -115,7 +114,7 @@ async def _started(
 
 
 async def _read_tail(
-    engine: Engine, system: str, projected: int, log: FilteringBoundLogger
+    engine: Engine, system: str, projected: int, log: RuntimeLog
 ) -> tuple[list[TailEntry], int, bool]:
     """The entries behind `projected`, the first free number, and whether all could be read."""
     tail: list[TailEntry] = []

@@ -37,17 +37,22 @@ HOLD_SECONDS = 0.5
 class _Child:
     """One child: how it is kept, and its cell."""
 
-    __slots__ = ("alarm", "cell", "has_started", "is_retired", "is_static", "spec", "window")
+    __slots__ = ("alarm", "cell", "has_started", "is_retired", "place", "spec", "window")
 
-    def __init__(self, spec: ChildSpec, cell: Cell, window: RestartWindow, *, is_static: bool) -> None:
+    def __init__(self, spec: ChildSpec, cell: Cell, window: RestartWindow, place: int | None) -> None:
         self.spec = spec
         self.cell = cell
         self.window = window
-        self.is_static = is_static
+        self.place = place
+        """Among the declared children; None for one that was spawned."""
         self.has_started = False
         self.is_retired = False
         """Whatever its spec says, it is not started again."""
         self.alarm: Alarm | None = None
+
+    @property
+    def is_static(self) -> bool:
+        return self.place is not None
 
     @property
     def is_down(self) -> bool:
@@ -73,7 +78,7 @@ class _Purpose(Enum):
 class _Job:
     """Stops, then starts, one step at a time (of a parallel job: all stops at once)."""
 
-    __slots__ = ("cause", "group", "is_parallel", "kills", "purpose", "starts", "stops")
+    __slots__ = ("cause", "is_parallel", "kills", "purpose", "starts", "stops")
 
     def __init__(
         self,
@@ -94,7 +99,18 @@ class _Job:
         """Of the restart."""
         self.kills = kills
         self.is_parallel = is_parallel
-        self.group = {*self.stops, *self.starts}
+
+    def waits_for(self, child: _Child) -> bool:
+        """The next step is done when this child is down, or up."""
+        if self.stops:
+            return next(reversed(self.stops)) is child
+        return bool(self.starts) and self.starts[-1] is child
+
+    def drop(self, child: _Child) -> None:
+        """Leave a child out of what is still to be done."""
+        self.stops.pop(child, None)
+        if child in self.starts:
+            self.starts.remove(child)
 
 
 class Children:
@@ -125,7 +141,7 @@ class Children:
         """
         if self._owner.status not in (CellStatus.STARTING, CellStatus.RUNNING):
             raise StartFailed(join(self._owner.path, spec.name or ""), "its parent is ending")
-        child = self._new_child(spec, is_static=False)
+        child = self._new_child(spec, None)
         try:
             await child.cell.start()
         except BaseException:
@@ -138,15 +154,13 @@ class Children:
         self._window = self._strategy.window()
         self._waiting = []
         # Kept over a restart of the owner: ref and mailbox of each that had not ended for good.
-        kept = {id(child.spec): child for child in self._children.values() if child.is_static}
+        kept = {child.place: child for child in self._children.values() if child.place is not None}
         for child in kept.values():
             del self._children[child.cell.name]
         starts: list[_Child] = []
         try:
-            for spec in self._declared:
-                child = kept.pop(id(spec), None)
-                if child is None:
-                    child = self._new_child(spec, is_static=True)
+            for place, spec in enumerate(self._declared):
+                child = kept.pop(place) if place in kept else self._new_child(spec, place)
                 self._children[child.cell.name] = child
                 starts.append(child)
         except NameTaken as error:
@@ -189,9 +203,15 @@ class Children:
 
     def child_unwanted(self, child: Cell) -> bool:
         entry = self._children[child.name]
-        if entry.spec.restart is Restart.PERMANENT or self._is_busy_with(entry):
+        job = self._job
+        if entry.spec.restart is Restart.PERMANENT or (job is not None and job.purpose is _Purpose.DOWN):
             return False
+        is_next = job is not None and job.waits_for(entry)
+        if job is not None:
+            job.drop(entry)
         self._forget(entry)
+        if is_next:
+            self._go_on()
         return True
 
     def child_down(self, child: Cell, cause: BaseException | None, *, was_ready: bool) -> None:
@@ -206,7 +226,7 @@ class Children:
         elif job is None or (job.purpose is not _Purpose.DOWN and entry not in job.starts):
             self._decide(entry, cause, was_ready=was_ready)
 
-    def _new_child(self, spec: ChildSpec, *, is_static: bool) -> _Child:
+    def _new_child(self, spec: ChildSpec, place: int | None) -> _Child:
         runtime = self._runtime
         name = spec.name or runtime.registry.new_name()
         cell = Cell(
@@ -221,11 +241,8 @@ class Children:
             runtime.new_context(),
         )
         runtime.registry.add(cell)
-        child = self._children[name] = _Child(spec, cell, self._strategy.window(), is_static=is_static)
+        child = self._children[name] = _Child(spec, cell, self._strategy.window(), place)
         return child
-
-    def _is_busy_with(self, entry: _Child) -> bool:
-        return self._job is not None and (self._job.purpose is _Purpose.DOWN or entry in self._job.group)
 
     def _decide(self, entry: _Child, cause: BaseException | None, *, was_ready: bool) -> None:
         """A child is down that no job has asked to be."""
@@ -332,7 +349,13 @@ class Children:
             return
         child.cell.signal(Signal(SignalKind.STOP))
         if isinstance(grace, float):
-            child.alarm = self._runtime.timekeeper.after(grace, child.cell.kill)
+            child.alarm = self._runtime.timekeeper.after(grace, lambda: self._end_of_grace(child))
+
+    def _end_of_grace(self, child: _Child) -> None:
+        child.cell.log().warning(
+            "killed, since it did not end within its shutdown", shutdown=child.spec.shutdown
+        )
+        child.cell.kill()
 
     def _not_started(self, job: _Job, entry: _Child, cause: BaseException | None) -> None:
         """The child that the job waits for did not come up."""

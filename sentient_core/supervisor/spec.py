@@ -31,7 +31,8 @@ class ChildSpec:
     """A child of a supervisor: its class, its arguments, and how it is kept.
 
     `args` and `kwargs` go to the class's `__init__`, at every start. `shutdown` is the grace in
-    seconds between the request to stop and the kill; None: no limit; `"brutal_kill"`: no grace.
+    seconds between the request to stop and the kill; None: no limit; `"brutal_kill"`: no grace;
+    `"default"`: 5 seconds, or no limit for a supervisor, whose children have theirs.
     `name` None makes an anonymous child. Raises InvalidChildSpec and InvalidName for
     what could never start.
     """
@@ -46,14 +47,14 @@ class ChildSpec:
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
         restart: Restart | str = Restart.PERMANENT,
-        shutdown: float | str | None = 5.0,
+        shutdown: float | str | None = "default",
     ) -> None:
         self.cls = _actor_class(cls)
         self.name = None if name is None else check_name(name)
         self.args = tuple(args)
         self.kwargs = dict(kwargs or {})
         self.restart = _restart(restart)
-        self.shutdown = _shutdown(shutdown)
+        self.shutdown = self.cls.default_shutdown if shutdown == "default" else _shutdown(shutdown)
 
     def __repr__(self) -> str:
         return f"ChildSpec({self.cls.__qualname__}, name={self.name!r}, restart={self.restart.value!r})"

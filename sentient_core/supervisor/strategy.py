@@ -46,6 +46,12 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     """Children are all asked to end at once, not one by one from the last started to the first."""
 
     def __post_init__(self) -> None:
+        try:
+            kind = RestartKind(self.kind)
+        except ValueError:
+            names = ", ".join(repr(k.value) for k in RestartKind)
+            raise InvalidArgument(f"the strategy's kind is {self.kind!r}; it can be {names}") from None
+        msgspec.structs.force_setattr(self, "kind", kind)
         if self.max_restarts < 0:
             raise InvalidArgument(f"max_restarts must be at least 0, not {self.max_restarts}")
         if not self.within > 0:

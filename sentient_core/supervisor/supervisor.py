@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from sentient_core.actors.actor import Actor
-from sentient_core.errors import InvalidChildSpec
+from sentient_core.errors import InvalidArgument, InvalidChildSpec
 from sentient_core.supervisor.spec import ChildSpec
 from sentient_core.supervisor.strategy import RestartKind, Strategy
 
@@ -28,18 +28,25 @@ class Supervisor(Actor):
     that is restarted keeps its ref and its mailbox, also when the supervisor itself was restarted.
     """
 
+    default_shutdown = None
+
     strategy: ClassVar[Strategy] = Strategy()
     children: ClassVar[Sequence[ChildSpec]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if not isinstance(cls.strategy, Strategy):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgument(
+                f"{cls.__qualname__}.strategy is {cls.strategy!r}; make one: Supervisor.one_for_one()"
+            )
         names: set[str] = set()
         for spec in cls.children:
             if not isinstance(spec, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise InvalidChildSpec(f"{cls.__qualname__}.children holds {spec!r}; wrap it: ChildSpec(...)")
             if spec.name is not None and spec.name in names:
                 raise InvalidChildSpec(f"{cls.__qualname__}.children names '{spec.name}' twice")
-            names.add(spec.name or "")
+            if spec.name is not None:
+                names.add(spec.name)
 
     @staticmethod
     def one_for_one(*, max_restarts: int = 3, within: float = 5.0) -> Strategy:

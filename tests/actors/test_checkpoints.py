@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import msgspec
@@ -451,12 +451,31 @@ async def test_checkpoints_of_another_schema_version_or_state_are_refused() -> N
             await system.spawn(Other, name="a")
 
 
+class Picky(msgspec.Struct):
+    """A state that, from some moment on, cannot be read any more."""
+
+    refuses: ClassVar[bool] = False
+    total: int = 0
+
+    def __post_init__(self) -> None:
+        if self.total and Picky.refuses:
+            raise ValueError("not any more")
+
+
+@pytest.fixture(autouse=True)
+def _not_picky() -> None:
+    Picky.refuses = False
+
+
 async def test_a_state_that_was_saved_and_does_not_fit_quarantines_its_actor_at_the_restart() -> None:
     class Spoiler(NoPolicy):
+        State = Picky  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+
         @handles
         async def say(self, message: Say) -> None:
-            self.state.total = message.text  # type: ignore[assignment]
+            self.state.total = 1
             await self.checkpoint()
+            Picky.refuses = True
 
     class Bank(Supervisor):
         strategy = Supervisor.one_for_one(max_restarts=5)
@@ -480,10 +499,13 @@ async def test_a_state_that_was_saved_and_does_not_fit_quarantines_its_actor_at_
 
 async def test_a_quarantined_child_does_not_keep_its_supervisor_from_restarting() -> None:
     class Spoiler(NoPolicy):
+        State = Picky  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+
         @handles
         async def say(self, message: Say) -> None:
-            self.state.total = message.text  # type: ignore[assignment]
+            self.state.total = 1
             await self.checkpoint()
+            Picky.refuses = True
 
     class Bank(Supervisor):
         children = (ChildSpec(Spoiler, name="bad"), ChildSpec(Counter, name="good"))
