@@ -15,7 +15,7 @@ SentientError
 ├── AskError                             an ask without a reply; carries the message and the ref
 │   ├── AskTimeout (TimeoutError)        no reply in time
 │   ├── ActorStopped                     the target ended before it replied
-│   ├── MessageDropped                   a full mailbox\'s overflow policy chose it
+│   ├── MessageDropped                   a full mailbox's overflow policy chose it
 │   ├── HandlerFailed                    the handler raised; `__cause__` is what it raised
 │   └── UnhandledMessage                 the target has no handler for this type
 ├── SendTimeout (TimeoutError)           no room in the mailbox in time
@@ -291,8 +291,10 @@ class CheckpointUnusable(SentientError):
         self.path = path
         self.reasons = tuple(reasons)
         super().__init__(
-            f"no checkpoint of '{path}' can be loaded ({'; '.join(reasons)}). The rows are left as "
-            "they are in state_checkpoint: mend them, or delete them to start from the initial state."
+            f"no checkpoint of '{path}' can be loaded ({'; '.join(reasons)}). If the class was renamed, "
+            "give its State the old tag: class State(msgspec.Struct, tag='…'). If the state may be given up: "
+            f"DELETE state_checkpoint WHERE agent_id = '{path}' starts the actor from its initial state. "
+            "Until then the rows are left as they are."
         )
 
 
@@ -310,8 +312,9 @@ class StoreInUse(StoreError):
     def __init__(self, path: str) -> None:
         self.path = path
         super().__init__(
-            f"the database at '{path}' is in use, by another process or by another store object of this "
-            "one. Stop that process, use a directory of your own, or, within one process, share one SurrealStore."
+            f"the database at '{path}' is in use by another process, or by another store object of this "
+            "one. Stop that process or use a directory of your own; systems of one process share one "
+            "SurrealStore."
         )
 
 

@@ -28,6 +28,7 @@ from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import check_name
 from sentient_core.store import open_store
 from sentient_core.store.protocols import Backlog, Journal, JournalOptions, Store
+from sentient_core.store.surreal import SurrealStore
 from sentient_core.supervisor.children import Children
 from sentient_core.supervisor.spec import ChildSpec, Restart
 from sentient_core.supervisor.strategy import Strategy
@@ -98,8 +99,10 @@ class ActorSystem:
             raise InvalidArgument(
                 f"store must be an address such as 'surrealkv://my.db', or a Store, not {store!r}"
             )
-        self._owns_store = isinstance(store, str)
-        self.store: Store = open_store(store) if isinstance(store, str) else store
+        self._own_store: SurrealStore | None = None
+        if isinstance(store, str):
+            store = self._own_store = open_store(store)
+        self.store: Store = store
         """The store, for queries: `await system.store.events(system.name, …)`."""
         self._options = journal or JournalOptions()
         self._patience = drain_patience
@@ -319,11 +322,13 @@ class ActorSystem:
                 self._log.error("the store did not take the last records", records=left.uncommitted)
         finally:
             await self._close_store()
+            if self._own_store is not None:
+                self._own_store.retire()  # else a later question would open it again and keep its lock
 
     async def _close_store(self) -> None:
-        if self._owns_store:
+        if self._own_store is not None:
             with anyio.CancelScope(shield=True):
-                await self.store.close()
+                await self._own_store.close()
 
 
 class _Parts:

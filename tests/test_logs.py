@@ -110,7 +110,7 @@ async def test_every_line_of_the_runtime_says_who_and_in_which_conversation() ->
     assert hello["correlation_id"] is not None
     failed = [line for line in lines if line["event"] == "actor failed"]
     assert {line["message_type"] for line in failed} == {"Fail"}
-    assert all("test_logs" in line["traceback"] or "probes" in line["traceback"] for line in failed)
+    assert all("test_logs" in line["exception"] or "probes" in line["exception"] for line in failed)
     assert len({line["correlation_id"] for line in failed}) == len(failed)
 
 

@@ -90,12 +90,16 @@ def _durability(cls: type[Actor]) -> Durability:
 
 
 def _reply_errors(cls: type[Actor]) -> tuple[type[Exception], ...]:
-    errors: Any = cls.reply_errors
-    if isinstance(errors, tuple) and all(isinstance(e, type) and issubclass(e, Exception) for e in errors):
-        return errors
+    errors: object = cls.reply_errors  # whatever the user's class has there
+    if isinstance(errors, tuple) and all(_is_exception_class(error) for error in cls.reply_errors):
+        return cls.reply_errors
     raise InvalidArgument(
         f"{cls.__qualname__}.reply_errors must be a tuple of Exception classes, not {errors!r}"
     )
+
+
+def _is_exception_class(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Exception)
 
 
 def _attribute(cls: type[Actor], name: str, expected: type[T]) -> T:

@@ -513,7 +513,7 @@ class Cell:
                 "incarnation": self.incarnation,
                 "correlation_id": runtime.mirror.id_of(correlation),
                 **what,
-                "traceback": last_lines(error),
+                "exception": last_lines(error),  # the key that structlog's renderers print as it is
             }
         )
         if self.blueprint.is_mirrored:

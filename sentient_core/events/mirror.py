@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from typing import Any
 
+from sentient_core.causes import in_a_line
 from sentient_core.codec import Codec, tag_of
 from sentient_core.errors import UnencodableMessage
 from sentient_core.events.event_type import EventType
@@ -72,7 +73,8 @@ class Mirror:
         try:
             payload = self._encode(reply)
         except Exception as error:  # as above
-            raise UnencodableMessage(reply, target, str(error) or type(error).__name__) from error
+            why = f"as a reply of '{source}', {in_a_line(error)}"
+            raise UnencodableMessage(reply, target, why) from error
         self._seq = seq = self._seq + 1
         tag = self._tags.get(type(reply)) or self._new_tag(type(reply))
         return Event(

@@ -48,7 +48,7 @@ class JournalOptions(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if not value > 0:
+            if not (value > 0 or (name == "tail_seconds" and value == 0)):
                 raise InvalidArgument(f"JournalOptions({name}=...) must be above 0, not {value!r}")
 
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from sentient_core.backend import current_backend
-from sentient_core.errors import StoreError
+from sentient_core.errors import StoreError, StoreUnavailable
 from sentient_core.store.engine import REOPEN_BYTES, Connect, Engine, embedded
 from sentient_core.store.journal import SurrealJournal
 from sentient_core.store.migrations import migrate
@@ -64,6 +64,11 @@ class SurrealStore:
         self._call_timeout = call_timeout
         self._reopen_bytes = reopen_bytes
         self._shared: _Shared | None = None
+        self._is_retired = False
+
+    def retire(self) -> None:
+        """Refuse everything from now on: the actor system that made this store has ended with it."""
+        self._is_retired = True
 
     @property
     def url(self) -> str:
@@ -180,6 +185,11 @@ class SurrealStore:
             await self._leave(shared)
 
     async def _enter(self) -> _Shared:
+        if self._is_retired:
+            raise StoreUnavailable(
+                "this store has ended with its actor system. To look into the database afterwards: "
+                f"async with SurrealStore({self.url!r}) as store: await store.query(...)"
+            )
         shared = self._shared
         if shared is not None and shared.is_ended:
             await shared.engine.stop()  # until then it holds the directory

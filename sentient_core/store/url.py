@@ -85,6 +85,8 @@ def parse_url(url: str) -> Address:
         raise InvalidStoreUrl(url, "the path of the database's directory is missing")
     if "\0" in path:
         raise InvalidStoreUrl(url, "a path cannot contain a null character")
+    if path.startswith("~"):
+        raise InvalidStoreUrl(url, f"'~' is not expanded here: write {str(Path(path).expanduser())!r}")
     return Address(url, Path(path).absolute(), _sync(url, query) if has_query else "every")
 
 

@@ -882,3 +882,20 @@ async def test_an_actor_that_stops_itself_in_on_start_is_gone_soon_after() -> No
 
         assert system.actors(Actor) == []
         assert log.lines == ["a stop"]
+
+
+async def test_a_drain_whose_last_message_fails_ends_all_the_same() -> None:
+    async with running() as system:
+        log, gate = Log(), Gate()
+        ref = await system.spawn(Recorder, log, gate, name="a")
+        ref.tell(Pass())
+        ref.tell(Fail())
+        await gate.reached.wait()
+
+        ending = ref.drain()
+        gate.open.set()
+        with anyio.fail_after(10):
+            await ending
+
+        assert not ref.is_alive
+        assert log.lines[-2:] == ["a start", "a stop"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from examples.site.errors import NoMarkdown, SourceUnusable
-from examples.site.plan import DeadLink, Kind, Source, plan_site
+from examples.site.plan import DeadLink, Kind, Remark, Source, plan_site
+from examples.site.render import make
 from tests.examples.documents import PAGES
 
 
@@ -90,6 +93,63 @@ def test_a_symbolic_link_out_of_the_folder_is_not_followed(source: Path) -> None
     plan = plan_site(Source(str(source), only=("start.md",)))
 
     assert plan.dead_links == (DeadLink("start.md", "inside.txt"),)
+
+
+@pytest.mark.parametrize(
+    ("name", "put", "remark"),
+    [
+        ("broken.md", lambda path: path.symlink_to("gone.md"), "skipped, it leads nowhere: broken.md"),
+        ("loop.md", lambda path: path.symlink_to("loop.md"), "skipped, it leads nowhere: loop.md"),
+        ("pipe.md", os.mkfifo, "skipped, it is not a regular file: pipe.md"),
+        (
+            "passwd.md",
+            lambda path: path.symlink_to("/etc/passwd"),
+            "skipped, it leads out of the folder: passwd.md",
+        ),
+        ("b\udcff.md", lambda path: path.touch(), r"skipped, its name is not UTF-8: 'b\udcff.md'"),
+    ],
+)
+def test_what_only_looks_like_a_document_is_skipped_with_a_remark(
+    source: Path, name: str, put: Callable[[Path], None], remark: str
+) -> None:
+    usual = plan_site(Source(str(source)))
+    put(source / name)
+    (source / "folder").mkdir()
+
+    plan = plan_site(Source(str(source)))
+
+    assert plan.pages == usual.pages
+    assert [f"{found.what}: {found.source}" for found in plan.remarks] == [remark]
+
+
+@pytest.mark.parametrize(
+    ("content", "title", "remarks"),
+    [
+        (b"\xef\xbb\xbf# Marked\n", "Marked", ()),
+        (b"# Caf\xe9\n", "Caf\ufffd", (Remark("start.md", "not UTF-8"),)),
+    ],
+    ids=["byte order mark", "latin-1"],
+)
+def test_a_document_in_another_encoding_is_read_as_well_as_can_be(
+    source: Path, content: bytes, title: str, remarks: tuple[Remark, ...]
+) -> None:
+    (source / "start.md").write_bytes(content)
+
+    plan = plan_site(Source(str(source), only=("start.md",)))
+
+    assert plan.page("start.html").title == title
+    assert "\ufeff" not in make(plan, plan.page("start.html")).decode()
+    assert plan.remarks == remarks
+
+
+@pytest.mark.parametrize("href", ["a%00b.md", "pipe.md", "x" * 300])
+def test_a_link_to_what_cannot_be_read_leads_nowhere(source: Path, href: str) -> None:
+    os.mkfifo(source / "pipe.md")
+    (source / "start.md").write_text(f"[text]({href})\n")
+
+    plan = plan_site(Source(str(source), only=("start.md",)))
+
+    assert plan.dead_links == (DeadLink("start.md", href),)
 
 
 def test_the_same_documents_give_the_same_plan(source: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -124,6 +125,27 @@ def test_links_that_lead_nowhere_are_named(source: Path, out: Path) -> None:
     assert ended.code == 0, "they are the author's business"
     assert "leads nowhere: gone.md in guide/chapter-1.md" in ended.output
     assert "leads nowhere: ../../../etc/passwd in guide/chapter-1.md" in ended.output
+
+
+def test_what_was_skipped_is_named_and_the_rest_is_made(source: Path, out: Path) -> None:
+    (source / "broken.md").symlink_to("gone.md")
+    (source / "b\udcff.md").touch()
+    (source / "latin.md").write_bytes(b"# Caf\xe9\n")
+    os.mkfifo(source / "pipe.md")
+
+    ended = Site(source, out, "asyncio", "--seed=1", "--faults=0").run()
+
+    assert ended.is_perfect, ended
+    assert ended.table["pages planned"] == str(PAGES + OTHERS + 1)
+    for line in (
+        "skipped, it leads nowhere: broken.md",
+        r"skipped, its name is not UTF-8: 'b\udcff.md'",
+        "not UTF-8: latin.md",
+        "skipped, it is not a regular file: pipe.md",
+    ):
+        assert f"\n{line}\n" in ended.output
+    assert "gaps ¹" in ended.output
+    assert f'\nLook inside: async with SurrealStore("surrealkv://{out}.db") as store:' in ended.output
 
 
 def test_the_projects_own_documents_make_a_site(out: Path) -> None:

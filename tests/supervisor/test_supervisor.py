@@ -922,3 +922,30 @@ async def test_a_spawn_under_way_when_the_system_ends_ends_too() -> None:
             await log.until("starting")
 
     assert log.lines == ["starting", "refused"]
+
+
+async def test_a_drain_of_a_supervisor_while_its_children_start_is_not_lost() -> None:
+    gate = Gate()
+
+    class Slow(Recorder):
+        async def on_start(self) -> None:
+            await gate()
+
+    async with running() as system:
+        log = Log()
+        cls = team(ChildSpec(Slow, name="a", args=(log,)), log=log)
+
+        async def spawn() -> None:
+            await system.spawn(cls, name="team")
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(spawn)
+            await gate.reached.wait()
+            ending = system.get("team").drain()
+            await anyio.wait_all_tasks_blocked()  # the supervisor has seen it, and is not ready yet
+            gate.open.set()
+            with anyio.fail_after(10):
+                await ending
+
+        assert log.lines == ["team start", "a stop", "team stop"]
+        assert system.actors(Actor) == []
