@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 
 from examples.site.display import LineDisplay, LiveDisplay, PipeDisplay
-from examples.site.errors import CannotRun, SourceUnusable, StoreUnusable
+from examples.site.errors import CannotRun, OutputUnusable, SourceUnusable, StoreUnusable
 from examples.site.faults import FaultPlan
 from examples.site.files import claim
 from examples.site.fresh import remove_output, remove_store, store_folder
@@ -107,6 +107,11 @@ def _job(source: str | None, out: Path, store: str, faults: FaultPlan) -> Job:
         raise SourceUnusable(
             str(source), "there is no such folder" if not root.exists() else "it is not a folder"
         )
+    for folder_of, unusable in ((root, SourceUnusable), (out.absolute(), OutputUnusable)):
+        try:
+            str(folder_of).encode()  # both go into messages
+        except UnicodeEncodeError:
+            raise unusable(ascii(str(folder_of))[1:-1], "its name is not UTF-8") from None
     own = [str(out.absolute())]
     folder = store_folder(store)
     if folder is not None:
@@ -133,6 +138,10 @@ def _work(
         console.print("To have something to kill, it is made anew.", highlight=False)
         return _work(console, job, backend, progress_fd, fresh=True, anew_if_finished=False)
     print_report(console, report)
+    if store_folder(job.store) is not None:
+        query = 'await store.query("SELECT * FROM agent_event")'
+        look = f'Look inside: async with SurrealStore("{job.store}") as store: {query}'
+        console.print(f"\n{look}", markup=False, highlight=False, soft_wrap=True)
     return 0 if report.is_perfect else 1
 
 

@@ -43,9 +43,10 @@ class SourceUnusable(CannotRun):
 class NoMarkdown(CannotRun):
     """The source folder holds no document."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, *remarks: str) -> None:
         self.folder = folder
-        super().__init__(f"no Markdown in '{folder}': it needs at least one file that ends in .md")
+        seen = f" ({'; '.join(remarks)})" if remarks else ""
+        super().__init__(f"no Markdown in '{folder}': it needs at least one file that ends in .md{seen}")
 
 
 class OutputUnusable(CannotRun):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from examples.site.links import local_path
 from examples.site.markdown import Document, read_document
 from examples.site.theme import STYLE_FILE, THEME
 
-__all__ = ["DeadLink", "Kind", "Page", "SitePlan", "Source", "plan_site"]
+__all__ = ["DeadLink", "Kind", "Page", "Remark", "SitePlan", "Source", "plan_site", "text_of"]
 
 SUFFIXES = (".md", ".markdown")
 INDEX_NAMES = ("index", "readme")
@@ -71,6 +72,14 @@ class DeadLink(msgspec.Struct, frozen=True):
     href: str
 
 
+class Remark(msgspec.Struct, frozen=True):
+    """Something unusual about a file that looks like a document: it was skipped, or it reads badly."""
+
+    source: str
+    """Relative to the root; as Python writes it, if it cannot be printed as it is."""
+    what: str
+
+
 class SitePlan(msgspec.Struct, frozen=True, dict=True):
     """A site, before it is made."""
 
@@ -79,6 +88,7 @@ class SitePlan(msgspec.Struct, frozen=True, dict=True):
     pages: tuple[Page, ...]
     """What people read, in the order in which they would, then what belongs to it."""
     dead_links: tuple[DeadLink, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
     @cached_property
     def digest(self) -> str:
@@ -117,12 +127,12 @@ def plan_site(source: Source) -> SitePlan:
     if not root.is_dir():
         raise SourceUnusable(source.root, "there is no such folder")
     try:
-        contents = {path: (root / path).read_bytes() for path in sorted(_documents(source))}
+        contents, remarks = _read_all(root, sorted(_documents(source)))
     except OSError as error:
         raise SourceUnusable(source.root, f"{error.strerror}: {error.filename}") from error
     if not contents:
-        raise NoMarkdown(source.root)
-    documents = {path: read_document(text.decode("utf-8", "replace")) for path, text in contents.items()}
+        raise NoMarkdown(source.root, *(f"{remark.what}: {remark.source}" for remark in remarks))
+    documents = {path: read_document(text_of(content)) for path, content in contents.items()}
     files = _names(documents)
     pages = [
         Page(
@@ -141,7 +151,12 @@ def plan_site(source: Source) -> SitePlan:
     if pages[0].file != "index.html":
         pages.insert(0, Page("index.html", Kind.CONTENTS, "(contents)", title, "", "", ""))
     others, dead = _what_they_lead_to(root, documents, taken=set(files.values()))
-    return _with_recipes(SitePlan(source.root, title, (*pages, *others), dead))
+    return _with_recipes(SitePlan(source.root, title, (*pages, *others), dead, remarks))
+
+
+def text_of(content: bytes) -> str:
+    """The text of a document. What is not UTF-8 in it becomes �."""
+    return content.decode("utf-8-sig", "replace")
 
 
 def _documents(source: Source) -> Iterator[str]:
@@ -149,7 +164,7 @@ def _documents(source: Source) -> Iterator[str]:
     root = Path(source.root)
     for name in source.only or (".",):
         start = root / name
-        if start.is_file():
+        if not start.is_dir():
             yield posixpath.normpath(name)
             continue
         for folder, folders, names in os.walk(start):
@@ -163,6 +178,44 @@ def _documents(source: Source) -> Iterator[str]:
             for file in names:
                 if file.lower().endswith(SUFFIXES) and not file.startswith("."):
                     yield Path(folder, file).relative_to(root).as_posix()
+
+
+class _Unusable(Exception):
+    """A file that cannot be part of the site; the text says why."""
+
+
+def _read_all(root: Path, paths: list[str]) -> tuple[dict[str, bytes], tuple[Remark, ...]]:
+    """The documents that can be used, and what there is to say about the others. Raises OSError."""
+    contents: dict[str, bytes] = {}
+    remarks: list[Remark] = []
+    for path in paths:
+        name = path if path.isprintable() else repr(path)
+        try:
+            contents[path] = _read(root, path)
+            contents[path].decode()
+        except _Unusable as error:
+            remarks.append(Remark(name, f"skipped, {error}"))
+        except UnicodeDecodeError:
+            remarks.append(Remark(name, "not UTF-8"))
+    return contents, tuple(remarks)
+
+
+def _read(root: Path, path: str) -> bytes:
+    """The bytes of a regular file below the root. Raises _Unusable, and OSError."""
+    try:
+        path.encode()  # the name of a file need not be text, but messages are
+        real = Path(os.path.realpath(root / path, strict=True))
+    except ValueError:
+        raise _Unusable("its name is not UTF-8") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ELOOP):
+            raise
+        raise _Unusable("it leads nowhere") from error
+    if not real.is_relative_to(root.resolve()):
+        raise _Unusable("it leads out of the folder")
+    if not real.is_file():  # asked before it is opened: to open a pipe is to wait for its writer
+        raise _Unusable("it is not a regular file")
+    return real.read_bytes()
 
 
 def _names(documents: dict[str, Document]) -> dict[str, str]:
@@ -234,12 +287,13 @@ def _is_index(path: str) -> bool:
 
 
 def _content(root: Path, target: str) -> bytes | None:
-    """The bytes of a file below the root; None: there is none, or a link leads out of the root."""
-    path = (root / target).resolve()
-    hidden = any(part.startswith(".") for part in target.split("/"))
-    if hidden or not path.is_relative_to(root.resolve()) or not path.is_file():
+    """The bytes of a file that a document leads to; None: there is none, or none to be shown."""
+    if any(part.startswith(".") for part in target.split("/")):
         return None
-    return path.read_bytes()
+    try:
+        return _read(root, target)
+    except (_Unusable, OSError):
+        return None
 
 
 def _with_recipes(plan: SitePlan) -> SitePlan:

@@ -12,7 +12,7 @@ import msgspec
 from examples.site.files import digest_of
 from examples.site.links import address, relinked
 from examples.site.markdown import Heading, to_html
-from examples.site.plan import Kind, Page, SitePlan
+from examples.site.plan import Kind, Page, SitePlan, text_of
 from examples.site.theme import STYLE_FILE, THEME
 
 __all__ = ["SourceChanged", "make", "read_source"]
@@ -38,8 +38,9 @@ def make(plan: SitePlan, page: Page) -> bytes:
     content = read_source(Path(plan.root, page.source), page.content)
     if page.kind is Kind.COPY:
         return content
-    text = content.decode("utf-8", "replace")
-    body, headings = to_html(text, lambda href: relinked(href, page.source, page.file, plan.targets))
+    body, headings = to_html(
+        text_of(content), lambda href: relinked(href, page.source, page.file, plan.targets)
+    )
     return _dressed(plan, page, "page.html.j2", body, headings).encode()
 
 

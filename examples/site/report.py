@@ -10,7 +10,7 @@ from anyio import to_thread
 
 from examples.site.editor import Editor
 from examples.site.files import digest_of, digest_on_disk
-from examples.site.plan import DeadLink, SitePlan, Source, plan_site
+from examples.site.plan import DeadLink, Remark, SitePlan, Source, plan_site
 from examples.site.publisher import Publisher
 from examples.site.render import make
 from examples.site.team import EDITOR, PUBLISHER
@@ -76,6 +76,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     differing: tuple[str, ...]
     """Files that are not byte for byte as in an undisturbed run, on the disk or missing there."""
     dead_links: tuple[DeadLink, ...]
+    remarks: tuple[Remark, ...]
 
     @property
     def is_perfect(self) -> bool:
@@ -119,6 +120,7 @@ async def read_report(
         twice=tuple(sorted({row["file"] for row in receipts if row["n"] > 1})),
         differing=tuple(file for file, digest in found.items() if digest != expected.get(file)),
         dead_links=plan.dead_links,
+        remarks=plan.remarks,
     )
 
 

@@ -37,9 +37,10 @@ def print_report(console: Console, report: Report) -> None:
         console.print(footnote, style="dim", highlight=False)
     for file, why in report.given_up:
         console.print(f"not made: {file}: {why}", style="red", markup=False, highlight=False)
-    for link in report.dead_links:
-        line = f"leads nowhere: {link.href} in {link.source}"
-        console.print(line, style="yellow", markup=False, highlight=False)
+    links = (f"leads nowhere: {link.href} in {link.source}" for link in report.dead_links)
+    remarks = (f"{remark.what}: {remark.source}" for remark in report.remarks)
+    for line in (*links, *remarks):
+        console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _rows(report: Report) -> Iterator[tuple[str, object, bool | None, str]]:
@@ -50,7 +51,7 @@ def _rows(report: Report) -> Iterator[tuple[str, object, bool | None, str]]:
         count = f"{report.sent_now} by this process, {report.sent_before} by earlier ones ¹"
     yield "messages sent", sent, None, count
     yield "events mirrored", report.mirrored, report.mirrored == sent, "their rows in agent_event"
-    yield "gaps ²", len(report.gaps), None, _names([_gap(gap) for gap in report.gaps])
+    yield f"gaps {_gap_mark(report)}", len(report.gaps), None, _names([_gap(gap) for gap in report.gaps])
     yield "crashes", report.crashes, None, "handlers that raised"
     yield "restarts", report.restarts, None, "by a supervisor"
     yield "checkpoints restored", report.restored, None, "actors that began with a stored state"
@@ -67,9 +68,13 @@ def _footnotes(report: Report) -> Iterator[str]:
     if report.starts > 1:
         yield "¹ Processes that are gone cannot be asked: theirs are counted by their rows."
     yield (
-        "² A gap is where rows may be missing: a process that is killed takes the messages of its last "
-        "milliseconds with it, and the next start finds no mark of an orderly end."
+        f"{_gap_mark(report)} A gap is where rows may be missing: a process that is killed takes the messages "
+        "of its last milliseconds with it, and the next start finds no mark of an orderly end."
     )
+
+
+def _gap_mark(report: Report) -> str:
+    return "²" if report.starts > 1 else "¹"
 
 
 def _gap(gap: Gap) -> str:

@@ -90,9 +90,10 @@ def _durability(cls: type[Actor]) -> Durability:
 
 
 def _reply_errors(cls: type[Actor]) -> tuple[type[Exception], ...]:
-    errors: object = cls.reply_errors  # whatever the user's class has there
-    if isinstance(errors, tuple) and all(_is_exception_class(error) for error in cls.reply_errors):
-        return cls.reply_errors
+    errors = cls.reply_errors
+    is_tuple = isinstance(errors, tuple)  # pyright: ignore[reportUnnecessaryIsInstance] - it is the user's
+    if is_tuple and all(_is_exception_class(error) for error in errors):
+        return errors
     raise InvalidArgument(
         f"{cls.__qualname__}.reply_errors must be a tuple of Exception classes, not {errors!r}"
     )

@@ -114,7 +114,6 @@ def test_what_only_looks_like_a_document_is_skipped_with_a_remark(
 ) -> None:
     usual = plan_site(Source(str(source)))
     put(source / name)
-    (source / "folder").mkdir()
 
     plan = plan_site(Source(str(source)))
 

@@ -32,6 +32,21 @@ def test_a_source_without_markdown(tmp_path: Path, out: Path) -> None:
     assert "no Markdown in" in refusal(Site(tmp_path / "empty", out, "trio"))
 
 
+def test_a_source_without_any_usable_markdown(tmp_path: Path, out: Path) -> None:
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "gone.md").symlink_to("nowhere")
+
+    assert "(skipped, it leads nowhere: gone.md)" in refusal(Site(tmp_path / "odd", out, "trio"))
+
+
+def test_folders_whose_names_are_no_text(source: Path, tmp_path: Path, out: Path) -> None:
+    odd = tmp_path / "b\udcff"
+    odd.mkdir()
+
+    assert r"b\udcff': its name is not UTF-8" in refusal(Site(odd, out, "asyncio"))
+    assert r"b\udcff': its name is not UTF-8" in refusal(Site(source, odd, "asyncio"), "--store=mem://")
+
+
 def test_an_output_folder_that_holds_something_else(source: Path) -> None:
     for options in ([], ["--fresh"]):
         assert "cannot write the site to" in refusal(Site(source, source, "asyncio"), *options)
