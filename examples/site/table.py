@@ -68,8 +68,8 @@ def _footnotes(report: Report) -> Iterator[str]:
     if report.starts > 1:
         yield "¹ Processes that are gone cannot be asked: theirs are counted by their rows."
     yield (
-        f"{_gap_mark(report)} A gap is where rows may be missing: a process that is killed takes the messages "
-        "of its last milliseconds with it, and the next start finds no mark of an orderly end."
+        f"{_gap_mark(report)} A gap is where rows may be missing: a process that is killed takes the "
+        "messages of its last milliseconds with it, and the next start finds no mark of an orderly end."
     )
 
 

@@ -95,18 +95,27 @@ def test_a_symbolic_link_out_of_the_folder_is_not_followed(source: Path) -> None
     assert plan.dead_links == (DeadLink("start.md", "inside.txt"),)
 
 
+def link_to(target: str) -> Callable[[Path], None]:
+    """What makes a path a symbolic link."""
+
+    def put(path: Path) -> None:
+        path.symlink_to(target)
+
+    return put
+
+
 @pytest.mark.parametrize(
     ("name", "put", "remark"),
     [
-        ("broken.md", lambda path: path.symlink_to("gone.md"), "skipped, it leads nowhere: broken.md"),
-        ("loop.md", lambda path: path.symlink_to("loop.md"), "skipped, it leads nowhere: loop.md"),
+        ("broken.md", link_to("gone.md"), "skipped, it leads nowhere: broken.md"),
+        ("loop.md", link_to("loop.md"), "skipped, it leads nowhere: loop.md"),
         ("pipe.md", os.mkfifo, "skipped, it is not a regular file: pipe.md"),
         (
             "passwd.md",
-            lambda path: path.symlink_to("/etc/passwd"),
+            link_to("/etc/passwd"),
             "skipped, it leads out of the folder: passwd.md",
         ),
-        ("b\udcff.md", lambda path: path.touch(), r"skipped, its name is not UTF-8: 'b\udcff.md'"),
+        ("b\udcff.md", Path.touch, r"skipped, its name is not UTF-8: 'b\udcff.md'"),
     ],
 )
 def test_what_only_looks_like_a_document_is_skipped_with_a_remark(
