@@ -111,6 +111,25 @@ class _SlotBase(Generic[T]):
         self._value: T | None = None
         self._error: BaseException | None = None
 
+    def set(self, value: T) -> bool:
+        if self.is_done:
+            return False
+        self.is_done = True
+        self._value = value
+        self._wake()
+        return True
+
+    def fail(self, error: BaseException) -> bool:
+        if self.is_done:
+            return False
+        self.is_done = True
+        self._error = error
+        self._wake()
+        return True
+
+    def _wake(self) -> None:
+        raise NotImplementedError
+
     def _outcome(self) -> T:
         if self._error is not None:
             try:
@@ -127,22 +146,6 @@ class _AsyncioSlot(_SlotBase[T]):
         super().__init__()
         self._loop = loop
         self._future: asyncio.Future[None] | None = None
-
-    def set(self, value: T) -> bool:
-        if self.is_done:
-            return False
-        self.is_done = True
-        self._value = value
-        self._wake()
-        return True
-
-    def fail(self, error: BaseException) -> bool:
-        if self.is_done:
-            return False
-        self.is_done = True
-        self._error = error
-        self._wake()
-        return True
 
     async def wait(self) -> T:
         if not self.is_done:
@@ -164,22 +167,6 @@ class _TrioSlot(_SlotBase[T]):
     def __init__(self) -> None:
         super().__init__()
         self._task: trio.lowlevel.Task | None = None
-
-    def set(self, value: T) -> bool:
-        if self.is_done:
-            return False
-        self.is_done = True
-        self._value = value
-        self._wake()
-        return True
-
-    def fail(self, error: BaseException) -> bool:
-        if self.is_done:
-            return False
-        self.is_done = True
-        self._error = error
-        self._wake()
-        return True
 
     async def wait(self) -> T:
         if not self.is_done:
