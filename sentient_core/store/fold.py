@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from sentient_core.paths import is_anonymous
 from sentient_core.store.records import (
     AgentStatus,
     AnyRecord,
@@ -153,5 +154,6 @@ def newest(newest_first: Iterable[T], kept: int) -> tuple[T, ...]:
 
 
 def _raise(incarnations: dict[str, int], path: str, incarnation: int) -> None:
-    if incarnation > incarnations.get(path, -1):
+    # A path that the runtime made is never used again: nothing is to be remembered of it.
+    if incarnation > incarnations.get(path, -1) and not is_anonymous(path):
         incarnations[path] = incarnation

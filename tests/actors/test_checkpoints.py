@@ -777,3 +777,17 @@ async def test_a_stored_ref_does_what_the_living_one_does_once_somebody_lives_th
         assert stored.incarnation == target.incarnation
         await stored.stop()
         assert "ended" in repr(target)
+
+
+async def test_an_actor_without_a_name_is_not_remembered() -> None:
+    store = MemoryStore()
+    async with running(store=store) as system:
+        ref = await system.spawn(Counter)
+        await ref.ask(Save(), timeout=1)
+        await ref.drain()
+        path = ref.path
+
+    journal = await store.open_journal("test")
+
+    assert path not in journal.known
+    assert [row.metadata["why"] for row in await store.checkpoint_rows("test", path)] == ["asked for"]
