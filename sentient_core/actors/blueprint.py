@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from sentient_core.actors.checkpoints import CheckpointPolicy
-from sentient_core.actors.handlers import Handler, handlers_of
+from sentient_core.actors.handlers import Handler, as_handler, handlers_of
 from sentient_core.errors import InvalidArgument
 from sentient_core.mailbox import MailboxOptions
 
@@ -56,7 +54,7 @@ class Blueprint:
         self.hooks = frozenset(name for name in _HOOKS if base is not None and _is_own(cls, base, name))
         """The hooks that the class overrides; the others are not called."""
         receives = base is not None and _is_own(cls, base, "on_receive")
-        self.on_receive: Handler | None = _as_handler(cls.on_receive) if receives else None
+        self.on_receive: Handler | None = as_handler(cls.on_receive) if receives else None
         self.state_type: type[msgspec.Struct] = _state_type(cls)
         self.has_state = base is not None and self.state_type is not base.State
         self.mailbox = _attribute(cls, "mailbox", MailboxOptions)
@@ -73,10 +71,6 @@ _HOOKS = ("on_start", "on_stop", "on_failure", "on_restart")
 
 def _is_own(cls: type, base: type, name: str) -> bool:
     return getattr(cls, name) is not getattr(base, name)
-
-
-def _as_handler(function: Callable[..., Any]) -> Handler:
-    return function, inspect.iscoroutinefunction(function)
 
 
 def _durability(cls: type[Actor]) -> Durability:

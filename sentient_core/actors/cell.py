@@ -204,6 +204,10 @@ class Cell:
         """Why the last incarnation is down; None after an orderly end, or before the first."""
         return self._cause if self.status is CellStatus.DOWN else None
 
+    def at_home(self) -> Cell:
+        """Itself; for a path that was empty when a stored ref was read, who lives there by now."""
+        return (self.runtime.registry.find(self.path) or self) if self.is_nobody else self
+
     def become_nobody(self) -> None:
         """Stand for a path where nobody lives."""
         self.is_nobody = True

@@ -146,7 +146,7 @@ def _recipient(cell: Cell) -> Cell:
     """The cell itself; for a stored ref whose path had nobody, who lives there now. Raises SystemClosed."""
     if not cell.runtime.is_open:
         raise SystemClosed(cell.runtime.system.name, "send a message")
-    return (cell.runtime.registry.find(cell.path) or cell) if cell.is_nobody else cell
+    return cell.at_home()
 
 
 def _check_accepts(cell: Cell, message: object) -> None:
@@ -161,14 +161,8 @@ def _entry(cell: Cell, message: object, reply: Slot[Any] | None) -> Entry:
 
 
 def _accept(cell: Cell, entry: Entry) -> None:
-    mailbox = cell.mailbox
-    queue = mailbox.queue
-    if queue is None:
-        queue = mailbox.new_queue()
-    queue.append(entry)
-    event = entry[3]
-    if event is not None:
-        cell.runtime.mirror.record(event)
+    cell.mailbox.put(entry)
+    record(cell, entry)
     if not cell.scheduled:
         cell.runtime.dispatcher.schedule(cell)
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, overload
 
 from sentient_core.errors import InvalidHandler
 
-__all__ = ["Handler", "handler_for", "handlers_of", "handles"]
+__all__ = ["Handler", "as_handler", "handler_for", "handlers_of", "handles"]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -92,7 +92,7 @@ def handlers_of(cls: type) -> dict[type, Handler]:
                         f"in {own[message_type]} and in {name}. Keep one of them."
                     )
                 own[message_type] = name
-                table[message_type] = _handler(getattr(cls, name))
+                table[message_type] = as_handler(getattr(cls, name))
     return table
 
 
@@ -106,7 +106,8 @@ def handler_for(table: dict[type, Handler], message_type: type) -> Handler | Non
     return None
 
 
-def _handler(function: Callable[..., Any]) -> Handler:
+def as_handler(function: Callable[..., Any]) -> Handler:
+    """A dispatch table's entry for a plain function."""
     return function, inspect.iscoroutinefunction(function)
 
 

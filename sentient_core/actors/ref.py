@@ -64,17 +64,17 @@ class ActorRef(Generic[A_co]):
     @property
     def incarnation(self) -> int:
         """Number of the instance at work, or of the last one."""
-        return self._now().incarnation
+        return self._cell.at_home().incarnation
 
     @property
     def is_alive(self) -> bool:
         """It has not ended for good. True also while it is being started or restarted."""
-        return self._now().is_alive
+        return self._cell.at_home().is_alive
 
     @property
     def statistics(self) -> MailboxStatistics:
         """The mailbox at this moment."""
-        return self._now().mailbox.statistics()
+        return self._cell.at_home().mailbox.statistics()
 
     @property
     def __sentient_path__(self) -> str:
@@ -133,29 +133,24 @@ class ActorRef(Generic[A_co]):
         Its children are stopped first, then `on_stop` runs. A permanent child is started again by its
         supervisor; of any other, what is still queued becomes dead letters (`stopped`).
         """
-        return self._now().stop()
+        return self._cell.at_home().stop()
 
     def drain(self) -> Ending:
         """As `stop`, but what is queued is handled first; new messages are refused from now on."""
-        return self._now().drain()
+        return self._cell.at_home().drain()
 
     def kill(self) -> Ending:
         """Cancel the handler in hand now and end without hooks.
 
         The supervisor sees a failure (ActorKilled): a permanent or transient child is started again.
         """
-        return self._now().kill()
+        return self._cell.at_home().kill()
 
     def __repr__(self) -> str:
-        cell = self._now()
+        cell = self._cell.at_home()
         return (
             f"<ActorRef {cell.path!r} {cell.blueprint.cls.__name__} #{cell.incarnation} {cell.status.value}>"
         )
-
-    def _now(self) -> Cell:
-        """The cell, or, of a stored ref to a path that was empty, who lives there by now."""
-        cell = self._cell
-        return (cell.runtime.registry.find(cell.path) or cell) if cell.is_nobody else cell
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         raise TypeError("refs cannot be pickled or copied; send ref.path and use system.get(path)")

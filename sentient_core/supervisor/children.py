@@ -100,11 +100,15 @@ class _Job:
         self.kills = kills
         self.is_parallel = is_parallel
 
-    def waits_for(self, child: _Child) -> bool:
-        """The next step is done when this child is down, or up."""
-        if self.stops:
-            return next(reversed(self.stops)) is child
-        return bool(self.starts) and self.starts[-1] is child
+    @property
+    def next_stop(self) -> _Child | None:
+        """Who is to go down next."""
+        return next(reversed(self.stops), None)
+
+    @property
+    def next_start(self) -> _Child | None:
+        """Who is to come up next, once nobody is left to go down."""
+        return self.starts[-1] if self.starts and not self.stops else None
 
     def drop(self, child: _Child) -> None:
         """Leave a child out of what is still to be done."""
@@ -197,7 +201,7 @@ class Children:
     def child_started(self, child: Cell) -> None:
         entry = self._children[child.name]
         entry.has_started = True
-        if self._job is not None and self._job.starts and self._job.starts[-1] is entry:
+        if self._job is not None and self._job.next_start is entry:
             self._job.starts.pop()
             self._go_on()
 
@@ -206,7 +210,7 @@ class Children:
         job = self._job
         if entry.spec.restart is Restart.PERMANENT or (job is not None and job.purpose is _Purpose.DOWN):
             return False
-        is_next = job is not None and job.waits_for(entry)
+        is_next = job is not None and entry in (job.next_stop, job.next_start)
         if job is not None:
             job.drop(entry)
         self._forget(entry)
@@ -219,9 +223,9 @@ class Children:
         entry.silence()
         job = self._job
         if job is not None and entry in job.stops:
-            if job.is_parallel or next(reversed(job.stops)) is entry:
+            if job.is_parallel or job.next_stop is entry:
                 self._go_on()
-        elif job is not None and job.starts and job.starts[-1] is entry:
+        elif job is not None and job.next_start is entry:
             self._not_started(job, entry, cause)
         elif job is None or (job.purpose is not _Purpose.DOWN and entry not in job.starts):
             self._decide(entry, cause, was_ready=was_ready)
@@ -312,8 +316,7 @@ class Children:
         job = self._job
         if job is None:
             return
-        while job.stops:
-            child = next(reversed(job.stops))
+        while (child := job.next_stop) is not None:
             if not child.is_down:
                 if not job.is_parallel:
                     self._ask_to_end(child, job)
@@ -321,8 +324,8 @@ class Children:
             del job.stops[child]
             if job.purpose is _Purpose.AGAIN and child.spec.restart is Restart.TEMPORARY:
                 self._forget(child)
-        if job.starts:
-            cell = job.starts[-1].cell
+        if job.next_start is not None:
+            cell = job.next_start.cell
             cell.signal(Signal(SignalKind.START, job.cause or cell.last_cause))
             return
         self._job = None
