@@ -126,7 +126,7 @@ class ActorSystem:
         try:
             tasks.start_soon(parts.runtime.timekeeper.run, name="sentient-core timekeeper")
             await parts.root.start()
-            self._note_unclean_end(parts)
+            await self._note_unclean_end(parts)
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
             raise
@@ -285,7 +285,7 @@ class ActorSystem:
             found.become_nobody()
         return found.ref
 
-    def _note_unclean_end(self, parts: _Parts) -> None:
+    async def _note_unclean_end(self, parts: _Parts) -> None:
         mirror = parts.runtime.mirror
         if mirror.journal.ended_cleanly:
             return
@@ -298,6 +298,9 @@ class ActorSystem:
             {"target": None, "count": None, "reason": "the process ended without closing the system"},
             force=True,
         )
+        # Committed before anything else happens, or a process killed right now would take the note along.
+        with anyio.move_on_after(self._options.call_timeout):
+            await mirror.journal.committed()
 
     def _on_fenced(self, error: StoreError) -> None:
         self._fenced = error
