@@ -5,23 +5,32 @@ SentientError
 │   ├── InvalidName                      an actor's or a system's name
 │   ├── InvalidHandler                   a @handles method the dispatch table cannot take
 │   ├── InvalidChildSpec                 a child that no supervisor could start
-│   └── InvalidStoreUrl                  a store address of an unknown or unusable form
+│   ├── InvalidStoreUrl                  a store address of an unknown or unusable form
+│   └── ForeignRef                       a ref of another actor system was used in this one
 ├── NameTaken                            the path is in use; carries the living ref
 ├── UnknownActor (LookupError)           no actor lives under this path
 ├── SystemClosed                         the actor system has ended or has not been entered
 ├── UnencodableMessage (TypeError)       a message that the store could not hold
 ├── UnencodableState (TypeError)         a state that the store could not hold
-├── MailboxFull                          refused for want of room; carries the message
-├── AskError                             an ask without a reply; carries the message and the ref
-│   ├── AskTimeout (TimeoutError)        no reply in time
-│   ├── ActorStopped                     the target ended before it replied
-│   ├── MessageDropped                   a full mailbox's overflow policy chose it
-│   ├── HandlerFailed                    the handler raised; `__cause__` is what it raised
-│   └── UnhandledMessage                 the target has no handler for this type
-├── SendTimeout (TimeoutError)           no room in the mailbox in time
+├── DeliveryError                        a message was not accepted, or an ask has no reply; carries the
+│   │                                    message and the ref: what to catch around a `send` or an `ask`
+│   ├── ActorStopped                     the target has ended, or ended before it replied
+│   ├── MailboxFull                      refused for want of room
+│   ├── SendTimeout (TimeoutError)       no room in the mailbox in time
+│   └── AskError                         what only an ask can come to
+│       ├── AskTimeout (TimeoutError)    no reply in time
+│       ├── AskCycle                     it would wait for itself
+│       ├── MessageDropped               a full mailbox's overflow policy chose it
+│       ├── HandlerFailed                the handler raised; `__cause__` is what it raised
+│       └── UnhandledMessage             the target has no handler for this type
+├── MessageChanged                       a message was changed after it was sent (isolation check)
+├── NotInTurn                            a stash, timer or the like was used outside of a turn
+├── StashFull                            no room for another stashed message
 ├── ActorKilled                          why an actor that was killed is down
+├── DeathPactError                       why an actor failed that did not handle a Terminated
+├── LinkBroken                           why an actor failed that was linked to one that ended
 ├── HandlerCancelled                     a handler let a cancellation escape that nobody asked for
-├── StaleIncarnation                 an ended instance tried to act as its actor
+├── StaleIncarnation                     an ended instance tried to act as its actor
 ├── StartFailed                          an actor did not start; carries its path, `__cause__` says why
 ├── RestartLimitExceeded                 a supervisor gave up: more restarts than its window allows
 ├── CheckpointUnusable                   no stored checkpoint of an actor can be loaded
@@ -44,16 +53,22 @@ import difflib
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from sentient_core.causes import in_a_line
+
 if TYPE_CHECKING:
     from sentient_core.actors.ref import ActorRef
 
 __all__ = [
     "ActorKilled",
     "ActorStopped",
+    "AskCycle",
     "AskError",
     "AskTimeout",
     "CheckpointUnusable",
+    "DeathPactError",
+    "DeliveryError",
     "Fenced",
+    "ForeignRef",
     "HandlerCancelled",
     "HandlerFailed",
     "InvalidArgument",
@@ -61,14 +76,18 @@ __all__ = [
     "InvalidHandler",
     "InvalidName",
     "InvalidStoreUrl",
+    "LinkBroken",
     "MailboxFull",
+    "MessageChanged",
     "MessageDropped",
     "NameTaken",
+    "NotInTurn",
     "RestartLimitExceeded",
     "SendTimeout",
     "SentientError",
     "StaleIncarnation",
     "StartFailed",
+    "StashFull",
     "StoreError",
     "StoreInUse",
     "StorePathUnusable",
@@ -118,6 +137,19 @@ class InvalidStoreUrl(InvalidArgument):
         super().__init__(
             f"cannot open a store at {url!r}: {why}. Use 'surrealkv://path/to/directory' for an "
             "embedded database or 'mem://' for one that lives in memory."
+        )
+
+
+class ForeignRef(InvalidArgument):
+    """A ref of another actor system; refs are good within their own system only."""
+
+    def __init__(self, ref: ActorRef, system: str, other: str) -> None:
+        self.ref = ref
+        self.system = system
+        self.other = other
+        super().__init__(
+            f"'{ref.path}' is an actor of the system '{other}', and this is '{system}'. Look the actor up "
+            "in the system that is to use it: system.get(path)."
         )
 
 
@@ -185,34 +217,72 @@ class UnencodableState(SentientError, TypeError):
         )
 
 
-class MailboxFull(SentientError):
-    """The mailbox had no room; the message was not accepted."""
+class DeliveryError(SentientError):
+    """A message that was not accepted, or an ask that ended without a reply.
 
-    def __init__(self, message: object, ref: ActorRef, capacity: int) -> None:
-        self.message = message
-        self.ref = ref
-        self.capacity = capacity
-        super().__init__(
-            f"the mailbox of '{ref.path}' is full ({capacity} messages). Send more slowly, await "
-            "`send` with overflow BACKPRESSURE, or raise MailboxOptions(capacity=...)."
-        )
-
-
-class AskError(SentientError):
-    """An ask that ended without a reply. `message` and `ref` say what was asked of whom."""
+    `message` and `ref` say what was sent to whom.
+    """
 
     def __init__(self, message: object, ref: ActorRef, text: str) -> None:
         self.message = message
         self.ref = ref
-        super().__init__(f"{type(message).__qualname__} to '{ref.path}': {text}")
+        super().__init__(text)
+
+
+class ActorStopped(DeliveryError):
+    """The target had ended, or ended before it took the message or replied."""
+
+    def __init__(self, message: object, ref: ActorRef, why: str) -> None:
+        super().__init__(message, ref, _of(message, ref, why))
+
+
+class MailboxFull(DeliveryError):
+    """The mailbox had no room; the message was not accepted."""
+
+    def __init__(self, message: object, ref: ActorRef, capacity: int) -> None:
+        self.capacity = capacity
+        super().__init__(
+            message,
+            ref,
+            f"the mailbox of '{ref.path}' is full ({capacity} messages). Send more slowly, await "
+            "`send` with overflow BACKPRESSURE, or raise MailboxOptions(capacity=...).",
+        )
+
+
+class SendTimeout(DeliveryError, TimeoutError):
+    """The mailbox had no room in time; the message was not accepted."""
+
+    def __init__(self, message: object, ref: ActorRef, timeout: float) -> None:
+        self.timeout = timeout
+        super().__init__(message, ref, f"no room in the mailbox of '{ref.path}' within {timeout:g} s")
+
+
+class AskError(DeliveryError):
+    """An ask that ended without a reply, in a way that only an ask can."""
+
+    def __init__(self, message: object, ref: ActorRef, why: str) -> None:
+        super().__init__(message, ref, _of(message, ref, why))
 
 
 class AskTimeout(AskError, TimeoutError):
     """No reply in time. The handler may still run; its reply becomes a dead letter (late_reply)."""
 
 
-class ActorStopped(AskError):
-    """The target had ended, or ended before it replied."""
+class AskCycle(AskError):
+    """Each of some actors would wait for the next one's reply, and the last for the first one's.
+
+    `cycle` holds their paths in the order of asking; the asker comes first, and again at the end. The
+    message was not accepted.
+    """
+
+    def __init__(self, message: object, ref: ActorRef, cycle: Sequence[str]) -> None:
+        self.cycle = tuple(cycle)
+        super().__init__(
+            message,
+            ref,
+            f"asking would wait for itself: {' -> '.join(self.cycle)}. Let one of them `tell`, and take "
+            "the answer as a message.",
+        )
 
 
 class HandlerFailed(AskError):
@@ -227,14 +297,42 @@ class UnhandledMessage(AskError):
     """The target has no handler for this type of message."""
 
 
-class SendTimeout(SentientError, TimeoutError):
-    """The mailbox had no room in time; the message was not accepted."""
+class MessageChanged(SentientError):
+    """A message was not the same any more when its turn came; found by `isolation="check"`."""
 
-    def __init__(self, message: object, ref: ActorRef, timeout: float) -> None:
+    def __init__(self, message_type: str, sender: str, recipient: str) -> None:
+        self.message_type = message_type
+        self.sender = sender
+        self.recipient = recipient
+        super().__init__(
+            f"{message_type} from '{sender}' to '{recipient}' was changed after it was sent. Make its class "
+            "frozen, or send a copy."
+        )
+
+
+class NotInTurn(SentientError):
+    """Something that belongs to the handling of a message was used while none is handled."""
+
+    def __init__(self, path: str, what: str) -> None:
+        self.path = path
+        self.what = what
+        super().__init__(
+            f"{what} of '{path}' can be used only while it handles a message or runs a hook, and by the "
+            "handler or hook itself."
+        )
+
+
+class StashFull(SentientError):
+    """The stash had no room; the message in hand was not stashed."""
+
+    def __init__(self, path: str, message: object, capacity: int) -> None:
+        self.path = path
         self.message = message
-        self.ref = ref
-        self.timeout = timeout
-        super().__init__(f"no room in the mailbox of '{ref.path}' within {timeout:g} s")
+        self.capacity = capacity
+        super().__init__(
+            f"the stash of '{path}' is full ({capacity} messages). Unstash earlier, refuse the message, or "
+            "raise the capacity of the stash."
+        )
 
 
 class ActorKilled(SentientError):
@@ -243,6 +341,35 @@ class ActorKilled(SentientError):
     def __init__(self, path: str) -> None:
         self.path = path
         super().__init__(f"'{path}' was killed")
+
+
+class DeathPactError(SentientError):
+    """Why an actor failed that watched another and has no handler for its Terminated.
+
+    `ref` is who ended, `cause` why (None: in order).
+    """
+
+    def __init__(self, path: str, ref: ActorRef, cause: BaseException | None) -> None:
+        self.path = path
+        self.ref = ref
+        self.cause = cause
+        super().__init__(
+            f"'{path}' watches '{ref.path}', which ended ({_why(cause)}), and does not handle Terminated. "
+            "Handle it, or watch with a message of your own."
+        )
+
+
+class LinkBroken(SentientError):
+    """Why an actor failed that was linked to one that ended.
+
+    `ref` is who ended, `cause` why (None: in order).
+    """
+
+    def __init__(self, path: str, ref: ActorRef, cause: BaseException | None) -> None:
+        self.path = path
+        self.ref = ref
+        self.cause = cause
+        super().__init__(f"'{path}' is linked to '{ref.path}', which ended ({_why(cause)})")
 
 
 class StaleIncarnation(SentientError):
@@ -352,3 +479,11 @@ class Fenced(StoreError):
             f"another process has started the actor system '{system}' on this store and owns its "
             "records now. This process must stop; do not start it again by itself."
         )
+
+
+def _of(message: object, ref: ActorRef, why: str) -> str:
+    return f"{type(message).__qualname__} to '{ref.path}': {why}"
+
+
+def _why(cause: BaseException | None) -> str:
+    return "in order" if cause is None else in_a_line(cause)

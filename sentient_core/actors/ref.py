@@ -102,9 +102,9 @@ class ActorRef(Generic[A_co]):
         """Put a message into the mailbox, waiting for room; says nothing about its handling.
 
         `timeout` is in seconds; None waits as long as it takes. Raises SendTimeout, MailboxFull
-        (overflow FAIL), ActorStopped, UnencodableMessage, SystemClosed: the message was then not
-        accepted. With an overflow policy that drops, it returns at once, and what was dropped is a
-        dead letter. Cancelling the wait leaves nothing behind.
+        (overflow FAIL), ActorStopped (these are DeliveryErrors), UnencodableMessage, SystemClosed: the
+        message was then not accepted. With an overflow policy that drops, it returns at once, and what
+        was dropped is a dead letter. Cancelling the wait leaves nothing behind.
         """
         if timeout is not None:
             _check_timeout(timeout)
@@ -120,9 +120,9 @@ class ActorRef(Generic[A_co]):
         `timeout` is in seconds and covers all of it. Ends at once, not at its timeout, when the target
         has ended or ends (ActorStopped), its handler raises (HandlerFailed, `__cause__` is what it
         raised), nothing handles the message (UnhandledMessage), or the mailbox refuses (MailboxFull) or
-        drops it (MessageDropped);
-        else AskTimeout. An exception of the actor's `reply_errors` is raised as it is. A reply that
-        comes after the ask has ended becomes a dead letter (`late_reply`).
+        drops it (MessageDropped); else AskTimeout. All of these are DeliveryErrors. An exception of the
+        actor's `reply_errors` is raised as it is. A reply that comes after the ask has ended becomes a
+        dead letter (`late_reply`).
         """
         _check_timeout(timeout)
         return await delivery.ask(self._cell, message, timeout)

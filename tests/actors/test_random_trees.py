@@ -22,17 +22,14 @@ from hypothesis import strategies as st
 from sentient_core import (
     Actor,
     ActorRef,
-    ActorStopped,
     ActorSystem,
-    AskError,
     AskTimeout,
     ChildSpec,
+    DeliveryError,
     HandlerFailed,
-    MailboxFull,
     MailboxOptions,
     MemoryStore,
     Overflow,
-    SendTimeout,
     SentientError,
     Supervisor,
     UnhandledMessage,
@@ -239,7 +236,7 @@ class _Driver:
         self.may.add(message.number)
         try:
             await ref.send(message, timeout=self.choose.choice([0.05, 3.0]))
-        except (SendTimeout, MailboxFull, ActorStopped):
+        except DeliveryError:
             self.failed.add(message.number)
         else:
             self.must.add(message.number)
@@ -254,7 +251,7 @@ class _Driver:
             pass
         except (HandlerFailed, UnhandledMessage):
             self.must.add(message.number)
-        except (AskError, MailboxFull):
+        except DeliveryError:
             pass
         else:
             self.must.add(message.number)

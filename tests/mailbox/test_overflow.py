@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sentient_core import (
     ActorRef,
     ActorSystem,
-    AskError,
+    DeliveryError,
     MailboxFull,
     MailboxOptions,
     Overflow,
@@ -120,7 +120,7 @@ async def test_drop_new_drops_the_new_one_of_every_kind(durability: str) -> None
 
         ref.tell(Say("3"))
         await ref.send(Say("4"))
-        with pytest.raises((AskError, MailboxFull)):
+        with pytest.raises(DeliveryError):
             await ref.ask(Say("5"), timeout=10)
 
         assert letters(system) == [(Say(str(n)), "dropped") for n in (3, 4, 5)]
@@ -148,9 +148,8 @@ async def test_who_asked_with_a_message_that_is_dropped_hears_of_it_at_once(dura
         ref = await full.spawn()
 
         async def ask() -> None:
-            with anyio.fail_after(1), pytest.raises((AskError, MailboxFull)) as caught:
+            with anyio.fail_after(1), pytest.raises(DeliveryError) as caught:
                 await ref.ask(Say("3"), timeout=10)
-            assert isinstance(caught.value, AskError | MailboxFull)
             assert caught.value.message == Say("3")
 
         async with anyio.create_task_group() as tasks:
