@@ -26,6 +26,7 @@ from collections.abc import Callable
 from contextvars import Context
 from enum import StrEnum
 from inspect import isawaitable
+from itertools import filterfalse
 from typing import Any, cast
 
 import anyio
@@ -45,6 +46,7 @@ from sentient_core.actors.saving import (
     save_in_time,
     save_state,
 )
+from sentient_core.actors.special import Special, is_discarded_at_end, plain
 from sentient_core.actors.timekeeper import Alarm
 from sentient_core.backend import Slot
 from sentient_core.causes import in_a_line, last_lines
@@ -384,7 +386,14 @@ class Cell:
                 message = entry[0]
                 handler = handlers.get(type(message))
                 if handler is None:
-                    handler = self._other_handler(type(message))
+                    if isinstance(message, Special):
+                        opened = self._opened(entry)
+                        if opened is None:
+                            missed += 1
+                            continue
+                        self.in_hand = entry = opened
+                        message = entry[0]
+                    handler = handlers.get(type(message)) or self._other_handler(type(message))
                     if handler is None:
                         self._unhandled(entry)
                         missed += 1
@@ -431,6 +440,16 @@ class Cell:
     def _admit(self) -> None:
         for entry in self.mailbox.admit():
             delivery.record(self, entry)
+
+    def _opened(self, entry: Entry) -> Entry | None:
+        """The entry with the message out of its wrappers; None: one of them has settled it."""
+        message = entry[0]
+        while isinstance(message, Special):
+            if not message.opens(self, entry):
+                return None
+            message = message.message
+            entry = (message, *entry[1:])
+        return entry
 
     def _other_handler(self, message_type: type) -> Handler | None:
         return handler_for(self.blueprint.handlers, message_type) or self.blueprint.on_receive
@@ -786,13 +805,13 @@ class Cell:
             self._start_waiter = None
         self._tell_end_waiters()
         queued, line = self.mailbox.close()
-        for entry in queued:
+        for entry in map(plain, filterfalse(is_discarded_at_end, queued)):
             delivery.dead(self, entry, DeadLetterReason.STOPPED, "its actor ended before it was handled")
             delivery.fail_asker(
                 entry, ActorStopped(entry[0], self.ref, "the actor ended before it was handled")
             )
         for entry, slot in line:
-            slot.fail(ActorStopped(entry[0], self.ref, "the actor ended while this waited for room"))
+            slot.fail(ActorStopped(plain(entry)[0], self.ref, "the actor ended while this waited for room"))
         if self.blueprint.is_mirrored and was_started:
             cause = self._cause
             self.write_status("completed" if cause is None else "failed")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sentient_core.actors.current import current_cell
+from sentient_core.actors.special import plain
 from sentient_core.errors import (
     ActorStopped,
     AskTimeout,
@@ -109,7 +110,7 @@ def record(cell: Cell, entry: Entry) -> None:
 def dead(cell: Cell, entry: Entry, reason: DeadLetterReason, cause: str) -> None:
     """Make a dead letter of a message to `cell`."""
     sender = source_of(cell, entry[1])
-    _dead_letter(cell, entry[0], sender, cell.path, entry[3], reason, cause)
+    _dead_letter(cell, plain(entry)[0], sender, cell.path, entry[3], reason, cause)
 
 
 def late_reply(cell: Cell, value: object, asked: Entry, answer: Event | None) -> None:
@@ -175,7 +176,7 @@ def _put(cell: Cell, entry: Entry) -> bool:
     elif room is Room.WAIT:
         return False
     elif room is Room.REFUSE:
-        raise MailboxFull(entry[0], cell.ref, cell.mailbox.capacity)
+        raise MailboxFull(plain(entry)[0], cell.ref, cell.mailbox.capacity)
     else:
         _put_or_drop(cell, entry)
     return True
@@ -185,7 +186,7 @@ async def _wait_for_room(cell: Cell, entry: Entry, timeout: float | None) -> Non
     slot: Slot[None] = cell.runtime.backend.slot()
     alarm: Alarm | None = None
     if timeout is not None:
-        error = SendTimeout(entry[0], cell.ref, timeout)
+        error = SendTimeout(plain(entry)[0], cell.ref, timeout)
         alarm = cell.runtime.timekeeper.after(timeout, lambda: slot.fail(error))
     cell.mailbox.wait_for_room(entry, slot)
     try:
@@ -218,7 +219,7 @@ def _put_or_drop(cell: Cell, entry: Entry) -> None:
 
 def _drop(cell: Cell, entry: Entry, why: str) -> None:
     dead(cell, entry, DeadLetterReason.DROPPED, why)
-    fail_asker(entry, MessageDropped(entry[0], cell.ref, why))
+    fail_asker(entry, MessageDropped(plain(entry)[0], cell.ref, why))
 
 
 def _dead_letter(
