@@ -252,7 +252,7 @@ class ActorSystem:
             failure_log=LimitedLog(log, backend.now, "actor failed"),
         )
         ground = _Ground(backend.slot())
-        root = Cell(runtime, None, ground, "", "", _Root, (), {}, base.copy())
+        root = Cell(runtime, ground, "", _Root)
         root.family = Children(root, _Root.strategy)
         return _Parts(tasks, runtime, ground, root)
 
@@ -279,9 +279,7 @@ class ActorSystem:
         parts = self._open("read a ref")
         found = parts.runtime.registry.find(path)
         if found is None:
-            name = path.rpartition("/")[2]
-            context = parts.runtime.new_context()
-            found = Cell(parts.runtime, None, parts.ground, path, name, Actor, (), {}, context)
+            found = Cell(parts.runtime, parts.ground, path, Actor)
             found.become_nobody()
         return found.ref
 
@@ -311,7 +309,7 @@ class ActorSystem:
         runtime = parts.runtime
         if parts.root.status is CellStatus.RUNNING:
             parts.root.signal(Signal(SignalKind.STOP))
-            await parts.ground.is_down.wait()
+            await parts.ground.is_down
         parts.root.bury()
         runtime.is_open = False
         runtime.dispatcher.close()
@@ -348,6 +346,8 @@ class _Parts:
 
 class _Ground:
     """What stands above the root supervisor: it only waits for its end."""
+
+    owner = None
 
     def __init__(self, is_down: Slot[None]) -> None:
         self.is_down = is_down

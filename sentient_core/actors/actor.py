@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -70,8 +71,10 @@ class Actor:
     """An instance of `State`. Write `state: State` in your class for your type checker."""
 
     __blueprint__: ClassVar[Blueprint]
+    __supervises__: ClassVar[bool] = False
+    """Its class declares children, which start with it."""
     __cell: Cell
-    __context: Context | None
+    __context: Context | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -125,16 +128,20 @@ class Actor:
     @staticmethod
     def _attach(actor: Actor, cell: Cell) -> None:
         actor.__cell = cell
-        actor.__context = None
 
 
 Actor.__blueprint__ = Blueprint(Actor, None)
 
 
-def new_actor(cls: type[Actor], cell: Cell, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Actor:
+def new_actor(blueprint: Blueprint, cell: Cell, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Actor:
     """A new instance that belongs to `cell`, so that state and context work in its `__init__`."""
+    cls = blueprint.cls
     actor = cls.__new__(cls)
     Actor._attach(actor, cell)  # pyright: ignore[reportPrivateUsage] - for this function alone
-    actor.state = cls.State()
-    cls.__init__(actor, *args, **kwargs)
+    actor.state = blueprint.state_type() if blueprint.has_state else _NO_STATE
+    if blueprint.has_init or args or kwargs:
+        cls.__init__(actor, *args, **kwargs)
     return actor
+
+
+_NO_STATE = NoState()

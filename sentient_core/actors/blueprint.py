@@ -37,13 +37,17 @@ class Blueprint:
         "checkpoint_seconds",
         "cls",
         "handlers",
+        "has_init",
         "has_state",
         "hooks",
         "is_mirrored",
+        "is_stored",
         "mailbox",
         "on_receive",
         "reply_errors",
+        "saves",
         "schema_version",
+        "starts_at_once",
         "state_type",
     )
 
@@ -64,6 +68,13 @@ class Blueprint:
         saves = self.is_mirrored and self.has_state
         self.checkpoint_messages: int | None = policy.messages if saves else None
         self.checkpoint_seconds: float | None = policy.seconds if saves else None
+        self.saves = self.checkpoint_messages is not None or self.checkpoint_seconds is not None
+        """The runtime saves its state by itself while it runs."""
+        self.is_stored = self.is_mirrored or self.has_state
+        """The store knows its actors, or may get to."""
+        self.has_init = cls.__init__ is not object.__init__
+        self.starts_at_once = "on_start" not in self.hooks and not cls.__supervises__
+        """Nothing waits in a first start that has no checkpoint to load."""
 
 
 _HOOKS = ("on_start", "on_stop", "on_failure", "on_restart")

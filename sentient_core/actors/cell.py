@@ -22,23 +22,25 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import Context
 from enum import StrEnum
-from inspect import isawaitable
 from itertools import filterfalse
-from typing import Any, cast
+from types import MappingProxyType
+from typing import Any, Final, TypeVar, cast
 
 import anyio
 
 from sentient_core.actors import delivery
 from sentient_core.actors.actor import Actor, new_actor
+from sentient_core.actors.asking import NOT_YET
 from sentient_core.actors.blueprint import Blueprint
 from sentient_core.actors.current import current_cell
 from sentient_core.actors.handlers import Handler, handler_for
 from sentient_core.actors.ref import ActorRef, Ending, new_ref
 from sentient_core.actors.runtime import Family, Runtime
 from sentient_core.actors.saving import (
+    Ledger,
     find_checkpoints,
     forget_alarm,
     load_state,
@@ -47,7 +49,6 @@ from sentient_core.actors.saving import (
     save_state,
 )
 from sentient_core.actors.special import Special, is_discarded_at_end, plain
-from sentient_core.actors.timekeeper import Alarm
 from sentient_core.backend import Slot
 from sentient_core.causes import in_a_line, last_lines
 from sentient_core.codec import tag_of
@@ -68,9 +69,13 @@ from sentient_core.mailbox import DeadLetterReason, Envelope, Mailbox
 from sentient_core.mailbox.envelope import Entry
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import is_anonymous
-from sentient_core.store.records import AgentStatus, Checkpoint, Event
+from sentient_core.store.records import AgentStatus, Event
 
-__all__ = ["Cell", "CellStatus"]
+__all__ = ["NO_KWARGS", "Cell", "CellStatus"]
+
+T = TypeVar("T")
+
+NO_KWARGS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 BUDGET = 64
 """Most messages of one actor in one turn."""
@@ -104,80 +109,61 @@ class Cell:
         "_is_ready",
         "_is_unwanted",
         "_killed",
-        "_saves",
         "_start_waiter",
-        "_started_with",
         "above",
         "args",
         "blueprint",
         "draining",
         "family",
-        "first_incarnation",
         "handled",
         "in_hand",
         "incarnation",
         "is_nobody",
         "kwargs",
+        "ledger",
         "mailbox",
-        "name",
-        "parent",
         "path",
         "ref",
         "runtime",
-        "save_alarm",
-        "saved",
-        "saved_mark",
         "scheduled",
         "scope",
         "signals",
         "status",
-        "unsaved",
         "vars",
     )
 
     def __init__(
         self,
         runtime: Runtime,
-        parent: Cell | None,
         above: Family,
         path: str,
-        name: str,
         cls: type[Actor],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        context: Context,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] = NO_KWARGS,
     ) -> None:
         self.runtime = runtime
-        self.parent = parent
         self.above = above
         """The family that this cell is a child of: it decides what becomes of it."""
         self.path = path
-        self.name = name
         self.blueprint: Blueprint = cls.__blueprint__
         self.args = args
         self.kwargs = kwargs
-        self.vars = context
-        context.run(current_cell.set, self)
+        self.vars: Context | None = None
+        """The context variables of this actor; made for the first of its code that runs."""
         self.mailbox = Mailbox(
-            self.blueprint.mailbox,
-            runtime.dispatcher.queues,
-            is_mirrored=self.blueprint.is_mirrored,
+            self.blueprint.mailbox, runtime.dispatcher.warmth, is_mirrored=self.blueprint.is_mirrored
         )
-        self.ref: ActorRef[Any] = new_ref(self)
+        self.ref: ActorRef[Any] = new_ref(self, self.mailbox)
         self.signals: deque[Signal] | None = None
         self.status = CellStatus.NEW
-        self.first_incarnation = runtime.registry.last_incarnation(path)
-        """The last incarnation before this cell: of an earlier start of the program, or of an actor that
-        has ended."""
-        self.incarnation = self.first_incarnation
+        last = runtime.registry.last_incarnation(path)
+        self.incarnation = last
+        self.ledger = Ledger(last) if last or self.blueprint.is_stored else None
+        """What the store knows of it; None for an actor that leaves nothing there."""
         self.family: Family | None = None
         self.in_hand: Entry | None = None
         self.handled = 0
         """Messages whose handler has returned, over all incarnations of this cell."""
-        self.saved: Checkpoint | None = None
-        """The newest checkpoint that this process wrote or read."""
-        self.saved_mark = 0
-        """The journal's mark behind that checkpoint; 0: of an earlier start."""
         self.draining = False
         self.is_nobody = False
         """There has been no actor: it stands for a path that a stored ref had."""
@@ -188,13 +174,29 @@ class Cell:
         self._killed = False
         self._is_ready = False
         self._is_unwanted = False
-        self._started_with: tuple[BaseException | None, Checkpoint | None] = (None, None)
-        blueprint = self.blueprint
-        self._saves = blueprint.checkpoint_messages is not None or blueprint.checkpoint_seconds is not None
-        self.unsaved = 0
-        self.save_alarm: Alarm | None = None
         self._start_waiter: Slot[None] | None = None
         self._end_waiters: list[tuple[Slot[None], bool]] | None = None
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def parent(self) -> Cell | None:
+        """The actor that supervises this one; None for the root."""
+        return self.above.owner
+
+    @property
+    def is_in_turn(self) -> bool:
+        """The code that asks runs in this cell's turn: not in a task that a handler has started."""
+        return self.runtime.dispatcher.running is self
+
+    def new_vars(self) -> Context:
+        """Context variables of its own, as the system was entered with."""
+        self.vars = context = self.runtime.new_context()
+        context.run(current_cell.set, self)
+        return context
 
     @property
     def is_alive(self) -> bool:
@@ -293,13 +295,43 @@ class Cell:
         if self._end_waiters is None:
             self._end_waiters = []
         self._end_waiters.append((slot, is_drain))
-        await slot.wait()
+        await slot
 
     async def start(self) -> None:
         """Start the first incarnation and return when it is ready; raise what kept it from it."""
-        self._start_waiter = waiter = self.runtime.backend.slot()
-        self.signal(Signal(SignalKind.START))
-        await waiter.wait()
+        if self.blueprint.starts_at_once and (self.ledger is None or not self.ledger.is_known):
+            self._start_now()
+        else:
+            self._start_waiter = waiter = self.runtime.backend.slot()
+            self.signal(Signal(SignalKind.START))
+            await waiter
+
+    def _start_now(self) -> None:
+        """Start without a turn of its own: nothing in it waits."""
+        self.runtime.dispatcher.check_thread()
+        self.status = CellStatus.STARTING
+        self.incarnation += 1
+        try:
+            if self.blueprint.has_init:
+                self._actor = self.run(self._new_actor)
+            else:
+                self._actor = self._new_actor()
+        except Exception as error:
+            self._start_raised(error)
+            raise
+        self._ready()
+
+    def _new_actor(self) -> Actor:
+        return new_actor(self.blueprint, self, self.args, self.kwargs)
+
+    def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Run code of the actor that does not wait, now, within whatever this thread is doing."""
+        dispatcher = self.runtime.dispatcher
+        before, dispatcher.running = dispatcher.running, self
+        try:
+            return (self.vars or self.new_vars()).run(function, *args)
+        finally:
+            dispatcher.running = before
 
     def forget_start(self) -> None:
         """Stay down: a START that is still in the control lane is not to be obeyed."""
@@ -321,26 +353,28 @@ class Cell:
         if not self.scheduled:
             self.runtime.dispatcher.schedule(self)
 
-    def wants_turn(self) -> bool:
-        """For the dispatcher: there is something to do."""
-        return bool(self.signals) or (self.status is _RUNNING and bool(self.mailbox.queue))
-
     def wants_kill(self) -> bool:
         """For the dispatcher: the turn that has just suspended is to be interrupted."""
         return self._killed
 
-    def rest(self) -> None:
-        """For the dispatcher: nothing to do for now."""
+    def leave_turn(self) -> bool:
+        """For the dispatcher: a turn is over. False: there is nothing to do for now."""
+        if self.signals or (self.status is _RUNNING and self.mailbox.queue):
+            return True
         self.signals = None
-        if not self.mailbox.queue:
-            self.mailbox.rest()
+        self.scheduled = False
+        return False
 
-    async def turn(self) -> None:
+    def turn(self) -> Coroutine[Any, Any, bool]:
         """The control lane, then at most BUDGET user messages."""
+        return self._turn() if self.signals else self._handle(self.mailbox.queue)
+
+    async def _turn(self) -> bool:
         while self.signals and not self._is_spent():
             await self._obey(self.signals.popleft())
-        if self.status is _RUNNING and self.mailbox.queue and not self._is_spent():
-            await self._handle_messages()
+        if self._is_spent():
+            return self.leave_turn()
+        return await self._handle(self.mailbox.queue)
 
     def _is_spent(self) -> bool:
         """A kill has cancelled the scope this turn runs in: whatever is next needs another one."""
@@ -360,99 +394,156 @@ class Cell:
                 await self._on_fail(signal.cause)
             case SignalKind.SAVE:
                 await self._on_save()
+            case SignalKind.DELIVER:
+                await self._on_deliver(signal)
+            case SignalKind.LOOK:
+                pass
             case SignalKind.FAMILY_READY:
                 self._on_family_ready()
             case SignalKind.FAMILY_GONE:
                 await self._on_family_gone()
 
-    async def _handle_messages(self) -> None:
-        mailbox, actor = self.mailbox, self._actor
-        handlers, now = self.blueprint.handlers, time.perf_counter
-        queue = mailbox.queue
-        if queue is None or actor is None:
-            return
+    async def _handle(self, queue: deque[Entry] | None) -> bool:
+        """Handle messages of `queue`, which is the mailbox's or holds one of the control lane."""
+        actor = self._actor
+        if not queue or actor is None or self.status is not _RUNNING:
+            return self.leave_turn()
+        mailbox, take = self.mailbox, queue.popleft
+        handler_of, now = self.blueprint.handlers.get, time.perf_counter
         mailbox.high_water = max(mailbox.high_water, len(queue))
-        saves = self._saves
-        budget = left = self._budget()
+        ledger = self.ledger if self.blueprint.saves else None
+        left = budget = BUDGET if ledger is None else self._budget(ledger)
         missed = 0
         turn_ends = now() + TURN_SECONDS
         try:
-            while queue and left and not self.signals:
-                entry = queue.popleft()
-                self.in_hand = entry
+            while True:
+                self.in_hand = entry = take()
                 left -= 1
-                if mailbox.line is not None:
-                    self._admit()
                 message = entry[0]
-                handler = handlers.get(type(message))
+                handler = handler_of(type(message))
                 if handler is None:
-                    if isinstance(message, Special):
-                        opened = self._opened(entry)
-                        if opened is None:
-                            missed += 1
-                            continue
-                        self.in_hand = entry = opened
-                        message = entry[0]
-                    handler = handlers.get(type(message)) or self._other_handler(type(message))
-                    if handler is None:
-                        self._unhandled(entry)
+                    found = self._other_handler(entry)
+                    if found is None:
                         missed += 1
+                        if not queue or not left or self.signals:
+                            break
                         continue
+                    entry, handler = found
+                    message = entry[0]
                 try:
-                    outcome = handler[0](actor, message)
-                    if handler[1] or (outcome is not None and isawaitable(outcome)):
-                        outcome = await outcome
+                    if handler[1]:
+                        if mailbox.line is not None:
+                            self._admit()
+                        outcome = await handler[0](actor, message)
                         # What came in while it was suspended:
                         mailbox.high_water = max(mailbox.high_water, len(queue))
-                    if entry[2] is not None:
+                    else:
+                        outcome = handler[0](actor, message)
+                        if outcome is not None and hasattr(outcome, "__await__"):
+                            outcome = await outcome
+                    if entry[2] is not None and self.in_hand is entry:
                         self._reply(entry, outcome)
                 except Exception as error:  # noqa: BLE001
                     # The supervision boundary: whatever a handler raises is its actor's failure.
                     if not isinstance(error, self.blueprint.reply_errors):
                         missed += 1
                         await self._handler_failed(entry, error)
-                        return
+                        break
                     if not self._answer_with(entry, error):
                         missed += 1
                 except BaseException as error:  # noqa: BLE001 - what is not the actor's goes on
                     missed += 1
                     if self._is_stray(error):
                         await self._handler_failed(entry, _stray(error))
-                        return
+                        break
                     self._interrupted(entry)
                     raise self._passes_on(error, "handler", entry) from None
-                if saves:
-                    self.unsaved += 1
+                if ledger is not None:
+                    ledger.unsaved += 1
+                if not queue or not left or self.signals:
+                    break
                 if not left & 7 and now() > turn_ends:
                     break
         finally:
             self.in_hand = None
             self.handled += budget - left - missed
-        if saves and self.unsaved:
+        if mailbox.line is not None:
+            self._admit()
+        if ledger is not None and ledger.unsaved and self.status is _RUNNING:
             await self._save_by_policy(actor)
-        if self.draining and not queue and self.status is _RUNNING:
+        if self.draining and not mailbox.queue and self.status is _RUNNING:
             self.signal(Signal(SignalKind.STOP))
+        return self.leave_turn()
 
-    def _budget(self) -> int:
+    def handler_at_once(self, message: object) -> Handler | None:
+        """The plain function that answers an ask here and now; None: the ask is to go through the mailbox."""
+        if self.scheduled or self.in_hand is not None or not self.mailbox.plain_capacity:
+            return None
+        handler = self.blueprint.handlers.get(type(message))
+        if handler is None or handler[1] or self.status is not _RUNNING:
+            return None
+        self.runtime.dispatcher.check_thread()
+        return handler
+
+    def answer_at_once(self, message: object, handler: Handler, reply: Slot[Any]) -> Any:
+        """Handle a message of an idle actor by a plain function, within the ask that brings it.
+
+        Returns the answer, or NOT_YET when it will come to `reply`. Raises one of `reply_errors`.
+        """
+        self.in_hand = entry = (message, current_cell.get(), reply, None)
+        try:
+            outcome = self.run(handler[0], self._actor, message)
+            if self.in_hand is not entry:
+                return NOT_YET
+            if outcome is None or not hasattr(outcome, "__await__"):
+                self.handled += 1
+                return outcome
+        except Exception as error:
+            if isinstance(error, self.blueprint.reply_errors):
+                self.handled += 1
+                raise
+            outcome = _raises(error)
+        except BaseException as error:  # noqa: BLE001 - what is not the actor's goes on
+            self._interrupted(entry)
+            raise self._passes_on(error, "handler", entry) from None
+        finally:
+            self.in_hand = None
+        # What there is to do now may wait: it is done in a turn, before anything else.
+        self._signal_first(Signal(SignalKind.DELIVER, entry=(_Begun(message, outcome), *entry[1:])))
+        return NOT_YET
+
+    async def _on_deliver(self, signal: Signal) -> None:
+        if signal.entry is not None:
+            await self._handle(deque((signal.entry,)))
+
+    def _budget(self, ledger: Ledger) -> int:
         due = self.blueprint.checkpoint_messages
-        return BUDGET if due is None else max(1, min(BUDGET, due - self.unsaved))
+        return BUDGET if due is None else max(1, min(BUDGET, due - ledger.unsaved))
 
     def _admit(self) -> None:
         for entry in self.mailbox.admit():
             delivery.record(self, entry)
 
-    def _opened(self, entry: Entry) -> Entry | None:
-        """The entry with the message out of its wrappers; None: one of them has settled it."""
+    def _other_handler(self, entry: Entry) -> tuple[Entry, Handler] | None:
+        """The handler of a message that is not in the table by its type, and what it is to get.
+
+        None: there is nothing to handle, and what there was is settled.
+        """
         message = entry[0]
+        handler: Handler | None = None
         while isinstance(message, Special):
             if not message.opens(self, entry):
                 return None
+            handler = handler or message.handler
             message = message.message
-            entry = (message, *entry[1:])
-        return entry
-
-    def _other_handler(self, message_type: type) -> Handler | None:
-        return handler_for(self.blueprint.handlers, message_type) or self.blueprint.on_receive
+            self.in_hand = entry = (message, *entry[1:])
+        handlers = self.blueprint.handlers
+        handler = handler or handlers.get(type(message)) or handler_for(handlers, type(message))
+        handler = handler or self.blueprint.on_receive
+        if handler is None:
+            self._unhandled(entry)
+            return None
+        return entry, handler
 
     def _reply(self, entry: Entry, value: object) -> None:
         _, sender, reply, event = entry
@@ -562,7 +653,8 @@ class Cell:
         self.status = CellStatus.STARTING
         self._cause = None
         self._killed = self._is_ready = False
-        self.unsaved = 0
+        if self.ledger is not None:
+            self.ledger.unsaved = 0
         if is_restart and not self.draining:
             self.mailbox.reopen()
         try:
@@ -578,7 +670,7 @@ class Cell:
         if is_restart:
             self.runtime.restarts += 1
         try:
-            self._actor = actor = new_actor(self.blueprint.cls, self, self.args, self.kwargs)
+            self._actor = actor = self._new_actor()
             if self.family is None:
                 self.family = self.runtime.new_family(self, actor)
             restored = load_state(self, actor, checkpoints)
@@ -595,7 +687,8 @@ class Cell:
                 self._start_raised(_stray(error))
                 return
             raise self._passes_on(error, "start") from None
-        self._started_with = (cause, restored)
+        if self.ledger is not None:
+            self.ledger.started_with = (cause, restored)
         if self.family is None or not self.family.start_static():
             self._ready()
 
@@ -608,10 +701,11 @@ class Cell:
         if self.family is None or not self.family.stop_all(kill=False):
             self._down(error)
 
-    def _announce(self) -> None:
+    def _announce(self, ledger: Ledger) -> None:
+        cause, restored = ledger.started_with
+        ledger.started_with = (None, None)
         if not self.blueprint.is_mirrored:
             return
-        cause, restored = self._started_with
         self.write_status("idle")
         self.runtime.mirror.happened(
             EventType.ACTOR_STARTED,
@@ -631,8 +725,8 @@ class Cell:
     def _ready(self) -> None:
         self.status = _RUNNING
         self._is_ready = True
-        self._announce()
-        self._started_with = (None, None)
+        if self.ledger is not None:
+            self._announce(self.ledger)
         self.above.child_started(self)
         if self._start_waiter is not None:
             self._start_waiter.set(None)
@@ -641,8 +735,9 @@ class Cell:
             self.signal(Signal(SignalKind.DRAIN))
 
     async def _on_save(self) -> None:
-        if self.status is _RUNNING and self.unsaved and self._actor is not None:
-            await self._save(lambda actor: save_in_time(self, actor), self._actor)
+        ledger, actor = self.ledger, self._actor
+        if self.status is _RUNNING and actor is not None and ledger is not None and ledger.unsaved:
+            await self._save(lambda actor: save_in_time(self, actor), actor)
 
     async def _save_by_policy(self, actor: Actor) -> None:
         await self._save(lambda actor: save_by_policy(self, actor), actor)
@@ -664,10 +759,15 @@ class Cell:
                 parent="" if self.parent is None else self.parent.path,
                 status=status,
                 incarnation=self.incarnation,
-                restarts=max(0, self.incarnation - self.first_incarnation - 1),
+                restarts=max(0, self._starts - 1),
                 at=time.time_ns(),
             )
         )
+
+    @property
+    def _starts(self) -> int:
+        """Incarnations of this cell."""
+        return self.incarnation if self.ledger is None else self.incarnation - self.ledger.first_incarnation
 
     async def _on_stop(self) -> None:
         if self.status in (_RUNNING, CellStatus.STARTING):
@@ -764,8 +864,8 @@ class Cell:
         self.status = CellStatus.DOWN
         self._actor = None
         self._cause = first_cause or cause
-        forget_alarm(self)
-        if self.blueprint.is_mirrored and cause is not None and self.incarnation > self.first_incarnation:
+        forget_alarm(self.ledger)
+        if self.blueprint.is_mirrored and cause is not None and self._starts:
             self.write_status("failed")
         self.above.child_down(self, cause, was_ready=was_ready)
         self._tell_end_waiters()
@@ -794,7 +894,7 @@ class Cell:
     def _end_for_good(self) -> None:
         if self.status is CellStatus.ENDED:
             return
-        was_started = self.incarnation > self.first_incarnation
+        was_started = self._starts > 0
         self.status = CellStatus.ENDED
         self.runtime.registry.remove(self)
         if self._start_waiter is not None:
@@ -824,8 +924,25 @@ class Cell:
 
 
 async def _finished(outcome: Any) -> None:
-    if isawaitable(outcome):
+    if hasattr(outcome, "__await__"):
         await outcome
+
+
+async def _raises(error: Exception) -> None:
+    raise error
+
+
+class _Begun(Special):
+    """A message whose handler has begun outside of a turn: what is left of it is to be awaited."""
+
+    __slots__ = ("handler",)
+
+    def __init__(self, message: object, rest: Awaitable[Any]) -> None:
+        super().__init__(message)
+        self.handler = (lambda _actor, _message: rest, True)
+
+    def opens(self, cell: Cell, entry: Entry) -> bool:
+        return True
 
 
 def _stray(error: BaseException) -> HandlerCancelled:

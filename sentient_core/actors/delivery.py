@@ -1,7 +1,8 @@
 """The way of a message into a mailbox: encode it if it is mirrored, find room, or settle it otherwise.
 
-The functions here are what `ActorRef.tell`, `send` and `ask` do for the cell behind the ref. A message
-ends up in exactly one place: the mailbox, the dead letters, or an error in the sender's hands.
+The functions here are what `ActorRef.tell` and `send` do for the cell behind the ref; `ask` builds on them
+in asking.py. A message ends up in exactly one place: the mailbox, the dead letters, or an error in the
+sender's hands.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from sentient_core.actors.current import current_cell
 from sentient_core.actors.special import plain
 from sentient_core.errors import (
     ActorStopped,
-    AskTimeout,
     MailboxFull,
     MessageDropped,
     SendTimeout,
@@ -29,7 +29,20 @@ if TYPE_CHECKING:
     from sentient_core.mailbox.envelope import Entry, Sender
     from sentient_core.store.records import Event
 
-__all__ = ["ask", "dead", "event_of", "fail_asker", "late_reply", "record", "send", "source_of", "tell"]
+__all__ = [
+    "dead",
+    "event_of",
+    "fail_asker",
+    "late_reply",
+    "new_entry",
+    "put",
+    "recipient",
+    "record",
+    "send",
+    "source_of",
+    "tell",
+    "wait_for_room",
+]
 
 _ENDED = "the actor has ended or is draining"
 _NOBODY = "nobody lives at this path"
@@ -40,7 +53,7 @@ def tell(cell: Cell, message: object) -> None:
     cell.runtime.dispatcher.check_thread()
     mailbox = cell.mailbox
     if not mailbox.is_open:
-        _tell_closed(_recipient(cell), message)
+        _tell_closed(cell, message)
         return
     queue = mailbox.queue
     if queue is None:
@@ -59,34 +72,10 @@ def tell(cell: Cell, message: object) -> None:
 
 async def send(cell: Cell, message: object, timeout: float | None) -> None:
     """`ActorRef.send`."""
-    cell = _recipient(cell)
-    _check_accepts(cell, message)
-    entry = _entry(cell, message, None)
-    if not _put(cell, entry):
-        await _wait_for_room(cell, entry, timeout)
-
-
-async def ask(cell: Cell, message: object, timeout: float) -> Any:
-    """`ActorRef.ask`."""
-    cell = _recipient(cell)
-    _check_accepts(cell, message)
-    backend = cell.runtime.backend
-    deadline = backend.now() + timeout
-    reply: Slot[Any] = backend.slot()
-    entry = _entry(cell, message, reply)
-    if not _put(cell, entry):
-        try:
-            await _wait_for_room(cell, entry, timeout)
-        except SendTimeout:
-            raise _ask_timeout(cell, message, timeout) from None
-    alarm = cell.runtime.timekeeper.after(
-        deadline - backend.now(),
-        lambda: reply.is_done or reply.fail(_ask_timeout(cell, message, timeout)),
-    )
-    try:
-        return await reply.wait()
-    finally:
-        alarm.cancel()
+    cell = recipient(cell, message)
+    entry = new_entry(cell, message, None)
+    if not put(cell, entry):
+        await wait_for_room(cell, entry, timeout)
 
 
 def event_of(cell: Cell, message: object, sender: Cell | None) -> Event:
@@ -132,10 +121,13 @@ def fail_asker(entry: Entry, error: Exception) -> None:
 
 
 def _tell_closed(cell: Cell, message: object) -> None:
+    if not cell.runtime.is_open:
+        raise SystemClosed(cell.runtime.system.name, "send a message")
+    cell = cell.at_home()
     if cell.mailbox.is_open:  # it stood for a path where somebody lives by now
         tell(cell, message)
         return
-    entry = _entry(cell, message, None)
+    entry = new_entry(cell, message, None)
     record(cell, entry)
     if cell.is_nobody:
         dead(cell, entry, DeadLetterReason.UNKNOWN, _NOBODY)
@@ -143,19 +135,21 @@ def _tell_closed(cell: Cell, message: object) -> None:
         dead(cell, entry, DeadLetterReason.STOPPED, _ENDED)
 
 
-def _recipient(cell: Cell) -> Cell:
-    """The cell itself; for a stored ref whose path had nobody, who lives there now. Raises SystemClosed."""
+def recipient(cell: Cell, message: object) -> Cell:
+    """The cell itself, or who lives by now where a stored ref found nobody, if it accepts messages.
+
+    Raises SystemClosed and ActorStopped.
+    """
     if not cell.runtime.is_open:
         raise SystemClosed(cell.runtime.system.name, "send a message")
-    return cell.at_home()
-
-
-def _check_accepts(cell: Cell, message: object) -> None:
+    cell = cell.at_home()
     if not cell.mailbox.is_open:
         raise ActorStopped(message, cell.ref, _NOBODY if cell.is_nobody else _ENDED)
+    return cell
 
 
-def _entry(cell: Cell, message: object, reply: Slot[Any] | None) -> Entry:
+def new_entry(cell: Cell, message: object, reply: Slot[Any] | None) -> Entry:
+    """What a message is queued as. Raises UnencodableMessage."""
     sender = current_cell.get()
     event = event_of(cell, message, sender) if cell.mailbox.is_mirrored else None
     return message, sender, reply, event
@@ -168,7 +162,7 @@ def _accept(cell: Cell, entry: Entry) -> None:
         cell.runtime.dispatcher.schedule(cell)
 
 
-def _put(cell: Cell, entry: Entry) -> bool:
+def put(cell: Cell, entry: Entry) -> bool:
     """Settle an entry whose sender can wait. False: it has to, for room. Raises MailboxFull."""
     room = cell.mailbox.room(can_wait=True)
     if room is Room.TAKE:
@@ -182,7 +176,7 @@ def _put(cell: Cell, entry: Entry) -> bool:
     return True
 
 
-async def _wait_for_room(cell: Cell, entry: Entry, timeout: float | None) -> None:
+async def wait_for_room(cell: Cell, entry: Entry, timeout: float | None) -> None:
     slot: Slot[None] = cell.runtime.backend.slot()
     alarm: Alarm | None = None
     if timeout is not None:
@@ -190,7 +184,7 @@ async def _wait_for_room(cell: Cell, entry: Entry, timeout: float | None) -> Non
         alarm = cell.runtime.timekeeper.after(timeout, lambda: slot.fail(error))
     cell.mailbox.wait_for_room(entry, slot)
     try:
-        await slot.wait()
+        await slot
     except BaseException:
         cell.mailbox.leave_line(slot)
         raise
@@ -245,10 +239,3 @@ def _dead_letter(
             cause=cause,
         )
     )
-
-
-def _ask_timeout(cell: Cell, message: object, timeout: float) -> AskTimeout:
-    depth = cell.mailbox.statistics().depth
-    in_hand = "nothing" if cell.in_hand is None else type(cell.in_hand[0]).__qualname__
-    text = f"no reply within {timeout:g} s. The actor is {cell.status.value} with {in_hand} in hand"
-    return AskTimeout(message, cell.ref, f"{text} and {depth} messages queued")

@@ -1,14 +1,16 @@
 """The dispatcher: a few worker tasks run the turns of any number of actors.
 
 Design note. There is no task per actor. Actors with something to do stand in one deque of ready
-cells; one worker at a time (the holder) takes the next, makes its turn's coroutine and drives it by
-hand with `send(None)` inside the actor's own contextvars.Context. A turn that never suspends costs no
-pass of the event loop, and messages between actors are mere appends.
+cells; one worker at a time (the holder) takes the next and drives its turn by hand, inside the actor's
+own contextvars.Context. A turn that never suspends costs no pass of the event loop, and messages
+between actors are mere appends.
 
-When a turn does suspend (a handler awaits something), the holder hands the deque to another worker and
-stays with the turn: it forwards what the coroutine yields to the event loop and what the loop sends or
-throws back to the coroutine, all in its own task. To the loop, the handler simply runs in that task, so
-cancel scopes, timeouts, task groups, locks and threads inside of it behave as anywhere else.
+What is driven is the worker's *drain*: one coroutine that runs turn after turn and yields in between
+(`_ENDED`, `_GOES_ON`). So a turn costs one `send` and no exception; what else it yields comes from a
+handler that suspends. The holder then hands the deque to another worker and stays with the turn: it
+forwards what the drain yields to the event loop and what the loop sends or throws back to the drain,
+all in its own task. To the loop, the handler simply runs in that task, so cancel scopes, timeouts,
+task groups, locks and threads inside of it behave as anywhere else.
 
 Each worker stands in a cancel scope of its own, which it lends to the cell whose turn is suspended on
 it: that makes `kill` a plain `scope.cancel()` and costs nothing per message. A cancelled scope is left
@@ -26,9 +28,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from threading import get_ident
+from types import coroutine
 from typing import Any, Protocol
 
 import anyio
@@ -36,7 +39,7 @@ from anyio.abc import TaskGroup
 
 from sentient_core.backend import Backend, Slot
 from sentient_core.errors import SentientError
-from sentient_core.mailbox.envelope import Entry
+from sentient_core.mailbox import Warmth
 
 __all__ = ["Dispatcher", "Schedulable"]
 
@@ -46,20 +49,37 @@ SLICE = 0.0005
 MOST_IDLE = 64
 """Workers kept waiting; more are let go."""
 
+_ENDED: Any = object()
+"""What a drain yields after a turn that leaves nothing to do."""
+
+_GOES_ON: Any = object()
+"""What a drain yields after a turn that leaves something for another one."""
+
 
 class Schedulable(Protocol):
     """What the dispatcher sees of a cell."""
 
     scheduled: bool
-    """It stands in the deque or is having its turn; kept by the dispatcher."""
+    """It stands in the deque or is having its turn."""
     scope: anyio.CancelScope | None
     """Set while its turn is suspended: cancelling it interrupts the handler."""
-    vars: Context
+    vars: Context | None
 
-    def turn(self) -> Coroutine[Any, Any, None]: ...
-    def wants_turn(self) -> bool: ...
-    def wants_kill(self) -> bool: ...
-    def rest(self) -> None: ...
+    def new_vars(self) -> Context:
+        """Make its context variables, for its first turn."""
+        ...
+
+    def turn(self) -> Coroutine[Any, Any, bool]:
+        """Do what there is to do. False: nothing is left, and `scheduled` is off again."""
+        ...
+
+    def wants_kill(self) -> bool:
+        """The turn that has just suspended is to be interrupted."""
+        ...
+
+    def leave_turn(self) -> bool:
+        """A turn has been left by an exception. The answer is as of `turn`."""
+        ...
 
 
 class Dispatcher:
@@ -74,12 +94,17 @@ class Dispatcher:
         """A worker holds the deque, or has been woken to hold it."""
         self._is_closed = False
         self._thread = get_ident()
-        self.queues: list[deque[Entry]] = []
-        """Empty deques for mailboxes to take and give back."""
+        self._spare_slot: Slot[Any] | None = None
+        self._asks = 0
+        self._asks_end = 0.0
+        self.running: Schedulable | None = None
+        """Whose code this thread is in: that of its turn itself, not of a task which the turn has started."""
+        self.warmth = Warmth()
 
     def schedule(self, cell: Schedulable) -> None:
         """Let a cell have a turn. The caller has seen that it is not scheduled."""
-        self.check_thread()
+        if get_ident() != self._thread:
+            self.check_thread()
         cell.scheduled = True
         self._ready.append(cell)
         if not self._is_held:
@@ -92,6 +117,26 @@ class Dispatcher:
                 "refs belong to the thread of their event loop. From a worker thread, call "
                 "anyio.from_thread.run_sync(ref.tell, message)."
             )
+
+    def take_slot(self) -> Slot[Any]:
+        """An empty slot."""
+        slot, self._spare_slot = self._spare_slot, None
+        return slot or self._backend.slot()
+
+    def give_back(self, slot: Slot[Any]) -> None:
+        """A slot that nobody else has seen is used again."""
+        self._spare_slot = slot
+
+    def is_pass_due(self) -> bool:
+        """Asks have been answered at once for a whole slice: the event loop is to have its turn."""
+        self._asks += 1
+        if self._asks & 7:
+            return False
+        now = time.perf_counter()
+        if now < self._asks_end:
+            return False
+        self._asks_end = now + SLICE
+        return True
 
     def close(self) -> None:
         """Let the workers end once they have nothing in hand."""
@@ -120,6 +165,9 @@ class Dispatcher:
         """As the holder, run turns until the worker is let go (False) or its scope is cancelled."""
         ready = self._ready
         now = time.perf_counter  # the loop's clock may be a virtual one that stands still meanwhile
+        drain: Generator[Any, Any, None] = _drain()
+        turn = drain.send
+        turn(None)
         slice_ends = now() + SLICE
         while True:
             if not ready:
@@ -128,54 +176,53 @@ class Dispatcher:
                     return False
                 slice_ends = now() + SLICE
                 continue
-            cell = ready.popleft()
-            turn = cell.turn()
+            self.running = cell = ready.popleft()
             try:
-                trap = cell.vars.run(turn.send, None)
-            except StopIteration:
-                self._after_turn(cell)
-                if now() > slice_ends:
-                    await self._backend.checkpoint()
-                    slice_ends = now() + SLICE
-                continue
+                trap = (cell.vars or cell.new_vars()).run(turn, cell)
             except BaseException as error:  # a handler's SystemExit or KeyboardInterrupt ends the program
+                self.running = None
                 self._is_held = False
                 self._leave(cell, error)
                 raise
-            self._let_go()
-            try:
-                await self._see_through(cell, turn, trap, scope)
-            except BaseException as error:  # a kill leaves the scope with it; anything else ends this worker
-                self._leave(cell, error)
-                raise
-            self._after_turn(cell)
-            if scope.cancel_called:
-                return True
-            if not await self._take_hold():
-                return False
-            slice_ends = now() + SLICE
+            if trap is _GOES_ON:
+                ready.append(cell)
+            elif trap is not _ENDED:
+                self.running = None
+                self._let_go()
+                try:
+                    goes_on = await self._see_through(cell, drain, trap, scope)
+                except BaseException as error:  # a kill leaves the scope with it; else it ends this worker
+                    self._leave(cell, error)
+                    raise
+                if goes_on:
+                    ready.append(cell)
+                if scope.cancel_called:
+                    return True
+                if not await self._take_hold():
+                    return False
+                slice_ends = now() + SLICE
+                continue
+            if now() > slice_ends:
+                self.running = None
+                await self._backend.checkpoint()
+                slice_ends = now() + SLICE
 
     async def _see_through(
-        self, cell: Schedulable, turn: Coroutine[Any, Any, None], trap: Any, scope: anyio.CancelScope
-    ) -> None:
+        self, cell: Schedulable, drain: Generator[Any, Any, None], trap: Any, scope: anyio.CancelScope
+    ) -> bool:
+        """Stay with a suspended turn until it has ended; the answer is as of `Schedulable.turn`."""
         cell.scope = scope
         if cell.wants_kill():
             scope.cancel()
         try:
-            await _Forward(turn, trap, cell.vars)
+            return await _Forward(self, cell, drain, trap)
         finally:
             cell.scope = None
 
-    def _after_turn(self, cell: Schedulable) -> None:
-        if cell.wants_turn():
-            self._ready.append(cell)
-        else:
-            cell.scheduled = False
-            cell.rest()
-
     def _leave(self, cell: Schedulable, error: BaseException) -> None:
         """Its turn has raised through this worker: others go on with what is ready."""
-        self._after_turn(cell)
+        if cell.leave_turn():
+            self._ready.append(cell)
         if self._ready and not self._is_held and self._backend.goes_on_after(error):
             self._wake_holder()
 
@@ -196,10 +243,11 @@ class Dispatcher:
         """Wait to be woken as the holder. False: end."""
         if self._is_closed or len(self._idle) >= MOST_IDLE:
             return False
+        self.running = None
         slot = self._backend.slot()
         self._idle.append(slot)
         try:
-            await slot.wait()
+            await slot
         except BaseException:  # asyncio ends all tasks of a program that a SystemExit has left
             if slot in self._idle:
                 self._idle.remove(slot)
@@ -209,28 +257,46 @@ class Dispatcher:
         return not self._is_closed
 
 
+def _turns() -> Generator[Any, Any, None]:
+    """Turn after turn, each of the cell that is sent in."""
+    cell: Schedulable = yield _ENDED
+    while True:
+        turn: Any = cell.turn()  # a coroutine, which only a coroutine's `yield from` takes
+        goes_on: bool = yield from turn  # pyright: ignore[reportUnknownVariableType]
+        cell = yield _GOES_ON if goes_on else _ENDED
+
+
+_drain: Callable[[], Any] = coroutine(_turns)
+
+
 class _Forward:
     """Goes on with a suspended turn in the task that awaits this."""
 
-    __slots__ = ("_context", "_trap", "_turn")
+    __slots__ = ("_cell", "_dispatcher", "_drain", "_trap")
 
-    def __init__(self, turn: Coroutine[Any, Any, None], trap: Any, context: Context) -> None:
-        self._turn = turn
+    def __init__(
+        self, dispatcher: Dispatcher, cell: Schedulable, drain: Generator[Any, Any, None], trap: Any
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._cell = cell
+        self._drain = drain
         self._trap = trap
-        self._context = context
 
-    def __await__(self) -> Generator[Any, Any, None]:
-        turn, trap, run = self._turn, self._trap, self._context.run
-        while True:
-            try:
-                value = yield trap
-            except BaseException as error:  # noqa: BLE001 - all of it belongs to the turn, cancellation above all
+    def __await__(self) -> Generator[Any, Any, bool]:
+        dispatcher, cell, drain, trap = self._dispatcher, self._cell, self._drain, self._trap
+        run = (cell.vars or cell.new_vars()).run
+        try:
+            while True:
                 try:
-                    trap = run(turn.throw, error)
-                except StopIteration:
-                    return
-            else:
-                try:
-                    trap = run(turn.send, value)
-                except StopIteration:
-                    return
+                    value = yield trap
+                except BaseException as error:  # noqa: BLE001 - all of it is the turn's, cancellation above all
+                    dispatcher.running = cell
+                    trap = run(drain.throw, error)
+                else:
+                    dispatcher.running = cell
+                    trap = run(drain.send, value)
+                if trap is _ENDED or trap is _GOES_ON:
+                    return trap is _GOES_ON
+                dispatcher.running = None
+        finally:
+            dispatcher.running = None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Generic, overload
 
 from typing_extensions import TypeVar
 
-from sentient_core.actors import delivery
+from sentient_core.actors import asking, delivery
 from sentient_core.actors.actor import Actor, Request
 from sentient_core.actors.current import current_cell
 from sentient_core.errors import InvalidArgument
@@ -98,7 +98,7 @@ class ActorRef(Generic[A_co]):
         else:
             delivery.tell(self._cell, message)
 
-    async def send(self, message: object, *, timeout: float | None = None) -> None:
+    def send(self, message: object, *, timeout: float | None = None) -> Coroutine[Any, Any, None]:
         """Put a message into the mailbox, waiting for room; says nothing about its handling.
 
         `timeout` is in seconds; None waits as long as it takes. Raises SendTimeout, MailboxFull
@@ -108,13 +108,13 @@ class ActorRef(Generic[A_co]):
         """
         if timeout is not None:
             _check_timeout(timeout)
-        await delivery.send(self._cell, message, timeout)
+        return delivery.send(self._cell, message, timeout)
 
     @overload
-    async def ask(self, message: Request[R], *, timeout: float) -> R: ...
+    def ask(self, message: Request[R], *, timeout: float) -> Coroutine[Any, Any, R]: ...
     @overload
-    async def ask(self, message: object, *, timeout: float) -> Any: ...
-    async def ask(self, message: object, *, timeout: float) -> Any:
+    def ask(self, message: object, *, timeout: float) -> Coroutine[Any, Any, Any]: ...
+    def ask(self, message: object, *, timeout: float) -> Coroutine[Any, Any, Any]:
         """Send a message, waiting for room, and return the handler's reply.
 
         `timeout` is in seconds and covers all of it. Ends at once, not at its timeout, when the target
@@ -125,7 +125,7 @@ class ActorRef(Generic[A_co]):
         dead letter (`late_reply`).
         """
         _check_timeout(timeout)
-        return await delivery.ask(self._cell, message, timeout)
+        return asking.ask(self._cell, message, timeout)
 
     def stop(self) -> Ending:
         """Ask the actor to end after the message in hand; await the result to wait for that.
@@ -157,15 +157,15 @@ class ActorRef(Generic[A_co]):
 
 
 def _check_timeout(timeout: object) -> None:
-    if not isinstance(timeout, int | float) or not timeout > 0:
+    if not (isinstance(timeout, (int, float)) and timeout > 0):
         raise InvalidArgument(f"timeout must be a number of seconds above 0, not {timeout!r}")
 
 
-def new_ref(cell: Cell) -> ActorRef[Any]:
+def new_ref(cell: Cell, mailbox: Mailbox) -> ActorRef[Any]:
     """The one ref of a cell."""
     ref: ActorRef[Any] = object.__new__(ActorRef)
     ref._cell = cell  # pyright: ignore[reportPrivateUsage] - this module is the only one that may
-    ref._mailbox = cell.mailbox  # pyright: ignore[reportPrivateUsage] - as above
+    ref._mailbox = mailbox  # pyright: ignore[reportPrivateUsage] - as above
     return ref
 
 

@@ -40,8 +40,9 @@ class Registry:
         """Forget a cell that has ended for good, but not its incarnation if the store knows the path."""
         if self._cells.get(cell.path) is cell:
             del self._cells[cell.path]
-            is_known = cell.blueprint.is_mirrored or cell.saved is not None or cell.first_incarnation > 0
-            if is_known and not is_anonymous(cell.path):
+            ledger = cell.ledger
+            is_stored = ledger is not None and (cell.blueprint.is_mirrored or ledger.is_known)
+            if is_stored and not is_anonymous(cell.path):
                 self._ended[cell.path] = cell.incarnation
 
     def last_incarnation(self, path: str) -> int:

@@ -30,6 +30,11 @@ __all__ = ["Family", "Runtime"]
 class Family(Protocol):
     """The children of one cell and what becomes of them. Synchronous; children report by calling it."""
 
+    @property
+    def owner(self) -> Cell | None:
+        """The cell; None above the root."""
+        ...
+
     def refs(self) -> tuple[ActorRef[Any], ...]:
         """The children, in start order."""
         ...
@@ -87,6 +92,7 @@ class Runtime:
         "restarts",
         "system",
         "timekeeper",
+        "waits",
     )
 
     def __init__(
@@ -121,6 +127,8 @@ class Runtime:
         self.failure_log = failure_log
         self.is_open = True
         """False once the system has ended: sending raises SystemClosed."""
+        self.waits: dict[Cell, Cell] = {}
+        """Whose turn waits for an answer, and of whom."""
         self.failures = 0
         """Handlers and hooks that raised."""
         self.restarts = 0

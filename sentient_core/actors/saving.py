@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
     from sentient_core.actors.actor import Actor
     from sentient_core.actors.cell import Cell
+    from sentient_core.actors.timekeeper import Alarm
     from sentient_core.store.records import Checkpoint
 
 __all__ = [
+    "Ledger",
     "find_checkpoints",
     "forget_alarm",
     "load_state",
@@ -37,20 +39,47 @@ CHECKPOINTS_TRIED = 3
 """Newest checkpoints that a start tries before it gives up."""
 
 
+class Ledger:
+    """What is stored of one actor, and what is not stored yet."""
+
+    __slots__ = ("alarm", "first_incarnation", "saved", "saved_mark", "started_with", "unsaved")
+
+    def __init__(self, first_incarnation: int) -> None:
+        self.first_incarnation = first_incarnation
+        """The last incarnation before this cell: of an earlier start of the program, or of an actor that
+        has ended."""
+        self.saved: Checkpoint | None = None
+        """The newest checkpoint that this process wrote or read."""
+        self.saved_mark = 0
+        """The journal's mark behind that checkpoint; 0: of an earlier start."""
+        self.unsaved = 0
+        """Messages handled since."""
+        self.alarm: Alarm | None = None
+        """For the time that the policy gives them."""
+        self.started_with: tuple[BaseException | None, Checkpoint | None] = (None, None)
+        """Of an incarnation that is not ready yet: the failure before it, and what it was restored from."""
+
+    @property
+    def is_known(self) -> bool:
+        """There may be checkpoints."""
+        return self.first_incarnation > 0 or self.saved is not None
+
+
 async def find_checkpoints(cell: Cell) -> Sequence[Checkpoint]:
     """What the store has for a new incarnation, newest first.
 
     Raises StoreUnavailable when the store is away and this process has written nothing itself.
     """
-    if not cell.blueprint.has_state or (cell.saved is None and not cell.first_incarnation):
+    ledger = cell.ledger
+    if not cell.blueprint.has_state or ledger is None or not ledger.is_known:
         return ()
     journal = cell.runtime.mirror.journal
     if not journal.backlog().is_down:
         with suppress(StoreUnavailable), anyio.move_on_after(READ_SECONDS):
             # Nothing but this cell writes checkpoints of its path: what it wrote last is what to wait for.
-            return await journal.checkpoints(cell.path, CHECKPOINTS_TRIED, mark=cell.saved_mark)
-    if cell.saved is not None:
-        return (cell.saved,)  # the store is away, but this process knows what it wrote last
+            return await journal.checkpoints(cell.path, CHECKPOINTS_TRIED, mark=ledger.saved_mark)
+    if ledger.saved is not None:
+        return (ledger.saved,)  # the store is away, but this process knows what it wrote last
     raise StoreUnavailable(f"the checkpoint of '{cell.path}' cannot be read: the store does not answer")
 
 
@@ -67,7 +96,8 @@ def load_state(cell: Cell, actor: Actor, checkpoints: Sequence[Checkpoint]) -> C
             reasons.append(f"{checkpoint.checkpoint_id}: {error}")
             _report_rejected(cell, checkpoint, error)
         else:
-            cell.saved = checkpoint
+            if cell.ledger is not None:
+                cell.ledger.saved = checkpoint
             return checkpoint
     if reasons:
         raise CheckpointUnusable(cell.path, reasons)
@@ -81,22 +111,26 @@ def save_state(cell: Cell, actor: Actor, why: str, *, if_changed: bool = False) 
     checkpoint = save(
         cell.runtime.codec, actor.state, cell.path, cell.blueprint, cell.incarnation, checkpoint_id, why
     )
-    if if_changed and cell.saved is not None and cell.saved.state == checkpoint.state:
+    ledger = cell.ledger
+    if ledger is None:
+        return False
+    if if_changed and ledger.saved is not None and ledger.saved.state == checkpoint.state:
         return True
-    if not cell.blueprint.is_mirrored and cell.saved is None:
+    if not cell.blueprint.is_mirrored and ledger.saved is None:
         cell.write_status("idle")  # the store gets to know a volatile actor by its first checkpoint
     if not mirror.checkpoint(checkpoint):
         return False
-    cell.saved = checkpoint
-    cell.saved_mark = mirror.journal.mark()
-    cell.unsaved = 0
-    forget_alarm(cell)
+    ledger.saved = checkpoint
+    ledger.saved_mark = mirror.journal.mark()
+    ledger.unsaved = 0
+    forget_alarm(ledger)
     return True
 
 
 async def save_and_wait(cell: Cell, actor: Actor) -> str:
     """`Actor.checkpoint`."""
-    if not cell.blueprint.has_state:
+    ledger = cell.ledger
+    if ledger is None or not cell.blueprint.has_state:
         raise InvalidArgument(f"{cell.blueprint.cls.__qualname__} declares no State: nothing to save")
     if not cell.is_at_work(actor):
         raise StaleIncarnation(cell.path)
@@ -109,8 +143,8 @@ async def save_and_wait(cell: Cell, actor: Actor) -> str:
             "store is down or too slow. Try again later."
         )
     if cell.in_hand is not None:
-        cell.unsaved = -1  # the message in hand, counted when its handler returns, is not one to save for
-    checkpoint_id = "" if cell.saved is None else cell.saved.checkpoint_id
+        ledger.unsaved = -1  # the message in hand, counted when its handler returns, is not one to save for
+    checkpoint_id = "" if ledger.saved is None else ledger.saved.checkpoint_id
     await journal.committed()
     return checkpoint_id
 
@@ -121,10 +155,13 @@ def save_by_policy(cell: Cell, actor: Actor) -> None:
     A journal without room is tried again after the next message. Raises UnencodableState.
     """
     messages, seconds = cell.blueprint.checkpoint_messages, cell.blueprint.checkpoint_seconds
-    if messages is not None and cell.unsaved >= messages:
+    ledger = cell.ledger
+    if ledger is None:
+        return
+    if messages is not None and ledger.unsaved >= messages:
         save_state(cell, actor, "policy: messages")
-    elif seconds is not None and cell.save_alarm is None:
-        cell.save_alarm = cell.runtime.timekeeper.after(seconds, lambda: _time_over(cell))
+    elif seconds is not None and ledger.alarm is None:
+        ledger.alarm = cell.runtime.timekeeper.after(seconds, lambda: _time_over(cell, ledger))
 
 
 def save_in_time(cell: Cell, actor: Actor) -> None:
@@ -133,15 +170,15 @@ def save_in_time(cell: Cell, actor: Actor) -> None:
         save_by_policy(cell, actor)
 
 
-def forget_alarm(cell: Cell) -> None:
+def forget_alarm(ledger: Ledger | None) -> None:
     """The policy's time need not be kept any more."""
-    if cell.save_alarm is not None:
-        cell.save_alarm.cancel()
-        cell.save_alarm = None
+    if ledger is not None and ledger.alarm is not None:
+        ledger.alarm.cancel()
+        ledger.alarm = None
 
 
-def _time_over(cell: Cell) -> None:
-    cell.save_alarm = None
+def _time_over(cell: Cell, ledger: Ledger) -> None:
+    ledger.alarm = None
     cell.signal(Signal(SignalKind.SAVE))
 
 

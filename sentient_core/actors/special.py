@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
+    from sentient_core.actors.handlers import Handler
     from sentient_core.mailbox.envelope import Entry
 
 __all__ = ["Special", "is_discarded_at_end", "plain"]
@@ -27,6 +28,9 @@ class Special:
 
     is_discarded_at_end: ClassVar[bool] = False
     """It becomes no dead letter when the queue is given up: nobody sent it (a timer's tick)."""
+
+    handler: Handler | None = None
+    """What handles it instead of the actor's table."""
 
     def __init__(self, message: object) -> None:
         self.message = message

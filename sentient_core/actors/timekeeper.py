@@ -21,32 +21,43 @@ _REBUILD_FROM = 1_000
 
 
 class Alarm:
-    """One call that is due at a time, unless it is cancelled first."""
+    """Something due at a time, unless it is cancelled first. What is due is for a subclass to say."""
 
-    __slots__ = ("_call", "_keeper")
+    __slots__ = ("_keeper", "is_set")
 
-    def __init__(self, keeper: Timekeeper, call: Callable[[], object]) -> None:
+    def __init__(self, keeper: Timekeeper) -> None:
         self._keeper = keeper
-        self._call: Callable[[], object] | None = call
-
-    @property
-    def is_set(self) -> bool:
+        self.is_set = True
         """It will go off."""
-        return self._call is not None
+
+    def ring(self) -> object:
+        """Do what is due. Must not raise or wait."""
+        raise NotImplementedError
 
     def cancel(self) -> None:
         """Take it back; nothing happens if it has gone off or was cancelled."""
-        if self._call is not None:
-            self._call = None
+        if self.is_set:
+            self.is_set = False
             self._keeper.note_cancelled()
 
     def go_off(self) -> bool:
-        """Make the call. False if it was cancelled."""
-        call, self._call = self._call, None
-        if call is None:
+        """Its time has come. False if it was cancelled."""
+        if not self.is_set:
             return False
-        call()
+        self.is_set = False
+        self.ring()
         return True
+
+
+class _Call(Alarm):
+    __slots__ = ("_call",)
+
+    def __init__(self, keeper: Timekeeper, call: Callable[[], object]) -> None:
+        super().__init__(keeper)
+        self._call = call
+
+    def ring(self) -> object:
+        return self._call()
 
 
 class Timekeeper:
@@ -63,12 +74,15 @@ class Timekeeper:
 
     def after(self, seconds: float, call: Callable[[], object]) -> Alarm:
         """Make `call` in `seconds` from now."""
-        when = self._backend.now() + seconds
-        alarm = Alarm(self, call)
+        alarm = _Call(self, call)
+        self.add(self._backend.now() + seconds, alarm)
+        return alarm
+
+    def add(self, when: float, alarm: Alarm) -> None:
+        """Let an alarm go off at `when` of the loop's clock."""
         heapq.heappush(self._heap, (when, next(self._order), alarm))
         if when < self._sleeping_until and self._wake is not None:
             self._wake.set(None)
-        return alarm
 
     def note_cancelled(self) -> None:
         """Count a cancelled alarm; rebuild the heap when most of it is dead."""
@@ -92,11 +106,11 @@ class Timekeeper:
             if self._heap:
                 self._sleeping_until = self._heap[0][0]
                 with anyio.CancelScope(deadline=self._sleeping_until, shield=True):
-                    await self._wake.wait()
+                    await self._wake
             else:
                 self._sleeping_until = float("inf")
                 with anyio.CancelScope(shield=True):
-                    await self._wake.wait()
+                    await self._wake
 
     def _go_off(self) -> None:
         now = self._backend.now()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sentient_core.mailbox.dead_letters import DeadLetter, DeadLetterReason, DeadLetters
 from sentient_core.mailbox.envelope import Envelope
-from sentient_core.mailbox.mailbox import Mailbox, MailboxOptions, MailboxStatistics
+from sentient_core.mailbox.mailbox import Mailbox, MailboxOptions, MailboxStatistics, Warmth
 from sentient_core.mailbox.overflow import Overflow
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "MailboxOptions",
     "MailboxStatistics",
     "Overflow",
+    "Warmth",
 ]

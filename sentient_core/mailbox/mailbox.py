@@ -1,8 +1,8 @@
 """The user lane of one actor: bounded, first in first out, with senders that wait for room.
 
 All of it is synchronous and belongs to the loop's thread. The deque is made at the first message
-and handed back when the lane is empty, since an empty one weighs 600 bytes and most actors of a
-large system are idle.
+and dropped when its actor has been idle for a while, since an empty one weighs 600 bytes and most
+actors of a large system are idle (`Warmth`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from sentient_core.errors import InvalidArgument
 from sentient_core.mailbox.envelope import Entry
 from sentient_core.mailbox.overflow import Overflow, Room, room_for
 
-__all__ = ["Mailbox", "MailboxOptions", "MailboxStatistics"]
+__all__ = ["Mailbox", "MailboxOptions", "MailboxStatistics", "Warmth"]
+
+MOST_WARM = 1_024
+"""Mailboxes of one system that keep a deque while it is empty."""
 
 
 class MailboxOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,8 +56,7 @@ class Mailbox:
     """The queue of one actor. It outlives the actor's incarnations."""
 
     __slots__ = (
-        "_pool",
-        "capacity",
+        "_warmth",
         "high_water",
         "is_mirrored",
         "is_open",
@@ -64,26 +66,30 @@ class Mailbox:
         "queue",
     )
 
-    def __init__(self, options: MailboxOptions, pool: list[deque[Entry]], *, is_mirrored: bool) -> None:
+    def __init__(self, options: MailboxOptions, warmth: Warmth, *, is_mirrored: bool) -> None:
         self.options = options
-        self.capacity = options.capacity
         self.is_open = True
         """False once the actor drains or has ended: nothing more is accepted."""
         self.is_mirrored = is_mirrored
         """Its messages are written down."""
-        self.plain_capacity = 0 if is_mirrored else self.capacity
+        self.plain_capacity = 0 if is_mirrored else options.capacity
         """While it is open and unmirrored the capacity, else 0: below it, appending is all there is to do."""
         self.queue: deque[Entry] | None = None
         self.high_water = 0
         self.line: dict[Slot[None], Entry] | None = None
         """Who waits for room, with what, first come first; None if nobody does."""
-        self._pool = pool
+        self._warmth = warmth
+
+    @property
+    def capacity(self) -> int:
+        """Most messages queued."""
+        return self.options.capacity
 
     def room(self, *, can_wait: bool) -> Room:
         """What the overflow policy says to one more message. Who waits already goes first."""
-        queue = self.queue
-        depth = self.capacity if self.line else (0 if queue is None else len(queue))
-        return room_for(self.options.overflow, depth, self.capacity, can_wait=can_wait)
+        options, queue = self.options, self.queue
+        depth = options.capacity if self.line else (0 if queue is None else len(queue))
+        return room_for(options.overflow, depth, options.capacity, can_wait=can_wait)
 
     def put(self, entry: Entry) -> None:
         """Queue an entry; the caller has asked for room."""
@@ -93,8 +99,9 @@ class Mailbox:
         queue.append(entry)
 
     def new_queue(self) -> deque[Entry]:
-        """The deque for the first message."""
-        queue = self.queue = self._pool.pop() if self._pool else deque()
+        """The deque for the first message after a while."""
+        queue = self.queue = deque()
+        self._warmth.add(self)
         return queue
 
     def shut(self) -> None:
@@ -105,7 +112,7 @@ class Mailbox:
     def reopen(self) -> None:
         """Accept again."""
         self.is_open = True
-        self.plain_capacity = 0 if self.is_mirrored else self.capacity
+        self.plain_capacity = 0 if self.is_mirrored else self.options.capacity
 
     def drop_oldest(self) -> Entry | None:
         """Take the oldest entry out to make room."""
@@ -127,7 +134,7 @@ class Mailbox:
         """Queue entries of those in line, in order, while there is room; returns what was queued."""
         admitted: list[Entry] = []
         depth = 0 if self.queue is None else len(self.queue)
-        while self.line and depth < self.capacity:
+        while self.line and depth < self.options.capacity:
             slot = next(iter(self.line))
             entry = self.line.pop(slot)
             if slot.set(None):
@@ -148,18 +155,35 @@ class Mailbox:
         self.queue = self.line = None
         return queued, line
 
-    def rest(self) -> None:
-        """Hand the empty deque back."""
-        if self.queue is not None and len(self._pool) < 256:
-            self._pool.append(self.queue)
-        self.queue = None
-
     def statistics(self) -> MailboxStatistics:
         """The numbers at this moment."""
         depth = 0 if self.queue is None else len(self.queue)
         return MailboxStatistics(
             depth=depth,
             waiting=0 if self.line is None else len(self.line),
-            capacity=self.capacity,
+            capacity=self.options.capacity,
             high_water=max(self.high_water, depth),
         )
+
+
+class Warmth:
+    """The mailboxes of one system that have a deque: those in use, and the last ones that were."""
+
+    __slots__ = ("_warm",)
+
+    def __init__(self) -> None:
+        self._warm: deque[Mailbox] = deque()
+
+    def add(self, mailbox: Mailbox) -> None:
+        """A mailbox got a deque: the oldest with an empty one loses it, which is not used again.
+
+        A turn may still hold it.
+        """
+        warm = self._warm
+        warm.append(mailbox)
+        for _ in range(min(2, len(warm) - MOST_WARM)):
+            oldest = warm.popleft()
+            if oldest.queue:
+                warm.append(oldest)
+            else:
+                oldest.queue = None

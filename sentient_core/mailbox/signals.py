@@ -6,6 +6,8 @@ from enum import Enum
 
 import msgspec
 
+from sentient_core.mailbox.envelope import Entry
+
 __all__ = ["Signal", "SignalKind"]
 
 
@@ -24,6 +26,10 @@ class SignalKind(Enum):
     """End as if a handler had raised `cause`: its supervision has given up."""
     SAVE = "save"
     """Write a checkpoint: the policy's time is over."""
+    DELIVER = "deliver"
+    """Handle `entry`, ahead of the user lane; it is for the incarnation at work alone."""
+    LOOK = "look"
+    """Nothing but to look again at what has changed, before the next message."""
     FAMILY_READY = "family_ready"
     """All static children have started."""
     FAMILY_GONE = "family_gone"
@@ -35,3 +41,4 @@ class Signal(msgspec.Struct, frozen=True):
 
     kind: SignalKind
     cause: BaseException | None = None
+    entry: Entry | None = None

@@ -184,7 +184,7 @@ class SurrealJournal:
             self._engine.thread.post(hurry)
         # Looked at again behind joining: the thread looks whether somebody waits behind counting.
         line.advance(count())
-        await slot.wait()
+        await slot
 
     def _wake_writer(self) -> None:
         self._intake.is_asleep = False

@@ -68,7 +68,7 @@ class StoreThread:
         backend = current_backend()
         slot: Slot[T] = backend.slot()
         self.post(self._start, function, backend, slot)
-        return await slot.wait()
+        return await slot
 
     def keep(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a coroutine as a task that the thread owns. From the thread only."""

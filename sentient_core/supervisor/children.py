@@ -39,10 +39,11 @@ class _Child:
 
     __slots__ = ("alarm", "cell", "has_started", "is_retired", "place", "spec", "window")
 
-    def __init__(self, spec: ChildSpec, cell: Cell, window: RestartWindow, place: int | None) -> None:
+    def __init__(self, spec: ChildSpec, cell: Cell, place: int | None) -> None:
         self.spec = spec
         self.cell = cell
-        self.window = window
+        self.window: RestartWindow | None = None
+        """Of its own, if the strategy gives it one and it has been restarted."""
         self.place = place
         """Among the declared children; None for one that was spawned."""
         self.has_started = False
@@ -121,7 +122,7 @@ class Children:
     """The family of `owner`, kept by `strategy`; `declared` are started with it."""
 
     def __init__(self, owner: Cell, strategy: Strategy, declared: Sequence[ChildSpec] = ()) -> None:
-        self._owner = owner
+        self.owner = owner
         self._runtime = owner.runtime
         self._strategy = strategy
         self._declared = tuple(declared)
@@ -143,8 +144,8 @@ class Children:
         Raises NameTaken, or what kept it from starting; nothing of it is then left. Cancelling it kills
         the child.
         """
-        if self._owner.status not in (CellStatus.STARTING, CellStatus.RUNNING):
-            raise StartFailed(join(self._owner.path, spec.name or ""), "its parent is ending")
+        if self.owner.status not in (CellStatus.STARTING, CellStatus.RUNNING):
+            raise StartFailed(join(self.owner.path, spec.name or ""), "its parent is ending")
         child = self._new_child(spec, None)
         try:
             await child.cell.start()
@@ -171,7 +172,7 @@ class Children:
             for child in (*starts, *kept.values()):
                 self._children[child.cell.name] = child
                 self._forget(child)
-            self._owner.signal(Signal(SignalKind.FAIL, error))
+            self.owner.signal(Signal(SignalKind.FAIL, error))
             return True
         if not starts:
             return False
@@ -233,19 +234,9 @@ class Children:
     def _new_child(self, spec: ChildSpec, place: int | None) -> _Child:
         runtime = self._runtime
         name = spec.name or runtime.registry.new_name()
-        cell = Cell(
-            runtime,
-            self._owner,
-            self,
-            join(self._owner.path, name),
-            name,
-            spec.cls,
-            spec.args,
-            spec.kwargs,
-            runtime.new_context(),
-        )
+        cell = Cell(runtime, self, join(self.owner.path, name), spec.cls, spec.args, spec.kwargs)
         runtime.registry.add(cell)
-        child = self._children[name] = _Child(spec, cell, self._strategy.window(), place)
+        child = self._children[name] = _Child(spec, cell, place)
         return child
 
     def _decide(self, entry: _Child, cause: BaseException | None, *, was_ready: bool) -> None:
@@ -282,11 +273,13 @@ class Children:
 
     def _spend(self, entry: _Child, cause: BaseException | None) -> bool:
         """Take a restart from the window; without one left, give up."""
-        window = entry.window if self._strategy.is_per_child else self._window
+        window = self._window
+        if self._strategy.is_per_child:
+            window = entry.window = entry.window or self._strategy.window()
         if window.spend(self._runtime.backend.now()):
             return True
         error = RestartLimitExceeded(
-            self._owner.path, entry.cell.path, self._strategy.max_restarts, self._strategy.within
+            self.owner.path, entry.cell.path, self._strategy.max_restarts, self._strategy.within
         )
         error.__cause__ = cause
         if self._strategy.is_per_child:
@@ -294,7 +287,7 @@ class Children:
             self._forget(entry)
         else:
             self._job = None
-            self._owner.signal(Signal(SignalKind.FAIL, error))
+            self.owner.signal(Signal(SignalKind.FAIL, error))
         return False
 
     def _hold(self, entry: _Child) -> None:
@@ -331,10 +324,10 @@ class Children:
         self._job = None
         if job.purpose is _Purpose.DOWN:
             self._bury_unkept()
-            self._owner.signal(Signal(SignalKind.FAMILY_GONE))
+            self.owner.signal(Signal(SignalKind.FAMILY_GONE))
             return
         if job.purpose is _Purpose.UP:
-            self._owner.signal(Signal(SignalKind.FAMILY_READY))
+            self.owner.signal(Signal(SignalKind.FAMILY_READY))
         self._look_at_waiting()
 
     def _look_at_waiting(self) -> None:
@@ -367,7 +360,7 @@ class Children:
             self._job = None
             error = StartFailed(entry.cell.path, "it was stopped" if cause is None else in_a_line(cause))
             error.__cause__ = cause
-            self._owner.signal(Signal(SignalKind.FAIL, error))
+            self.owner.signal(Signal(SignalKind.FAIL, error))
             return
         decision = verdict(entry.spec.restart, cause, was_ready=False, is_restart=True)
         if decision is Verdict.HOLD:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal
 
 from sentient_core.actors.actor import Actor
+from sentient_core.actors.cell import NO_KWARGS
 from sentient_core.errors import InvalidChildSpec
 from sentient_core.paths import check_name
 
@@ -45,15 +47,15 @@ class ChildSpec:
         *,
         name: str | None = None,
         args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
         restart: Restart | str = Restart.PERMANENT,
         shutdown: float | str | None = "default",
     ) -> None:
         self.cls = _actor_class(cls)
         self.name = None if name is None else check_name(name)
         self.args = tuple(args)
-        self.kwargs = dict(kwargs or {})
-        self.restart = _restart(restart)
+        self.kwargs: Mapping[str, Any] = dict(kwargs) if kwargs else NO_KWARGS
+        self.restart = restart if isinstance(restart, Restart) else _restart(restart)
         self.shutdown = self.cls.default_shutdown if shutdown == "default" else _shutdown(shutdown)
 
     def __repr__(self) -> str:

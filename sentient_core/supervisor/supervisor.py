@@ -29,6 +29,7 @@ class Supervisor(Actor):
     """
 
     default_shutdown = None
+    __supervises__ = True
 
     strategy: ClassVar[Strategy] = Strategy()
     children: ClassVar[Sequence[ChildSpec]] = ()

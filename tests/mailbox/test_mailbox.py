@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Generator
 from typing import Any
 
+import anyio
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from sentient_core.actors.ref import cell_of
-from sentient_core.mailbox import Mailbox, MailboxOptions, Overflow
+from sentient_core.mailbox import Mailbox, MailboxOptions, Overflow, Warmth
+from sentient_core.mailbox.mailbox import MOST_WARM
 from sentient_core.mailbox.overflow import Room
-from tests.probes import Counter, Gate, Log, Pass, Recorder, Say, running
+from tests.probes import Add, Gate, Log, Pass, Recorder, Say, Total, VolatileCounter, running
 
 
 class _Slot:
@@ -30,6 +32,9 @@ class _Slot:
     def fail(self, error: BaseException) -> bool:
         return self.set(None)
 
+    def __await__(self) -> Generator[Any, Any, None]:
+        raise NotImplementedError
+
     async def wait(self) -> None:
         """Never called here."""
 
@@ -39,8 +44,7 @@ class MailboxModel(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pool: list[deque[Any]] = []
-        self.mailbox = Mailbox(MailboxOptions(capacity=3), self.pool, is_mirrored=False)
+        self.mailbox = Mailbox(MailboxOptions(capacity=3), Warmth(), is_mirrored=False)
         self.queued: list[int] = []
         self.line: list[tuple[int, _Slot]] = []
         self.next = 0
@@ -103,18 +107,11 @@ class MailboxModel(RuleBasedStateMachine):
         position = data.draw(st.integers(0, len(self.line) - 1))
         self.line[position][1].is_done = True
 
-    @precondition(lambda self: not self.queued and not self.line)
-    @rule()
-    def rest(self) -> None:
-        self.mailbox.rest()
-        assert self.mailbox.queue is None
-
     @invariant()
     def numbers_are_right(self) -> None:
         statistics = self.mailbox.statistics()
         assert statistics.depth == len(self.queued) <= statistics.capacity
         assert statistics.waiting == len(self.line)
-        assert all(not queue for queue in self.pool)
 
 
 TestMailboxModel = MailboxModel.TestCase
@@ -142,11 +139,24 @@ async def test_statistics_of_a_mailbox() -> None:
         assert (ref.statistics.depth, ref.statistics.high_water) == (0, 3)
 
 
-async def test_idle_actors_hold_no_queue() -> None:
+async def test_few_idle_actors_hold_a_queue() -> None:
     async with running() as system:
-        refs = [await system.spawn(Counter) for _ in range(10)]
+        refs = [await system.spawn(VolatileCounter) for _ in range(MOST_WARM + 100)]
         for ref in refs:
-            ref.tell(3)
+            ref.tell(Add())
+            await anyio.lowlevel.checkpoint()
         await refs[-1].drain()
 
-        assert all(cell_of(ref).mailbox.queue is None for ref in refs)
+        assert sum(cell_of(ref).mailbox.queue is not None for ref in refs) <= MOST_WARM
+        assert [await ref.ask(Total(), timeout=1) for ref in refs[:3]] == [1, 1, 1]
+
+
+async def test_a_queue_in_use_is_kept() -> None:
+    warmth = Warmth()
+    busy = Mailbox(MailboxOptions(), warmth, is_mirrored=False)
+    busy.put((1, None, None, None))
+
+    for _ in range(3 * MOST_WARM):
+        Mailbox(MailboxOptions(), warmth, is_mirrored=False).new_queue()
+
+    assert busy.statistics().depth == 1
