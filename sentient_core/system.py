@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Self, TypeVar, get_origin
@@ -160,7 +161,7 @@ class ActorSystem:
             if self._fenced is not None:
                 raise self._fenced
 
-    async def spawn(
+    def spawn(
         self,
         cls: type[A],
         *args: Any,
@@ -168,7 +169,7 @@ class ActorSystem:
         restart: Restart | str = Restart.TRANSIENT,
         shutdown: float | str | None = "default",
         **kwargs: Any,
-    ) -> ActorRef[A]:
+    ) -> Coroutine[Any, Any, ActorRef[A]]:
         """Start an actor under the root supervisor; returns its ref once it is ready.
 
         `args` and `kwargs` go to the class's `__init__`, at every start. A named actor that the store
@@ -179,9 +180,9 @@ class ActorSystem:
         the actor's own start raised; nothing of it is then left.
         """
         spec = ChildSpec(cls, name=name, args=args, kwargs=kwargs, restart=restart, shutdown=shutdown)
-        return await self._family_of(self._open("spawn an actor").root).spawn(spec)
+        return self._family_of(self._open("spawn an actor").root).spawn(spec)
 
-    async def spawn_child(
+    def spawn_child(
         self,
         parent: Cell,
         cls: type[A],
@@ -191,11 +192,11 @@ class ActorSystem:
         name: str | None,
         restart: Restart | str,
         shutdown: float | str | None,
-    ) -> ActorRef[A]:
+    ) -> Coroutine[Any, Any, ActorRef[A]]:
         """`Context.spawn`."""
         spec = ChildSpec(cls, name=name, args=args, kwargs=kwargs, restart=restart, shutdown=shutdown)
         self._open("spawn an actor")
-        return await self._family_of(parent).spawn(spec)
+        return self._family_of(parent).spawn(spec)
 
     def get(self, path: str) -> ActorRef[Any]:
         """The living actor at a path such as `bank/alice`. Raises UnknownActor, with near misses."""

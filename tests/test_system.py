@@ -271,7 +271,9 @@ async def test_before_and_after_it_runs_everything_is_refused_with_what_to_do() 
             call()
     with pytest.raises(SystemClosed):
         volatile.tell(Add())
-    for coroutine in (system.spawn(Counter), system.flush(), ref.send(Add()), ref.ask(Total(), timeout=1)):
+    with pytest.raises(SystemClosed, match="'bank'"):
+        _ = system.spawn(Counter)
+    for coroutine in (system.flush(), ref.send(Add()), ref.ask(Total(), timeout=1)):
         with pytest.raises(SystemClosed, match="'bank'"):
             await coroutine
     await ref.stop()

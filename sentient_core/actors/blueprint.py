@@ -49,6 +49,7 @@ class Blueprint:
         "schema_version",
         "starts_at_once",
         "state_type",
+        "winds_up",
     )
 
     def __init__(self, cls: type[Actor], base: type[Actor] | None) -> None:
@@ -72,6 +73,8 @@ class Blueprint:
         """The runtime saves its state by itself while it runs."""
         self.is_stored = self.is_mirrored or self.has_state
         """The store knows its actors, or may get to."""
+        self.winds_up = self.is_stored or bool(self.hooks & {"on_failure", "on_stop"})
+        """There is something to do at the end of an incarnation."""
         self.has_init = cls.__init__ is not object.__init__
         self.starts_at_once = "on_start" not in self.hooks and not cls.__supervises__
         """Nothing waits in a first start that has no checkpoint to load."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
@@ -64,7 +65,7 @@ class Context:
         """A logger that carries system, path, incarnation and correlation_id."""
         return self._cell.log().to_structlog
 
-    async def spawn(
+    def spawn(
         self,
         cls: type[A],
         *args: Any,
@@ -72,11 +73,11 @@ class Context:
         restart: str = "transient",
         shutdown: float | str | None = "default",
         **kwargs: Any,
-    ) -> ActorRef[A]:
+    ) -> Coroutine[Any, Any, ActorRef[A]]:
         """Start a child of this actor; returns its ref once it is ready.
 
         The child is stopped before this actor stops or restarts. Raises as `ActorSystem.spawn`.
         """
-        return await self._cell.runtime.system.spawn_child(
+        return self._cell.runtime.system.spawn_child(
             self._cell, cls, args, kwargs, name=name, restart=restart, shutdown=shutdown
         )

@@ -46,6 +46,7 @@ __all__ = [
 
 _ENDED = "the actor has ended or is draining"
 _NOBODY = "nobody lives at this path"
+_TAKE = Room.TAKE
 
 
 def tell(cell: Cell, message: object) -> None:
@@ -165,7 +166,7 @@ def _accept(cell: Cell, entry: Entry) -> None:
 def put(cell: Cell, entry: Entry) -> bool:
     """Settle an entry whose sender can wait. False: it has to, for room. Raises MailboxFull."""
     room = cell.mailbox.room(can_wait=True)
-    if room is Room.TAKE:
+    if room is _TAKE:
         _accept(cell, entry)
     elif room is Room.WAIT:
         return False
@@ -196,7 +197,7 @@ async def wait_for_room(cell: Cell, entry: Entry, timeout: float | None) -> None
 def _put_or_drop(cell: Cell, entry: Entry) -> None:
     """Accept an entry, or do with it what the overflow policy says for one that cannot wait."""
     room = cell.mailbox.room(can_wait=False)
-    if room is Room.TAKE:
+    if room is _TAKE:
         _accept(cell, entry)
     elif room is Room.DROP_OLD:
         oldest = cell.mailbox.drop_oldest()

@@ -161,7 +161,8 @@ class Dispatcher:
             if scope.cancel_called:  # by `kill`; the turn it was meant for has unwound
                 goes_on = await self._take_hold()
 
-    async def _serve(self, scope: anyio.CancelScope) -> bool:
+    @coroutine
+    def _serve(self, scope: anyio.CancelScope) -> Generator[Any, Any, bool]:
         """As the holder, run turns until the worker is let go (False) or its scope is cancelled."""
         ready = self._ready
         now = time.perf_counter  # the loop's clock may be a virtual one that stands still meanwhile
@@ -172,52 +173,51 @@ class Dispatcher:
         while True:
             if not ready:
                 self._is_held = False
-                if not await self._park():
+                if not (yield from self._park()):
                     return False
                 slice_ends = now() + SLICE
                 continue
             self.running = cell = ready.popleft()
+            run = (cell.vars or cell.new_vars()).run
             try:
-                trap = (cell.vars or cell.new_vars()).run(turn, cell)
-            except BaseException as error:  # a handler's SystemExit or KeyboardInterrupt ends the program
-                self.running = None
-                self._is_held = False
+                trap = run(turn, cell)
+                is_suspended = trap is not _ENDED and trap is not _GOES_ON
+                if is_suspended:
+                    self._let_go()
+                    cell.scope = scope
+                    if cell.wants_kill():
+                        scope.cancel()
+                    while trap is not _ENDED and trap is not _GOES_ON:
+                        self.running = None
+                        try:
+                            value = yield trap
+                        except BaseException as error:  # noqa: BLE001 - it is the turn's, cancellation above all
+                            self.running = cell
+                            trap = run(drain.throw, error)
+                        else:
+                            self.running = cell
+                            trap = run(turn, value)
+            except BaseException as error:
+                # A kill leaves the scope with it; a handler's SystemExit or KeyboardInterrupt the program.
+                if cell.scope is None:
+                    self._is_held = False
+                self.running = cell.scope = None
                 self._leave(cell, error)
                 raise
             if trap is _GOES_ON:
                 ready.append(cell)
-            elif trap is not _ENDED:
-                self.running = None
-                self._let_go()
-                try:
-                    goes_on = await self._see_through(cell, drain, trap, scope)
-                except BaseException as error:  # a kill leaves the scope with it; else it ends this worker
-                    self._leave(cell, error)
-                    raise
-                if goes_on:
-                    ready.append(cell)
+            if is_suspended:
+                self.running = cell.scope = None
                 if scope.cancel_called:
                     return True
-                if not await self._take_hold():
+                if self._is_held and not (yield from self._park()):
                     return False
+                self._is_held = True
                 slice_ends = now() + SLICE
-                continue
-            if now() > slice_ends:
+            elif now() > slice_ends:
                 self.running = None
-                await self._backend.checkpoint()
+                yield from self._backend.checkpoint().__await__()
                 slice_ends = now() + SLICE
-
-    async def _see_through(
-        self, cell: Schedulable, drain: Generator[Any, Any, None], trap: Any, scope: anyio.CancelScope
-    ) -> bool:
-        """Stay with a suspended turn until it has ended; the answer is as of `Schedulable.turn`."""
-        cell.scope = scope
-        if cell.wants_kill():
-            scope.cancel()
-        try:
-            return await _Forward(self, cell, drain, trap)
-        finally:
-            cell.scope = None
 
     def _leave(self, cell: Schedulable, error: BaseException) -> None:
         """Its turn has raised through this worker: others go on with what is ready."""
@@ -267,36 +267,3 @@ def _turns() -> Generator[Any, Any, None]:
 
 
 _drain: Callable[[], Any] = coroutine(_turns)
-
-
-class _Forward:
-    """Goes on with a suspended turn in the task that awaits this."""
-
-    __slots__ = ("_cell", "_dispatcher", "_drain", "_trap")
-
-    def __init__(
-        self, dispatcher: Dispatcher, cell: Schedulable, drain: Generator[Any, Any, None], trap: Any
-    ) -> None:
-        self._dispatcher = dispatcher
-        self._cell = cell
-        self._drain = drain
-        self._trap = trap
-
-    def __await__(self) -> Generator[Any, Any, bool]:
-        dispatcher, cell, drain, trap = self._dispatcher, self._cell, self._drain, self._trap
-        run = (cell.vars or cell.new_vars()).run
-        try:
-            while True:
-                try:
-                    value = yield trap
-                except BaseException as error:  # noqa: BLE001 - all of it is the turn's, cancellation above all
-                    dispatcher.running = cell
-                    trap = run(drain.throw, error)
-                else:
-                    dispatcher.running = cell
-                    trap = run(drain.send, value)
-                if trap is _ENDED or trap is _GOES_ON:
-                    return trap is _GOES_ON
-                dispatcher.running = None
-        finally:
-            dispatcher.running = None

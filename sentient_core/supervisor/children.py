@@ -33,14 +33,21 @@ __all__ = ["Children"]
 HOLD_SECONDS = 0.5
 """Pause before a start that the store's absence has prevented is tried again."""
 
+_UP = (CellStatus.STARTING, CellStatus.RUNNING)
+_IS_DOWN = (CellStatus.NEW, CellStatus.DOWN, CellStatus.ENDED)
+_START = SignalKind.START
+_ONE_FOR_ONE = RestartKind.ONE_FOR_ONE
+_RESTART = Verdict.RESTART
+
 
 class _Child:
     """One child: how it is kept, and its cell."""
 
-    __slots__ = ("alarm", "cell", "has_started", "is_retired", "place", "spec", "window")
+    __slots__ = ("alarm", "cell", "has_started", "is_retired", "place", "restart", "shutdown", "window")
 
     def __init__(self, spec: ChildSpec, cell: Cell, place: int | None) -> None:
-        self.spec = spec
+        self.restart = spec.restart
+        self.shutdown = spec.shutdown
         self.cell = cell
         self.window: RestartWindow | None = None
         """Of its own, if the strategy gives it one and it has been restarted."""
@@ -57,7 +64,7 @@ class _Child:
 
     @property
     def is_down(self) -> bool:
-        return self.cell.status in (CellStatus.NEW, CellStatus.DOWN, CellStatus.ENDED)
+        return self.cell.status in _IS_DOWN
 
     def silence(self) -> None:
         if self.alarm is not None:
@@ -126,17 +133,18 @@ class Children:
         self._runtime = owner.runtime
         self._strategy = strategy
         self._declared = tuple(declared)
-        self._children: dict[str, _Child] = {}
+        self._children: dict[Cell, _Child] = {}
+        """In start order."""
         self._window = strategy.window()
         self._job: _Job | None = None
         self._waiting: list[tuple[_Child, BaseException | None]] = []
         """Children outside the job that went down meanwhile, and why."""
 
     def refs(self) -> tuple[ActorRef[Any], ...]:
-        return tuple(child.cell.ref for child in self._children.values())
+        return tuple(cell.ref for cell in self._children)
 
     def cells(self) -> Sequence[Cell]:
-        return [child.cell for child in self._children.values()]
+        return list(self._children)
 
     async def spawn(self, spec: ChildSpec) -> ActorRef[Any]:
         """Start a child beside the declared ones and return its ref when it is ready.
@@ -144,16 +152,20 @@ class Children:
         Raises NameTaken, or what kept it from starting; nothing of it is then left. Cancelling it kills
         the child.
         """
-        if self.owner.status not in (CellStatus.STARTING, CellStatus.RUNNING):
+        if self.owner.status not in _UP:
             raise StartFailed(join(self.owner.path, spec.name or ""), "its parent is ending")
         child = self._new_child(spec, None)
+        cell = child.cell
         try:
-            await child.cell.start()
+            if cell.start_at_once():
+                child.has_started = True
+            else:
+                await cell.start()
         except BaseException:
             child.is_retired = True
-            child.cell.kill()
+            cell.kill()
             raise
-        return child.cell.ref
+        return cell.ref
 
     def start_static(self) -> bool:
         self._window = self._strategy.window()
@@ -161,16 +173,16 @@ class Children:
         # Kept over a restart of the owner: ref and mailbox of each that had not ended for good.
         kept = {child.place: child for child in self._children.values() if child.place is not None}
         for child in kept.values():
-            del self._children[child.cell.name]
+            del self._children[child.cell]
         starts: list[_Child] = []
         try:
             for place, spec in enumerate(self._declared):
                 child = kept.pop(place) if place in kept else self._new_child(spec, place)
-                self._children[child.cell.name] = child
+                self._children[child.cell] = child
                 starts.append(child)
         except NameTaken as error:
             for child in (*starts, *kept.values()):
-                self._children[child.cell.name] = child
+                self._children[child.cell] = child
                 self._forget(child)
             self.owner.signal(Signal(SignalKind.FAIL, error))
             return True
@@ -200,16 +212,16 @@ class Children:
         return True
 
     def child_started(self, child: Cell) -> None:
-        entry = self._children[child.name]
+        entry = self._children[child]
         entry.has_started = True
         if self._job is not None and self._job.next_start is entry:
             self._job.starts.pop()
             self._go_on()
 
     def child_unwanted(self, child: Cell) -> bool:
-        entry = self._children[child.name]
+        entry = self._children[child]
         job = self._job
-        if entry.spec.restart is Restart.PERMANENT or (job is not None and job.purpose is _Purpose.DOWN):
+        if entry.restart is Restart.PERMANENT or (job is not None and job.purpose is _Purpose.DOWN):
             return False
         is_next = job is not None and entry in (job.next_stop, job.next_start)
         if job is not None:
@@ -220,7 +232,7 @@ class Children:
         return True
 
     def child_down(self, child: Cell, cause: BaseException | None, *, was_ready: bool) -> None:
-        entry = self._children[child.name]
+        entry = self._children[child]
         entry.silence()
         job = self._job
         if job is not None and entry in job.stops:
@@ -233,19 +245,21 @@ class Children:
 
     def _new_child(self, spec: ChildSpec, place: int | None) -> _Child:
         runtime = self._runtime
+        above = self.owner.path
         name = spec.name or runtime.registry.new_name()
-        cell = Cell(runtime, self, join(self.owner.path, name), spec.cls, spec.args, spec.kwargs)
+        path = f"{above}/{name}" if above else name
+        cell = Cell(runtime, self, path, spec.cls, spec.args, spec.kwargs)
         runtime.registry.add(cell)
-        child = self._children[name] = _Child(spec, cell, place)
+        child = self._children[cell] = _Child(spec, cell, place)
         return child
 
     def _decide(self, entry: _Child, cause: BaseException | None, *, was_ready: bool) -> None:
         """A child is down that no job has asked to be."""
-        decision = verdict(entry.spec.restart, cause, was_ready=was_ready, is_restart=entry.has_started)
+        decision = verdict(entry.restart, cause, was_ready=was_ready, is_restart=entry.has_started)
         if entry.is_retired:
             decision = Verdict.BURY
-        if decision is Verdict.RESTART:
-            if self._job is not None and self._strategy.kind is not RestartKind.ONE_FOR_ONE:
+        if decision is _RESTART:
+            if self._job is not None and self._strategy.kind is not _ONE_FOR_ONE:
                 self._waiting.append((entry, cause))  # one group restart at a time
             else:
                 self._restart(entry, cause)
@@ -259,13 +273,14 @@ class Children:
     def _restart(self, entry: _Child, cause: BaseException | None) -> None:
         if not self._spend(entry, cause):
             return
-        if self._strategy.kind is RestartKind.ONE_FOR_ONE:
-            entry.cell.signal(Signal(SignalKind.START, cause))
+        if self._strategy.kind is _ONE_FOR_ONE:
+            entry.cell.signal(Signal(_START, cause))
             return
-        siblings = [Sibling(name, child.spec.restart) for name, child in self._children.items()]
+        by_name = {child.cell.name: child for child in self._children.values()}
+        siblings = [Sibling(name, child.restart) for name, child in by_name.items()]
         steps = plan(self._strategy.kind, siblings, entry.cell.name)
-        stops = [self._children[name] for name in reversed(steps.stops)]
-        starts = [self._children[name] for name in reversed(steps.starts)]
+        stops = [by_name[name] for name in reversed(steps.stops)]
+        starts = [by_name[name] for name in reversed(steps.starts)]
         for child in stops:
             child.silence()
             child.cell.forget_start()
@@ -293,7 +308,7 @@ class Children:
     def _hold(self, entry: _Child) -> None:
         cause = entry.cell.last_cause  # what it failed of, not that the store is away
         entry.alarm = self._runtime.timekeeper.after(
-            HOLD_SECONDS, lambda: entry.cell.signal(Signal(SignalKind.START, cause))
+            HOLD_SECONDS, lambda: entry.cell.signal(Signal(_START, cause))
         )
 
     def _begin(self, job: _Job) -> None:
@@ -315,11 +330,11 @@ class Children:
                     self._ask_to_end(child, job)
                 return
             del job.stops[child]
-            if job.purpose is _Purpose.AGAIN and child.spec.restart is Restart.TEMPORARY:
+            if job.purpose is _Purpose.AGAIN and child.restart is Restart.TEMPORARY:
                 self._forget(child)
         if job.next_start is not None:
             cell = job.next_start.cell
-            cell.signal(Signal(SignalKind.START, job.cause or cell.last_cause))
+            cell.signal(Signal(_START, job.cause or cell.last_cause))
             return
         self._job = None
         if job.purpose is _Purpose.DOWN:
@@ -339,7 +354,7 @@ class Children:
 
     def _ask_to_end(self, child: _Child, job: _Job) -> None:
         """Ask a child to end, and see to it that it does."""
-        grace = child.spec.shutdown
+        grace = child.shutdown
         if job.kills or grace == BRUTAL_KILL:
             child.cell.kill()
             return
@@ -348,9 +363,7 @@ class Children:
             child.alarm = self._runtime.timekeeper.after(grace, lambda: self._end_of_grace(child))
 
     def _end_of_grace(self, child: _Child) -> None:
-        child.cell.log().warning(
-            "killed, since it did not end within its shutdown", shutdown=child.spec.shutdown
-        )
+        child.cell.log().warning("killed, since it did not end within its shutdown", shutdown=child.shutdown)
         child.cell.kill()
 
     def _not_started(self, job: _Job, entry: _Child, cause: BaseException | None) -> None:
@@ -362,13 +375,13 @@ class Children:
             error.__cause__ = cause
             self.owner.signal(Signal(SignalKind.FAIL, error))
             return
-        decision = verdict(entry.spec.restart, cause, was_ready=False, is_restart=True)
+        decision = verdict(entry.restart, cause, was_ready=False, is_restart=True)
         if decision is Verdict.HOLD:
             self._hold(entry)
-        elif decision is Verdict.RESTART:
+        elif decision is _RESTART:
             # Through its control lane, so that whatever else is to do gets through between two tries.
             if self._spend(entry, cause):
-                entry.cell.signal(Signal(SignalKind.START, cause))
+                entry.cell.signal(Signal(_START, cause))
         else:
             if decision is Verdict.QUARANTINE:
                 self._alert("actor quarantined", entry, cause)
@@ -389,7 +402,7 @@ class Children:
 
     def _forget(self, entry: _Child) -> None:
         entry.silence()
-        del self._children[entry.cell.name]
+        del self._children[entry.cell]
         entry.cell.bury()
 
     def _bury_unkept(self) -> None:

@@ -51,9 +51,10 @@ class ChildSpec:
         restart: Restart | str = Restart.PERMANENT,
         shutdown: float | str | None = "default",
     ) -> None:
-        self.cls = _actor_class(cls)
+        _check_actor_class(cls)
+        self.cls = cls
         self.name = None if name is None else check_name(name)
-        self.args = tuple(args)
+        self.args = args if type(args) is tuple else tuple(args)
         self.kwargs: Mapping[str, Any] = dict(kwargs) if kwargs else NO_KWARGS
         self.restart = restart if isinstance(restart, Restart) else _restart(restart)
         self.shutdown = self.cls.default_shutdown if shutdown == "default" else _shutdown(shutdown)
@@ -62,11 +63,10 @@ class ChildSpec:
         return f"ChildSpec({self.cls.__qualname__}, name={self.name!r}, restart={self.restart.value!r})"
 
 
-def _actor_class(cls: object) -> type[Actor]:
-    if isinstance(cls, type) and issubclass(cls, Actor):
-        return cls
-    hint = ", not an instance: pass the class and its args" if isinstance(cls, Actor) else ""
-    raise InvalidChildSpec(f"a child must be a subclass of Actor{hint} (got {cls!r})")
+def _check_actor_class(cls: object) -> None:
+    if not (isinstance(cls, type) and issubclass(cls, Actor)):
+        hint = ", not an instance: pass the class and its args" if isinstance(cls, Actor) else ""
+        raise InvalidChildSpec(f"a child must be a subclass of Actor{hint} (got {cls!r})")
 
 
 def _restart(restart: object) -> Restart:

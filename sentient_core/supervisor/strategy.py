@@ -83,13 +83,17 @@ def verdict(restart: Restart, cause: BaseException | None, *, was_ready: bool, i
     """
     if not was_ready and not is_restart:
         return Verdict.BURY
-    if isinstance(cause, CheckpointUnusable | Fenced):
+    if isinstance(cause, _HOPELESS):
         return Verdict.QUARANTINE
     if restart is Restart.TEMPORARY or (restart is Restart.TRANSIENT and cause is None):
         return Verdict.BURY
     if isinstance(cause, StoreUnavailable) and not was_ready:
         return Verdict.HOLD
-    return Verdict.RESTART
+    return _AGAIN
+
+
+_HOPELESS = (CheckpointUnusable, Fenced)
+_AGAIN = Verdict.RESTART  # the usual answer; a member's attribute is slow to look up in Python 3.11
 
 
 class Sibling(msgspec.Struct, frozen=True):
