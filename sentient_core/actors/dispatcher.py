@@ -244,6 +244,7 @@ class Dispatcher:
         if self._is_closed or len(self._idle) >= MOST_IDLE:
             return False
         self.running = None
+        self.warmth.cool(10_000)  # after a burst over many actors; a millisecond
         slot = self._backend.slot()
         self._idle.append(slot)
         try:

@@ -181,7 +181,13 @@ class Warmth:
         """
         warm = self._warm
         warm.append(mailbox)
-        for _ in range(min(2, len(warm) - MOST_WARM)):
+        if len(warm) > MOST_WARM:
+            self.cool(2)
+
+    def cool(self, most: int) -> None:
+        """Look at the `most` oldest beyond those that may stay warm."""
+        warm = self._warm
+        for _ in range(min(most, len(warm) - MOST_WARM)):
             oldest = warm.popleft()
             if oldest.queue:
                 warm.append(oldest)

@@ -12,6 +12,7 @@ replaces whatever job there is, so a shutdown is never kept waiting by restarts.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Any
@@ -99,7 +100,7 @@ class _Job:
         is_parallel: bool = False,
     ) -> None:
         self.purpose = purpose
-        self.stops = dict.fromkeys(stops)
+        self.stops = OrderedDict.fromkeys(stops)  # a plain dict finds its last key slowly after deletions
         """Still to go down, the next one last."""
         self.starts = list(starts)
         """Still to come up, the next one last."""
