@@ -49,6 +49,7 @@ from sentient_core.errors import (
     UnknownActor,
 )
 from sentient_core.events import EventType
+from sentient_core.feed import Following, Subscription
 from sentient_core.mailbox import (
     DeadLetter,
     DeadLetterReason,
@@ -86,6 +87,7 @@ __all__ = [
     "Envelope",
     "EventType",
     "Fenced",
+    "Following",
     "ForeignRef",
     "HandlerCancelled",
     "HandlerFailed",
@@ -121,6 +123,7 @@ __all__ = [
     "StoreSchemaTooNew",
     "StoreUnavailable",
     "Strategy",
+    "Subscription",
     "Supervisor",
     "SurrealStore",
     "SystemClosed",

@@ -23,6 +23,7 @@ from sentient_core.backend import Slot, current_backend
 from sentient_core.codec import Codec
 from sentient_core.errors import InvalidArgument, SentientError, StoreError, SystemClosed
 from sentient_core.events import EventType, Mirror
+from sentient_core.feed import Feed
 from sentient_core.logs import LimitedLog, runtime_log
 from sentient_core.mailbox import DeadLetters
 from sentient_core.mailbox.signals import Signal, SignalKind
@@ -246,7 +247,10 @@ class ActorSystem:
             mirror=Mirror(journal, codec),
             codec=codec,
             registry=Registry(journal.epoch, journal.known),
-            dead_letters=DeadLetters(LimitedLog(log, backend.now, "dead letter")),
+            dead_letters=DeadLetters(
+                LimitedLog(log, backend.now, "dead letter"),
+                Feed(LimitedLog(log, backend.now, "a subscriber of dead letters failed")),
+            ),
             log=log,
             new_family=_declared_family,
             new_context=base.copy,

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS: list[set[str]] = [
-    {"errors", "config", "backend", "codec", "paths", "logs", "causes"},
+    {"errors", "config", "backend", "codec", "paths", "logs", "causes", "feed"},
     {"mailbox"},
     {"store"},
     {"events"},

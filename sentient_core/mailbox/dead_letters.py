@@ -1,18 +1,19 @@
 """Dead letters: every message that will not be handled, with its reason; counted, kept, logged.
 
 The newest are kept in memory for people to look at; the store keeps them all. Their log lines are
-limited in rate, and one line counts what was suppressed.
+limited in rate, and one line counts what was suppressed; who subscribes is told of every one.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import overload
 
 import msgspec
 
+from sentient_core.feed import Feed, Following, Subscription
 from sentient_core.logs import LimitedLog
 
 __all__ = ["DeadLetter", "DeadLetterReason", "DeadLetters"]
@@ -29,6 +30,8 @@ class DeadLetterReason(StrEnum):
     """The mailbox had no room for a `tell`."""
     DROPPED = "dropped"
     """The overflow policy chose it."""
+    EXPIRED = "expired"
+    """Its deadline passed before it was handled."""
     UNHANDLED = "unhandled"
     """The recipient has no handler for its type."""
     UNKNOWN = "unknown"
@@ -58,8 +61,9 @@ class DeadLetter(msgspec.Struct, frozen=True):
 class DeadLetters(Sequence[DeadLetter]):
     """The newest dead letters of a system, oldest first, and how many there ever were of each reason."""
 
-    def __init__(self, log: LimitedLog, *, keep: int = 1_000) -> None:
+    def __init__(self, log: LimitedLog, feed: Feed[DeadLetter], *, keep: int = 1_000) -> None:
         self._log = log
+        self._feed = feed
         self._newest: deque[DeadLetter] = deque(maxlen=keep)
         self._counts: Counter[DeadLetterReason] = Counter()
 
@@ -88,8 +92,29 @@ class DeadLetters(Sequence[DeadLetter]):
         """How many there have been since the start of the system."""
         return sum(self._counts.values())
 
+    def subscribe(self, callback: Callable[[DeadLetter], object]) -> Subscription:
+        """Call `callback` with every new letter; see `Feed.subscribe` for what it may do.
+
+        It is called on the loop's thread, at once, in the middle of what made the letter. What it raises
+        is logged and harms nobody. Letters that it makes itself are not told to it.
+        """
+        return self._feed.subscribe(callback)
+
+    def follow(self, buffer: int = 1_000) -> Following[DeadLetter]:
+        """Every new letter, to iterate over.
+
+        ::
+
+            async with system.dead_letters.follow() as letters:
+                async for letter in letters: ...
+
+        At most `buffer` letters wait for the iteration; `letters.missed` counts those beyond. Ends with
+        the system.
+        """
+        return self._feed.follow(buffer)
+
     def add(self, letter: DeadLetter) -> None:
-        """Count, keep and log one."""
+        """Count, keep, log and tell of one."""
         self._counts[letter.reason] += 1
         self._newest.append(letter)
         self._log.warning(
@@ -103,7 +128,9 @@ class DeadLetters(Sequence[DeadLetter]):
                 "cause": letter.cause or None,
             }
         )
+        self._feed.publish(letter)
 
     def close(self) -> None:
-        """Log what is still suppressed."""
+        """There will be no more: end those who follow, log what is still suppressed."""
+        self._feed.close()
         self._log.close()
