@@ -6,6 +6,7 @@ Start at `ActorSystem` and `Actor`.
 from __future__ import annotations
 
 from sentient_core.actors import Actor, ActorRef, CheckpointPolicy, Context, Ending, Request, handles
+from sentient_core.actors.letter_office import DeadLetterOffice, Redriven, StoredDeadLetter
 from sentient_core.errors import (
     ActorKilled,
     ActorStopped,
@@ -13,6 +14,8 @@ from sentient_core.errors import (
     AskError,
     AskTimeout,
     CheckpointUnusable,
+    DeadLetterError,
+    DeadLetterSettled,
     DeathPactError,
     DeliveryError,
     Fenced,
@@ -30,6 +33,7 @@ from sentient_core.errors import (
     MessageDropped,
     NameTaken,
     NotInTurn,
+    NotRedrivable,
     RestartLimitExceeded,
     SendTimeout,
     SentientError,
@@ -47,6 +51,7 @@ from sentient_core.errors import (
     UnencodableState,
     UnhandledMessage,
     UnknownActor,
+    UnknownDeadLetter,
 )
 from sentient_core.events import EventType
 from sentient_core.feed import Following, Subscription
@@ -59,8 +64,10 @@ from sentient_core.mailbox import (
     MailboxStatistics,
     Overflow,
 )
+from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.memory import MemoryStore
 from sentient_core.store.protocols import JournalOptions, Store
+from sentient_core.store.records import LetterStatus
 from sentient_core.store.surreal import SurrealStore
 from sentient_core.supervisor import ChildSpec, Restart, Strategy, Supervisor
 from sentient_core.system import ActorSystem, SystemStatistics
@@ -79,7 +86,11 @@ __all__ = [
     "ChildSpec",
     "Context",
     "DeadLetter",
+    "DeadLetterError",
+    "DeadLetterFilter",
+    "DeadLetterOffice",
     "DeadLetterReason",
+    "DeadLetterSettled",
     "DeadLetters",
     "DeathPactError",
     "DeliveryError",
@@ -97,6 +108,7 @@ __all__ = [
     "InvalidName",
     "InvalidStoreUrl",
     "JournalOptions",
+    "LetterStatus",
     "LinkBroken",
     "MailboxFull",
     "MailboxOptions",
@@ -106,7 +118,9 @@ __all__ = [
     "MessageDropped",
     "NameTaken",
     "NotInTurn",
+    "NotRedrivable",
     "Overflow",
+    "Redriven",
     "Request",
     "Restart",
     "RestartLimitExceeded",
@@ -122,6 +136,7 @@ __all__ = [
     "StoreRefused",
     "StoreSchemaTooNew",
     "StoreUnavailable",
+    "StoredDeadLetter",
     "Strategy",
     "Subscription",
     "Supervisor",
@@ -132,5 +147,6 @@ __all__ = [
     "UnencodableState",
     "UnhandledMessage",
     "UnknownActor",
+    "UnknownDeadLetter",
     "handles",
 ]

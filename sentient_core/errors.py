@@ -31,6 +31,10 @@ SentientError
 ├── LinkBroken                           why an actor failed that was linked to one that ended
 ├── HandlerCancelled                     a handler let a cancellation escape that nobody asked for
 ├── StaleIncarnation                     an ended instance tried to act as its actor
+├── DeadLetterError                      what was asked cannot be done with a dead letter; carries its id
+│   ├── UnknownDeadLetter (LookupError)  the store has none of this message
+│   ├── DeadLetterSettled                it was redriven or discarded already
+│   └── NotRedrivable                    it cannot be sent again, and why
 ├── StartFailed                          an actor did not start; carries its path, `__cause__` says why
 ├── RestartLimitExceeded                 a supervisor gave up: more restarts than its window allows
 ├── CheckpointUnusable                   no stored checkpoint of an actor can be loaded
@@ -65,6 +69,8 @@ __all__ = [
     "AskError",
     "AskTimeout",
     "CheckpointUnusable",
+    "DeadLetterError",
+    "DeadLetterSettled",
     "DeathPactError",
     "DeliveryError",
     "Fenced",
@@ -82,6 +88,7 @@ __all__ = [
     "MessageDropped",
     "NameTaken",
     "NotInTurn",
+    "NotRedrivable",
     "RestartLimitExceeded",
     "SendTimeout",
     "SentientError",
@@ -99,6 +106,7 @@ __all__ = [
     "UnencodableState",
     "UnhandledMessage",
     "UnknownActor",
+    "UnknownDeadLetter",
 ]
 
 
@@ -387,6 +395,45 @@ class HandlerCancelled(SentientError):
 
     It happens on asyncio, to a handler that awaits a future which is cancelled elsewhere.
     """
+
+
+class DeadLetterError(SentientError):
+    """What was asked cannot be done with a dead letter. `message_id` says with which; nothing was changed."""
+
+    def __init__(self, message_id: str, text: str) -> None:
+        self.message_id = message_id
+        super().__init__(text)
+
+
+class UnknownDeadLetter(DeadLetterError, LookupError):
+    """The store has no dead letter of this message."""
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(
+            message_id,
+            f"there is no dead letter of a message {message_id!r} in the store. `await "
+            "system.dead_letters.list()` shows those there are.",
+        )
+
+
+class DeadLetterSettled(DeadLetterError):
+    """The dead letter was redriven or discarded already; `status` says which."""
+
+    def __init__(self, message_id: str, status: str) -> None:
+        self.status = status
+        super().__init__(
+            message_id,
+            f"the dead letter {message_id!r} is {status} already. Only an open one can be redriven or "
+            "discarded.",
+        )
+
+
+class NotRedrivable(DeadLetterError):
+    """The dead letter cannot be sent again; `why` says what would be needed."""
+
+    def __init__(self, message_id: str, why: str) -> None:
+        self.why = why
+        super().__init__(message_id, f"the dead letter {message_id!r} cannot be sent again: {why}")
 
 
 class StartFailed(SentientError):

@@ -15,6 +15,7 @@ from sentient_core.actors.actor import Actor
 from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.current import current_cell
 from sentient_core.actors.dispatcher import Dispatcher
+from sentient_core.actors.letter_office import DeadLetterOffice
 from sentient_core.actors.ref import ActorRef
 from sentient_core.actors.registry import Registry
 from sentient_core.actors.runtime import Family, Runtime
@@ -25,7 +26,6 @@ from sentient_core.errors import InvalidArgument, SentientError, StoreError, Sys
 from sentient_core.events import EventType, Mirror
 from sentient_core.feed import Feed
 from sentient_core.logs import LimitedLog, runtime_log
-from sentient_core.mailbox import DeadLetters
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import check_name
 from sentient_core.store import open_store
@@ -209,9 +209,9 @@ class ActorSystem:
         return [cell.ref for cell in cells if issubclass(cell.blueprint.cls, cls)]
 
     @property
-    def dead_letters(self) -> DeadLetters:
-        """The newest messages that will not be handled, and how many there were for each reason."""
-        return self._entered("look at dead letters").runtime.dead_letters
+    def dead_letters(self) -> DeadLetterOffice:
+        """The messages that will not be handled: the newest, the counts, and what can be done with them."""
+        return self._entered("look at dead letters").office
 
     async def flush(self) -> None:
         """Return when everything sent and saved before this call can be queried in the store."""
@@ -239,18 +239,26 @@ class ActorSystem:
         base.run(current_cell.set, None)
         codec = Codec(self._resolve)
         log = self._log
+        mirror = Mirror(journal, codec)
+        registry = Registry(journal.epoch, journal.known)
+        office = DeadLetterOffice(
+            LimitedLog(log, backend.now, "dead letter"),
+            Feed(LimitedLog(log, backend.now, "a subscriber of dead letters failed")),
+            system=self.name,
+            store=self.store,
+            mirror=mirror,
+            codec=codec,
+            registry=registry,
+        )
         runtime = Runtime(
             system=self,
             backend=backend,
             dispatcher=Dispatcher(backend, tasks),
             timekeeper=Timekeeper(backend),
-            mirror=Mirror(journal, codec),
+            mirror=mirror,
             codec=codec,
-            registry=Registry(journal.epoch, journal.known),
-            dead_letters=DeadLetters(
-                LimitedLog(log, backend.now, "dead letter"),
-                Feed(LimitedLog(log, backend.now, "a subscriber of dead letters failed")),
-            ),
+            registry=registry,
+            dead_letters=office,
             log=log,
             new_family=_declared_family,
             new_context=base.copy,
@@ -259,7 +267,7 @@ class ActorSystem:
         ground = _Ground(backend.slot())
         root = Cell(runtime, ground, "", _Root)
         root.family = Children(root, _Root.strategy)
-        return _Parts(tasks, runtime, ground, root)
+        return _Parts(tasks, runtime, ground, root, office)
 
     def _entered(self, what: str) -> _Parts:
         if self._parts is None:
@@ -340,10 +348,13 @@ class ActorSystem:
 class _Parts:
     """What exists between entering and leaving."""
 
-    __slots__ = ("ground", "root", "runtime", "tasks")
+    __slots__ = ("ground", "office", "root", "runtime", "tasks")
 
-    def __init__(self, tasks: TaskGroup, runtime: Runtime, ground: _Ground, root: Cell) -> None:
+    def __init__(
+        self, tasks: TaskGroup, runtime: Runtime, ground: _Ground, root: Cell, office: DeadLetterOffice
+    ) -> None:
         self.tasks = tasks
+        self.office = office
         self.runtime = runtime
         self.ground = ground
         self.root = root

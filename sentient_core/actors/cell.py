@@ -250,7 +250,7 @@ class Cell:
             message=message,
             sender=delivery.source_of(self, sender),
             is_ask=reply is not None,
-            message_id=None if trace is None else mirror.id_of(trace.seq),
+            message_id=None if trace is None else mirror.message_id(trace),
             correlation_id=None if trace is None else mirror.id_of(trace.correlation),
         )
 

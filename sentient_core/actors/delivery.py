@@ -38,6 +38,7 @@ __all__ = [
     "put",
     "recipient",
     "record",
+    "redeliver",
     "send",
     "source_of",
     "tell",
@@ -95,6 +96,13 @@ def record(cell: Cell, entry: Entry) -> None:
     event = entry[3]
     if event is not None:
         cell.runtime.mirror.record(event)
+
+
+def redeliver(cell: Cell, entry: Entry) -> None:
+    """Queue a message that has been accepted before: it is not refused for want of room."""
+    cell.mailbox.put(entry)
+    if not cell.scheduled:
+        cell.runtime.dispatcher.schedule(cell)
 
 
 def dead(cell: Cell, entry: Entry, reason: DeadLetterReason, cause: str) -> None:
@@ -227,14 +235,14 @@ def _dead_letter(
     cause: str,
 ) -> None:
     mirror = cell.runtime.mirror
-    seq = mirror.dead_letter(message, recipient, sender, reason.value, cause, event, cell.incarnation)
+    message_id = mirror.dead_letter(message, recipient, sender, reason.value, cause, event, cell.incarnation)
     cell.runtime.dead_letters.add(
         DeadLetter(
             message=message,
             reason=reason,
             recipient=recipient,
             sender=sender,
-            message_id=mirror.id_of(seq),
+            message_id=message_id,
             correlation_id=None if event is None else mirror.id_of(event.correlation),
             incarnation=cell.incarnation,
             cause=cause,

@@ -14,6 +14,8 @@ class EventType(StrEnum):
     """A message was accepted by a mailbox, or became a dead letter at once. Payload: the message."""
     MESSAGE_REPLIED = "message_replied"
     """An ask was answered. Payload: the reply; `causation_id` is the message's id."""
+    MESSAGE_REDRIVEN = "message_redriven"
+    """A dead letter was sent again. Payload: message_id (its own, which stays), attempts."""
     ACTOR_STARTED = "actor_started"
     """An incarnation is ready. Payload: cause (of a restart) and checkpoint_id, if one was restored."""
     ACTOR_FAILED = "actor_failed"

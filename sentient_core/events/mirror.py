@@ -16,8 +16,18 @@ from sentient_core.causes import in_a_line
 from sentient_core.codec import Codec, tag_of
 from sentient_core.errors import UnencodableMessage
 from sentient_core.events.event_type import EventType
-from sentient_core.store.protocols import Journal
-from sentient_core.store.records import AgentStatus, Checkpoint, DeadLetterRecord, Event, full_id
+from sentient_core.store.protocols import DeadLetterRow, Journal
+from sentient_core.store.records import (
+    AgentStatus,
+    Checkpoint,
+    DeadLetterRecord,
+    Event,
+    LetterDiscarded,
+    LetterRedriven,
+    Resent,
+    full_id,
+    parts_of_id,
+)
 
 __all__ = ["Mirror"]
 
@@ -52,6 +62,12 @@ class Mirror:
     def id_of(self, seq: int) -> str | None:
         """The id that people see of a number; None for 0."""
         return full_id(self.epoch, seq) if seq else None
+
+    def message_id(self, event: Event) -> str:
+        """The id that people see of the message that an event in a mailbox stands for."""
+        if isinstance(event, Resent):
+            return full_id(event.of_epoch, event.of_seq)
+        return full_id(self.epoch, event.seq)
 
     def message(
         self, message: object, source: str, target: str, incarnation: int, correlation: int, causation: int
@@ -141,34 +157,69 @@ class Mirror:
         cause: str,
         event: Event | None,
         incarnation: int,
-    ) -> int:
-        """Write a message down as dead; returns its number. One that cannot be encoded leaves its repr."""
-        if event is None:
-            self._seq += 1
-            seq, correlation = self._seq, 0
-            try:
-                payload, is_exact = self._encode(message), True
-            except Exception:  # noqa: BLE001 - the letter is kept in words where it has no bytes
-                payload, is_exact = self._encode(_words(message)), False
+    ) -> str:
+        """Write a message down as dead; returns its id. One that cannot be encoded leaves its repr."""
+        epoch, attempts, exact = self.epoch, 1, None if event is None else event.payload
+        if isinstance(event, Resent):
+            epoch, seq, attempts, exact = event.of_epoch, event.of_seq, event.attempts, event.original
+        elif event is not None:
+            seq = event.seq
         else:
-            seq, correlation, payload, is_exact = event.seq, event.correlation, event.payload, True
+            self._seq = seq = self._seq + 1
+            try:
+                exact = self._encode(message)
+            except Exception:  # noqa: BLE001 - the letter is kept in words where it has no bytes
+                exact = None
         letter = DeadLetterRecord(
             seq=seq,
             recipient=recipient,
             sender=sender,
             message_type=tag_of(type(message)),
-            payload=payload,
-            is_exact=is_exact,
+            payload=self._encode(_words(message)) if exact is None else exact,
+            is_exact=exact is not None,
             reason=reason,
             cause=cause[:2_000],
-            attempts=1,
+            attempts=attempts,
             at=_now(),
             incarnation=incarnation,
-            correlation=correlation,
+            correlation=0 if event is None else event.correlation,
+            epoch=0 if epoch == self.epoch else epoch,
         )
         if not self._append(letter):
             self._leave_out(recipient)
-        return seq
+        return full_id(epoch, seq)
+
+    def redrive(self, letter: DeadLetterRow) -> Resent:
+        """Write down that a dead letter is sent again; returns what goes into the mailbox with it.
+
+        What the handling causes belongs to the conversation of the message, as far as that is of this
+        start.
+        """
+        of_epoch, of_seq = _parts(letter.message_id)
+        attempts = letter.attempts + 1
+        self._seq = seq = self._seq + 1
+        resent = Resent(
+            event_type=EventType.MESSAGE_REDRIVEN.value,
+            seq=seq,
+            source=letter.sender,
+            target=letter.recipient,
+            message_type=None,
+            payload=self._encode({"message_id": letter.message_id, "attempts": attempts}),
+            at=_now(),
+            correlation=self._seq_of(letter.correlation_id) or seq,
+            causation=self._seq_of(letter.message_id),
+            of_epoch=of_epoch,
+            of_seq=of_seq,
+            attempts=attempts,
+            original=letter.payload,
+        )
+        event = Event(**{name: getattr(resent, name) for name in Event.__struct_fields__})
+        self._append(LetterRedriven(of_epoch, of_seq, attempts, event), force=True)
+        return resent
+
+    def discard(self, message_id: str, reason: str) -> None:
+        """Write down that a dead letter stays undone."""
+        self._append(LetterDiscarded(*_parts(message_id), reason, _now()), force=True)
 
     def next_seq(self) -> int:
         """The next number, for a checkpoint."""
@@ -198,6 +249,11 @@ class Mirror:
     def close(self) -> None:
         """Write what is still owed, whether there is room or not."""
         self.catch_up(force=True)
+
+    def _seq_of(self, id_: str | None) -> int:
+        """The number of an id if it is of this start, else 0."""
+        parts = None if id_ is None else parts_of_id(id_)
+        return parts[1] if parts is not None and parts[0] == self.epoch else 0
 
     def _leave_out(self, path: str) -> None:
         self._others[path] += 1
@@ -229,6 +285,13 @@ class Mirror:
     def _new_tag(self, kind: type) -> str:
         tag = self._tags[kind] = tag_of(kind)
         return tag
+
+
+def _parts(message_id: str) -> tuple[int, int]:
+    parts = parts_of_id(message_id)
+    if parts is None:
+        raise ValueError(f"{message_id!r} is no message id")
+    return parts
 
 
 def _words(message: object) -> str:

@@ -66,6 +66,13 @@ class DeadLetters(Sequence[DeadLetter]):
         self._feed = feed
         self._newest: deque[DeadLetter] = deque(maxlen=keep)
         self._counts: Counter[DeadLetterReason] = Counter()
+        self.redriven: int = 0
+        """How many letters have been sent again since the start of the system, of earlier starts included.
+
+        A letter that dies again is counted again: `total - redriven` have not been sent again.
+        """
+        self.discarded: int = 0
+        """How many letters have been discarded since the start of the system; they are in `counts` still."""
 
     @overload
     def __getitem__(self, index: int) -> DeadLetter: ...

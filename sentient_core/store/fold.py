@@ -22,10 +22,24 @@ from sentient_core.store.records import (
     DeadLetterRecord,
     Entry,
     Event,
+    LetterDiscarded,
+    LetterRedriven,
+    LetterStatus,
     Opened,
+    full_id,
 )
 
-__all__ = ["NOTHING", "AgentEffect", "Effect", "Placed", "fold", "merge", "newest"]
+__all__ = [
+    "NOTHING",
+    "AgentEffect",
+    "Effect",
+    "LetterEffect",
+    "Placed",
+    "fold",
+    "merge",
+    "merge_letters",
+    "newest",
+]
 
 R = TypeVar("R", bound=AnyRecord)
 T = TypeVar("T")
@@ -55,6 +69,19 @@ class AgentEffect(msgspec.Struct, frozen=True):
     last: AgentStatus
 
 
+class LetterEffect(msgspec.Struct, frozen=True, kw_only=True):
+    """What a window did to one row of `dead_letter`."""
+
+    death: Placed[DeadLetterRecord] | None = None
+    """The last death of the message in the window; None: it died before."""
+    status: LetterStatus = LetterStatus.OPEN
+    attempts: int | None = None
+    """How often it was sent; None: as the row says."""
+    settled_at: int | None = None
+    """When it was redriven or discarded, in nanoseconds; None: it is open."""
+    discard_reason: str | None = None
+
+
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """What is left of a window of the journal once everything it superseded is gone."""
 
@@ -65,7 +92,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     turns: Mapping[str, tuple[Placed[Checkpoint], ...]] = {}
     """By path, the newest `turn` checkpoints, newest first, as many as are kept."""
     named: tuple[Placed[Checkpoint], ...] = ()
-    dead_letters: tuple[Placed[DeadLetterRecord], ...] = ()
+    letters: Mapping[str, LetterEffect] = {}
+    """By the id of the message."""
     epoch: int | None = None
     """Of the last start in the window; None when none started in it."""
     is_clean: bool | None = None
@@ -83,7 +111,7 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
     incarnations: dict[str, int] = {}
     turns: dict[str, list[Placed[Checkpoint]]] = {}
     named: list[Placed[Checkpoint]] = []
-    dead_letters: list[Placed[DeadLetterRecord]] = []
+    letters: dict[str, LetterEffect] = {}
     last_epoch: int | None = None
     is_clean: bool | None = None
 
@@ -104,7 +132,21 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
                     named.append(placed)
                 _raise(incarnations, record.path, record.incarnation)
             elif isinstance(record, DeadLetterRecord):
-                dead_letters.append(Placed(number, index, epoch, record))
+                death = Placed(number, index, epoch, record)
+                letters[full_id(record.epoch or epoch, record.seq)] = LetterEffect(
+                    death=death, attempts=record.attempts
+                )
+            elif isinstance(record, LetterRedriven):
+                events.append(Placed(number, index, epoch, record.event))
+                redriven = LetterEffect(
+                    status=LetterStatus.REDRIVEN, attempts=record.attempts, settled_at=record.event.at
+                )
+                _mark(letters, full_id(record.epoch, record.seq), redriven)
+            elif isinstance(record, LetterDiscarded):
+                discarded = LetterEffect(
+                    status=LetterStatus.DISCARDED, settled_at=record.at, discard_reason=record.reason
+                )
+                _mark(letters, full_id(record.epoch, record.seq), discarded)
             elif isinstance(record, Opened):
                 last_epoch = record.epoch
                 is_clean = False
@@ -118,7 +160,7 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
         incarnations=incarnations,
         turns={path: newest(reversed(placed), kept_checkpoints) for path, placed in turns.items()},
         named=tuple(named),
-        dead_letters=tuple(dead_letters),
+        letters=letters,
         epoch=last_epoch,
         is_clean=is_clean,
     )
@@ -142,15 +184,35 @@ def merge(earlier: Effect, later: Effect, kept_checkpoints: int) -> Effect:
         incarnations=incarnations,
         turns=turns,
         named=earlier.named + later.named,
-        dead_letters=earlier.dead_letters + later.dead_letters,
+        letters=merge_letters(dict(earlier.letters), later.letters),
         epoch=earlier.epoch if later.epoch is None else later.epoch,
         is_clean=earlier.is_clean if later.is_clean is None else later.is_clean,
     )
 
 
+def merge_letters(
+    letters: dict[str, LetterEffect], later: Mapping[str, LetterEffect]
+) -> dict[str, LetterEffect]:
+    """Add what a later window did to letters; returns `letters`."""
+    for id_, effect in later.items():
+        if effect.death is None:
+            _mark(letters, id_, effect)
+        else:
+            letters[id_] = effect
+    return letters
+
+
 def newest(newest_first: Iterable[T], kept: int) -> tuple[T, ...]:
     """The first `kept` of what is sorted newest first."""
     return tuple(newest_first)[:kept]
+
+
+def _mark(letters: dict[str, LetterEffect], id_: str, mark: LetterEffect) -> None:
+    known = letters.get(id_)
+    if known is not None:
+        attempts = known.attempts if mark.attempts is None else mark.attempts
+        mark = msgspec.structs.replace(mark, death=known.death, attempts=attempts)
+    letters[id_] = mark
 
 
 def _raise(incarnations: dict[str, int], path: str, incarnation: int) -> None:

@@ -17,7 +17,16 @@ import anyio
 
 from sentient_core.backend import Backend, current_backend
 from sentient_core.errors import Fenced, StoreError, StoreRefused, StoreUnavailable
-from sentient_core.store.fold import AgentEffect, Effect, Placed, fold, newest
+from sentient_core.store.fold import (
+    AgentEffect,
+    Effect,
+    LetterEffect,
+    Placed,
+    fold,
+    merge_letters,
+    newest,
+)
+from sentient_core.store.letters import DeadLetterFilter, meets
 from sentient_core.store.protocols import (
     AgentRow,
     Backlog,
@@ -26,7 +35,16 @@ from sentient_core.store.protocols import (
     EventRow,
     JournalOptions,
 )
-from sentient_core.store.records import AnyRecord, Checkpoint, Closed, DeadLetterRecord, Entry, Event, Opened
+from sentient_core.store.records import (
+    AnyRecord,
+    Checkpoint,
+    Closed,
+    DeadLetterRecord,
+    Entry,
+    Event,
+    LetterStatus,
+    Opened,
+)
 from sentient_core.store.tail import LEAST_WEIGHT
 from sentient_core.store.views import agent_row, checkpoint_row, dead_letter_row, event_row
 from sentient_core.store.waiting import WaitingLine
@@ -116,10 +134,32 @@ class MemoryStore:
         kept.sort(key=lambda placed: placed.position, reverse=True)
         return [checkpoint_row(placed) for placed in kept]
 
-    async def dead_letters(self, system: str, *, limit: int = 100) -> list[DeadLetterRow]:
+    async def dead_letters(
+        self,
+        system: str,
+        *,
+        matching: DeadLetterFilter | None = None,
+        status: LetterStatus | None = None,
+        limit: int = 100,
+    ) -> list[DeadLetterRow]:
         """See `Store.dead_letters`."""
         records = await self._read(system)
-        return [dead_letter_row(placed) for placed in islice(reversed(records.dead_letters), limit)]
+        found = records.find_letters(matching or DeadLetterFilter(), status)
+        return [dead_letter_row(*letter) for letter in islice(reversed(found), limit)]
+
+    async def open_letters(self, system: str, matching: DeadLetterFilter) -> list[str]:
+        """See `Store.open_letters`."""
+        records = await self._read(system)
+        return [id_ for id_, _, _ in records.find_letters(matching, LetterStatus.OPEN)]
+
+    async def letters_by_id(self, system: str, message_ids: Sequence[str]) -> list[DeadLetterRow]:
+        """See `Store.letters_by_id`."""
+        records = await self._read(system)
+        return [
+            dead_letter_row(id_, letter, letter.death)
+            for id_ in message_ids
+            if (letter := records.letters.get(id_)) is not None and letter.death is not None
+        ]
 
     async def query(self, sql: str, **parameters: object) -> list[Any]:
         """See `Store.query`: refused, there is no database here."""
@@ -279,8 +319,19 @@ class _Records:
         self.agents: dict[str, AgentEffect] = {}
         self.turns: dict[str, tuple[Placed[Checkpoint], ...]] = {}
         self.named: dict[str, list[Placed[Checkpoint]]] = {}
-        self.dead_letters: list[Placed[DeadLetterRecord]] = []
+        self.letters: dict[str, LetterEffect] = {}
         self._number = 0
+
+    def find_letters(
+        self, matching: DeadLetterFilter, status: LetterStatus | None
+    ) -> list[tuple[str, LetterEffect, Placed[DeadLetterRecord]]]:
+        """Dead letters, with their ids and their last deaths, the one that died first at the head."""
+        found = [
+            (id_, letter, letter.death)
+            for id_, letter in self.letters.items()
+            if letter.death is not None and meets(letter, letter.death.record, matching, status)
+        ]
+        return sorted(found, key=lambda item: (item[2].record.at, item[2].position))
 
     def take(self, entry: Entry, kept_checkpoints: int) -> None:
         """Commit one entry."""
@@ -298,7 +349,7 @@ class _Records:
             self.turns[path] = newest((*placed, *self.turns.get(path, ())), kept_checkpoints)
         for checkpoint in effect.named:
             self.named.setdefault(checkpoint.record.path, []).append(checkpoint)
-        self.dead_letters.extend(effect.dead_letters)
+        merge_letters(self.letters, effect.letters)
         if effect.epoch is not None:
             self.epoch = effect.epoch
         if effect.is_clean is not None:

@@ -11,7 +11,17 @@ from sentient_core.store.wire import record_id
 
 __all__ = ["migrate"]
 
-STEPS: Mapping[int, str] = {}
+STEPS: Mapping[int, str] = {
+    # A letter's row is found by its message. Until then it was named after its place in the journal.
+    2: """BEGIN;
+LET $rows = (SELECT * FROM dead_letter WHERE type::is_int(id[1]));
+FOR $row IN $rows {
+    UPSERT type::record('dead_letter', [$row.id[0], $row.message_id])
+        CONTENT object::remove($row, 'id') RETURN NONE;
+    DELETE $row.id RETURN NONE;
+};
+COMMIT;""",
+}
 """Statements that lead to a version from the one before it, run once each and in order: what
 defining the missing cannot do (renaming, filling in). They must bear being run twice."""
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from sentient_core.errors import InvalidArgument, StoreError
-from sentient_core.store.records import AnyRecord, Checkpoint
+from sentient_core.store.records import AnyRecord, Checkpoint, LetterStatus
+
+if TYPE_CHECKING:
+    from sentient_core.store.letters import DeadLetterFilter
 
 __all__ = [
     "AgentRow",
@@ -114,7 +117,7 @@ class CheckpointRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `dead_letter`."""
+    """A row of `dead_letter`: one per message that died, as it is after its last death."""
 
     message_id: str
     recipient: str
@@ -124,7 +127,18 @@ class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     cause: str
     attempts: int
+    """How often it was sent."""
     timestamp: datetime
+    """Of its death."""
+    incarnation: int
+    correlation_id: str | None
+    payload: bytes | None
+    """The exact bytes of the message (msgpack); None where it could not be encoded."""
+    status: str
+    """A `LetterStatus`."""
+    settled_at: datetime | None
+    """When it was redriven or discarded; None while it is open."""
+    discard_reason: str | None
 
 
 class Journal(Protocol):
@@ -242,8 +256,23 @@ class Store(Protocol):
         """Every stored checkpoint of an actor, newest first."""
         ...
 
-    async def dead_letters(self, system: str, *, limit: int = 100) -> list[DeadLetterRow]:
-        """Projected dead letters, newest first."""
+    async def dead_letters(
+        self,
+        system: str,
+        *,
+        matching: DeadLetterFilter | None = None,
+        status: LetterStatus | None = None,
+        limit: int = 100,
+    ) -> list[DeadLetterRow]:
+        """Projected dead letters, by the time of their last death, newest first."""
+        ...
+
+    async def open_letters(self, system: str, matching: DeadLetterFilter) -> list[str]:
+        """The message ids of all projected dead letters that are open, oldest first."""
+        ...
+
+    async def letters_by_id(self, system: str, message_ids: Sequence[str]) -> list[DeadLetterRow]:
+        """The projected dead letters of these messages, as far as there are any, in no promised order."""
         ...
 
     async def query(self, sql: str, **parameters: object) -> list[Any]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
+from operator import itemgetter
 from typing import Any
 
 from sentient_core.store.engine import Engine
+from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.protocols import AgentRow, CheckpointRow, DeadLetterRow, EventRow
+from sentient_core.store.records import LetterStatus
 from sentient_core.store.rows import read_agent, read_checkpoint_row, read_dead_letter, read_event
-from sentient_core.store.wire import read_plain, record_id
+from sentient_core.store.views import nanoseconds
+from sentient_core.store.wire import bindable, read_plain, record_id
 
-__all__ = ["AGENTS", "CHECKPOINTS", "NEWEST", "Queries", "events_query"]
+__all__ = ["AGENTS", "CHECKPOINTS", "NEWEST", "Queries", "events_query", "letters_query"]
 
 _PROJECTED = "SELECT VALUE projected FROM $owner"
 # The upper bound must sort above the ids' type: an array above strings and integers.
@@ -17,6 +23,7 @@ AGENTS = "SELECT * FROM agent_state:[$system, '']..=[$system, []]"
 CHECKPOINTS = "SELECT * FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []] ORDER BY id DESC"
 NEWEST = "SELECT * FROM {table}:[$system, $first]..=[$system, $last, []] ORDER BY id DESC LIMIT $limit"
 
+_SECOND = timedelta(seconds=1)
 _FIRST_SPAN = 8
 _SPAN_GROWTH = 4
 
@@ -29,6 +36,37 @@ def events_query(index: str, *conditions: str) -> str:
     where = " AND ".join((*conditions, "id[0] = $system", "position[0] <= $projected"))
     table = f"agent_event WITH INDEX {index}"
     return f"SELECT * FROM {table} WHERE {where} ORDER BY timestamp DESC LIMIT $limit"  # noqa: S608 - constants
+
+
+def letters_query(
+    fields: str, system: str, matching: DeadLetterFilter, status: LetterStatus | None
+) -> tuple[str, dict[str, object]]:
+    """The dead letters that are meant, oldest first, by an index on time; and what is bound in it.
+
+    The database's index sorts times as texts, with as many digits as each needs, so that a range misses
+    rows within the second of its bounds: it is taken wider, and the exact bounds are compared as numbers.
+    The order is right but for rows within a second one of which has no fraction, and so on.
+    """
+    conditions = ["id[0] = $system"]
+    parameters: dict[str, object] = {"system": system}
+    since, until = matching.since, matching.until
+    for name, condition, value in (
+        ("recipient", "recipient = $recipient", matching.recipient),
+        ("from", "timestamp > $from", None if since is None else since - _SECOND),
+        ("to", "timestamp < $to", None if until is None else until + _SECOND),
+        ("since", "time::nano(timestamp) >= $since", None if since is None else nanoseconds(since)),
+        ("until", "time::nano(timestamp) < $until", None if until is None else nanoseconds(until)),
+        ("reason", "reason = $reason", None if matching.reason is None else str(matching.reason)),
+        ("message_type", "message_type = $message_type", matching.message_type),
+        ("status", "status = $status", None if status is None else status.value),
+    ):
+        if value is not None:
+            conditions.append(condition)
+            parameters[name] = bindable(value)
+    index = "dead_letter_time_idx" if matching.recipient is None else "dead_letter_recipient_idx"
+    table = f"dead_letter WITH INDEX {index}"
+    where = " AND ".join(conditions)
+    return f"SELECT {fields} FROM {table} WHERE {where} ORDER BY timestamp", parameters  # noqa: S608 - constants
 
 
 class Queries:
@@ -85,10 +123,29 @@ class Queries:
         (rows,) = await self._engine.query(CHECKPOINTS, {"system": system, "path": path}, read=read_plain)
         return [read_checkpoint_row(row) for row in rows]
 
-    async def dead_letters(self, system: str, limit: int) -> list[DeadLetterRow]:
+    # The rows of letters change in the transaction that moves `projected`: all that are seen count.
+
+    async def dead_letters(
+        self, system: str, matching: DeadLetterFilter, status: LetterStatus | None, limit: int
+    ) -> list[DeadLetterRow]:
         """See `Store.dead_letters`."""
-        projected = await self._projected(system)
-        return [read_dead_letter(row) for row in await self._newest("dead_letter", system, projected, limit)]
+        sql, parameters = letters_query("*", system, matching, status)
+        (rows,) = await self._engine.query(
+            f"{sql} DESC LIMIT $limit", parameters | {"limit": limit}, read=read_plain
+        )
+        return sorted(map(read_dead_letter, rows), key=lambda row: row.timestamp, reverse=True)
+
+    async def open_letters(self, system: str, matching: DeadLetterFilter) -> list[str]:
+        """See `Store.open_letters`."""
+        sql, parameters = letters_query("message_id, timestamp", system, matching, LetterStatus.OPEN)
+        (rows,) = await self._engine.query(sql, parameters, read=read_plain)
+        return [row["message_id"] for row in sorted(rows, key=itemgetter("timestamp"))]
+
+    async def letters_by_id(self, system: str, message_ids: Sequence[str]) -> list[DeadLetterRow]:
+        """See `Store.letters_by_id`."""
+        ids = [record_id("dead_letter", system, message_id) for message_id in message_ids]
+        (rows,) = await self._engine.query("SELECT * FROM $ids", {"ids": ids}, read=read_plain)
+        return [read_dead_letter(row) for row in rows]
 
     async def _projected(self, system: str) -> int:
         (found,) = await self._engine.query(_PROJECTED, {"owner": record_id("ownership", system)})

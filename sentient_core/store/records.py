@@ -20,9 +20,14 @@ __all__ = [
     "DeadLetterRecord",
     "Entry",
     "Event",
+    "LetterDiscarded",
+    "LetterRedriven",
+    "LetterStatus",
     "Opened",
     "Record",
+    "Resent",
     "full_id",
+    "parts_of_id",
 ]
 
 
@@ -60,6 +65,21 @@ class Event(Record, frozen=True, array_like=True, gc=False, tag="e"):
     @property
     def weight(self) -> int:
         return 200 + len(self.payload)
+
+
+class Resent(Event, frozen=True, array_like=True, gc=False):
+    """What a mailbox holds of a redriven message: its `message_redriven` event, and what it was before.
+
+    In memory only; the journal holds it as a `LetterRedriven`.
+    """
+
+    of_epoch: int = 0
+    """The message's id, which stays its own: see `full_id`."""
+    of_seq: int = 0
+    attempts: int = 0
+    """This one included."""
+    original: bytes | None = None
+    """msgpack of the message; None where it could not be encoded."""
 
 
 class AgentStatus(Record, frozen=True, array_like=True, gc=False, tag="a"):
@@ -109,6 +129,17 @@ class Checkpoint(Record, frozen=True, array_like=True, gc=False, tag="c"):
         return 300 + len(self.state) + len(self.metadata)
 
 
+class LetterStatus(StrEnum):
+    """What has become of a dead letter."""
+
+    OPEN = "open"
+    """Nothing yet; also again, after a redriven message has died once more."""
+    REDRIVEN = "redriven"
+    """It was sent again."""
+    DISCARDED = "discarded"
+    """Somebody decided that it stays undone."""
+
+
 class DeadLetterRecord(Record, frozen=True, array_like=True, gc=False, tag="d"):
     """A message that will not be handled."""
 
@@ -123,13 +154,46 @@ class DeadLetterRecord(Record, frozen=True, array_like=True, gc=False, tag="d"):
     reason: str
     cause: str
     attempts: int
+    """How often it was sent."""
     at: int
     incarnation: int = 0
     correlation: int = 0
+    epoch: int = 0
+    """Of the message; 0: that of the entry, as for every message that was not redriven."""
 
     @property
     def weight(self) -> int:
         return 300 + len(self.payload) + len(self.cause)
+
+
+class LetterRedriven(Record, frozen=True, array_like=True, gc=False, tag="r"):
+    """A dead letter is sent again: mark and sending are one record, so there is never one of them alone."""
+
+    epoch: int
+    """Of the message."""
+    seq: int
+    attempts: int
+    """This one included."""
+    event: Event
+    """The `message_redriven` that goes with it, under a number of its own."""
+
+    @property
+    def weight(self) -> int:
+        return 200 + self.event.weight
+
+
+class LetterDiscarded(Record, frozen=True, array_like=True, gc=False, tag="x"):
+    """A dead letter stays undone, since somebody said so."""
+
+    epoch: int
+    """Of the message."""
+    seq: int
+    reason: str
+    at: int
+
+    @property
+    def weight(self) -> int:
+        return 200 + len(self.reason)
 
 
 class Opened(Record, frozen=True, array_like=True, gc=False, tag="o"):
@@ -146,7 +210,9 @@ class Closed(Record, frozen=True, array_like=True, gc=False, tag="z"):
     at: int
 
 
-AnyRecord = Event | AgentStatus | Checkpoint | DeadLetterRecord | Opened | Closed
+AnyRecord = (
+    Event | AgentStatus | Checkpoint | DeadLetterRecord | LetterRedriven | LetterDiscarded | Opened | Closed
+)
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -159,3 +225,11 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 def full_id(epoch: int, seq: int) -> str:
     """The id of an event, message or checkpoint as people see it, unique within a system."""
     return f"{epoch}.{seq}"
+
+
+def parts_of_id(id_: str) -> tuple[int, int] | None:
+    """Epoch and number of what `full_id` made; None for any other text."""
+    epoch, dot, seq = id_.partition(".")
+    is_id = bool(dot) and all(part.isascii() and part.isdigit() and len(part) < 19 for part in (epoch, seq))
+    parts = (int(epoch), int(seq)) if is_id else None
+    return parts if parts is not None and full_id(*parts) == id_ else None

@@ -13,10 +13,10 @@ from typing import Any, cast
 import cbor2
 import msgspec
 
-from sentient_core.store.fold import AgentEffect, Placed
+from sentient_core.store.fold import AgentEffect, LetterEffect, Placed
 from sentient_core.store.payload import as_plain, queryable, refused
 from sentient_core.store.protocols import AgentRow, CheckpointRow, DeadLetterRow, EventRow
-from sentient_core.store.records import Checkpoint, CheckpointKind, DeadLetterRecord, Event, full_id
+from sentient_core.store.records import Checkpoint, CheckpointKind, DeadLetterRecord, Event
 from sentient_core.store.views import optional_id
 from sentient_core.store.wire import bindable, moment_tag, number, numbers, record_id, text
 
@@ -126,13 +126,19 @@ class RowEncoder:
             }
         )
 
-    def dead_letter(self, placed: Placed[DeadLetterRecord], why_refused: str | None = None) -> bytes:
-        """A row of `dead_letter`."""
-        letter = placed.record
+    def dead_letter(
+        self,
+        message_id: str,
+        effect: LetterEffect,
+        death: Placed[DeadLetterRecord],
+        why_refused: str | None = None,
+    ) -> bytes:
+        """A row of `dead_letter`, for a letter that died in the window."""
+        letter = death.record
         message = queryable(letter.payload)
         row: dict[str, object] = {
-            "id": record_id("dead_letter", self._system, *placed.position),
-            "message_id": full_id(placed.epoch, letter.seq),
+            "id": record_id("dead_letter", self._system, message_id),
+            "message_id": message_id,
             "recipient": letter.recipient,
             "sender": letter.sender,
             "message_type": letter.message_type,
@@ -144,10 +150,18 @@ class RowEncoder:
             "timestamp": _time(letter.at),
             "incarnation": letter.incarnation,
         }
-        correlation = optional_id(placed.epoch, letter.correlation)
+        correlation = optional_id(death.epoch, letter.correlation)
         if correlation is not None:
             row["correlation_id"] = correlation
-        return _encode(row)
+        if letter.is_exact:
+            row["payload"] = letter.payload
+        return _encode(row | _settled(effect))
+
+    def letter_mark(self, message_id: str, effect: LetterEffect) -> bytes:
+        """What changes in the row of a letter that died in an earlier window: its id, and the fields."""
+        return _encode(
+            {"id": record_id("dead_letter", self._system, message_id), "changes": _settled(effect)}
+        )
 
     def _text(self, value: str) -> bytes:
         encoded = self._texts.get(value)
@@ -241,7 +255,24 @@ def read_dead_letter(row: Mapping[str, Any]) -> DeadLetterRow:
         cause=row["cause"],
         attempts=row["attempts"],
         timestamp=row["timestamp"],
+        incarnation=row["incarnation"],
+        correlation_id=row.get("correlation_id"),
+        payload=row.get("payload"),
+        status=row["status"],
+        settled_at=row.get("settled_at"),
+        discard_reason=row.get("discard_reason"),
     )
+
+
+def _settled(effect: LetterEffect) -> dict[str, object]:
+    changes: dict[str, object] = {"status": effect.status.value}
+    if effect.attempts is not None:
+        changes["attempts"] = effect.attempts
+    if effect.settled_at is not None:
+        changes["settled_at"] = _time(effect.settled_at)
+    if effect.discard_reason is not None:
+        changes["discard_reason"] = effect.discard_reason
+    return changes
 
 
 def _payload(payload: bytes) -> bytes:

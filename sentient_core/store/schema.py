@@ -3,7 +3,8 @@
 | table | id |
 |---|---|
 | journal | [system, n] |
-| agent_event, dead_letter | [system, n, i]: place in the order of commits |
+| agent_event | [system, n, i]: place in the order of commits |
+| dead_letter | [system, message id] |
 | agent_state | [system, path] |
 | state_checkpoint | [system, path, n, i] |
 | ownership | [system]: epoch, projected n, clean end; [system, path]: incarnation |
@@ -15,7 +16,7 @@ import msgspec
 
 __all__ = ["TABLES", "VERSION", "Table", "definitions"]
 
-VERSION = 1
+VERSION = 2
 """Version of the schema that this release writes."""
 
 _OBJECT = "object FLEXIBLE"  # in this order; without it nested keys are refused
@@ -128,8 +129,12 @@ TABLES = (
             "timestamp": "datetime",
             "incarnation": "int",
             "correlation_id": "option<string>",
+            "payload": "option<bytes>",
+            "status": "string DEFAULT 'open'",
+            "settled_at": "option<datetime>",
+            "discard_reason": "option<string>",
         },
-        {"dead_letter_recipient_idx": "recipient, timestamp"},
+        {"dead_letter_time_idx": "timestamp", "dead_letter_recipient_idx": "recipient, timestamp"},
     ),
 )
 

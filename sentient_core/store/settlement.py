@@ -31,7 +31,17 @@ _INCARNATIONS = """INSERT INTO ownership $incarnations
 """
 _CHECKPOINTS = "INSERT IGNORE INTO state_checkpoint $checkpoints RETURN NONE;\n"
 _PRUNE = "DELETE $pruned RETURN NONE;\n"
-_DEAD_LETTERS = "INSERT IGNORE INTO dead_letter $dead_letters RETURN NONE;\n"
+_LETTERS = "INSERT IGNORE INTO dead_letter $letters RETURN NONE;\n"
+# Of messages that were sent before; twice as slow, so not for all.
+_LETTERS_AGAIN = """INSERT INTO dead_letter $letters_again ON DUPLICATE KEY UPDATE
+    recipient = $input.recipient, sender = $input.sender, message_type = $input.message_type,
+    message = $input.message, payload = $input.payload, is_exact = $input.is_exact,
+    reason = $input.reason, cause = $input.cause, attempts = $input.attempts,
+    timestamp = $input.timestamp, incarnation = $input.incarnation,
+    correlation_id = $input.correlation_id, status = $input.status,
+    settled_at = $input.settled_at, discard_reason = $input.discard_reason RETURN NONE;
+"""
+_MARKS = "FOR $mark IN $marks { UPDATE $mark.id MERGE $mark.changes RETURN NONE; };\n"
 # Entries marked `keep` are what later starts fence with: they lose their body and stay.
 _CLEAR = """UPDATE journal:[$system, $first]..=[$system, $last] SET body = <bytes>'' WHERE keep RETURN NONE;
 DELETE journal:[$system, $first]..=[$system, $last] WHERE !keep AND !is_broken RETURN NONE;
@@ -136,11 +146,18 @@ class Settlement:
             "pruned",
             (_checkpoint_id(self._system, path, place) for path, place in self._pruned(effect)),
         )
-        add(
-            _DEAD_LETTERS,
-            "dead_letters",
-            (encoder.dead_letter(placed, why_refused) for placed in effect.dead_letters),
-        )
+        letters: list[bytes] = []
+        again: list[bytes] = []
+        marks: list[bytes] = []
+        for id_, letter in effect.letters.items():
+            if letter.death is None:
+                marks.append(encoder.letter_mark(id_, letter))
+            else:
+                rows_of = letters if letter.death.record.attempts <= 1 else again
+                rows_of.append(encoder.dead_letter(id_, letter, letter.death, why_refused))
+        add(_LETTERS, "letters", letters)
+        add(_LETTERS_AGAIN, "letters_again", again)
+        add(_MARKS, "marks", marks)
         statements.append(_CLEAR)
         await self._engine.query(
             "".join(statements), parameters, rows=rows, timeout=self._options.call_timeout

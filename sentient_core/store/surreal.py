@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -11,6 +11,7 @@ from sentient_core.backend import current_backend
 from sentient_core.errors import StoreError, StoreUnavailable
 from sentient_core.store.engine import REOPEN_BYTES, Connect, Engine, embedded
 from sentient_core.store.journal import SurrealJournal
+from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.migrations import migrate
 from sentient_core.store.protocols import (
     AgentRow,
@@ -20,6 +21,7 @@ from sentient_core.store.protocols import (
     JournalOptions,
 )
 from sentient_core.store.queries import Queries
+from sentient_core.store.records import LetterStatus
 from sentient_core.store.recovery import take_ownership
 from sentient_core.store.url import parse_url
 from sentient_core.store.wire import bindable, read_plain
@@ -156,9 +158,25 @@ class SurrealStore:
         """See `Store.checkpoint_rows`."""
         return await self._ask(lambda engine: Queries(engine).checkpoint_rows(system, path))
 
-    async def dead_letters(self, system: str, *, limit: int = 100) -> list[DeadLetterRow]:
+    async def dead_letters(
+        self,
+        system: str,
+        *,
+        matching: DeadLetterFilter | None = None,
+        status: LetterStatus | None = None,
+        limit: int = 100,
+    ) -> list[DeadLetterRow]:
         """See `Store.dead_letters`."""
-        return await self._ask(lambda engine: Queries(engine).dead_letters(system, limit))
+        wanted = matching or DeadLetterFilter()
+        return await self._ask(lambda engine: Queries(engine).dead_letters(system, wanted, status, limit))
+
+    async def open_letters(self, system: str, matching: DeadLetterFilter) -> list[str]:
+        """See `Store.open_letters`."""
+        return await self._ask(lambda engine: Queries(engine).open_letters(system, matching))
+
+    async def letters_by_id(self, system: str, message_ids: Sequence[str]) -> list[DeadLetterRow]:
+        """See `Store.letters_by_id`."""
+        return await self._ask(lambda engine: Queries(engine).letters_by_id(system, message_ids))
 
     async def close(self) -> None:
         """See `Store.close`. With journals still open, the database closes behind the last of them.

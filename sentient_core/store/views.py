@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sentient_core.store.fold import AgentEffect, Placed
+from sentient_core.store.fold import AgentEffect, LetterEffect, Placed
 from sentient_core.store.payload import queryable
 from sentient_core.store.protocols import AgentRow, CheckpointRow, DeadLetterRow, EventRow
 from sentient_core.store.records import Checkpoint, DeadLetterRecord, Event, full_id
 
-__all__ = ["agent_row", "checkpoint_row", "dead_letter_row", "event_row", "moment", "optional_id"]
+__all__ = [
+    "agent_row",
+    "checkpoint_row",
+    "dead_letter_row",
+    "event_row",
+    "moment",
+    "nanoseconds",
+    "optional_id",
+]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -17,6 +25,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def moment(nanoseconds: int) -> datetime:
     """The aware UTC time of so many nanoseconds since 1970, cut to microseconds."""
     return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+
+
+def nanoseconds(time: datetime) -> int:
+    """The nanoseconds since 1970 of an aware time."""
+    return (time - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def optional_id(epoch: int, seq: int) -> str | None:
@@ -77,17 +90,23 @@ def checkpoint_row(placed: Placed[Checkpoint]) -> CheckpointRow:
     )
 
 
-def dead_letter_row(placed: Placed[DeadLetterRecord]) -> DeadLetterRow:
-    """The row of a dead letter."""
-    letter = placed.record
+def dead_letter_row(message_id: str, effect: LetterEffect, death: Placed[DeadLetterRecord]) -> DeadLetterRow:
+    """The row of a dead letter that died `death` last."""
+    letter = death.record
     return DeadLetterRow(
-        message_id=full_id(placed.epoch, letter.seq),
+        message_id=message_id,
         recipient=letter.recipient,
         sender=letter.sender,
         message_type=letter.message_type,
         message=queryable(letter.payload),
         reason=letter.reason,
         cause=letter.cause,
-        attempts=letter.attempts,
+        attempts=letter.attempts if effect.attempts is None else effect.attempts,
         timestamp=moment(letter.at),
+        incarnation=letter.incarnation,
+        correlation_id=optional_id(death.epoch, letter.correlation),
+        payload=letter.payload if letter.is_exact else None,
+        status=effect.status.value,
+        settled_at=None if effect.settled_at is None else moment(effect.settled_at),
+        discard_reason=effect.discard_reason,
     )

@@ -18,6 +18,8 @@ from sentient_core.store.records import (
     CheckpointKind,
     DeadLetterRecord,
     Event,
+    LetterDiscarded,
+    LetterRedriven,
 )
 
 NOW = 1_763_700_000_123_456_789
@@ -89,6 +91,23 @@ def dead_letter(seq: int, **changes: Any) -> DeadLetterRecord:
         "correlation": seq,
     }
     return DeadLetterRecord(**fields | changes)
+
+
+def redriven(seq: int, attempts: int = 2, epoch: int = 1) -> LetterRedriven:
+    """The letter of a message is sent again."""
+    sent_again = event(
+        seq + 1_000,
+        {"message_id": f"{epoch}.{seq}", "attempts": attempts},
+        event_type="message_redriven",
+        message_type=None,
+        at=NOW + seq + 100,
+    )
+    return LetterRedriven(epoch, seq, attempts, sent_again)
+
+
+def discarded(seq: int, reason: str = "no use", epoch: int = 1) -> LetterDiscarded:
+    """The letter of a message stays undone."""
+    return LetterDiscarded(epoch, seq, reason, NOW + seq + 200)
 
 
 async def until(condition: Callable[[], bool], within: float = 10.0) -> None:

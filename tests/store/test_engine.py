@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
@@ -214,6 +215,38 @@ async def test_what_is_missing_of_the_schema_is_restored(store: SurrealStore) ->
     for table, info in zip(TABLES, infos, strict=True):
         assert set(info["indexes"]) == set(table.indexes)
         assert set(table.fields) <= set(info["fields"])
+
+
+async def test_letters_of_the_first_schema_are_found_by_their_messages(store: SurrealStore) -> None:
+    rows = [
+        {
+            "id": RecordId("dead_letter", [system, 7, n]),
+            "message_id": f"1.{n}",
+            "recipient": "a",
+            "sender": "external",
+            "message_type": "Deposit",
+            "message": {"amount": n, "more": {"note": "x"}},
+            "is_exact": True,
+            "reason": "failed",
+            "cause": "",
+            "attempts": 1,
+            "timestamp": datetime(2026, 11, 21, 12, n, tzinfo=UTC),
+            "incarnation": 1,
+            "correlation_id": f"1.{n}",
+        }
+        for system in ("bank", "zoo")
+        for n in range(3)
+    ]
+    for _ in range(2):  # a migration that was interrupted runs again
+        await store.query("UPDATE store_schema SET version = 1; INSERT INTO dead_letter $rows", rows=rows)
+        await store.close()
+        letters = await store.dead_letters("bank")
+        assert [letter.message_id for letter in letters] == ["1.2", "1.1", "1.0"]
+        assert [letter.message["amount"] for letter in letters] == [2, 1, 0]
+        assert {(letter.status, letter.payload) for letter in letters} == {("open", None)}
+        assert [letter.message_id for letter in await store.letters_by_id("zoo", ["1.1"])] == ["1.1"]
+        assert (await store.query("RETURN count(SELECT * FROM dead_letter)")) == [6]
+        assert (await store.query("SELECT VALUE version FROM store_schema")) == [[VERSION]]
 
 
 async def test_the_fields_of_the_original_design_are_there(store: SurrealStore) -> None:

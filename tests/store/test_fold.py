@@ -9,9 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentient_core.store.fold import NOTHING, fold, merge
-from sentient_core.store.records import AnyRecord, CheckpointKind, Closed, Entry, Opened
+from sentient_core.store.records import (
+    AnyRecord,
+    CheckpointKind,
+    Closed,
+    DeadLetterRecord,
+    Entry,
+    Event,
+    LetterDiscarded,
+    LetterRedriven,
+    LetterStatus,
+    Opened,
+    full_id,
+    parts_of_id,
+)
 from sentient_core.store.tail import decode_entry, encode_entry
-from tests.store.samples import checkpoint, dead_letter, event, status
+from tests.store.samples import checkpoint, dead_letter, discarded, event, redriven, status
 
 paths = st.sampled_from(["a", "a/b", "c"])
 small = st.integers(0, 5)
@@ -20,7 +33,9 @@ records: st.SearchStrategy[AnyRecord] = st.one_of(
     st.builds(event, small),
     st.builds(status, paths, small, at=small),
     st.builds(checkpoint, paths, small, kind=st.sampled_from(CheckpointKind), incarnation=small),
-    st.builds(dead_letter, small),
+    st.builds(dead_letter, small, attempts=small, epoch=st.integers(0, 2)),
+    st.builds(redriven, small, small, st.integers(1, 2)),
+    st.builds(discarded, small, epoch=st.integers(1, 2)),
     st.builds(Opened, small, st.just("writer"), st.just(0)),
     st.just(Closed(0)),
 )
@@ -41,15 +56,55 @@ def test_windows_may_be_cut_anywhere(journal: list[tuple[int, Entry]], cuts: lis
 
 
 @given(journals)
-def test_every_event_and_dead_letter_is_kept_in_order(journal: list[tuple[int, Entry]]) -> None:
+def test_every_event_is_kept_in_order(journal: list[tuple[int, Entry]]) -> None:
     effect = fold(journal, 1)
 
     places = [placed.position for placed in effect.events]
     assert places == sorted(places)
-    sent = [record for _, entry in journal for record in entry.records]
-    assert [placed.record for placed in effect.events] == [r for r in sent if type(r).__name__ == "Event"]
-    letters = [r for r in sent if type(r).__name__ == "DeadLetterRecord"]
-    assert [placed.record for placed in effect.dead_letters] == letters
+    written = [record for _, entry in journal for record in entry.records]
+    assert [placed.record for placed in effect.events] == [
+        record.event if isinstance(record, LetterRedriven) else record
+        for record in written
+        if isinstance(record, Event | LetterRedriven)
+    ]
+
+
+@given(journals)
+def test_a_letter_is_what_the_last_record_about_it_says(journal: list[tuple[int, Entry]]) -> None:
+    letters = fold(journal, 1).letters
+
+    last: dict[str, AnyRecord] = {}
+    deaths: dict[str, AnyRecord] = {}
+    for _, entry in journal:
+        for record in entry.records:
+            if isinstance(record, DeadLetterRecord | LetterRedriven | LetterDiscarded):
+                id_ = full_id(record.epoch or entry.epoch, record.seq)
+                last[id_] = record
+                if isinstance(record, DeadLetterRecord):
+                    deaths[id_] = record
+    assert letters.keys() == last.keys()
+    for id_, record in last.items():
+        letter = letters[id_]
+        assert (None if letter.death is None else letter.death.record) == deaths.get(id_)
+        if isinstance(record, DeadLetterRecord):
+            assert (letter.status, letter.settled_at) == (LetterStatus.OPEN, None)
+            assert (letter.attempts, letter.discard_reason) == (record.attempts, None)
+        elif isinstance(record, LetterRedriven):
+            assert (letter.status, letter.attempts) == (LetterStatus.REDRIVEN, record.attempts)
+        elif isinstance(record, LetterDiscarded):
+            assert (letter.status, letter.discard_reason) == (LetterStatus.DISCARDED, record.reason)
+
+
+@given(st.text(max_size=8) | st.builds(full_id, st.integers(0), st.integers(0)))
+def test_only_what_was_made_as_an_id_is_read_as_one(text: str) -> None:
+    parts = parts_of_id(text)
+
+    assert parts is None or full_id(*parts) == text
+
+
+@given(st.integers(0, 2**59), st.integers(0, 2**59))
+def test_an_id_is_read_back(epoch: int, seq: int) -> None:
+    assert parts_of_id(full_id(epoch, seq)) == (epoch, seq)
 
 
 @given(journals, st.integers(1, 3))

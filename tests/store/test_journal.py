@@ -649,6 +649,83 @@ async def test_a_death_at_any_step_loses_and_doubles_nothing(
     assert len(found) >= min(3, newest)
 
 
+LETTERS = """
+import os, signal, sys, anyio
+from sentient_core.store import SurrealStore
+from tests.store.samples import *
+
+url, point, backend = sys.argv[1:]
+when, what = point.split(" ")
+is_it = {"commit": is_commit, "settlement": is_settlement}[what]
+faults = Faults()
+left = 5
+
+def die(request):
+    global left
+    if is_it(request):
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return False
+
+async def main():
+    store = SurrealStore(url, connect=faults.connect)
+    journal = await store.open_journal("bank")
+    await journal.flush()
+    setattr(faults, {"before": "fail", "after": "lose"}[when], die)
+    print(0, flush=True)
+    seq = 1
+    while True:
+        for step, record in enumerate(
+            (dead_letter(seq, attempts=1), redriven(seq), dead_letter(seq, attempts=2), discarded(seq))
+        ):
+            journal.append(record)
+            await journal.committed()
+            print(4 * (seq - 1) + step + 1, flush=True)
+            if seq % 2:
+                await journal.flush()
+        seq += 1
+
+anyio.run(main, backend=backend)
+"""
+
+LIFE = [("open", 1), ("redriven", 2), ("open", 2), ("discarded", 2)]
+
+
+@pytest.mark.parametrize("what", ["commit", "settlement"])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_letter_is_as_its_last_committed_record_says_after_a_death_at_any_step(
+    url: str, when: str, what: str, anyio_backend_name: str
+) -> None:
+    dead = await anyio.run_process(
+        [sys.executable, "-c", LETTERS, url, f"{when} {what}", anyio_backend_name],
+        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
+        check=False,
+    )
+    assert dead.returncode == -signal.SIGKILL, dead.stderr.decode()
+    last = int(dead.stdout.split()[-1])
+
+    async with SurrealStore(url) as store:
+        journal = await store.open_journal("bank")
+        await journal.flush()
+        rows = await store.dead_letters("bank")
+        again = [row for row in await store.events("bank") if row.event_type == "message_redriven"]
+        await journal.close(5.0)
+
+    def expected(steps: int) -> list[tuple[str, str, int]]:
+        """Every letter, newest first, after so many records."""
+        letters = [
+            (f"1.{seq}", *LIFE[min(steps - 4 * (seq - 1), 4) - 1]) for seq in range(1, (steps + 3) // 4 + 1)
+        ]
+        return letters[::-1]
+
+    found = [(row.message_id, row.status, row.attempts) for row in rows]
+    # The record behind the last acknowledged one may have been committed.
+    assert found in (expected(last), expected(last + 1))
+    steps = last if found == expected(last) else last + 1
+    assert len(again) == (steps + 2) // 4
+
+
 async def test_nothing_blocks_the_loop_of_the_caller(url: str, fail_on_blocking_call: None) -> None:
     async with SurrealStore(url) as store:
         journal = await store.open_journal("bank")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from sentient_core.store import SurrealStore
-from sentient_core.store.queries import AGENTS, CHECKPOINTS, NEWEST, events_query
+from sentient_core.store.letters import DeadLetterFilter
+from sentient_core.store.queries import AGENTS, CHECKPOINTS, NEWEST, events_query, letters_query
+from sentient_core.store.records import LetterStatus
 from tests.store.samples import event
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 PARAMETERS: dict[str, Any] = {
     "system": "bank",
@@ -49,6 +54,34 @@ async def test_events_come_backward_from_an_index(
     assert '"direction": "Backward"' in explained
     assert "TableScan" not in explained
     assert "Sort" not in explained
+
+
+@pytest.mark.parametrize(
+    ("index", "matching", "status"),
+    [
+        ("dead_letter_time_idx", DeadLetterFilter(), None),
+        (
+            "dead_letter_time_idx",
+            DeadLetterFilter(reason="failed", message_type="Deposit"),
+            LetterStatus.OPEN,
+        ),
+        ("dead_letter_time_idx", DeadLetterFilter(since=NOON, until=NOON + timedelta(hours=1)), None),
+        ("dead_letter_recipient_idx", DeadLetterFilter(recipient="team/a"), None),
+        ("dead_letter_recipient_idx", DeadLetterFilter(recipient="a", since=NOON), LetterStatus.OPEN),
+    ],
+)
+async def test_dead_letters_come_in_order_from_an_index(
+    store: SurrealStore, index: str, matching: DeadLetterFilter, status: LetterStatus | None
+) -> None:
+    sql, parameters = letters_query("*", "bank", matching, status)
+
+    for order, direction in ((" DESC LIMIT 5", "Backward"), ("", "Forward")):
+        (explained,) = await store.query(f"{sql}{order} EXPLAIN", **parameters)
+        explained = json.dumps(explained, default=str)
+        assert f'"index": "{index}"' in explained
+        assert f'"direction": "{direction}"' in explained
+        assert "TableScan" not in explained
+        assert "Sort" not in explained
 
 
 @pytest.mark.parametrize("sql", [AGENTS, CHECKPOINTS, NEWEST.format(table="agent_event")])
