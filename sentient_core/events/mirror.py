@@ -12,9 +12,11 @@ import time
 from collections import Counter
 from typing import Any
 
+import msgspec
+
 from sentient_core.causes import in_a_line
 from sentient_core.codec import Codec, tag_of
-from sentient_core.errors import UnencodableMessage
+from sentient_core.errors import StoreUnavailable, UnencodableMessage
 from sentient_core.events.event_type import EventType
 from sentient_core.store.protocols import DeadLetterRow, Journal
 from sentient_core.store.records import (
@@ -193,12 +195,12 @@ class Mirror:
         """Write down that a dead letter is sent again; returns what goes into the mailbox with it.
 
         What the handling causes belongs to the conversation of the message, as far as that is of this
-        start.
+        start. Raises StoreUnavailable when the journal takes nothing more: then nothing may be sent.
         """
         of_epoch, of_seq = _parts(letter.message_id)
         attempts = letter.attempts + 1
         self._seq = seq = self._seq + 1
-        resent = Resent(
+        event = Event(
             event_type=EventType.MESSAGE_REDRIVEN.value,
             seq=seq,
             source=letter.sender,
@@ -208,14 +210,16 @@ class Mirror:
             at=_now(),
             correlation=self._seq_of(letter.correlation_id) or seq,
             causation=self._seq_of(letter.message_id),
+        )
+        if not self._append(LetterRedriven(of_epoch, of_seq, attempts, event), force=True):
+            raise StoreUnavailable("the journal has ended, so nothing can be redriven")
+        return Resent(
+            **msgspec.structs.asdict(event),
             of_epoch=of_epoch,
             of_seq=of_seq,
             attempts=attempts,
             original=letter.payload,
         )
-        event = Event(**{name: getattr(resent, name) for name in Event.__struct_fields__})
-        self._append(LetterRedriven(of_epoch, of_seq, attempts, event), force=True)
-        return resent
 
     def discard(self, message_id: str, reason: str) -> None:
         """Write down that a dead letter stays undone."""

@@ -16,6 +16,7 @@ from sentient_core import (
     DeadLetterFilter,
     DeadLetterReason,
     DeadLetterSettled,
+    Fenced,
     InvalidArgument,
     LetterStatus,
     MailboxOptions,
@@ -24,6 +25,7 @@ from sentient_core import (
     Overflow,
     Redriven,
     StoredDeadLetter,
+    StoreError,
     SystemClosed,
     UnknownDeadLetter,
     handles,
@@ -269,6 +271,33 @@ async def test_a_recipient_that_takes_nothing_is_named_and_nothing_is_changed() 
         assert await system.dead_letters.list() == [three, two, one]
         assert system.dead_letters.redriven == 0
         gate.open.set()
+
+
+async def test_a_letter_to_nobody_reaches_who_lives_there_by_now() -> None:
+    class Forwarder(Actor):
+        @handles
+        def hold(self, message: Held) -> None:
+            message.target.tell(Say("to nobody"))
+
+    store = MemoryStore()
+    async with running(store=store) as system:
+        target = await system.spawn(Recorder, Log(), name="target")
+        gone = await system.spawn(Forwarder, name="forwarder")
+        await gone.stop()
+        gone.tell(Held(target))
+
+    log = Log()
+    async with running(store=store) as system:
+        await system.spawn(Forwarder, name="forwarder")
+        await system.dead_letters.redrive(DeadLetterFilter())
+        await settle()
+        (unknown,) = await system.dead_letters.list(reason="unknown")
+        assert (unknown.recipient, unknown.sender) == ("target", "forwarder")
+        await system.spawn(Recorder, log, name="target")
+
+        assert await system.dead_letters.redrive(unknown.id) == Redriven(1)
+
+        await log.until("to nobody")
 
 
 async def test_a_filter_skips_and_counts_what_cannot_be_sent_again() -> None:
@@ -660,6 +689,38 @@ async def test_a_redrive_that_is_cancelled_while_it_commits_has_sent(
         await settle()
         assert len(log.lines) == 2
         assert status_of(await only(system)) == ("redriven", "failed", 2)
+
+
+async def test_a_redrive_that_another_start_has_fenced_sends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = MemoryStore()
+    log = Log()
+
+    async def redrive_while_fenced() -> None:
+        async with running(store=store) as system:
+            gone = await system.spawn(Recorder, log, name="a")
+            await gone.stop()
+            gone.tell(Say("one"))
+            await system.spawn(Recorder, log, name="a")
+            (letter,) = await system.dead_letters.list()
+            read = store.letters_by_id
+
+            async def read_and_fence(*args: Any) -> Any:
+                rows = await read(*args)
+                await store.open_journal("test")
+                return rows
+
+            monkeypatch.setattr(store, "letters_by_id", read_and_fence)
+            with pytest.raises(StoreError):
+                await system.dead_letters.redrive(letter.id)
+
+    with pytest.raises(Fenced):
+        await redrive_while_fenced()
+
+    assert "one" not in log.lines
+    (row,) = await store.dead_letters("test")
+    assert row.status == "open"
 
 
 async def test_after_the_end_of_the_system_the_newest_can_be_looked_at_and_no_more() -> None:
