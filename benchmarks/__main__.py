@@ -10,28 +10,27 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import structlog
 from rich.console import Console
 
+from benchmarks.actors import WORKLOADS, measured
 from benchmarks.burst import burst
+from benchmarks.checkpoint import checkpoint
 from benchmarks.machine import file_system, load, this_machine
 from benchmarks.measure import Figure, Settings
 from benchmarks.memory import memory
-from benchmarks.messaging import ask, ping_pong, tell
 from benchmarks.mirror import mirror
 from benchmarks.report import Run, as_json, as_markdown, print_table
-from benchmarks.restart import restart
 
 _WORKLOADS: Mapping[str, Callable[[Settings], list[Figure]]] = {
-    "tell": tell,
-    "ask": ask,
-    "ping-pong": ping_pong,
+    **{workload.name: partial(measured, workload) for workload in WORKLOADS},
     "mirror": mirror,
     "burst": burst,
     "memory": memory,
-    "restart": restart,
+    "checkpoint": checkpoint,
 }
 _QUICK_ROUNDS = 1
 _ROUNDS = 5

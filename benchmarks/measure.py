@@ -171,19 +171,20 @@ def observed(
 
 
 def interleaved(
-    settings: Settings, workload: str, legs: Mapping[str, Callable[[], float]]
+    legs: Mapping[str, Callable[[], float]],
+    rounds: int,
+    after_round: Callable[[int, dict[str, float]], object] | None = None,
 ) -> dict[str, list[float]]:
-    """Every leg once per short round; its results by name. The first, unrecorded round warms up."""
+    """Every leg once per round; its results by name. The first, unrecorded round warms up."""
     results: dict[str, list[float]] = {name: [] for name in legs}
-    for round_ in range(settings.short_rounds + 1):
+    for round_ in range(rounds + 1):
         for name in rotated(list(legs), round_):
             gc.collect()
             value = legs[name]()
             if round_:
                 results[name].append(value)
-        if round_:
-            rates = ", ".join(f"{name} {values[-1]:,.0f}" for name, values in results.items())
-            settings.say(f"{workload}  round {round_}/{settings.short_rounds}  per second: {rates}")
+        if round_ and after_round is not None:
+            after_round(round_, {name: values[-1] for name, values in results.items()})
     return results
 
 
