@@ -176,7 +176,7 @@ def _restart(children: int, goals: tuple[Goal, Goal] | None, *, count: int, quic
         name=f"restart-{children}",
         about=f"{of}, each of which fails at every message and is started again. In the baseline the "
         "task dies and a new one is started at the same queue; nothing is recorded or decided. "
-        "Counted: restarts.",
+        "Peers leave this to their users. Counted: restarts.",
         unit="restarts/s",
         count=count,
         quick_count=quick_count,

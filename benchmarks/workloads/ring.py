@@ -102,6 +102,7 @@ ping_pong = Workload(
     tasks=partial(_tasks, 2),
     channels=partial(_channels, 2),
     goals=least(2, 2),
+    limit="a turn per hop: taking the actor from the ready queue, its context, its handler",
 )
 
 ring = Workload(
@@ -114,4 +115,5 @@ ring = Workload(
     tasks=partial(_tasks, _RING),
     channels=partial(_channels, _RING),
     goals=least(2, 2),
+    limit="a turn per hop: taking the actor from the ready queue, its context, its handler",
 )

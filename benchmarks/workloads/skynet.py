@@ -182,9 +182,9 @@ def _nodes(leaves: int) -> int:
 
 skynet = Workload(
     name="skynet",
-    about="A tree of 100,000 leaves (quick: 1,000), ten children to a node; every node is an actor that "
-    "makes its children, adds up what they report and reports that. The nodes stay, on every side. "
-    "Counted: actors.",
+    about="A tree of 100,000 leaves (quick: 1,000; peers: as their baseline says), ten children to a node. "
+    "Every node is an actor that makes its children, adds up what they report and reports that. The nodes "
+    "stay, on every side. Counted: actors.",
     unit="actors/s",
     count=100_000,
     quick_count=1_000,
@@ -192,5 +192,8 @@ skynet = Workload(
     tasks=_tasks,
     channels=_channels,
     baseline=TASK,
+    is_sized=True,
+    is_long=True,
     goals=least(4, 4),
+    limit="what a child is: a place in its parent's family, an address, a mailbox, a cell to be supervised",
 )

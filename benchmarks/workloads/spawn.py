@@ -83,5 +83,7 @@ spawn = Workload(
     actors=_actors,
     tasks=_tasks,
     channels=_channels,
+    is_sized=True,
     goals=least(8, 8),
+    limit="what an actor is: a place in its parent's family, an address, a mailbox, a cell to be supervised",
 )

@@ -64,6 +64,10 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     channels: Leg
     """On trio: what that leg is also compared with."""
     baseline: str = QUEUE
+    is_sized: bool = False
+    """The count is that of actors which live at once, so rates of another count do not compare with it."""
+    is_long: bool = False
+    """A round takes seconds: fewer of them, and none to warm up."""
     goals: tuple[Goal, Goal] | None = None
     """On asyncio and on trio."""
     limit: str = ""
