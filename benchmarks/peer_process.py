@@ -42,7 +42,7 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
 
 ALL_PEERS = (
     Peer(name="pykka", module="benchmarks.peers.pykka", most_actors=1_000),
-    Peer(name="async-pykka", module="benchmarks.peers.async_pykka", python=(3, 13)),
+    Peer(name="async-pykka", module="benchmarks.peers.async_pykka", python=(3, 12)),
     Peer(name="thespian", module="benchmarks.peers.thespian"),
     Peer(name="xoscar", module="benchmarks.peers.xoscar"),
     Peer(name="autogen-core", module="benchmarks.peers.autogen"),
