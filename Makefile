@@ -37,7 +37,7 @@ format:  ## put the code into its form, fix what ruff can fix
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
-bench:  ## measure, each figure beside a plain baseline
+bench:  ## measure, each figure beside a plain baseline (ARGS="actors --quick")
 	@.ci/venv bench
 	@$(BIN)/python -m benchmarks $(ARGS)
 

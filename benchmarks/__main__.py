@@ -8,88 +8,139 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 from rich.console import Console
 
+from benchmarks.actors import of_actors
 from benchmarks.burst import burst
+from benchmarks.checkpoint import checkpoint
 from benchmarks.machine import file_system, load, this_machine
-from benchmarks.measure import Figure, Settings
+from benchmarks.measure import Figure, Measurement, Settings
 from benchmarks.memory import memory
-from benchmarks.messaging import ask, ping_pong, tell
 from benchmarks.mirror import mirror
-from benchmarks.report import Run, as_json, as_markdown, print_table
-from benchmarks.restart import restart
+from benchmarks.page import as_markdown, picture
+from benchmarks.peer_process import ALL_PEERS, Peers
+from benchmarks.report import Run, as_json, print_table
 
-_WORKLOADS: Mapping[str, Callable[[Settings], list[Figure]]] = {
-    "tell": tell,
-    "ask": ask,
-    "ping-pong": ping_pong,
-    "mirror": mirror,
-    "burst": burst,
-    "memory": memory,
-    "restart": restart,
-}
+__all__ = ["main"]
+
+_STORE = [
+    Measurement(
+        "mirror",
+        "Mirrored messages as fast as their rows are written, beside a bulk insert of the same rows.",
+        mirror,
+    ),
+    Measurement("burst", "A burst that the mirror's buffer takes whole, beside a volatile one.", burst),
+    Measurement("memory", "How far a flood makes the mirror grow, beside the bound of its buffer.", memory),
+    Measurement(
+        "checkpoint", "From a failure to the next incarnation's first message, its state loaded.", checkpoint
+    ),
+]
 _QUICK_ROUNDS = 1
 _ROUNDS = 5
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line names; 0 when it could be measured, whatever came out."""
-    options = _parser().parse_args()
-    unknown = [name for name in options.names if name not in _WORKLOADS]
-    if unknown:
-        print(f"no workload '{unknown[0]}'; there are: {', '.join(_WORKLOADS)}", file=sys.stderr)
-        return 2
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(given)
     # Crashes are part of the work here; what they write would be measured, and hide the progress.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
     figures: list[Figure] = []
     load_before, started = load(), time.perf_counter()
     began = datetime.now(UTC).isoformat(timespec="seconds")
-    with tempfile.TemporaryDirectory(prefix="sentient-bench-", dir=options.dir or _disk()) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="sentient-bench-", dir=options.dir or _disk()) as folder,
+        Peers(() if options.no_peers else ALL_PEERS) as peers,
+    ):
+        suites = {"actors": of_actors(peers), "store": _STORE}
+        chosen, subject, unknown = _chosen(options.names, suites)
+        if unknown:
+            known = [*suites, *(one.name for suite in suites.values() for one in suite)]
+            print(f"no workload '{unknown}'; there are: {', '.join(known)}", file=sys.stderr)
+            return 2
         settings = Settings(
             is_quick=options.quick,
             rounds=options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS),
             seed=options.seed,
             folder=Path(folder),
         )
-        for name in options.names or _WORKLOADS:
-            figures += _WORKLOADS[name](settings)
+        for measurement in chosen:
+            figures += measurement.run(settings)
         machine = this_machine(settings.folder, load_before)
 
     run = Run(
-        command=shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        subject=subject,
+        command=shlex.join(["python", "-m", "benchmarks", *given]),
         seed=options.seed,
         is_quick=options.quick,
         started=began,
         seconds=time.perf_counter() - started,
         machine=machine,
         figures=figures,
+        about={measurement.name: measurement.about for measurement in chosen},
+        skipped=peers.skipped if subject != "store" else {},
     )
-    if options.json:
-        options.json.write_bytes(as_json(run))
-    if options.markdown:
-        options.markdown.parent.mkdir(parents=True, exist_ok=True)
-        options.markdown.write_text(as_markdown(run), "utf-8")
+    _write(run, options.json, options.markdown)
     print_table(run, Console(width=None if sys.stdout.isatty() else 160))
     return 0
+
+
+def _chosen(
+    names: Sequence[str], suites: dict[str, list[Measurement]]
+) -> tuple[list[Measurement], str, str | None]:
+    """What the names stand for, in the order of the suites, what all of it is about, and a name unknown."""
+    known = {one.name: one for suite in suites.values() for one in suite}
+    unknown = next((name for name in names if name not in known and name not in suites), None)
+    touched = [
+        suite
+        for suite, measurements in suites.items()
+        if not names or suite in names or any(one.name in names for one in measurements)
+    ]
+    chosen = [
+        one
+        for suite, measurements in suites.items()
+        for one in measurements
+        if not names or suite in names or one.name in names
+    ]
+    return chosen, " and ".join(touched), unknown
+
+
+def _write(run: Run, json: Path | None, markdown: Path | None) -> None:
+    if json is not None:
+        json.parent.mkdir(parents=True, exist_ok=True)
+        json.write_bytes(as_json(run))
+    if markdown is not None:
+        markdown.parent.mkdir(parents=True, exist_ok=True)
+        plot = picture(run)
+        beside = markdown.with_suffix(".svg")
+        if plot is not None:
+            beside.write_text(plot, "utf-8")
+        markdown.write_text(as_markdown(run, beside.name if plot is not None else None), "utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(_WORKLOADS)}; all by default"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="`actors`, `store`, or one of their workloads; all by default",
     )
-    parser.add_argument("--quick", action="store_true", help="under a minute, rough figures")
+    parser.add_argument("--quick", action="store_true", help="a minute or two, rough figures")
     parser.add_argument("--rounds", type=_positive, help=f"by default {_ROUNDS}, {_QUICK_ROUNDS} if quick")
+    parser.add_argument("--no-peers", action="store_true", help="leave other actor libraries out")
     parser.add_argument("--seed", type=int, default=1, help="of the messages' contents")
     parser.add_argument("--dir", type=Path, help="where databases go: a folder on a real disk")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and circumstances there")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the page there")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write the page there, and its picture beside it"
+    )
     return parser
 
 

@@ -19,13 +19,13 @@ import msgspec
 import structlog
 
 from benchmarks.notes import Note, notes
+from benchmarks.resident import forget_peak, peak, resident
 from benchmarks.store import GAPS, MESSAGES, WatchedStore, bulk_insert, url_of
 from sentient_core import Actor, ActorSystem, JournalOptions, MailboxOptions, handles
 
 __all__ = ["Flood", "Outcome"]
 
 _CHUNK = 64
-_STATUS = Path("/proc/self/status")
 
 
 class Flood(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +78,7 @@ async def flood(folder: Path, plan: Flood) -> Outcome:
                 await reader.send(texts[position % len(texts)])
                 if not position % _CHUNK:
                     await anyio.lowlevel.checkpoint()
-            grown = _most() - before
+            grown = peak() - before
             store.clients[-1].release()
         rows, gaps = await store.query(MESSAGES + GAPS)
     return Outcome(sent=plan.messages, rows=sum(rows), in_gaps=sum(gaps), grown=grown)
@@ -89,29 +89,14 @@ async def bulk(folder: Path, plan: Flood) -> Outcome:
     await bulk_insert(folder, notes(plan.seed), 500, 2, rows=500)  # what the first use takes
     before = _start_watching()
     done = await bulk_insert(folder.with_name("other"), notes(plan.seed), 500, 2, rows=plan.messages)
-    return Outcome(sent=done.rows, rows=done.rows, in_gaps=0, grown=_most() - before)
+    return Outcome(sent=done.rows, rows=done.rows, in_gaps=0, grown=peak() - before)
 
 
 def _start_watching() -> int:
     """Forget the greatest resident set so far; returns the present one in bytes."""
     gc.collect()
-    if _STATUS.exists():
-        Path("/proc/self/clear_refs").write_text("5", "ascii")
-    return _resident("VmRSS")
-
-
-def _most() -> int:
-    return _resident("VmHWM")
-
-
-def _resident(field: str) -> int:
-    if not _STATUS.exists():
-        return 0
-    for line in _STATUS.read_text("ascii", "replace").splitlines():
-        key, _, value = line.partition(":")
-        if key == field:
-            return int(value.split()[0]) * 1024
-    return 0
+    forget_peak()
+    return resident()
 
 
 def main() -> None:

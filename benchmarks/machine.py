@@ -11,10 +11,12 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.measure import percentile
+from benchmarks.peer_process import ALL_PEERS
 
 __all__ = ["Machine", "fdatasync_p99", "file_system", "load", "this_machine"]
 
 _PACKAGES = ("sentient-core", "anyio", "trio", "msgspec", "cbor2", "surrealdb", "surrealdb-embedded")
+_PEERS = tuple(peer.name for peer in ALL_PEERS)
 _IN_MEMORY = ("tmpfs", "ramfs")
 _SYNCS = 200
 
@@ -41,7 +43,7 @@ def this_machine(folder: Path, load_before: float) -> Machine:
         os=f"{platform.system()} {platform.release()}",
         python=f"{platform.python_implementation()} {platform.python_version()}",
         file_system=file_system(folder),
-        packages={name: found for name in _PACKAGES if (found := _version(name)) is not None},
+        packages={name: found for name in _PACKAGES + _PEERS if (found := _version(name)) is not None},
         load=(round(load_before, 2), round(load(), 2)),
     )
 

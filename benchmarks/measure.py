@@ -20,6 +20,7 @@ __all__ = [
     "VOID_ABOVE",
     "Figure",
     "Goal",
+    "Measurement",
     "Settings",
     "compared",
     "interleaved",
@@ -55,6 +56,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def say(self, text: str) -> None:
         """Progress, on stderr."""
         print(text, file=sys.stderr, flush=True)
+
+
+class Measurement(msgspec.Struct, frozen=True):
+    """Something that can be measured, by the name it has on the command line."""
+
+    name: str
+    about: str
+    """What is done and counted, for the page."""
+    run: Callable[[Settings], list[Figure]]
 
 
 class Goal(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +104,8 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     """What limits it, for the reader of a missed goal."""
     is_void: bool = False
     """The disk was too slow meanwhile for the figure to count, met or missed."""
+    is_peer: bool = False
+    """Of another library than ours."""
 
     @property
     def measured(self) -> float:
@@ -124,6 +136,7 @@ def compared(
     note: str = "",
     limit: str = "",
     is_void: bool = False,
+    is_peer: bool = False,
 ) -> Figure:
     """A figure that is compared round by round with its baseline."""
     ratios = [value / base for value, base in zip(values, baseline_values, strict=True)]
@@ -141,6 +154,7 @@ def compared(
         note=note,
         limit=limit,
         is_void=is_void,
+        is_peer=is_peer,
     )
 
 
@@ -171,19 +185,25 @@ def observed(
 
 
 def interleaved(
-    settings: Settings, workload: str, legs: Mapping[str, Callable[[], float]]
-) -> dict[str, list[float]]:
-    """Every leg once per short round; its results by name. The first, unrecorded round warms up."""
-    results: dict[str, list[float]] = {name: [] for name in legs}
-    for round_ in range(settings.short_rounds + 1):
+    legs: Mapping[str, Callable[[], T]],
+    rounds: int,
+    after_round: Callable[[int, dict[str, T]], object] | None = None,
+    *,
+    is_warm: bool = False,
+) -> dict[str, list[T]]:
+    """Every leg once per round; its results by name.
+
+    A first, unrecorded round warms up, unless that has been done.
+    """
+    results: dict[str, list[T]] = {name: [] for name in legs}
+    for round_ in range(1 if is_warm else 0, rounds + 1):
         for name in rotated(list(legs), round_):
             gc.collect()
             value = legs[name]()
             if round_:
                 results[name].append(value)
-        if round_:
-            rates = ", ".join(f"{name} {values[-1]:,.0f}" for name, values in results.items())
-            settings.say(f"{workload}  round {round_}/{settings.short_rounds}  per second: {rates}")
+        if round_ and after_round is not None:
+            after_round(round_, {name: values[-1] for name, values in results.items()})
     return results
 
 

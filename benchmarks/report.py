@@ -1,17 +1,18 @@
-"""Figures for people and for programs: a table on the terminal, JSON, a page of Markdown."""
+"""What came of a run: a table on the terminal, JSON for programs. The page: `benchmarks.page`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures import baseline_of, circumstances, goal_of, missed, ratio_of, value_of, why_missed
 from benchmarks.machine import Machine
 from benchmarks.measure import Figure
 
-__all__ = ["Run", "as_json", "as_markdown", "print_table"]
+__all__ = ["Run", "as_json", "print_table"]
 
 _STYLES = {"met": "green", "within noise": "yellow", "missed": "red"}
 
@@ -27,11 +28,19 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     machine: Machine
     figures: Sequence[Figure]
+    subject: str = "all"
+    """What was measured: actors, the store, all of it."""
+    about: Mapping[str, str] = {}
+    """What each workload does, by its name."""
+    skipped: Mapping[str, str] = {}
+    """What was left out, and why."""
 
 
 def print_table(run: Run, console: Console) -> None:
     """The table; what limits each missed goal below it."""
-    table = Table(title="sentient-core, each figure beside its baseline", title_justify="left")
+    table = Table(
+        title=f"sentient-core, {run.subject}, each figure beside its baseline", title_justify="left"
+    )
     table.add_column("workload", no_wrap=True)
     table.add_column("figure")
     table.add_column("value", justify="right", no_wrap=True)
@@ -46,17 +55,21 @@ def print_table(run: Run, console: Console) -> None:
         table.add_row(
             figure.workload if figure.workload != workload else "",
             figure.name,
-            _value(figure.value, figure.unit),
-            _baseline(figure),
-            _ratio(figure),
-            _goal(figure),
+            value_of(figure.value, figure.unit),
+            baseline_of(figure),
+            ratio_of(figure),
+            goal_of(figure),
             _coloured(figure.verdict),
         )
         workload = figure.workload
     console.print(table)
-    for figure in _missed(run.figures):
-        console.print(f"missed: {figure.workload}, {figure.name}. {_why(figure)}", highlight=False)
-    console.print(_circumstances(run), highlight=False, style="dim")
+    for figure in missed(run.figures):
+        console.print(f"missed: {figure.workload}, {figure.name}. {why_missed(figure)}", highlight=False)
+    for name, reason in run.skipped.items():
+        console.print(f"left out: {name}: {reason}", highlight=False)
+    console.print(
+        circumstances(run.started, run.seconds, run.seed, run.machine), highlight=False, style="dim"
+    )
 
 
 def as_json(run: Run) -> bytes:
@@ -64,108 +77,6 @@ def as_json(run: Run) -> bytes:
     whole = msgspec.to_builtins(run)
     whole["figures"] = [figure.as_dict() for figure in run.figures]
     return msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n"
-
-
-def as_markdown(run: Run) -> str:
-    """The page that documents a run."""
-    lines = [
-        "# Benchmarks",
-        "",
-        f"Written by `{run.command}`; do not edit. Give the command again to measure on your machine.",
-        "",
-        "Each figure is a median over rounds in which it and its baseline take turns; ratios are made within",
-        "a round, their least and greatest stand behind. A goal counts as missed below 0.8 of it. Single",
-        "values swing by some 40 % on shared cores: trust ratios. `but void`: fdatasync's p99 beside the",
-        "rounds was above 1 ms, so that what they show, good or bad, does not count.",
-        "",
-        _circumstances(run),
-        "",
-    ]
-    if run.is_quick:
-        lines += ["**A quick run: it shows that everything works, its figures are rough.**", ""]
-    for workload in dict.fromkeys(figure.workload for figure in run.figures):
-        figures = [figure for figure in run.figures if figure.workload == workload]
-        lines += [f"## {workload}", ""]
-        lines += ["| | value | baseline | ratio (least–most) | goal | |", "|---|---|---|---|---|---|"]
-        for figure in figures:
-            cells = (
-                figure.name,
-                _value(figure.value, figure.unit),
-                _baseline(figure),
-                _ratio(figure),
-                _goal(figure),
-                figure.verdict or "",
-            )
-            lines.append("| " + " | ".join(cells) + " |")
-        lines += [*_notes(figures), ""]
-    missed = _missed(run.figures)
-    lines += ["## Missed goals", ""]
-    lines += [
-        f"- **{f.workload}, {f.name}**: {_value(f.measured, '')} for {_goal(f)}. {_why(f)}" for f in missed
-    ]
-    if not missed:
-        lines.append("None.")
-    return "\n".join(lines) + "\n"
-
-
-def _notes(figures: Sequence[Figure]) -> list[str]:
-    by_note: dict[str, list[str]] = {}
-    for figure in figures:
-        if figure.note:
-            by_note.setdefault(figure.note, []).append(figure.name)
-    notes = [f"- {_names(names)}: {note}." for note, names in by_note.items()]
-    return ["", *notes] if notes else []
-
-
-def _names(names: Sequence[str]) -> str:
-    return "; ".join(names) if len(names) <= 3 else f"{len(names)} of these figures"
-
-
-def _missed(figures: Sequence[Figure]) -> list[Figure]:
-    return [figure for figure in figures if (figure.verdict or "").startswith("missed")]
-
-
-def _why(figure: Figure) -> str:
-    said = [text for text in (f"What limits it: {figure.limit}" if figure.limit else "", figure.note) if text]
-    return ("; ".join(said) + ".") if said else ""
-
-
-def _circumstances(run: Run) -> str:
-    machine = run.machine
-    packages = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
-    load = f"load {machine.load[0]:g} before, {machine.load[1]:g} behind"
-    return (
-        f"{run.started}, {run.seconds / 60:.1f} min, seed {run.seed}. {machine.cpu}, {machine.cores} cores, "
-        f"{machine.os}, {machine.file_system}, {load}. {machine.python}, {packages}."
-    )
-
-
-def _value(value: float, unit: str) -> str:
-    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
-    return f"{value:,.{digits}f} {unit}".strip()
-
-
-def _baseline(figure: Figure) -> str:
-    if figure.baseline is None or figure.baseline_value is None:
-        return ""
-    return f"{figure.baseline} {_value(figure.baseline_value, '')}"
-
-
-def _ratio(figure: Figure) -> str:
-    if figure.spread is None:
-        return "" if figure.ratio is None else f"{figure.ratio:.2f}"
-    least, most = figure.spread
-    if figure.ratio is None:
-        return "" if least == most else f"({_value(least, '')}–{_value(most, '')})"
-    return f"{figure.ratio:.2f} ({least:.2f}–{most:.2f})"
-
-
-def _goal(figure: Figure) -> str:
-    goal = figure.goal
-    if goal is None:
-        return ""
-    unit = "" if figure.ratio is not None else f" {figure.unit}"
-    return f"{'≥' if goal.is_least else '≤'} {goal.bound:g}{unit}"
 
 
 def _coloured(verdict: str | None) -> str:

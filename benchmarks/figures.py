@@ -1,0 +1,68 @@
+"""How a figure and its circumstances are said, on the terminal and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.machine import Machine
+from benchmarks.measure import Figure
+
+__all__ = ["baseline_of", "circumstances", "goal_of", "missed", "ratio_of", "value_of", "why_missed"]
+
+
+def missed(figures: Sequence[Figure]) -> list[Figure]:
+    """Those whose goal is missed, owed or not."""
+    return [figure for figure in figures if (figure.verdict or "").startswith("missed")]
+
+
+def why_missed(figure: Figure) -> str:
+    """What limits it, and what to know of it."""
+    said = [text for text in (f"What limits it: {figure.limit}" if figure.limit else "", figure.note) if text]
+    return ("; ".join(said) + ".") if said else ""
+
+
+def circumstances(started: str, seconds: float, seed: int, machine: Machine) -> str:
+    """When, how long, and on what it was measured."""
+    packages = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
+    load = f"load {machine.load[0]:g} before, {machine.load[1]:g} behind"
+    return (
+        f"{started}, {seconds / 60:.1f} min, seed {seed}. {machine.cpu}, {machine.cores} cores, "
+        f"{machine.os}, {machine.file_system}, {load}. {machine.python}, {packages}."
+    )
+
+
+def value_of(value: float, unit: str) -> str:
+    """With three digits or more."""
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:,.{digits}f} {unit}".strip()
+
+
+def baseline_of(figure: Figure) -> str:
+    """What it is compared with, and that one's value."""
+    if figure.baseline is None or figure.baseline_value is None:
+        return ""
+    return f"{figure.baseline} {value_of(figure.baseline_value, '')}"
+
+
+def ratio_of(figure: Figure, *, is_short: bool = False) -> str:
+    """The median with its spread; the spread of the value where there is no ratio."""
+    if figure.ratio is None:
+        least, most = figure.spread or (0, 0)
+        return "" if least == most else f"({value_of(least, '')}–{value_of(most, '')})"
+    median = _digits(figure.ratio)
+    if figure.spread is None or is_short:
+        return median
+    return f"{median} ({_digits(figure.spread[0])}–{_digits(figure.spread[1])})"
+
+
+def goal_of(figure: Figure) -> str:
+    """Its bound, in its unit."""
+    goal = figure.goal
+    if goal is None:
+        return ""
+    unit = "" if figure.ratio is not None else f" {figure.unit}"
+    return f"{'≥' if goal.is_least else '≤'} {goal.bound:g}{unit}"
+
+
+def _digits(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.3f}" if ratio >= 0.01 else f"{ratio:.4f}"
