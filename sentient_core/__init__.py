@@ -5,7 +5,18 @@ Start at `ActorSystem` and `Actor`.
 
 from __future__ import annotations
 
-from sentient_core.actors import Actor, ActorRef, CheckpointPolicy, Context, Ending, Request, handles
+from sentient_core.actors import (
+    Actor,
+    ActorRef,
+    Answer,
+    CheckpointPolicy,
+    Context,
+    Ending,
+    Group,
+    Request,
+    Topic,
+    handles,
+)
 from sentient_core.errors import (
     ActorKilled,
     ActorStopped,
@@ -15,6 +26,7 @@ from sentient_core.errors import (
     CheckpointUnusable,
     DeathPactError,
     DeliveryError,
+    EmptyGroup,
     Fenced,
     ForeignRef,
     HandlerCancelled,
@@ -70,6 +82,7 @@ __all__ = [
     "ActorRef",
     "ActorStopped",
     "ActorSystem",
+    "Answer",
     "AskCycle",
     "AskError",
     "AskTimeout",
@@ -82,11 +95,13 @@ __all__ = [
     "DeadLetters",
     "DeathPactError",
     "DeliveryError",
+    "EmptyGroup",
     "Ending",
     "Envelope",
     "EventType",
     "Fenced",
     "ForeignRef",
+    "Group",
     "HandlerCancelled",
     "HandlerFailed",
     "InvalidArgument",
@@ -125,6 +140,7 @@ __all__ = [
     "SurrealStore",
     "SystemClosed",
     "SystemStatistics",
+    "Topic",
     "UnencodableMessage",
     "UnencodableState",
     "UnhandledMessage",

@@ -9,6 +9,7 @@ SentientError
 │   └── ForeignRef                       a ref of another actor system was used in this one
 ├── NameTaken                            the path is in use; carries the living ref
 ├── UnknownActor (LookupError)           no actor lives under this path
+├── EmptyGroup (LookupError)             nobody is in a group that somebody was wanted from
 ├── SystemClosed                         the actor system has ended or has not been entered
 ├── UnencodableMessage (TypeError)       a message that the store could not hold
 ├── UnencodableState (TypeError)         a state that the store could not hold
@@ -67,6 +68,7 @@ __all__ = [
     "CheckpointUnusable",
     "DeathPactError",
     "DeliveryError",
+    "EmptyGroup",
     "Fenced",
     "ForeignRef",
     "HandlerCancelled",
@@ -181,6 +183,16 @@ class UnknownActor(SentientError, LookupError):
     def __str__(self) -> str:
         hint = f" Did you mean {' or '.join(repr(n) for n in self.near)}?" if self.near else ""
         return f"no actor lives at '{self.path}'.{hint} Spawn it first."
+
+
+class EmptyGroup(SentientError, LookupError):
+    """Nobody is in the group that somebody was wanted from."""
+
+    def __init__(self, group: str) -> None:
+        self.group = group
+        super().__init__(
+            f"nobody is in the group '{group}'. Let an actor join it: system.group('{group}').join(ref)"
+        )
 
 
 class SystemClosed(SentientError):

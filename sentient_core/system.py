@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from contextvars import copy_context
 from types import TracebackType
-from typing import Any, Self, TypeVar, get_origin
+from typing import Any, Self, TypeVar, get_origin, overload
 
 import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
-from sentient_core.actors.actor import Actor
+from sentient_core.actors.actor import Actor, Request
 from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.current import current_cell
 from sentient_core.actors.dispatcher import Dispatcher
+from sentient_core.actors.groups import Group, Topic
+from sentient_core.actors.many import Answer, ask_many, broadcast
 from sentient_core.actors.ref import ActorRef
 from sentient_core.actors.registry import Registry
 from sentient_core.actors.runtime import Family, Runtime
@@ -38,6 +40,8 @@ from sentient_core.supervisor.supervisor import Supervisor
 __all__ = ["ActorSystem", "SystemStatistics"]
 
 A = TypeVar("A", bound=Actor)
+M = TypeVar("M")
+R = TypeVar("R")
 
 
 class SystemStatistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,10 +206,58 @@ class ActorSystem:
         """The living actor at a path such as `bank/alice`. Raises UnknownActor, with near misses."""
         return self._open("look up an actor").runtime.registry.get(path).ref
 
-    def actors(self, cls: type[A]) -> list[ActorRef[A]]:
-        """The living actors of a class or its subclasses, in no promised order."""
+    @overload
+    def actors(
+        self, cls: type[A], *, capability: str | None = None, name: str | None = None
+    ) -> list[ActorRef[A]]: ...
+    @overload
+    def actors(self, *, capability: str | None = None, name: str | None = None) -> list[ActorRef[Any]]: ...
+    def actors(
+        self, cls: type[Actor] = Actor, *, capability: str | None = None, name: str | None = None
+    ) -> list[ActorRef[Any]]:
+        """The living actors that are all of what is given; looks at every actor there is.
+
+        `cls`: of this class or a subclass. `capability`: of a class whose `capabilities` hold it. `name`:
+        the last part of the path. In no promised order.
+        """
         cells = self._open("look up actors").runtime.registry
-        return [cell.ref for cell in cells if issubclass(cell.blueprint.cls, cls)]
+        return [
+            cell.ref
+            for cell in cells
+            if (name is None or cell.name == name)
+            and issubclass(cell.blueprint.cls, cls)
+            and (capability is None or capability in cell.blueprint.capabilities)
+        ]
+
+    def group(self, name: str) -> Group:
+        """The group of actors under a name, empty until one joins."""
+        return Group(self._open("look up a group").runtime, name)
+
+    @overload
+    def topic(self, name: str, of: type[M]) -> Topic[M]: ...
+    @overload
+    def topic(self, name: str) -> Topic[Any]: ...
+    def topic(self, name: str, of: type[Any] | None = None) -> Topic[Any]:
+        """The topic under a name; `of` is the type of the messages it carries, None: of any."""
+        return Topic(self._open("look up a topic").runtime, name, of)
+
+    def broadcast(self, refs: Iterable[ActorRef[Any]], message: object) -> int:
+        """`tell` a message to each of `refs`; returns how many they are. See `Group.broadcast`."""
+        return broadcast(self._open("send a message").runtime, refs, message)
+
+    @overload
+    async def ask_many(
+        self, refs: Iterable[ActorRef[Any]], message: Request[R], *, timeout: float
+    ) -> list[Answer[R]]: ...
+    @overload
+    async def ask_many(
+        self, refs: Iterable[ActorRef[Any]], message: object, *, timeout: float
+    ) -> list[Answer[Any]]: ...
+    async def ask_many(
+        self, refs: Iterable[ActorRef[Any]], message: object, *, timeout: float
+    ) -> list[Answer[Any]]:
+        """`ask` all of `refs` at the same time; the answers, in their order. See `Group.ask_many`."""
+        return await ask_many(self._open("send a message").runtime, refs, message, timeout)
 
     @property
     def dead_letters(self) -> DeadLetters:

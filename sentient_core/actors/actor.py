@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -64,6 +64,9 @@ class Actor:
     """Grace in seconds where neither `ChildSpec` nor `spawn` says one; None: no limit (supervisors)."""
     reply_errors: ClassVar[tuple[type[Exception], ...]] = ()
     """Exceptions that are answers: the asker gets one as it is, and the actor does not fail."""
+    capabilities: ClassVar[Collection[str]] = frozenset()
+    """What actors of this class can do, in words of your choice, for `system.actors(capability=…)` and the
+    `agent_state` rows. A subclass that declares its own replaces those of its bases."""
 
     State: ClassVar[type[msgspec.Struct]] = NoState
     """What a checkpoint holds: a nested msgspec.Struct class with a default for every field."""
@@ -79,6 +82,7 @@ class Actor:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.__blueprint__ = Blueprint(cls, Actor)
+        cls.capabilities = frozenset(cls.__blueprint__.capabilities)
 
     @property
     def context(self) -> Context:

@@ -787,6 +787,7 @@ class Cell:
                 incarnation=self.incarnation,
                 restarts=max(0, self._starts - 1),
                 at=time.time_ns(),
+                capabilities=self.blueprint.capabilities,
             )
         )
 

@@ -65,6 +65,22 @@ class Context:
         """A logger that carries system, path, incarnation and correlation_id."""
         return self._cell.log().to_structlog
 
+    def join(self, group: str) -> None:
+        """Join a group, for as long as this actor lives: `system.group(group).join(self.context.ref)`."""
+        self.system.group(group).join(self.ref)
+
+    def leave(self, group: str) -> None:
+        """Leave a group."""
+        self.system.group(group).leave(self.ref)
+
+    def subscribe(self, topic: str) -> None:
+        """Have every message of a topic from now on: `system.topic(topic).subscribe(self.context.ref)`."""
+        self.system.topic(topic).subscribe(self.ref)
+
+    def unsubscribe(self, topic: str) -> None:
+        """Have no more messages of a topic."""
+        self.system.topic(topic).unsubscribe(self.ref)
+
     def spawn(
         self,
         cls: type[A],
