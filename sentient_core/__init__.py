@@ -18,6 +18,7 @@ from sentient_core.actors import (
     handles,
 )
 from sentient_core.errors import (
+    ActivationFailed,
     ActorKilled,
     ActorStopped,
     AskCycle,
@@ -77,6 +78,7 @@ from sentient_core.supervisor import ChildSpec, Restart, Strategy, Supervisor
 from sentient_core.system import ActorSystem, SystemStatistics
 
 __all__ = [
+    "ActivationFailed",
     "Actor",
     "ActorKilled",
     "ActorRef",

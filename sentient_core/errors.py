@@ -16,6 +16,7 @@ SentientError
 ├── DeliveryError                        a message was not accepted, or an ask has no reply; carries the
 │   │                                    message and the ref: what to catch around a `send` or an `ask`
 │   ├── ActorStopped                     the target has ended, or ended before it replied
+│   ├── ActivationFailed                 the target, a virtual actor, did not start for it
 │   ├── MailboxFull                      refused for want of room
 │   ├── SendTimeout (TimeoutError)       no room in the mailbox in time
 │   └── AskError                         what only an ask can come to
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.ref import ActorRef
 
 __all__ = [
+    "ActivationFailed",
     "ActorKilled",
     "ActorStopped",
     "AskCycle",
@@ -246,6 +248,15 @@ class ActorStopped(DeliveryError):
 
     def __init__(self, message: object, ref: ActorRef, why: str) -> None:
         super().__init__(message, ref, _of(message, ref, why))
+
+
+class ActivationFailed(DeliveryError):
+    """A virtual actor did not start for this message (`__cause__` says why); a later one tries again."""
+
+    def __init__(self, message: object, ref: ActorRef, cause: BaseException) -> None:
+        why = f"it did not start for it: {in_a_line(cause)}"
+        super().__init__(message, ref, _of(message, ref, why))
+        self.__cause__ = cause
 
 
 class MailboxFull(DeliveryError):

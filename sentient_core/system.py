@@ -36,6 +36,7 @@ from sentient_core.supervisor.children import Children
 from sentient_core.supervisor.spec import ChildSpec, Restart
 from sentient_core.supervisor.strategy import Strategy
 from sentient_core.supervisor.supervisor import Supervisor
+from sentient_core.supervisor.virtual import virtual_ref
 
 __all__ = ["ActorSystem", "SystemStatistics"]
 
@@ -201,6 +202,23 @@ class ActorSystem:
         spec = ChildSpec(cls, name=name, args=args, kwargs=kwargs, restart=restart, shutdown=shutdown)
         self._open("spawn an actor")
         return self._family_of(parent).spawn(spec)
+
+    async def get_or_spawn(self, cls: type[A], key: str, *args: Any, **kwargs: Any) -> ActorRef[A]:
+        """The virtual actor of a class under a key, which is always there: `Account/alice`.
+
+        It starts with its first message, with the state that the store has for it, ends in order when it
+        has been idle for `cls.passivate_after` seconds (no message in hand or queued, no timer, nothing
+        stashed), and starts again with its next message. Nobody notices: the ref stays alive, watchers
+        and groups are kept, a message that comes meanwhile is handled by the next instance. `stop()`
+        ends the instance at hand, not the actor; so does a failure, after which it is started again.
+
+        `args` and `kwargs` go to the class's `__init__` at every start; those of the first call in this
+        process hold. When it does not start, what is queued becomes dead letters (`failed`) and askers
+        get ActivationFailed; the next message tries again. Raises InvalidChildSpec for a class that is
+        volatile or has no State, InvalidName, NameTaken where something else lives at its path.
+        """
+        root = self._open("spawn an actor").root
+        return virtual_ref(self._family_of(root), cls, key, args, kwargs)
 
     def get(self, path: str) -> ActorRef[Any]:
         """The living actor at a path such as `bank/alice`. Raises UnknownActor, with near misses."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -45,6 +46,7 @@ class Blueprint:
         "is_stored",
         "mailbox",
         "on_receive",
+        "passivate_after",
         "reply_errors",
         "saves",
         "schema_version",
@@ -68,6 +70,7 @@ class Blueprint:
         self.schema_version: int = cls.schema_version
         self.capabilities = _capabilities(cls)
         """Sorted, each once."""
+        self.passivate_after = _passivate_after(cls)
         policy = _attribute(cls, "checkpoint_policy", CheckpointPolicy)
         saves = self.is_mirrored and self.has_state
         self.checkpoint_messages: int | None = policy.messages if saves else None
@@ -111,6 +114,17 @@ def _capabilities(cls: type[Actor]) -> tuple[str, ...]:
             f"not {declared!r}"
         )
     return tuple(sorted(set(found)))
+
+
+def _passivate_after(cls: type[Actor]) -> float | None:
+    seconds: Any = cls.passivate_after
+    if seconds is None:
+        return None
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < math.inf:
+        return float(seconds)
+    raise InvalidArgument(
+        f"{cls.__qualname__}.passivate_after must be a number of seconds above 0, or None, not {seconds!r}"
+    )
 
 
 def _reply_errors(cls: type[Actor]) -> tuple[type[Exception], ...]:

@@ -65,6 +65,10 @@ class Context:
         """A logger that carries system, path, incarnation and correlation_id."""
         return self._cell.log().to_structlog
 
+    async def get_or_spawn(self, cls: type[A], key: str, *args: Any, **kwargs: Any) -> ActorRef[A]:
+        """The virtual actor of a class under a key; no child of this one. See `ActorSystem.get_or_spawn`."""
+        return await self.system.get_or_spawn(cls, key, *args, **kwargs)
+
     def join(self, group: str) -> None:
         """Join a group, for as long as this actor lives: `system.group(group).join(self.context.ref)`."""
         self.system.group(group).join(self.ref)

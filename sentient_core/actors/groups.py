@@ -101,7 +101,7 @@ class Group:
     __slots__ = ("_key", "_memberships", "_runtime", "name")
 
     def __init__(self, runtime: Runtime, name: str) -> None:
-        self.name = _name("group", name)
+        self.name: str = _name("group", name)
         self._key: Key = ("group", name)
         self._runtime = runtime
         self._memberships = runtime.registry.memberships
@@ -175,7 +175,7 @@ class Topic(Generic[M_contra]):
     __slots__ = ("_key", "_memberships", "_of", "_runtime", "name")
 
     def __init__(self, runtime: Runtime, name: str, of: type[M_contra] | None) -> None:
-        self.name = _name("topic", name)
+        self.name: str = _name("topic", name)
         if of is not None and not isinstance(of, type):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgument(f"a topic is of one type of message, not {of!r}")
         self._key: Key = ("topic", name)

@@ -89,7 +89,9 @@ class Account(Actor):
         return None
 
 
-class Savings(Account):
+class Savings(Account, tag="savings"):
+    passivate_after = 10
+
     @handles
     def rate(self, message: int) -> float:
         return self.state.balance * 0.01
@@ -143,6 +145,8 @@ async def check() -> None:
         assert_type(system.actors(Account, capability="pay"), list[ActorRef[Account]])
         assert_type(system.actors(capability="pay", name="alice"), list[ActorRef[Any]])
         assert_type(system.get("alice"), ActorRef[Any])
+
+        assert_type(await system.get_or_spawn(Account, "alice", "owner"), ActorRef[Account])
 
         group = system.group("accounts")
         assert_type(group, Group)
