@@ -5,9 +5,21 @@ Start at `ActorSystem` and `Actor`.
 
 from __future__ import annotations
 
-from sentient_core.actors import Actor, ActorRef, CheckpointPolicy, Context, Ending, Request, handles
+from sentient_core.actors import (
+    Actor,
+    ActorRef,
+    Answer,
+    CheckpointPolicy,
+    Context,
+    Ending,
+    Group,
+    Request,
+    Topic,
+    handles,
+)
 from sentient_core.actors.letter_office import DeadLetterOffice, Redriven, StoredDeadLetter
 from sentient_core.errors import (
+    ActivationFailed,
     ActorKilled,
     ActorStopped,
     AskCycle,
@@ -18,6 +30,7 @@ from sentient_core.errors import (
     DeadLetterSettled,
     DeathPactError,
     DeliveryError,
+    EmptyGroup,
     Fenced,
     ForeignRef,
     HandlerCancelled,
@@ -73,11 +86,13 @@ from sentient_core.supervisor import ChildSpec, Restart, Strategy, Supervisor
 from sentient_core.system import ActorSystem, SystemStatistics
 
 __all__ = [
+    "ActivationFailed",
     "Actor",
     "ActorKilled",
     "ActorRef",
     "ActorStopped",
     "ActorSystem",
+    "Answer",
     "AskCycle",
     "AskError",
     "AskTimeout",
@@ -94,12 +109,14 @@ __all__ = [
     "DeadLetters",
     "DeathPactError",
     "DeliveryError",
+    "EmptyGroup",
     "Ending",
     "Envelope",
     "EventType",
     "Fenced",
     "Following",
     "ForeignRef",
+    "Group",
     "HandlerCancelled",
     "HandlerFailed",
     "InvalidArgument",
@@ -143,6 +160,7 @@ __all__ = [
     "SurrealStore",
     "SystemClosed",
     "SystemStatistics",
+    "Topic",
     "UnencodableMessage",
     "UnencodableState",
     "UnhandledMessage",

@@ -3,6 +3,7 @@
 The store keeps payloads as exact bytes and turns them into objects that a query can look into only
 behind the journal. A type is stored under its tag: the msgspec `tag` of a Struct, else the class's
 name (`Account.State` for a nested one), so that a renamed class with an explicit tag orphans nothing.
+An actor class has its tag the same way: `class Account(Actor, tag="account")`.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def digest(data: bytes) -> bytes:
 def tag_of(type_: type) -> str:
     """The name a type is stored under."""
     config = getattr(type_, "__struct_config__", None)
-    tag = None if config is None else config.tag
+    tag = vars(type_).get("__sentient_tag__") if config is None else config.tag
     return type_.__qualname__.rpartition("<locals>.")[2] if tag is None else str(tag)
 
 

@@ -9,12 +9,14 @@ SentientError
 │   └── ForeignRef                       a ref of another actor system was used in this one
 ├── NameTaken                            the path is in use; carries the living ref
 ├── UnknownActor (LookupError)           no actor lives under this path
+├── EmptyGroup (LookupError)             nobody is in a group that somebody was wanted from
 ├── SystemClosed                         the actor system has ended or has not been entered
 ├── UnencodableMessage (TypeError)       a message that the store could not hold
 ├── UnencodableState (TypeError)         a state that the store could not hold
 ├── DeliveryError                        a message was not accepted, or an ask has no reply; carries the
 │   │                                    message and the ref: what to catch around a `send` or an `ask`
 │   ├── ActorStopped                     the target has ended, or ended before it replied
+│   ├── ActivationFailed                 the target, a virtual actor, did not start for it
 │   ├── MailboxFull                      refused for want of room
 │   ├── SendTimeout (TimeoutError)       no room in the mailbox in time
 │   └── AskError                         what only an ask can come to
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.ref import ActorRef
 
 __all__ = [
+    "ActivationFailed",
     "ActorKilled",
     "ActorStopped",
     "AskCycle",
@@ -73,6 +76,7 @@ __all__ = [
     "DeadLetterSettled",
     "DeathPactError",
     "DeliveryError",
+    "EmptyGroup",
     "Fenced",
     "ForeignRef",
     "HandlerCancelled",
@@ -191,6 +195,16 @@ class UnknownActor(SentientError, LookupError):
         return f"no actor lives at '{self.path}'.{hint} Spawn it first."
 
 
+class EmptyGroup(SentientError, LookupError):
+    """Nobody is in the group that somebody was wanted from."""
+
+    def __init__(self, group: str) -> None:
+        self.group = group
+        super().__init__(
+            f"nobody is in the group '{group}'. Let an actor join it: system.group('{group}').join(ref)"
+        )
+
+
 class SystemClosed(SentientError):
     """The actor system is not running."""
 
@@ -242,6 +256,15 @@ class ActorStopped(DeliveryError):
 
     def __init__(self, message: object, ref: ActorRef, why: str) -> None:
         super().__init__(message, ref, _of(message, ref, why))
+
+
+class ActivationFailed(DeliveryError):
+    """A virtual actor did not start for this message (`__cause__` says why); a later one tries again."""
+
+    def __init__(self, message: object, ref: ActorRef, cause: BaseException) -> None:
+        why = f"it did not start for it: {in_a_line(cause)}"
+        super().__init__(message, ref, _of(message, ref, why))
+        self.__cause__ = cause
 
 
 class MailboxFull(DeliveryError):

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from contextvars import copy_context
 from types import TracebackType
-from typing import Any, Self, TypeVar, get_origin
+from typing import Any, Self, TypeVar, get_origin, overload
 
 import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
-from sentient_core.actors.actor import Actor
+from sentient_core.actors.actor import Actor, Request
 from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.current import current_cell
 from sentient_core.actors.dispatcher import Dispatcher
+from sentient_core.actors.groups import Group, Topic
 from sentient_core.actors.letter_office import DeadLetterOffice
+from sentient_core.actors.many import Answer, ask_many, broadcast
 from sentient_core.actors.ref import ActorRef
 from sentient_core.actors.registry import Registry
 from sentient_core.actors.runtime import Family, Runtime
@@ -35,10 +37,13 @@ from sentient_core.supervisor.children import Children
 from sentient_core.supervisor.spec import ChildSpec, Restart
 from sentient_core.supervisor.strategy import Strategy
 from sentient_core.supervisor.supervisor import Supervisor
+from sentient_core.supervisor.virtual import virtual_ref
 
 __all__ = ["ActorSystem", "SystemStatistics"]
 
 A = TypeVar("A", bound=Actor)
+M = TypeVar("M")
+R = TypeVar("R")
 
 
 class SystemStatistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,14 +204,79 @@ class ActorSystem:
         self._open("spawn an actor")
         return self._family_of(parent).spawn(spec)
 
+    async def get_or_spawn(self, cls: type[A], key: str, *args: Any, **kwargs: Any) -> ActorRef[A]:
+        """The virtual actor of a class under a key, which is always there: `Account/alice`.
+
+        It starts with its first message, with the state that the store has for it, ends in order when it
+        has been idle for `cls.passivate_after` seconds (no message in hand or queued, no timer, nothing
+        stashed), and starts again with its next message. Nobody notices: the ref stays alive, watchers
+        and groups are kept, a message that comes meanwhile is handled by the next instance. `stop()`
+        ends the instance at hand, not the actor; so does a failure, after which it is started again.
+
+        `args` and `kwargs` go to the class's `__init__` at every start; those of the first call in this
+        process hold. When it does not start, what is queued becomes dead letters (`failed`) and askers
+        get ActivationFailed; the next message tries again. Raises InvalidChildSpec for a class that is
+        volatile or has no State, InvalidName, NameTaken where something else lives at its path.
+        """
+        root = self._open("spawn an actor").root
+        return virtual_ref(self._family_of(root), cls, key, args, kwargs)
+
     def get(self, path: str) -> ActorRef[Any]:
         """The living actor at a path such as `bank/alice`. Raises UnknownActor, with near misses."""
         return self._open("look up an actor").runtime.registry.get(path).ref
 
-    def actors(self, cls: type[A]) -> list[ActorRef[A]]:
-        """The living actors of a class or its subclasses, in no promised order."""
+    @overload
+    def actors(
+        self, cls: type[A], *, capability: str | None = None, name: str | None = None
+    ) -> list[ActorRef[A]]: ...
+    @overload
+    def actors(self, *, capability: str | None = None, name: str | None = None) -> list[ActorRef[Any]]: ...
+    def actors(
+        self, cls: type[Actor] = Actor, *, capability: str | None = None, name: str | None = None
+    ) -> list[ActorRef[Any]]:
+        """The living actors that are all of what is given; looks at every actor there is.
+
+        `cls`: of this class or a subclass. `capability`: of a class whose `capabilities` hold it. `name`:
+        the last part of the path. In no promised order.
+        """
         cells = self._open("look up actors").runtime.registry
-        return [cell.ref for cell in cells if issubclass(cell.blueprint.cls, cls)]
+        return [
+            cell.ref
+            for cell in cells
+            if (name is None or cell.name == name)
+            and issubclass(cell.blueprint.cls, cls)
+            and (capability is None or capability in cell.blueprint.capabilities)
+        ]
+
+    def group(self, name: str) -> Group:
+        """The group of actors under a name, empty until one joins."""
+        return Group(self._open("look up a group").runtime, name)
+
+    @overload
+    def topic(self, name: str, of: type[M]) -> Topic[M]: ...
+    @overload
+    def topic(self, name: str) -> Topic[Any]: ...
+    def topic(self, name: str, of: type[Any] | None = None) -> Topic[Any]:
+        """The topic under a name; `of` is the type of the messages it carries, None: of any."""
+        return Topic(self._open("look up a topic").runtime, name, of)
+
+    def broadcast(self, refs: Iterable[ActorRef[Any]], message: object) -> int:
+        """`tell` a message to each of `refs`; returns how many they are. See `Group.broadcast`."""
+        return broadcast(self._open("send a message").runtime, refs, message)
+
+    @overload
+    async def ask_many(
+        self, refs: Iterable[ActorRef[Any]], message: Request[R], *, timeout: float
+    ) -> list[Answer[R]]: ...
+    @overload
+    async def ask_many(
+        self, refs: Iterable[ActorRef[Any]], message: object, *, timeout: float
+    ) -> list[Answer[Any]]: ...
+    async def ask_many(
+        self, refs: Iterable[ActorRef[Any]], message: object, *, timeout: float
+    ) -> list[Answer[Any]]:
+        """`ask` all of `refs` at the same time; the answers, in their order. See `Group.ask_many`."""
+        return await ask_many(self._open("send a message").runtime, refs, message, timeout)
 
     @property
     def dead_letters(self) -> DeadLetterOffice:

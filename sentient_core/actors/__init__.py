@@ -5,7 +5,20 @@ from __future__ import annotations
 from sentient_core.actors.actor import Actor, Request
 from sentient_core.actors.checkpoints import CheckpointPolicy
 from sentient_core.actors.context import Context
+from sentient_core.actors.groups import Group, Topic
 from sentient_core.actors.handlers import handles
+from sentient_core.actors.many import Answer
 from sentient_core.actors.ref import ActorRef, Ending
 
-__all__ = ["Actor", "ActorRef", "CheckpointPolicy", "Context", "Ending", "Request", "handles"]
+__all__ = [
+    "Actor",
+    "ActorRef",
+    "Answer",
+    "CheckpointPolicy",
+    "Context",
+    "Ending",
+    "Group",
+    "Request",
+    "Topic",
+    "handles",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -12,6 +12,7 @@ from sentient_core.actors.checkpoints import CheckpointPolicy
 from sentient_core.actors.context import Context
 from sentient_core.actors.saving import save_and_wait
 from sentient_core.mailbox import MailboxOptions
+from sentient_core.paths import check_name
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
@@ -50,6 +51,9 @@ class Actor:
     the same ref with the same mailbox, begins. `stop()` runs `on_stop()`; `kill()` runs nothing.
 
     Hooks and handlers may be sync or async. `__init__` needs no `super().__init__()`.
+
+    The store knows the class by its name. Before you rename it, keep the old one as its tag:
+    `class Account(Actor, tag="Konto")`.
     """
 
     durability: ClassVar[DurabilityName] = "mirrored"
@@ -64,21 +68,32 @@ class Actor:
     """Grace in seconds where neither `ChildSpec` nor `spawn` says one; None: no limit (supervisors)."""
     reply_errors: ClassVar[tuple[type[Exception], ...]] = ()
     """Exceptions that are answers: the asker gets one as it is, and the actor does not fail."""
+    capabilities: ClassVar[Collection[str]] = frozenset()
+    """What actors of this class can do, in words of your choice, for `system.actors(capability=…)` and the
+    `agent_state` rows. A subclass that declares its own replaces those of its bases."""
 
     State: ClassVar[type[msgspec.Struct]] = NoState
     """What a checkpoint holds: a nested msgspec.Struct class with a default for every field."""
     state: Any
     """An instance of `State`. Write `state: State` in your class for your type checker."""
 
+    passivate_after: ClassVar[float | None] = 60.0
+    """Of a virtual actor (`get_or_spawn`): seconds without a message after which its instance goes, until the
+    next message; None: it stays."""
+
     __blueprint__: ClassVar[Blueprint]
     __supervises__: ClassVar[bool] = False
     """Its class declares children, which start with it."""
+    __sentient_tag__: ClassVar[str]
     __cell: Cell
     __context: Context | None = None
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, tag: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if tag is not None:
+            cls.__sentient_tag__ = check_name(tag)
         cls.__blueprint__ = Blueprint(cls, Actor)
+        cls.capabilities = frozenset(cls.__blueprint__.capabilities)
 
     @property
     def context(self) -> Context:

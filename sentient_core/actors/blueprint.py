@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,6 +34,7 @@ class Blueprint:
     """The facts about one actor class."""
 
     __slots__ = (
+        "capabilities",
         "checkpoint_messages",
         "checkpoint_seconds",
         "cls",
@@ -44,6 +46,7 @@ class Blueprint:
         "is_stored",
         "mailbox",
         "on_receive",
+        "passivate_after",
         "reply_errors",
         "saves",
         "schema_version",
@@ -65,6 +68,9 @@ class Blueprint:
         self.mailbox = _attribute(cls, "mailbox", MailboxOptions)
         self.reply_errors: tuple[type[Exception], ...] = _reply_errors(cls)
         self.schema_version: int = cls.schema_version
+        self.capabilities = _capabilities(cls)
+        """Sorted, each once."""
+        self.passivate_after = _passivate_after(cls)
         policy = _attribute(cls, "checkpoint_policy", CheckpointPolicy)
         saves = self.is_mirrored and self.has_state
         self.checkpoint_messages: int | None = policy.messages if saves else None
@@ -95,6 +101,30 @@ def _durability(cls: type[Actor]) -> Durability:
         raise InvalidArgument(
             f"{cls.__qualname__}.durability is {cls.durability!r}; it can be {names}"
         ) from None
+
+
+def _capabilities(cls: type[Actor]) -> tuple[str, ...]:
+    declared: Any = cls.capabilities
+    # A str is an iterable of str too, and never what is meant.
+    are_many = hasattr(declared, "__iter__") and not isinstance(declared, str)
+    found: tuple[Any, ...] = tuple(declared) if are_many else ()
+    if not are_many or not all(isinstance(word, str) and word for word in found):
+        raise InvalidArgument(
+            f"{cls.__qualname__}.capabilities must be a set of words such as {{'render', 'translate'}}, "
+            f"not {declared!r}"
+        )
+    return tuple(sorted(set(found)))
+
+
+def _passivate_after(cls: type[Actor]) -> float | None:
+    seconds: Any = cls.passivate_after
+    if seconds is None:
+        return None
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < math.inf:
+        return float(seconds)
+    raise InvalidArgument(
+        f"{cls.__qualname__}.passivate_after must be a number of seconds above 0, or None, not {seconds!r}"
+    )
 
 
 def _reply_errors(cls: type[Actor]) -> tuple[type[Exception], ...]:

@@ -93,6 +93,8 @@ class CellStatus(StrEnum):
     STOPPING = "stopping"
     FAILING = "failing"
     DOWN = "down"
+    PASSIVE = "passive"
+    """Of a virtual actor alone (`VirtualCell`): down until the next message."""
     ENDED = "ended"
 
 
@@ -110,6 +112,7 @@ _DRAIN = SignalKind.DRAIN
 _KILL = SignalKind.KILL
 _FAIL = SignalKind.FAIL
 _SAVE = SignalKind.SAVE
+_PASSIVATE = SignalKind.PASSIVATE
 _DELIVER = SignalKind.DELIVER
 _FAMILY_READY = SignalKind.FAMILY_READY
 _FAMILY_GONE = SignalKind.FAMILY_GONE
@@ -424,6 +427,8 @@ class Cell:
             await self._on_fail(signal.cause)
         elif kind is _SAVE:
             await self._on_save()
+        elif kind is _PASSIVATE:
+            await self._on_passivate()
 
     async def _handle(self, queue: deque[Entry] | None) -> bool:
         """Handle messages of `queue`, which is the mailbox's or holds one of the control lane."""
@@ -787,6 +792,7 @@ class Cell:
                 incarnation=self.incarnation,
                 restarts=max(0, self._starts - 1),
                 at=time.time_ns(),
+                capabilities=self.blueprint.capabilities,
             )
         )
 
@@ -806,6 +812,9 @@ class Cell:
         # Before it is ready, `_ready` sees the drain; with something queued, the turn that ends it.
         if self.status is _RUNNING and not self.mailbox.queue:
             await self._on_stop()
+
+    async def _on_passivate(self) -> None:
+        """For `VirtualCell`; no other is asked to."""
 
     def _on_kill(self) -> None:
         if self.status not in (_DOWN, _ENDED):

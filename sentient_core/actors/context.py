@@ -65,6 +65,26 @@ class Context:
         """A logger that carries system, path, incarnation and correlation_id."""
         return self._cell.log().to_structlog
 
+    async def get_or_spawn(self, cls: type[A], key: str, *args: Any, **kwargs: Any) -> ActorRef[A]:
+        """The virtual actor of a class under a key; no child of this one. See `ActorSystem.get_or_spawn`."""
+        return await self.system.get_or_spawn(cls, key, *args, **kwargs)
+
+    def join(self, group: str) -> None:
+        """Join a group, for as long as this actor lives: `system.group(group).join(self.context.ref)`."""
+        self.system.group(group).join(self.ref)
+
+    def leave(self, group: str) -> None:
+        """Leave a group."""
+        self.system.group(group).leave(self.ref)
+
+    def subscribe(self, topic: str) -> None:
+        """Have every message of a topic from now on: `system.topic(topic).subscribe(self.context.ref)`."""
+        self.system.topic(topic).subscribe(self.ref)
+
+    def unsubscribe(self, topic: str) -> None:
+        """Have no more messages of a topic."""
+        self.system.topic(topic).unsubscribe(self.ref)
+
     def spawn(
         self,
         cls: type[A],

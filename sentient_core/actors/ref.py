@@ -16,7 +16,7 @@ from sentient_core.mailbox import Mailbox, MailboxStatistics
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
 
-__all__ = ["ActorRef", "Ending", "cell_of", "new_ref"]
+__all__ = ["ActorRef", "Ending", "cell_of", "check_timeout", "new_ref"]
 
 A_co = TypeVar("A_co", bound=Actor, default=Any, covariant=True)
 R = TypeVar("R")
@@ -107,7 +107,7 @@ class ActorRef(Generic[A_co]):
         was dropped is a dead letter. Cancelling the wait leaves nothing behind.
         """
         if timeout is not None:
-            _check_timeout(timeout)
+            check_timeout(timeout)
         return delivery.send(self._cell, message, timeout)
 
     @overload
@@ -124,7 +124,7 @@ class ActorRef(Generic[A_co]):
         actor's `reply_errors` is raised as it is. A reply that comes after the ask has ended becomes a
         dead letter (`late_reply`).
         """
-        _check_timeout(timeout)
+        check_timeout(timeout)
         return asking.ask(self._cell, message, timeout)
 
     def stop(self) -> Ending:
@@ -156,7 +156,8 @@ class ActorRef(Generic[A_co]):
         raise TypeError("refs cannot be pickled or copied; send ref.path and use system.get(path)")
 
 
-def _check_timeout(timeout: object) -> None:
+def check_timeout(timeout: object) -> None:
+    """Raise InvalidArgument for what is no number of seconds above 0."""
     if not (isinstance(timeout, (int, float)) and timeout > 0):
         raise InvalidArgument(f"timeout must be a number of seconds above 0, not {timeout!r}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from sentient_core.actors.groups import Memberships
 from sentient_core.errors import NameTaken, UnknownActor
 from sentient_core.paths import is_anonymous
 
@@ -23,6 +24,7 @@ class Registry:
         self._ended: dict[str, int] = {}
         self._cells: dict[str, Cell] = {}
         self._anonymous = 0
+        self.memberships = Memberships()
 
     def __len__(self) -> int:
         return len(self._cells)
@@ -40,6 +42,7 @@ class Registry:
         """Forget a cell that has ended for good, but not its incarnation if the store knows the path."""
         if self._cells.get(cell.path) is cell:
             del self._cells[cell.path]
+            self.memberships.forget(cell)
             ledger = cell.ledger
             is_stored = ledger is not None and (cell.blueprint.is_mirrored or ledger.is_known)
             if is_stored and not is_anonymous(cell.path):

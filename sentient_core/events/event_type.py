@@ -22,6 +22,8 @@ class EventType(StrEnum):
     """A handler or hook raised. Payload: error, message_type, and the traceback's last lines."""
     ACTOR_STOPPED = "actor_stopped"
     """An actor ended for good. Payload: cause, if it was not an orderly end."""
+    ACTOR_PASSIVATED = "actor_passivated"
+    """A virtual actor was idle, or asked to stop: it has no instance until its next message."""
     STATE_CHECKPOINT = "state_checkpoint"
     """A state was saved. Payload: checkpoint_id."""
     CHECKPOINT_REJECTED = "checkpoint_rejected"

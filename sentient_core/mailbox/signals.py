@@ -30,6 +30,8 @@ class SignalKind(Enum):
     """Handle `entry`, ahead of the user lane; it is for the incarnation at work alone."""
     LOOK = "look"
     """Nothing but to look again at what has changed, before the next message."""
+    PASSIVATE = "passivate"
+    """A virtual actor has been idle for long enough: end the instance, in order."""
     FAMILY_READY = "family_ready"
     """All static children have started."""
     FAMILY_GONE = "family_gone"

@@ -147,14 +147,20 @@ class Children:
     def cells(self) -> Sequence[Cell]:
         return list(self._children)
 
+    def start_soon(self, spec: ChildSpec) -> Cell:
+        """Start a child without waiting for it. Raises NameTaken, and StartFailed while the owner ends."""
+        self._check_open(spec)
+        cell = self._new_child(spec, None).cell
+        cell.signal(Signal(_START))
+        return cell
+
     async def spawn(self, spec: ChildSpec) -> ActorRef[Any]:
         """Start a child beside the declared ones and return its ref when it is ready.
 
         Raises NameTaken, or what kept it from starting; nothing of it is then left. Cancelling it kills
         the child.
         """
-        if self.owner.status not in _UP:
-            raise StartFailed(join(self.owner.path, spec.name or ""), "its parent is ending")
+        self._check_open(spec)
         child = self._new_child(spec, None)
         cell = child.cell
         try:
@@ -243,6 +249,10 @@ class Children:
             self._not_started(job, entry, cause)
         elif job is None or (job.purpose is not _Purpose.DOWN and entry not in job.starts):
             self._decide(entry, cause, was_ready=was_ready)
+
+    def _check_open(self, spec: ChildSpec) -> None:
+        if self.owner.status not in _UP:
+            raise StartFailed(join(self.owner.path, spec.name or ""), "its parent is ending")
 
     def _new_child(self, spec: ChildSpec, place: int | None) -> _Child:
         runtime = self._runtime

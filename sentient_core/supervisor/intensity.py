@@ -25,6 +25,17 @@ class RestartWindow:
     def __len__(self) -> int:
         return len(self._times)
 
+    def seconds_left(self, now: float) -> float:
+        """How long no restart is allowed yet; 0: one is. Always `within` where none ever is."""
+        times = self._times
+        since = now - self.within
+        while times and times[0] < since:
+            times.popleft()
+        if len(times) < self.max_restarts:
+            return 0.0
+        # The window's first moment belongs to it: one more restart fits only after it.
+        return times[0] - since + 0.001 if times else self.within
+
     def spend(self, now: float) -> bool:
         """Take one restart at the monotonic time `now`, never before an earlier one. False: too many."""
         times = self._times

@@ -56,3 +56,22 @@ def test_it_allows_what_counting_all_restarts_allows(
         if expected:
             restarts.append(now)
         assert len(window) == len(counting) + expected  # what no longer counts is not kept
+
+
+@given(
+    most=st.integers(0, 4),
+    within=st.floats(0.1, 100),
+    pauses=st.lists(st.floats(0, 50), max_size=20),
+)
+def test_the_window_says_how_long_it_allows_none(most: int, within: float, pauses: list[float]) -> None:
+    window, now = RestartWindow(most, within), 0.0
+    for pause in pauses:
+        now += pause
+        left = window.seconds_left(now)
+
+        assert window.spend(now) == (left == 0)
+        if left and most:
+            assert left < within + 0.002
+            now += left
+            assert window.seconds_left(now) == 0
+            assert window.spend(now)

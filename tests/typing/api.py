@@ -10,12 +10,14 @@ from sentient_core import (
     Actor,
     ActorRef,
     ActorSystem,
+    Answer,
     CheckpointPolicy,
     ChildSpec,
     Context,
     DeadLetter,
     Ending,
     Envelope,
+    Group,
     MailboxOptions,
     MailboxStatistics,
     MemoryStore,
@@ -23,6 +25,7 @@ from sentient_core import (
     Strategy,
     Supervisor,
     SystemStatistics,
+    Topic,
     handles,
 )
 
@@ -53,6 +56,7 @@ class Account(Actor):
     checkpoint_policy = CheckpointPolicy(messages=5)
     reply_errors = (ValueError, KeyError)
     schema_version = 2
+    capabilities = frozenset({"pay"})
 
     def __init__(self, owner: str = "") -> None:
         self.owner = owner
@@ -85,13 +89,17 @@ class Account(Actor):
         return None
 
 
-class Savings(Account):
+class Savings(Account, tag="savings"):
+    passivate_after = 10
+
     @handles
     def rate(self, message: int) -> float:
         return self.state.balance * 0.01
 
 
 class Sponge(Actor):
+    capabilities = ("soak", "drip")
+
     def on_receive(self, message: object) -> str:
         return "got it"
 
@@ -134,7 +142,30 @@ async def check() -> None:
         assert_type(ref.statistics, MailboxStatistics)
         assert_type(system.statistics(), SystemStatistics)
         assert_type(system.actors(Account), list[ActorRef[Account]])
+        assert_type(system.actors(Account, capability="pay"), list[ActorRef[Account]])
+        assert_type(system.actors(capability="pay", name="alice"), list[ActorRef[Any]])
         assert_type(system.get("alice"), ActorRef[Any])
+
+        assert_type(await system.get_or_spawn(Account, "alice", "owner"), ActorRef[Account])
+
+        group = system.group("accounts")
+        assert_type(group, Group)
+        assert_type(group.join(ref), None)
+        assert_type(group.broadcast(Deposit(3)), int)
+        assert_type(group.members, tuple[ActorRef[Any], ...])
+        answers = await group.ask_many(Balance(), timeout=1.0)
+        assert_type(answers, list[Answer[int]])
+        assert_type(answers[0].reply, int)
+        assert_type(answers[0].error, Exception | None)
+        assert_type(await system.ask_many([ref], Owners(), timeout=1.0), list[Answer[list[str]]])
+        assert_type(await system.ask_many(group.members, Deposit(3), timeout=1.0), list[Answer[Any]])
+        assert_type(system.broadcast({ref}, Deposit(3)), int)
+
+        deposits = system.topic("deposits", Deposit)
+        assert_type(deposits, Topic[Deposit])
+        assert_type(deposits.publish(Deposit(3)), int)
+        assert_type(system.topic("anything"), Topic[Any])
+
         assert_type(system.dead_letters[0], DeadLetter)
         assert_type(system.dead_letters[1:], list[DeadLetter])
 

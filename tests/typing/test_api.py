@@ -44,7 +44,10 @@ async def check() -> None:
         ActorSystem("bank")  # WRONG
         ChildSpec(int, name="a")  # WRONG
         Supervisor.one_for_one(3, 5.0)  # WRONG
-        print(text, other)
+        system.topic("totals", Balance).publish(3)  # WRONG
+        totals: list[str] = [a.reply for a in await system.ask_many([ref], Balance(), timeout=1)]  # WRONG
+        system.actors(int)  # WRONG
+        print(text, other, totals)
 """
 
 
