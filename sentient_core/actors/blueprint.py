@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from sentient_core.actors.checkpoints import CheckpointPolicy
+from sentient_core.actors.declared import declared_messages, unhandled
 from sentient_core.actors.handlers import Handler, as_handler, handlers_of
-from sentient_core.errors import InvalidArgument
+from sentient_core.errors import InvalidArgument, InvalidHandler
 from sentient_core.mailbox import MailboxOptions
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Blueprint:
         "is_mirrored",
         "is_stored",
         "mailbox",
+        "messages",
         "on_receive",
         "reply_errors",
         "saves",
@@ -60,6 +62,9 @@ class Blueprint:
         """The hooks that the class overrides; the others are not called."""
         receives = base is not None and _is_own(cls, base, "on_receive")
         self.on_receive: Handler | None = as_handler(cls.on_receive) if receives else None
+        self.messages: Any = vars(cls)["__parameters__"][0] if base is None else declared_messages(cls)
+        """The type in `Actor[...]`, as far as it is known; Any if the class declares none."""
+        _check_declared(self)
         self.state_type: type[msgspec.Struct] = _state_type(cls)
         self.has_state = base is not None and self.state_type is not base.State
         self.mailbox = _attribute(cls, "mailbox", MailboxOptions)
@@ -85,6 +90,15 @@ _HOOKS = ("on_start", "on_stop", "on_failure", "on_restart")
 
 def _is_own(cls: type, base: type, name: str) -> bool:
     return getattr(cls, name) is not getattr(base, name)
+
+
+def _check_declared(blueprint: Blueprint) -> None:
+    missing = unhandled(blueprint.cls, blueprint.messages, blueprint.handlers)
+    if missing and blueprint.on_receive is None:
+        raise InvalidHandler(
+            f"{blueprint.cls.__qualname__} declares messages that nothing in it takes: {', '.join(missing)}. "
+            "Write a @handles method for each, or on_receive."
+        )
 
 
 def _durability(cls: type[Actor]) -> Durability:

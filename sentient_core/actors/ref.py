@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, overload
 from typing_extensions import TypeVar
 
 from sentient_core.actors import asking, delivery
-from sentient_core.actors.actor import Actor, Request
+from sentient_core.actors.actor import Actor, Askable
 from sentient_core.actors.current import current_cell
 from sentient_core.errors import InvalidArgument
 from sentient_core.mailbox import Mailbox, MailboxStatistics
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ActorRef", "Ending", "cell_of", "new_ref"]
 
+A = TypeVar("A", bound=Actor)
 A_co = TypeVar("A_co", bound=Actor, default=Any, covariant=True)
+M = TypeVar("M")
 R = TypeVar("R")
 
 
@@ -80,7 +82,7 @@ class ActorRef(Generic[A_co]):
     def __sentient_path__(self) -> str:
         return self._cell.path
 
-    def tell(self, message: object) -> None:
+    def tell(self: ActorRef[Actor[M]], message: M) -> None:
         """Put a message into the mailbox and go on. Never waits.
 
         Messages from one sender arrive in the order sent. A target that has ended or is full makes a
@@ -98,7 +100,9 @@ class ActorRef(Generic[A_co]):
         else:
             delivery.tell(self._cell, message)
 
-    def send(self, message: object, *, timeout: float | None = None) -> Coroutine[Any, Any, None]:
+    def send(
+        self: ActorRef[Actor[M]], message: M, *, timeout: float | None = None
+    ) -> Coroutine[Any, Any, None]:
         """Put a message into the mailbox, waiting for room; says nothing about its handling.
 
         `timeout` is in seconds; None waits as long as it takes. Raises SendTimeout, MailboxFull
@@ -110,10 +114,16 @@ class ActorRef(Generic[A_co]):
             _check_timeout(timeout)
         return delivery.send(self._cell, message, timeout)
 
+    # In this order: a Request, which says the reply's type; a Request for which mypy has taken another type
+    # from what the reply is assigned to (an object, so that this is an error); whatever else the actor takes.
     @overload
-    def ask(self, message: Request[R], *, timeout: float) -> Coroutine[Any, Any, R]: ...
+    def ask(self: ActorRef[A], message: Askable[A, R], *, timeout: float) -> Coroutine[Any, Any, R]: ...
     @overload
-    def ask(self, message: object, *, timeout: float) -> Coroutine[Any, Any, Any]: ...
+    def ask(  # pyright: ignore[reportOverlappingOverload] - it is for mypy alone
+        self: ActorRef[A], message: Askable[A, object], *, timeout: float
+    ) -> Coroutine[Any, Any, object]: ...
+    @overload
+    def ask(self: ActorRef[Actor[M]], message: M, *, timeout: float) -> Coroutine[Any, Any, Any]: ...
     def ask(self, message: object, *, timeout: float) -> Coroutine[Any, Any, Any]:
         """Send a message, waiting for room, and return the handler's reply.
 

@@ -16,14 +16,30 @@ ROOT = Path(__file__).parents[2]
 MISTAKES = """
 from __future__ import annotations
 
+import msgspec
+
 from sentient_core import Actor, ActorRef, ActorSystem, ChildSpec, MemoryStore, Request, Supervisor
+
+
+class Deposit(msgspec.Struct, frozen=True):
+    amount: int
 
 
 class Balance(Request[int], frozen=True):
     '''Ask for the balance.'''
 
 
+class Owners(Request[list[str]], frozen=True):
+    '''Ask for the owners.'''
+
+
 class Account(Actor): ...
+
+
+class Ledger(Actor[Deposit | Balance]): ...
+
+
+class Special(Ledger): ...
 
 
 class Other(Actor): ...
@@ -45,6 +61,24 @@ async def check() -> None:
         ChildSpec(int, name="a")  # WRONG
         Supervisor.one_for_one(3, 5.0)  # WRONG
         print(text, other)
+
+
+async def check_messages(
+    plain: ActorRef[Account], ledger: ActorRef[Ledger], special: ActorRef[Special]
+) -> None:
+    ledger.tell(3)  # WRONG
+    special.tell(3)  # WRONG
+    ledger.tell(Owners())  # WRONG
+    await ledger.send("deposit")  # WRONG
+    await ledger.ask(Owners(), timeout=1)  # WRONG
+    await special.ask(Owners(), timeout=1)  # WRONG
+    await ledger.ask("balance", timeout=1)  # WRONG
+    await ledger.ask(Balance())  # WRONG
+    first: str = await ledger.ask(Balance(), timeout=1)  # WRONG
+    second: str = await plain.ask(Balance(), timeout=1)  # WRONG
+    third: list[int] = await plain.ask(Owners(), timeout=1)  # WRONG
+    wider: ActorRef[Actor[Deposit | str]] = ledger  # WRONG
+    print(first, second, third, wider)
 """
 
 
