@@ -5,7 +5,19 @@ Start at `ActorSystem` and `Actor`.
 
 from __future__ import annotations
 
-from sentient_core.actors import Actor, ActorRef, CheckpointPolicy, Context, Ending, Request, handles
+from sentient_core.actors import (
+    Actor,
+    ActorProxy,
+    ActorRef,
+    CheckpointPolicy,
+    Context,
+    Ending,
+    Request,
+    UntypedProxy,
+    asks,
+    handles,
+    reads,
+)
 from sentient_core.errors import (
     ActorKilled,
     ActorStopped,
@@ -20,6 +32,7 @@ from sentient_core.errors import (
     HandlerCancelled,
     HandlerFailed,
     InvalidArgument,
+    InvalidCall,
     InvalidChildSpec,
     InvalidHandler,
     InvalidName,
@@ -29,6 +42,8 @@ from sentient_core.errors import (
     MessageChanged,
     MessageDropped,
     NameTaken,
+    NotExposed,
+    NotHandedOver,
     NotInTurn,
     RestartLimitExceeded,
     SendTimeout,
@@ -67,6 +82,7 @@ from sentient_core.system import ActorSystem, SystemStatistics
 __all__ = [
     "Actor",
     "ActorKilled",
+    "ActorProxy",
     "ActorRef",
     "ActorStopped",
     "ActorSystem",
@@ -90,6 +106,7 @@ __all__ = [
     "HandlerCancelled",
     "HandlerFailed",
     "InvalidArgument",
+    "InvalidCall",
     "InvalidChildSpec",
     "InvalidHandler",
     "InvalidName",
@@ -103,6 +120,8 @@ __all__ = [
     "MessageChanged",
     "MessageDropped",
     "NameTaken",
+    "NotExposed",
+    "NotHandedOver",
     "NotInTurn",
     "Overflow",
     "Request",
@@ -129,5 +148,8 @@ __all__ = [
     "UnencodableState",
     "UnhandledMessage",
     "UnknownActor",
+    "UntypedProxy",
+    "asks",
     "handles",
+    "reads",
 ]

@@ -6,6 +6,19 @@ from sentient_core.actors.actor import Actor, Request
 from sentient_core.actors.checkpoints import CheckpointPolicy
 from sentient_core.actors.context import Context
 from sentient_core.actors.handlers import handles
+from sentient_core.actors.proxy import ActorProxy, UntypedProxy, asks, reads
 from sentient_core.actors.ref import ActorRef, Ending
 
-__all__ = ["Actor", "ActorRef", "CheckpointPolicy", "Context", "Ending", "Request", "handles"]
+__all__ = [
+    "Actor",
+    "ActorProxy",
+    "ActorRef",
+    "CheckpointPolicy",
+    "Context",
+    "Ending",
+    "Request",
+    "UntypedProxy",
+    "asks",
+    "handles",
+    "reads",
+]

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from sentient_core.actors.calls import CALL_HANDLERS
 from sentient_core.actors.checkpoints import CheckpointPolicy
 from sentient_core.actors.declared import declared_messages, unhandled
 from sentient_core.actors.handlers import Handler, as_handler, handlers_of
+from sentient_core.actors.members import Members
 from sentient_core.errors import InvalidArgument, InvalidHandler
 from sentient_core.mailbox import MailboxOptions
 
@@ -44,6 +46,7 @@ class Blueprint:
         "is_mirrored",
         "is_stored",
         "mailbox",
+        "members",
         "messages",
         "on_receive",
         "reply_errors",
@@ -57,7 +60,8 @@ class Blueprint:
     def __init__(self, cls: type[Actor], base: type[Actor] | None) -> None:
         self.cls = cls
         self.is_mirrored = _durability(cls) is Durability.MIRRORED
-        self.handlers: dict[type, Handler] = handlers_of(cls)
+        self.handlers: dict[type, Handler] = {**CALL_HANDLERS, **handlers_of(cls)}
+        self.members = Members(cls)
         self.hooks = frozenset(name for name in _HOOKS if base is not None and _is_own(cls, base, name))
         """The hooks that the class overrides; the others are not called."""
         receives = base is not None and _is_own(cls, base, "on_receive")

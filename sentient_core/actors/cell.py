@@ -27,7 +27,7 @@ from contextvars import Context
 from enum import StrEnum
 from itertools import filterfalse
 from types import MappingProxyType
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 import anyio
 
@@ -35,6 +35,7 @@ from sentient_core.actors import delivery
 from sentient_core.actors.actor import Actor, new_actor
 from sentient_core.actors.asking import NOT_YET
 from sentient_core.actors.blueprint import Blueprint
+from sentient_core.actors.calls import CALL_HANDLERS
 from sentient_core.actors.current import current_cell
 from sentient_core.actors.handlers import Handler, handler_for
 from sentient_core.actors.ref import ActorRef, Ending, new_ref
@@ -381,6 +382,10 @@ class Cell:
         """For the dispatcher: the turn that has just suspended is to be interrupted."""
         return self._killed
 
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        # What a copied value leads to, through an actor or its context: see `handover`.
+        raise TypeError("an actor and its context are not copied; a ref can be handed on: self.context.ref")
+
     def leave_turn(self) -> bool:
         """For the dispatcher: a turn is over. False: there is nothing to do for now."""
         if self.signals or (self.status is _RUNNING and self.mailbox.queue):
@@ -596,7 +601,10 @@ class Cell:
     def _unhandled(self, entry: Entry) -> None:
         why = f"{self.blueprint.cls.__qualname__} has no handler for it and no on_receive"
         delivery.dead(self, entry, DeadLetterReason.UNHANDLED, why)
-        known = ", ".join(sorted(t.__qualname__ for t in self.blueprint.handlers)) or "nothing"
+        known = (
+            ", ".join(sorted(t.__qualname__ for t in self.blueprint.handlers if t not in CALL_HANDLERS))
+            or "nothing"
+        )
         delivery.fail_asker(entry, UnhandledMessage(entry[0], self.ref, f"{why}; it handles {known}"))
 
     def _interrupted(self, entry: Entry) -> None:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Generator
-from typing import TYPE_CHECKING, Any, Generic, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, overload
 
 from typing_extensions import TypeVar
 
 from sentient_core.actors import asking, delivery
 from sentient_core.actors.actor import Actor, Askable
 from sentient_core.actors.current import current_cell
+from sentient_core.actors.handover import Handover
 from sentient_core.errors import InvalidArgument
 from sentient_core.mailbox import Mailbox, MailboxStatistics
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
+    from sentient_core.actors.proxy import UntypedProxy
 
-__all__ = ["ActorRef", "Ending", "cell_of", "new_ref"]
+__all__ = ["ActorRef", "Ending", "ProxyClass", "cell_of", "check_timeout", "new_ref"]
 
 A = TypeVar("A", bound=Actor)
 A_co = TypeVar("A_co", bound=Actor, default=Any, covariant=True)
+A_contra = TypeVar("A_contra", bound=Actor, contravariant=True)
+X_co = TypeVar("X_co", covariant=True)
 M = TypeVar("M")
 R = TypeVar("R")
 
@@ -38,11 +42,17 @@ class Ending:
         return self._cell.wait_for_end(self._incarnation, is_drain=self._is_drain).__await__()
 
 
+class ProxyClass(Protocol[A_contra, X_co]):
+    """A subclass of ActorProxy that is made for refs of actors of type `A`."""
+
+    def __call__(self, ref: ActorRef[A_contra], *, timeout: float) -> X_co: ...
+
+
 class ActorRef(Generic[A_co]):
     """Address and handle of one actor, good for all its incarnations.
 
     It may be shared freely within its system and the thread of its event loop; nothing reachable from
-    it is the actor's object or state.
+    it is the actor's object or state. Refs are equal if they stand for the same path of the same system.
     """
 
     __slots__ = ("_cell", "_mailbox")
@@ -111,7 +121,7 @@ class ActorRef(Generic[A_co]):
         was dropped is a dead letter. Cancelling the wait leaves nothing behind.
         """
         if timeout is not None:
-            _check_timeout(timeout)
+            check_timeout(timeout)
         return delivery.send(self._cell, message, timeout)
 
     # In this order: a Request, which says the reply's type; a Request for which mypy has taken another type
@@ -134,8 +144,25 @@ class ActorRef(Generic[A_co]):
         actor's `reply_errors` is raised as it is. A reply that comes after the ask has ended becomes a
         dead letter (`late_reply`).
         """
-        _check_timeout(timeout)
+        check_timeout(timeout)
         return asking.ask(self._cell, message, timeout)
+
+    @overload
+    def proxy(self, *, timeout: float = 30.0) -> UntypedProxy[A_co]: ...
+    @overload
+    def proxy(self: ActorRef[A], cls: ProxyClass[A, R], *, timeout: float = 30.0) -> R: ...
+    def proxy(self, cls: Any = None, *, timeout: float = 30.0) -> Any:
+        """Call the actor's public methods and read its attributes as asks: `await ref.proxy().deposit(3)`.
+
+        `cls`, a subclass of ActorProxy, says which there are, so that type checkers know them; its
+        docstring says what may be handed over. `timeout` is what each call may take, in seconds. Raises
+        NotExposed if the actor's class lacks a member that `cls` declares.
+        """
+        if cls is None:
+            from sentient_core.actors.proxy import UntypedProxy  # noqa: PLC0415 - a proxy is made of a ref
+
+            cls = UntypedProxy
+        return cls(self, timeout=timeout)
 
     def stop(self) -> Ending:
         """Ask the actor to end after the message in hand; await the result to wait for that.
@@ -162,11 +189,31 @@ class ActorRef(Generic[A_co]):
             f"<ActorRef {cell.path!r} {cell.blueprint.cls.__name__} #{cell.incarnation} {cell.status.value}>"
         )
 
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, ActorRef):
+            return NotImplemented
+        # Not one object only where a stored ref found nobody, or its actor ended before another came.
+        return self._cell.path == other._cell.path and self._cell.runtime is other._cell.runtime
+
+    def __hash__(self) -> int:
+        return hash(self._cell.path)
+
+    def __deepcopy__(self, memo: object) -> ActorRef[A_co]:
+        if isinstance(memo, Handover):
+            return self  # in a value that is handed over, it is an address
+        raise TypeError(_NOT_COPIED)
+
     def __reduce__(self) -> str | tuple[Any, ...]:
-        raise TypeError("refs cannot be pickled or copied; send ref.path and use system.get(path)")
+        raise TypeError(_NOT_COPIED)
 
 
-def _check_timeout(timeout: object) -> None:
+_NOT_COPIED = "refs cannot be pickled or copied; send ref.path and use system.get(path)"
+
+
+def check_timeout(timeout: object) -> None:
+    """Raise InvalidArgument for what is no number of seconds above 0."""
     if not (isinstance(timeout, (int, float)) and timeout > 0):
         raise InvalidArgument(f"timeout must be a number of seconds above 0, not {timeout!r}")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeAlias, TypeVar, assert_type
 
 import msgspec
 
 from sentient_core import (
     Actor,
+    ActorProxy,
     ActorRef,
     ActorSystem,
     CheckpointPolicy,
@@ -24,7 +25,10 @@ from sentient_core import (
     Strategy,
     Supervisor,
     SystemStatistics,
+    UntypedProxy,
+    asks,
     handles,
+    reads,
 )
 
 
@@ -248,6 +252,90 @@ async def check_generic_actors(system: ActorSystem) -> None:
     assert_type(cache, ActorRef[Cache[int]])
     cache.tell(Put(3))
     assert_type(await cache.ask(Get[int](), timeout=1), int)
+
+
+class Shop(Actor):
+    currency = "EUR"
+
+    def __init__(self) -> None:
+        self.items: list[str] = []
+
+    async def add(self, item: str, *, times: int = 1) -> int:
+        return times
+
+    def take(self, count: int = 1) -> list[str]:
+        return self.items[:count]
+
+    def close(self) -> None: ...
+
+    def owner(self) -> str | None:
+        return None
+
+    @handles
+    def deposit(self, message: Deposit) -> int:
+        return message.amount
+
+    @property
+    def first(self) -> str:
+        return self.items[0]
+
+
+class Sale(Shop):
+    async def discount(self) -> float:
+        return 0.5
+
+
+class ShopProxy(ActorProxy[Shop]):
+    add = asks(Shop.add)
+    take = asks(Shop.take)
+    close = asks(Shop.close)
+    owner = asks(Shop.owner)
+    deposit = asks(Shop.deposit)
+    items = reads(Shop, lambda shop: shop.items)
+    first = reads(Shop, lambda shop: shop.first)
+    money = reads(Shop, lambda shop: shop.currency)
+
+
+class SaleProxy(ActorProxy[Sale]):
+    add = asks(Shop.add)
+    discount = asks(Sale.discount)
+    items = reads(Shop, lambda shop: shop.items)
+
+
+async def check_proxies(shop: ActorRef[Shop], sale: ActorRef[Sale], unknown: ActorRef) -> None:
+    proxy = shop.proxy(ShopProxy, timeout=5)
+    assert_type(proxy, ShopProxy)
+    assert_type(proxy.ref, ActorRef[Shop])
+    assert_type(proxy.timeout, float)
+    assert_type(await proxy.add("apple", times=3), int)
+    assert_type(await proxy.take(), list[str])
+    assert_type(await proxy.take(count=2), list[str])
+    assert_type(await proxy.close(), None)
+    assert_type(await proxy.owner(), str | None)
+    assert_type(await proxy.deposit(Deposit(3)), int)
+    assert_type(await proxy.items, list[str])
+    assert_type(await proxy.first, str)
+    assert_type(await proxy.money, str)
+    assert_type(proxy.add.tell("apple", times=3), None)
+    takes_adder(proxy.add)
+
+    assert_type(sale.proxy(ShopProxy), ShopProxy)
+    assert_type(unknown.proxy(ShopProxy), ShopProxy)
+    assert_type(await sale.proxy(SaleProxy).discount(), float)
+    assert_type(await sale.proxy(SaleProxy).add("apple"), int)
+    assert_type(await sale.proxy(SaleProxy).items, list[str])
+
+    untyped = shop.proxy(timeout=1)
+    assert_type(untyped, UntypedProxy[Shop])
+    assert_type(await untyped.add("apple"), Any)
+    takes_proxy(untyped)
+    takes_proxy(proxy)
+
+
+def takes_adder(add: Callable[[str], Awaitable[int]]) -> None: ...
+
+
+def takes_proxy(proxy: ActorProxy[Shop]) -> None: ...
 
 
 def send_deposits(tell: Callable[[Deposit], None]) -> None: ...

@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import msgspec
 
-from sentient_core import Actor, ActorRef, ActorSystem, ChildSpec, MemoryStore, Request, Supervisor
+from sentient_core import (
+    Actor, ActorProxy, ActorRef, ActorSystem, ChildSpec, MemoryStore, Request, Supervisor, asks, reads,
+)
 
 
 class Deposit(msgspec.Struct, frozen=True):
@@ -79,14 +81,58 @@ async def check_messages(
     third: list[int] = await plain.ask(Owners(), timeout=1)  # WRONG
     wider: ActorRef[Actor[Deposit | str]] = ledger  # WRONG
     print(first, second, third, wider)
+
+
+class Shop(Actor):
+    items: list[str]
+
+    async def add(self, item: str, *, times: int = 1) -> int:
+        return times
+
+
+class ShopProxy(ActorProxy[Shop]):
+    add = asks(Shop.add)
+    items = reads(Shop, lambda shop: shop.items)
+
+
+class WrongProxy(ActorProxy[Shop]):
+    missing = asks(Shop.missing)  # WRONG
+    absent = reads(Shop, lambda shop: shop.absent)  # WRONG
+
+
+class MixedProxy(ActorProxy[Account]):
+    add = asks(Shop.add)
+
+
+async def check_proxies(shop: ActorRef[Shop], account: ActorRef[Account]) -> None:
+    proxy = shop.proxy(ShopProxy)
+    await proxy.add()  # WRONG
+    await proxy.add(3)  # WRONG
+    await proxy.add("apple", 3)  # WRONG
+    await proxy.add("apple", colour="red")  # WRONG
+    proxy.add.tell(3)  # WRONG
+    await proxy.add  # WRONG
+    await proxy.items()  # WRONG
+    await proxy.typo  # WRONG
+    text: str = await proxy.add("apple")  # WRONG
+    number: int = await proxy.items  # WRONG
+    account.proxy(ShopProxy)  # WRONG
+    shop.proxy(Shop)  # WRONG
+    shop.proxy(ShopProxy, timeout="1")  # WRONG
+    await account.proxy(MixedProxy).add("apple")  # WRONG
+    proxy.items = []  # WRONG
+    print(text, number)
 """
 
 
 def _run(*command: str) -> str:
+    here = (
+        f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # --verifytypes looks there
+    )
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=ROOT,
-        env={**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "NO_COLOR": "1"},
+        env={**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "NO_COLOR": "1", "PATH": here},
         capture_output=True,
         text=True,
         timeout=250,
@@ -131,3 +177,10 @@ def test_the_type_checkers_find_mistakes(checker: Checker, tmp_path: Path) -> No
     lines, out = checker(path)
 
     assert set(lines) == marked, out
+
+
+@pytest.mark.slow
+def test_every_public_name_has_a_complete_type() -> None:
+    out = _run("pyright", "--verifytypes", "sentient_core", "--ignoreexternal")
+
+    assert "Type completeness score: 100%" in out, out
