@@ -13,8 +13,6 @@ from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any, ForwardRef, Literal, Never, NoReturn, TypeVar
 
-from typing_extensions import TypeAliasType
-
 from sentient_core.errors import InvalidHandler
 
 __all__ = ["declared_messages", "unhandled"]
@@ -65,16 +63,10 @@ def _resolved(cls: type, messages: Any) -> Any:
         return _resolved(cls, _evaluated(cls, messages))
     if isinstance(messages, ForwardRef):
         return _resolved(cls, _evaluated(cls, messages.__forward_arg__))
-    if isinstance(messages, TypeAliasType):
-        return _resolved(cls, messages.__value__)
-    origin = typing.get_origin(messages)
-    if isinstance(origin, TypeAliasType):
-        return _resolved(
-            cls,
-            _filled_in(
-                origin.__value__, dict(zip(origin.__type_params__, typing.get_args(messages), strict=False))
-            ),
-        )
+    alias = typing.get_origin(messages) or messages
+    if type(alias).__name__ == "TypeAliasType":  # there are two: typing's and that of typing_extensions
+        given = dict(zip(alias.__type_params__, typing.get_args(messages), strict=False))
+        return _resolved(cls, _filled_in(alias.__value__, given))
     if _is_union(messages):
         members = tuple(_resolved(cls, member) for member in typing.get_args(messages))
         return typing.Union[members]  # noqa: UP007 - made of values
