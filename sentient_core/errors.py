@@ -325,7 +325,7 @@ class AskCycle(AskError):
     """
 
     def __init__(self, message: object, ref: ActorRef, cycle: Sequence[str]) -> None:
-        self.cycle = tuple(cycle)
+        self.cycle: tuple[str, ...] = tuple(cycle)
         super().__init__(
             message,
             ref,
@@ -465,7 +465,7 @@ class CheckpointUnusable(SentientError):
 
     def __init__(self, path: str, reasons: Sequence[str]) -> None:
         self.path = path
-        self.reasons = tuple(reasons)
+        self.reasons: tuple[str, ...] = tuple(reasons)
         super().__init__(
             f"no checkpoint of '{path}' can be loaded ({'; '.join(reasons)}). If the class was renamed, "
             "give its State the old tag: class State(msgspec.Struct, tag='…'). If the state may be given up: "

@@ -58,11 +58,13 @@ class Blueprint:
     )
 
     def __init__(self, cls: type[Actor], base: type[Actor] | None) -> None:
-        self.cls = cls
-        self.is_mirrored = _durability(cls) is Durability.MIRRORED
+        self.cls: type[Actor] = cls
+        self.is_mirrored: bool = _durability(cls) is Durability.MIRRORED
         self.handlers: dict[type, Handler] = {**CALL_HANDLERS, **handlers_of(cls)}
-        self.members = Members(cls)
-        self.hooks = frozenset(name for name in _HOOKS if base is not None and _is_own(cls, base, name))
+        self.members: Members = Members(cls)
+        self.hooks: frozenset[str] = frozenset(
+            name for name in _HOOKS if base is not None and _is_own(cls, base, name)
+        )
         """The hooks that the class overrides; the others are not called."""
         receives = base is not None and _is_own(cls, base, "on_receive")
         self.on_receive: Handler | None = as_handler(cls.on_receive) if receives else None
@@ -70,22 +72,22 @@ class Blueprint:
         """The type in `Actor[...]`, as far as it is known; Any if the class declares none."""
         _check_declared(self)
         self.state_type: type[msgspec.Struct] = _state_type(cls)
-        self.has_state = base is not None and self.state_type is not base.State
-        self.mailbox = _attribute(cls, "mailbox", MailboxOptions)
+        self.has_state: bool = base is not None and self.state_type is not base.State
+        self.mailbox: MailboxOptions = _attribute(cls, "mailbox", MailboxOptions)
         self.reply_errors: tuple[type[Exception], ...] = _reply_errors(cls)
         self.schema_version: int = cls.schema_version
         policy = _attribute(cls, "checkpoint_policy", CheckpointPolicy)
         saves = self.is_mirrored and self.has_state
         self.checkpoint_messages: int | None = policy.messages if saves else None
         self.checkpoint_seconds: float | None = policy.seconds if saves else None
-        self.saves = self.checkpoint_messages is not None or self.checkpoint_seconds is not None
+        self.saves: bool = self.checkpoint_messages is not None or self.checkpoint_seconds is not None
         """The runtime saves its state by itself while it runs."""
-        self.is_stored = self.is_mirrored or self.has_state
+        self.is_stored: bool = self.is_mirrored or self.has_state
         """The store knows its actors, or may get to."""
-        self.winds_up = self.is_stored or bool(self.hooks & {"on_failure", "on_stop"})
+        self.winds_up: bool = self.is_stored or bool(self.hooks & {"on_failure", "on_stop"})
         """There is something to do at the end of an incarnation."""
-        self.has_init = cls.__init__ is not object.__init__
-        self.starts_at_once = "on_start" not in self.hooks and not cls.__supervises__
+        self.has_init: bool = cls.__init__ is not object.__init__
+        self.starts_at_once: bool = "on_start" not in self.hooks and not cls.__supervises__
         """Nothing waits in a first start that has no checkpoint to load."""
 
 

@@ -160,33 +160,33 @@ class Cell:
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] = NO_KWARGS,
     ) -> None:
-        self.runtime = runtime
-        self.above = above
+        self.runtime: Runtime = runtime
+        self.above: Family = above
         """The family that this cell is a child of: it decides what becomes of it."""
-        self.path = path
+        self.path: str = path
         self.blueprint: Blueprint = cls.__blueprint__
-        self.args = args
-        self.kwargs = kwargs
+        self.args: tuple[Any, ...] = args
+        self.kwargs: Mapping[str, Any] = kwargs
         self.vars: Context | None = None
         """The context variables of this actor; made for the first of its code that runs."""
-        self.mailbox = Mailbox(
+        self.mailbox: Mailbox = Mailbox(
             self.blueprint.mailbox, runtime.dispatcher.warmth, is_mirrored=self.blueprint.is_mirrored
         )
         self.ref: ActorRef[Any] = new_ref(self, self.mailbox)
         self.signals: deque[Signal] | None = None
-        self.status = _NEW
+        self.status: CellStatus = _NEW
         last = runtime.registry.last_incarnation(path)
-        self.incarnation = last
-        self.ledger = Ledger(last) if last or self.blueprint.is_stored else None
+        self.incarnation: int = last
+        self.ledger: Ledger | None = Ledger(last) if last or self.blueprint.is_stored else None
         """What the store knows of it; None for an actor that leaves nothing there."""
         self.family: Family | None = None
         self.in_hand: Entry | None = None
-        self.handled = 0
+        self.handled: int = 0
         """Messages whose handler has returned, over all incarnations of this cell."""
-        self.draining = False
-        self.is_nobody = False
+        self.draining: bool = False
+        self.is_nobody: bool = False
         """There has been no actor: it stands for a path that a stored ref had."""
-        self.scheduled = False
+        self.scheduled: bool = False
         self.scope: anyio.CancelScope | None = None
         self._actor: Actor | None = None
         self._cause: BaseException | None = None

@@ -51,11 +51,11 @@ class ChildSpec:
         restart: Restart | str = Restart.PERMANENT,
         shutdown: float | str | None = "default",
     ) -> None:
-        self.cls = cls if _is_actor_class(cls) else _without_brackets(cls)
-        self.name = None if name is None else check_name(name)
-        self.args = args if type(args) is tuple else tuple(args)
+        self.cls: type[Actor] = cls if _is_actor_class(cls) else _without_brackets(cls)
+        self.name: str | None = None if name is None else check_name(name)
+        self.args: tuple[Any, ...] = args if type(args) is tuple else tuple(args)
         self.kwargs: Mapping[str, Any] = dict(kwargs) if kwargs else NO_KWARGS
-        self.restart = restart if isinstance(restart, Restart) else _restart(restart)
+        self.restart: Restart = restart if isinstance(restart, Restart) else _restart(restart)
         self.shutdown = self.cls.default_shutdown if shutdown == "default" else _shutdown(shutdown)
 
     def __repr__(self) -> str:

@@ -28,7 +28,7 @@ class Supervisor(Actor[M_contra]):
     that is restarted keeps its ref and its mailbox, also when the supervisor itself was restarted.
     """
 
-    default_shutdown = None
+    default_shutdown: ClassVar[float | None] = None
     __supervises__ = True
 
     strategy: ClassVar[Strategy] = Strategy()

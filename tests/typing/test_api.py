@@ -126,13 +126,12 @@ async def check_proxies(shop: ActorRef[Shop], account: ActorRef[Account]) -> Non
 
 
 def _run(*command: str) -> str:
-    here = (
-        f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # --verifytypes looks there
-    )
+    # --verifytypes looks for the package with the first python on the PATH.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=ROOT,
-        env={**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "NO_COLOR": "1", "PATH": here},
+        env={**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "NO_COLOR": "1", "PATH": path},
         capture_output=True,
         text=True,
         timeout=250,
