@@ -6,7 +6,7 @@ Both types are in the dispatch table of every actor class. A call mirrored in th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,8 @@ class ProxyRefusal(msgspec.Struct, frozen=True):
     """What there is instead."""
 
 
-async def _call(actor: Actor, message: ProxyCall) -> Any:
+def _call(actor: Actor, message: ProxyCall) -> Any:
+    # A plain function, so that an ask of a plain method can be answered at once.
     name = message.method
     try:
         if actor.__blueprint__.members.kind(name) is not MemberKind.METHOD:
@@ -58,9 +59,11 @@ async def _call(actor: Actor, message: ProxyCall) -> Any:
     except NotExposed as error:  # not by a proxy: it looks before it sends
         return ProxyRefusal(name, error.why, is_exposed=False)
     result = getattr(actor, name)(*message.args, **message.kwargs)
-    if isawaitable(result):
-        result = await result
-    return _outward(actor, name, result)
+    return _later(actor, name, result) if isawaitable(result) else _outward(actor, name, result)
+
+
+async def _later(actor: Actor, name: str, result: Awaitable[Any]) -> Any:
+    return _outward(actor, name, await result)
 
 
 def _read(actor: Actor, message: ProxyRead) -> Any:
