@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sentient_core.actors import (
     Actor,
+    ActorProxy,
     ActorRef,
     Answer,
     CheckpointPolicy,
@@ -15,7 +16,10 @@ from sentient_core.actors import (
     Group,
     Request,
     Topic,
+    UntypedProxy,
+    asks,
     handles,
+    reads,
 )
 from sentient_core.actors.letter_office import DeadLetterOffice, Redriven, StoredDeadLetter
 from sentient_core.errors import (
@@ -36,6 +40,7 @@ from sentient_core.errors import (
     HandlerCancelled,
     HandlerFailed,
     InvalidArgument,
+    InvalidCall,
     InvalidChildSpec,
     InvalidHandler,
     InvalidName,
@@ -45,6 +50,8 @@ from sentient_core.errors import (
     MessageChanged,
     MessageDropped,
     NameTaken,
+    NotExposed,
+    NotHandedOver,
     NotInTurn,
     NotRedrivable,
     RestartLimitExceeded,
@@ -89,6 +96,7 @@ __all__ = [
     "ActivationFailed",
     "Actor",
     "ActorKilled",
+    "ActorProxy",
     "ActorRef",
     "ActorStopped",
     "ActorSystem",
@@ -120,6 +128,7 @@ __all__ = [
     "HandlerCancelled",
     "HandlerFailed",
     "InvalidArgument",
+    "InvalidCall",
     "InvalidChildSpec",
     "InvalidHandler",
     "InvalidName",
@@ -134,6 +143,8 @@ __all__ = [
     "MessageChanged",
     "MessageDropped",
     "NameTaken",
+    "NotExposed",
+    "NotHandedOver",
     "NotInTurn",
     "NotRedrivable",
     "Overflow",
@@ -166,5 +177,8 @@ __all__ = [
     "UnhandledMessage",
     "UnknownActor",
     "UnknownDeadLetter",
+    "UntypedProxy",
+    "asks",
     "handles",
+    "reads",
 ]

@@ -183,6 +183,10 @@ class _TrioSlot(Generic[T]):
         return trio.lowlevel.Abort.SUCCEEDED
 
 
+class _Clock(Protocol):
+    def __call__(self) -> float: ...
+
+
 class AsyncioBackend:
     """The seam over a running asyncio loop."""
 
@@ -192,7 +196,7 @@ class AsyncioBackend:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self.now = loop.time
+        self.now: _Clock = loop.time
 
     def slot(self) -> Slot[Any]:
         slot: Slot[Any] = _AsyncioSlot(loop=self._loop)  # bare: a subscripted class takes four times as long

@@ -6,6 +6,7 @@ SentientError
 │   ├── InvalidHandler                   a @handles method the dispatch table cannot take
 │   ├── InvalidChildSpec                 a child that no supervisor could start
 │   ├── InvalidStoreUrl                  a store address of an unknown or unusable form
+│   ├── InvalidCall (TypeError)          arguments that a method behind a proxy does not take
 │   └── ForeignRef                       a ref of another actor system was used in this one
 ├── NameTaken                            the path is in use; carries the living ref
 ├── UnknownActor (LookupError)           no actor lives under this path
@@ -13,6 +14,8 @@ SentientError
 ├── SystemClosed                         the actor system has ended or has not been entered
 ├── UnencodableMessage (TypeError)       a message that the store could not hold
 ├── UnencodableState (TypeError)         a state that the store could not hold
+├── NotExposed (AttributeError)          a name that a proxy does not reach
+├── NotHandedOver (TypeError)            a value that can be neither shared nor copied, at a proxy
 ├── DeliveryError                        a message was not accepted, or an ask has no reply; carries the
 │   │                                    message and the ref: what to catch around a `send` or an `ask`
 │   ├── ActorStopped                     the target has ended, or ended before it replied
@@ -82,6 +85,7 @@ __all__ = [
     "HandlerCancelled",
     "HandlerFailed",
     "InvalidArgument",
+    "InvalidCall",
     "InvalidChildSpec",
     "InvalidHandler",
     "InvalidName",
@@ -91,6 +95,8 @@ __all__ = [
     "MessageChanged",
     "MessageDropped",
     "NameTaken",
+    "NotExposed",
+    "NotHandedOver",
     "NotInTurn",
     "NotRedrivable",
     "RestartLimitExceeded",
@@ -150,6 +156,14 @@ class InvalidStoreUrl(InvalidArgument):
             f"cannot open a store at {url!r}: {why}. Use 'surrealkv://path/to/directory' for an "
             "embedded database or 'mem://' for one that lives in memory."
         )
+
+
+class InvalidCall(InvalidArgument, TypeError):
+    """Arguments that a method behind a proxy does not take; nothing was sent."""
+
+    def __init__(self, method: str, why: str) -> None:
+        self.method = method
+        super().__init__(f"{method} cannot be called like this: {why}")
 
 
 class ForeignRef(InvalidArgument):
@@ -239,6 +253,41 @@ class UnencodableState(SentientError, TypeError):
         )
 
 
+class NotExposed(SentientError, AttributeError):
+    """A name that a proxy does not reach; `why` says whether it is private, the runtime's, or unknown."""
+
+    def __init__(self, actor: str, member: str, why: str, names: Iterable[str] = ()) -> None:
+        self.actor = actor
+        self.member = member
+        self.why = why
+        self._names = names
+        super().__init__(f"'{member}' of '{actor}' cannot be reached through a proxy: {why}")
+
+    @property
+    def near(self) -> tuple[str, ...]:
+        """Names that can be reached and look like it; worked out when asked for."""
+        return tuple(difflib.get_close_matches(self.member, list(self._names), n=2))
+
+    def __str__(self) -> str:
+        hint = f" Did you mean {' or '.join(repr(n) for n in self.near)}?" if self.near else ""
+        return f"{self.args[0]}.{hint}"
+
+
+class NotHandedOver(SentientError, TypeError):
+    """A value that a proxy cannot hand over: it can be changed, and cannot be copied (or stored).
+
+    The actor has not failed; where it is a method's result, the method has run.
+    """
+
+    def __init__(self, actor: str, member: str, why: str) -> None:
+        self.actor = actor
+        self.member = member
+        super().__init__(
+            f"'{member}' of '{actor}': a value cannot be handed over ({why}). Hand over plain data, and refs "
+            "instead of actors."
+        )
+
+
 class DeliveryError(SentientError):
     """A message that was not accepted, or an ask that ended without a reply.
 
@@ -307,7 +356,7 @@ class AskCycle(AskError):
     """
 
     def __init__(self, message: object, ref: ActorRef, cycle: Sequence[str]) -> None:
-        self.cycle = tuple(cycle)
+        self.cycle: tuple[str, ...] = tuple(cycle)
         super().__init__(
             message,
             ref,
@@ -486,7 +535,7 @@ class CheckpointUnusable(SentientError):
 
     def __init__(self, path: str, reasons: Sequence[str]) -> None:
         self.path = path
-        self.reasons = tuple(reasons)
+        self.reasons: tuple[str, ...] = tuple(reasons)
         super().__init__(
             f"no checkpoint of '{path}' can be loaded ({'; '.join(reasons)}). If the class was renamed, "
             "give its State the old tag: class State(msgspec.Struct, tag='…'). If the state may be given up: "

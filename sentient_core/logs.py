@@ -33,7 +33,7 @@ class RuntimeLog:
     __slots__ = ("to_structlog",)
 
     def __init__(self, to_structlog: structlog.typing.FilteringBoundLogger) -> None:
-        self.to_structlog = to_structlog
+        self.to_structlog: structlog.typing.FilteringBoundLogger = to_structlog
         """The same logger without the net, for the user's own lines."""
 
     def bind(self, **keys: Any) -> RuntimeLog:

@@ -99,7 +99,7 @@ class ActorSystem:
         journal: JournalOptions | None = None,
         drain_patience: float = 5.0,
     ) -> None:
-        self.name = check_name(name)
+        self.name: str = check_name(name)
         if not drain_patience >= 0:
             raise InvalidArgument(f"drain_patience must be at least 0 seconds, not {drain_patience!r}")
         if not isinstance(store, str) and not hasattr(store, "open_journal"):

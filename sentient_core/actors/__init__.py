@@ -8,10 +8,12 @@ from sentient_core.actors.context import Context
 from sentient_core.actors.groups import Group, Topic
 from sentient_core.actors.handlers import handles
 from sentient_core.actors.many import Answer
+from sentient_core.actors.proxy import ActorProxy, UntypedProxy, asks, reads
 from sentient_core.actors.ref import ActorRef, Ending
 
 __all__ = [
     "Actor",
+    "ActorProxy",
     "ActorRef",
     "Answer",
     "CheckpointPolicy",
@@ -20,5 +22,8 @@ __all__ = [
     "Group",
     "Request",
     "Topic",
+    "UntypedProxy",
+    "asks",
     "handles",
+    "reads",
 ]

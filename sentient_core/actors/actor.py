@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, Self, TypeAlias
 
 import msgspec
+from typing_extensions import TypeVar
 
 from sentient_core.actors.blueprint import Blueprint
 from sentient_core.actors.checkpoints import CheckpointPolicy
@@ -17,9 +18,13 @@ from sentient_core.paths import check_name
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
 
-__all__ = ["Actor", "NoState", "Request", "new_actor"]
+__all__ = ["Actor", "Askable", "M_contra", "NoState", "Request", "new_actor"]
 
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+A_contra = TypeVar("A_contra", contravariant=True)
+M_contra = TypeVar("M_contra", contravariant=True, default=Any)
+"""The messages that an actor class takes; Any, where it does not say: senders are then not checked."""
 DurabilityName: TypeAlias = Literal["volatile", "mirrored"]
 
 
@@ -34,12 +39,24 @@ class Request(msgspec.Struct, Generic[R], frozen=True):
         total = await ref.ask(Balance(), timeout=1.0)   # an int
     """
 
+    if TYPE_CHECKING:
+
+        def __asked__(self, actor: Actor[Self]) -> R:
+            """For type checkers alone: who may be asked this, and what comes back."""
+            ...
+
+
+class Askable(Protocol[A_contra, R_co]):
+    """What type checkers see of a Request that an actor of type `A` answers with an `R`."""
+
+    def __asked__(self, actor: A_contra) -> R_co: ...
+
 
 class NoState(msgspec.Struct):
     """The State of an actor class that declares none: nothing to save."""
 
 
-class Actor:
+class Actor(Generic[M_contra]):
     """An isolated object that handles one message at a time.
 
     The life of an actor: an instance is made (`__init__` with the arguments of `spawn`; `self.state`
@@ -51,6 +68,10 @@ class Actor:
     the same ref with the same mailbox, begins. `stop()` runs `on_stop()`; `kill()` runs nothing.
 
     Hooks and handlers may be sync or async. `__init__` needs no `super().__init__()`.
+
+    A class that names its messages, `class Account(Actor[Deposit | Balance])`, must handle each of them, else
+    it raises InvalidHandler when it is made, and a type checker refuses any other message to its refs. Only
+    the checker does: at run time such a message is handled or not as in any other actor.
 
     The store knows the class by its name. Before you rename it, keep the old one as its tag:
     `class Account(Actor, tag="Konto")`.

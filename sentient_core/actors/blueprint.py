@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from sentient_core.actors.calls import CALL_HANDLERS
 from sentient_core.actors.checkpoints import CheckpointPolicy
+from sentient_core.actors.declared import declared_messages, unhandled
 from sentient_core.actors.handlers import Handler, as_handler, handlers_of
-from sentient_core.errors import InvalidArgument
+from sentient_core.actors.members import Members
+from sentient_core.errors import InvalidArgument, InvalidHandler
 from sentient_core.mailbox import MailboxOptions
 
 if TYPE_CHECKING:
@@ -45,6 +48,8 @@ class Blueprint:
         "is_mirrored",
         "is_stored",
         "mailbox",
+        "members",
+        "messages",
         "on_receive",
         "passivate_after",
         "reply_errors",
@@ -56,16 +61,22 @@ class Blueprint:
     )
 
     def __init__(self, cls: type[Actor], base: type[Actor] | None) -> None:
-        self.cls = cls
-        self.is_mirrored = _durability(cls) is Durability.MIRRORED
-        self.handlers: dict[type, Handler] = handlers_of(cls)
-        self.hooks = frozenset(name for name in _HOOKS if base is not None and _is_own(cls, base, name))
+        self.cls: type[Actor] = cls
+        self.is_mirrored: bool = _durability(cls) is Durability.MIRRORED
+        self.handlers: dict[type, Handler] = {**CALL_HANDLERS, **handlers_of(cls)}
+        self.members: Members = Members(cls)
+        self.hooks: frozenset[str] = frozenset(
+            name for name in _HOOKS if base is not None and _is_own(cls, base, name)
+        )
         """The hooks that the class overrides; the others are not called."""
         receives = base is not None and _is_own(cls, base, "on_receive")
         self.on_receive: Handler | None = as_handler(cls.on_receive) if receives else None
+        self.messages: Any = vars(cls)["__parameters__"][0] if base is None else declared_messages(cls)
+        """The type in `Actor[...]`, as far as it is known; Any if the class declares none."""
+        _check_declared(self)
         self.state_type: type[msgspec.Struct] = _state_type(cls)
-        self.has_state = base is not None and self.state_type is not base.State
-        self.mailbox = _attribute(cls, "mailbox", MailboxOptions)
+        self.has_state: bool = base is not None and self.state_type is not base.State
+        self.mailbox: MailboxOptions = _attribute(cls, "mailbox", MailboxOptions)
         self.reply_errors: tuple[type[Exception], ...] = _reply_errors(cls)
         self.schema_version: int = cls.schema_version
         self.capabilities = _capabilities(cls)
@@ -75,14 +86,14 @@ class Blueprint:
         saves = self.is_mirrored and self.has_state
         self.checkpoint_messages: int | None = policy.messages if saves else None
         self.checkpoint_seconds: float | None = policy.seconds if saves else None
-        self.saves = self.checkpoint_messages is not None or self.checkpoint_seconds is not None
+        self.saves: bool = self.checkpoint_messages is not None or self.checkpoint_seconds is not None
         """The runtime saves its state by itself while it runs."""
-        self.is_stored = self.is_mirrored or self.has_state
+        self.is_stored: bool = self.is_mirrored or self.has_state
         """The store knows its actors, or may get to."""
-        self.winds_up = self.is_stored or bool(self.hooks & {"on_failure", "on_stop"})
+        self.winds_up: bool = self.is_stored or bool(self.hooks & {"on_failure", "on_stop"})
         """There is something to do at the end of an incarnation."""
-        self.has_init = cls.__init__ is not object.__init__
-        self.starts_at_once = "on_start" not in self.hooks and not cls.__supervises__
+        self.has_init: bool = cls.__init__ is not object.__init__
+        self.starts_at_once: bool = "on_start" not in self.hooks and not cls.__supervises__
         """Nothing waits in a first start that has no checkpoint to load."""
 
 
@@ -91,6 +102,15 @@ _HOOKS = ("on_start", "on_stop", "on_failure", "on_restart")
 
 def _is_own(cls: type, base: type, name: str) -> bool:
     return getattr(cls, name) is not getattr(base, name)
+
+
+def _check_declared(blueprint: Blueprint) -> None:
+    missing = unhandled(blueprint.cls, blueprint.messages, blueprint.handlers)
+    if missing and blueprint.on_receive is None:
+        raise InvalidHandler(
+            f"{blueprint.cls.__qualname__} declares messages that nothing in it takes: {', '.join(missing)}. "
+            "Write a @handles method for each, or on_receive."
+        )
 
 
 def _durability(cls: type[Actor]) -> Durability:

@@ -27,7 +27,7 @@ from contextvars import Context
 from enum import StrEnum
 from itertools import filterfalse
 from types import MappingProxyType
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 import anyio
 
@@ -35,6 +35,7 @@ from sentient_core.actors import delivery
 from sentient_core.actors.actor import Actor, new_actor
 from sentient_core.actors.asking import NOT_YET
 from sentient_core.actors.blueprint import Blueprint
+from sentient_core.actors.calls import CALL_HANDLERS
 from sentient_core.actors.current import current_cell
 from sentient_core.actors.handlers import Handler, handler_for
 from sentient_core.actors.ref import ActorRef, Ending, new_ref
@@ -162,33 +163,33 @@ class Cell:
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] = NO_KWARGS,
     ) -> None:
-        self.runtime = runtime
-        self.above = above
+        self.runtime: Runtime = runtime
+        self.above: Family = above
         """The family that this cell is a child of: it decides what becomes of it."""
-        self.path = path
+        self.path: str = path
         self.blueprint: Blueprint = cls.__blueprint__
-        self.args = args
-        self.kwargs = kwargs
+        self.args: tuple[Any, ...] = args
+        self.kwargs: Mapping[str, Any] = kwargs
         self.vars: Context | None = None
         """The context variables of this actor; made for the first of its code that runs."""
-        self.mailbox = Mailbox(
+        self.mailbox: Mailbox = Mailbox(
             self.blueprint.mailbox, runtime.dispatcher.warmth, is_mirrored=self.blueprint.is_mirrored
         )
         self.ref: ActorRef[Any] = new_ref(self, self.mailbox)
         self.signals: deque[Signal] | None = None
-        self.status = _NEW
+        self.status: CellStatus = _NEW
         last = runtime.registry.last_incarnation(path)
-        self.incarnation = last
-        self.ledger = Ledger(last) if last or self.blueprint.is_stored else None
+        self.incarnation: int = last
+        self.ledger: Ledger | None = Ledger(last) if last or self.blueprint.is_stored else None
         """What the store knows of it; None for an actor that leaves nothing there."""
         self.family: Family | None = None
         self.in_hand: Entry | None = None
-        self.handled = 0
+        self.handled: int = 0
         """Messages whose handler has returned, over all incarnations of this cell."""
-        self.draining = False
-        self.is_nobody = False
+        self.draining: bool = False
+        self.is_nobody: bool = False
         """There has been no actor: it stands for a path that a stored ref had."""
-        self.scheduled = False
+        self.scheduled: bool = False
         self.scope: anyio.CancelScope | None = None
         self._actor: Actor | None = None
         self._cause: BaseException | None = None
@@ -383,6 +384,10 @@ class Cell:
     def wants_kill(self) -> bool:
         """For the dispatcher: the turn that has just suspended is to be interrupted."""
         return self._killed
+
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        # What a copied value leads to, through an actor or its context: see `handover`.
+        raise TypeError("an actor and its context are not copied; a ref can be handed on: self.context.ref")
 
     def leave_turn(self) -> bool:
         """For the dispatcher: a turn is over. False: there is nothing to do for now."""
@@ -601,7 +606,10 @@ class Cell:
     def _unhandled(self, entry: Entry) -> None:
         why = f"{self.blueprint.cls.__qualname__} has no handler for it and no on_receive"
         delivery.dead(self, entry, DeadLetterReason.UNHANDLED, why)
-        known = ", ".join(sorted(t.__qualname__ for t in self.blueprint.handlers)) or "nothing"
+        known = (
+            ", ".join(sorted(t.__qualname__ for t in self.blueprint.handlers if t not in CALL_HANDLERS))
+            or "nothing"
+        )
         delivery.fail_asker(entry, UnhandledMessage(entry[0], self.ref, f"{why}; it handles {known}"))
 
     def _interrupted(self, entry: Entry) -> None:

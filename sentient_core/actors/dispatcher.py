@@ -99,7 +99,7 @@ class Dispatcher:
         self._asks_end = 0.0
         self.running: Schedulable | None = None
         """Whose code this thread is in: that of its turn itself, not of a task which the turn has started."""
-        self.warmth = Warmth()
+        self.warmth: Warmth = Warmth()
 
     def schedule(self, cell: Schedulable) -> None:
         """Let a cell have a turn. The caller has seen that it is not scheduled."""

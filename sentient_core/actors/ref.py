@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Generator
-from typing import TYPE_CHECKING, Any, Generic, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, overload
 
 from typing_extensions import TypeVar
 
 from sentient_core.actors import asking, delivery
-from sentient_core.actors.actor import Actor, Request
+from sentient_core.actors.actor import Actor, Askable
 from sentient_core.actors.current import current_cell
+from sentient_core.actors.handover import Handover
 from sentient_core.errors import InvalidArgument
 from sentient_core.mailbox import Mailbox, MailboxStatistics
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
+    from sentient_core.actors.proxy import UntypedProxy
 
-__all__ = ["ActorRef", "Ending", "cell_of", "check_timeout", "new_ref"]
+__all__ = ["ActorRef", "Ending", "ProxyClass", "cell_of", "check_timeout", "new_ref"]
 
+A = TypeVar("A", bound=Actor)
 A_co = TypeVar("A_co", bound=Actor, default=Any, covariant=True)
+A_contra = TypeVar("A_contra", bound=Actor, contravariant=True)
+X_co = TypeVar("X_co", covariant=True)
+M = TypeVar("M")
 R = TypeVar("R")
 
 
@@ -36,11 +42,17 @@ class Ending:
         return self._cell.wait_for_end(self._incarnation, is_drain=self._is_drain).__await__()
 
 
+class ProxyClass(Protocol[A_contra, X_co]):
+    """A subclass of ActorProxy that is made for refs of actors of type `A`."""
+
+    def __call__(self, ref: ActorRef[A_contra], *, timeout: float) -> X_co: ...
+
+
 class ActorRef(Generic[A_co]):
     """Address and handle of one actor, good for all its incarnations.
 
     It may be shared freely within its system and the thread of its event loop; nothing reachable from
-    it is the actor's object or state.
+    it is the actor's object or state. Refs are equal if they stand for the same path of the same system.
     """
 
     __slots__ = ("_cell", "_mailbox")
@@ -80,7 +92,7 @@ class ActorRef(Generic[A_co]):
     def __sentient_path__(self) -> str:
         return self._cell.path
 
-    def tell(self, message: object) -> None:
+    def tell(self: ActorRef[Actor[M]], message: M) -> None:
         """Put a message into the mailbox and go on. Never waits.
 
         Messages from one sender arrive in the order sent. A target that has ended or is full makes a
@@ -98,7 +110,9 @@ class ActorRef(Generic[A_co]):
         else:
             delivery.tell(self._cell, message)
 
-    def send(self, message: object, *, timeout: float | None = None) -> Coroutine[Any, Any, None]:
+    def send(
+        self: ActorRef[Actor[M]], message: M, *, timeout: float | None = None
+    ) -> Coroutine[Any, Any, None]:
         """Put a message into the mailbox, waiting for room; says nothing about its handling.
 
         `timeout` is in seconds; None waits as long as it takes. Raises SendTimeout, MailboxFull
@@ -110,10 +124,16 @@ class ActorRef(Generic[A_co]):
             check_timeout(timeout)
         return delivery.send(self._cell, message, timeout)
 
+    # In this order: a Request, which says the reply's type; a Request for which mypy has taken another type
+    # from what the reply is assigned to (an object, so that this is an error); whatever else the actor takes.
     @overload
-    def ask(self, message: Request[R], *, timeout: float) -> Coroutine[Any, Any, R]: ...
+    def ask(self: ActorRef[A], message: Askable[A, R], *, timeout: float) -> Coroutine[Any, Any, R]: ...
     @overload
-    def ask(self, message: object, *, timeout: float) -> Coroutine[Any, Any, Any]: ...
+    def ask(  # pyright: ignore[reportOverlappingOverload] - it is for mypy alone
+        self: ActorRef[A], message: Askable[A, object], *, timeout: float
+    ) -> Coroutine[Any, Any, object]: ...
+    @overload
+    def ask(self: ActorRef[Actor[M]], message: M, *, timeout: float) -> Coroutine[Any, Any, Any]: ...
     def ask(self, message: object, *, timeout: float) -> Coroutine[Any, Any, Any]:
         """Send a message, waiting for room, and return the handler's reply.
 
@@ -126,6 +146,23 @@ class ActorRef(Generic[A_co]):
         """
         check_timeout(timeout)
         return asking.ask(self._cell, message, timeout)
+
+    @overload
+    def proxy(self, *, timeout: float = 30.0) -> UntypedProxy[A_co]: ...
+    @overload
+    def proxy(self: ActorRef[A], cls: ProxyClass[A, R], *, timeout: float = 30.0) -> R: ...
+    def proxy(self, cls: Any = None, *, timeout: float = 30.0) -> Any:
+        """Call the actor's public methods and read its attributes as asks: `await ref.proxy().deposit(3)`.
+
+        `cls`, a subclass of ActorProxy, says which there are, so that type checkers know them; its
+        docstring says what may be handed over. `timeout` is what each call may take, in seconds. Raises
+        NotExposed if the actor's class lacks a member that `cls` declares.
+        """
+        if cls is None:
+            from sentient_core.actors.proxy import UntypedProxy  # noqa: PLC0415 - a proxy is made of a ref
+
+            cls = UntypedProxy
+        return cls(self, timeout=timeout)
 
     def stop(self) -> Ending:
         """Ask the actor to end after the message in hand; await the result to wait for that.
@@ -152,8 +189,27 @@ class ActorRef(Generic[A_co]):
             f"<ActorRef {cell.path!r} {cell.blueprint.cls.__name__} #{cell.incarnation} {cell.status.value}>"
         )
 
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, ActorRef):
+            return NotImplemented
+        # Not one object only where a stored ref found nobody, or its actor ended before another came.
+        return self._cell.path == other._cell.path and self._cell.runtime is other._cell.runtime
+
+    def __hash__(self) -> int:
+        return hash(self._cell.path)
+
+    def __deepcopy__(self, memo: object) -> ActorRef[A_co]:
+        if isinstance(memo, Handover):
+            return self  # in a value that is handed over, it is an address
+        raise TypeError(_NOT_COPIED)
+
     def __reduce__(self) -> str | tuple[Any, ...]:
-        raise TypeError("refs cannot be pickled or copied; send ref.path and use system.get(path)")
+        raise TypeError(_NOT_COPIED)
+
+
+_NOT_COPIED = "refs cannot be pickled or copied; send ref.path and use system.get(path)"
 
 
 def check_timeout(timeout: object) -> None:

@@ -111,25 +111,25 @@ class Runtime:
         new_context: Callable[[], Context],
         failure_log: LimitedLog,
     ) -> None:
-        self.system = system
-        self.backend = backend
-        self.dispatcher = dispatcher
-        self.timekeeper = timekeeper
-        self.mirror = mirror
-        self.codec = codec
-        self.registry = registry
-        self.dead_letters = dead_letters
-        self.log = log
-        self.new_family = new_family
+        self.system: ActorSystem = system
+        self.backend: Backend = backend
+        self.dispatcher: Dispatcher = dispatcher
+        self.timekeeper: Timekeeper = timekeeper
+        self.mirror: Mirror = mirror
+        self.codec: Codec = codec
+        self.registry: Registry = registry
+        self.dead_letters: DeadLetters = dead_letters
+        self.log: RuntimeLog = log
+        self.new_family: Callable[[Cell, Actor], Family | None] = new_family
         """The family that an actor's class declares, if it is a supervisor."""
-        self.new_context = new_context
+        self.new_context: Callable[[], Context] = new_context
         """A copy of the context variables that the system was entered with, for one actor."""
-        self.failure_log = failure_log
-        self.is_open = True
+        self.failure_log: LimitedLog = failure_log
+        self.is_open: bool = True
         """False once the system has ended: sending raises SystemClosed."""
         self.waits: dict[Cell, Cell] = {}
         """Whose turn waits for an answer, and of whom."""
-        self.failures = 0
+        self.failures: int = 0
         """Handlers and hooks that raised."""
-        self.restarts = 0
+        self.restarts: int = 0
         """Incarnations started after a failure or an end."""

@@ -45,14 +45,14 @@ class Ledger:
     __slots__ = ("alarm", "first_incarnation", "saved", "saved_mark", "started_with", "unsaved")
 
     def __init__(self, first_incarnation: int) -> None:
-        self.first_incarnation = first_incarnation
+        self.first_incarnation: int = first_incarnation
         """The last incarnation before this cell: of an earlier start of the program, or of an actor that
         has ended."""
         self.saved: Checkpoint | None = None
         """The newest checkpoint that this process wrote or read."""
-        self.saved_mark = 0
+        self.saved_mark: int = 0
         """The journal's mark behind that checkpoint; 0: of an earlier start."""
-        self.unsaved = 0
+        self.unsaved: int = 0
         """Messages handled since."""
         self.alarm: Alarm | None = None
         """For the time that the policy gives them."""

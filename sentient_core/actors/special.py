@@ -33,7 +33,7 @@ class Special:
     """What handles it instead of the actor's table."""
 
     def __init__(self, message: object) -> None:
-        self.message = message
+        self.message: object = message
         """What the handler gets: the user's message, or another wrapper."""
 
     def opens(self, cell: Cell, entry: Entry) -> bool:

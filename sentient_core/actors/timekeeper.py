@@ -27,7 +27,7 @@ class Alarm:
 
     def __init__(self, keeper: Timekeeper) -> None:
         self._keeper = keeper
-        self.is_set = True
+        self.is_set: bool = True
         """It will go off."""
 
     def ring(self) -> object:

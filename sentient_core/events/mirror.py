@@ -43,10 +43,10 @@ class Mirror:
 
     def __init__(self, journal: Journal, codec: Codec) -> None:
         self.journal = journal
-        self.epoch = journal.epoch
-        self.recorded = 0
+        self.epoch: int = journal.epoch
+        self.recorded: int = 0
         """Messages and replies handed to the journal."""
-        self.unmirrored = 0
+        self.unmirrored: int = 0
         """Messages and replies that found the journal full."""
         self._append = journal.append
         self._encode = codec.encode

@@ -67,15 +67,15 @@ class Mailbox:
     )
 
     def __init__(self, options: MailboxOptions, warmth: Warmth, *, is_mirrored: bool) -> None:
-        self.options = options
-        self.is_open = True
+        self.options: MailboxOptions = options
+        self.is_open: bool = True
         """False once the actor drains or has ended: nothing more is accepted."""
-        self.is_mirrored = is_mirrored
+        self.is_mirrored: bool = is_mirrored
         """Its messages are written down."""
-        self.plain_capacity = 0 if is_mirrored else options.capacity
+        self.plain_capacity: int = 0 if is_mirrored else options.capacity
         """While it is open and unmirrored the capacity, else 0: below it, appending is all there is to do."""
         self.queue: deque[Entry] | None = None
-        self.high_water = 0
+        self.high_water: int = 0
         self.line: dict[Slot[None], Entry] | None = None
         """Who waits for room, with what, first come first; None if nobody does."""
         self._warmth = warmth

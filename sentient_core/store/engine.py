@@ -80,7 +80,7 @@ class Engine:
         call_timeout: float = 30.0,
         reopen_bytes: int = REOPEN_BYTES,
     ) -> None:
-        self.thread = StoreThread("sentient-core-store")
+        self.thread: StoreThread = StoreThread("sentient-core-store")
         self._address = address
         self._connect = connect
         self._call_timeout = call_timeout
@@ -95,7 +95,7 @@ class Engine:
         self._is_idle = asyncio.Event()
         self._is_idle.set()
         self._reopening: asyncio.Task[None] | None = None
-        self.reopened = 0
+        self.reopened: int = 0
         """Times the database was closed and opened again."""
 
     def start(self, prepare: Callable[[Engine], Coroutine[Any, Any, None]]) -> None:

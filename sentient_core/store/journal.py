@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -53,9 +53,9 @@ class SurrealJournal:
         on_fenced: Callable[[StoreError], None] | None,
         on_end: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
-        self.epoch = start.epoch
-        self.known = start.known
-        self.ended_cleanly = start.ended_cleanly
+        self.epoch: int = start.epoch
+        self.known: Mapping[str, int] = start.known
+        self.ended_cleanly: bool = start.ended_cleanly
         self._engine = engine
         self._system = system
         self._backend = backend

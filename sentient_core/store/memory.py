@@ -68,7 +68,7 @@ class MemoryStore:
     def __init__(self, *, keep_events: int = 100_000) -> None:
         self._keep_events = keep_events
         self._systems: dict[str, _Records] = {}
-        self.is_paused = False
+        self.is_paused: bool = False
 
     async def open_journal(
         self,
@@ -212,9 +212,9 @@ class MemoryJournal:
         self._appended = 0
         self._line = WaitingLine(backend)
         self._final: Backlog | None = None
-        self.epoch = records.epoch + 1
+        self.epoch: int = records.epoch + 1
         self.known: Mapping[str, int] = dict(records.known)
-        self.ended_cleanly = records.is_clean
+        self.ended_cleanly: bool = records.is_clean
         self._pending.append(Opened(self.epoch, f"memory-{self.epoch}", 0))
         self._appended = 1
         self.settle()
@@ -312,8 +312,8 @@ class _Records:
 
     def __init__(self, keep_events: int) -> None:
         self.owner: MemoryJournal | None = None
-        self.epoch = 0
-        self.is_clean = True
+        self.epoch: int = 0
+        self.is_clean: bool = True
         self.known: dict[str, int] = {}
         self.events: deque[Placed[Event]] = deque(maxlen=keep_events)
         self.agents: dict[str, AgentEffect] = {}

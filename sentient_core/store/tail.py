@@ -8,7 +8,7 @@ thread: committed entries as exact bytes until they are projected.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -18,8 +18,8 @@ from sentient_core.store.records import AnyRecord, Checkpoint, CheckpointKind, E
 
 __all__ = ["LEAST_WEIGHT", "Intake", "Tail", "TailEntry", "decode_entry", "encode_entry"]
 
-encode_entry = msgspec.msgpack.Encoder().encode
-decode_entry = msgspec.msgpack.Decoder(Entry).decode
+encode_entry: Callable[[object], bytes] = msgspec.msgpack.Encoder().encode
+decode_entry: Callable[[bytes], Entry] = msgspec.msgpack.Decoder(Entry).decode
 
 LEAST_WEIGHT = Record().weight
 """Where not even this fits, the tail is full."""
@@ -49,17 +49,17 @@ class Intake:
     def __init__(self, options: JournalOptions, found_records: int, found_bytes: int) -> None:
         # Written by the caller's side:
         self.records: deque[AnyRecord] = deque()
-        self.count_in = found_records
-        self.bytes_in = found_bytes
+        self.count_in: int = found_records
+        self.bytes_in: int = found_bytes
         # Written by the store thread (`is_asleep` is cleared by whoever wakes it):
-        self.committed = found_records
-        self.projected = 0
-        self.bytes_out = 0
-        self.room_bytes = options.tail_bytes
-        self.room_records = _UNLIMITED
+        self.committed: int = found_records
+        self.projected: int = 0
+        self.bytes_out: int = 0
+        self.room_bytes: int = options.tail_bytes
+        self.room_records: int = _UNLIMITED
         """Records that take `tail_seconds` to project, at the measured rate."""
-        self.is_asleep = False
-        self.is_down = False
+        self.is_asleep: bool = False
+        self.is_down: bool = False
 
     def has_room(self, weight: int) -> bool:
         """One more record of this weight fits into the bounds."""
@@ -93,7 +93,7 @@ class Tail:
 
     def __init__(self, entries: Iterable[TailEntry] = ()) -> None:
         self.waiting: deque[TailEntry] = deque()
-        self.waiting_records = 0
+        self.waiting_records: int = 0
         self._bodies: dict[int, TailEntry] = {}
         self._checkpoints: dict[str, list[tuple[int, int]]] = {}
         for entry in entries:

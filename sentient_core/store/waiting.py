@@ -19,7 +19,7 @@ class WaitingLine:
         self._backend = backend
         self._waiters: list[tuple[int, int, Slot[None]]] = []
         self._order = count()
-        self.is_empty = True
+        self.is_empty: bool = True
         """Nobody waits. May be read from any thread."""
 
     def join(self, target: int) -> Slot[None]:

@@ -17,8 +17,8 @@ class RestartWindow:
     __slots__ = ("_times", "max_restarts", "within")
 
     def __init__(self, max_restarts: int, within: float) -> None:
-        self.max_restarts = max_restarts
-        self.within = within
+        self.max_restarts: int = max_restarts
+        self.within: float = within
         """Seconds."""
         self._times: deque[float] = deque()
 

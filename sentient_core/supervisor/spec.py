@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard, get_origin
 
 from sentient_core.actors.actor import Actor
 from sentient_core.actors.cell import NO_KWARGS
@@ -51,22 +51,27 @@ class ChildSpec:
         restart: Restart | str = Restart.PERMANENT,
         shutdown: float | str | None = "default",
     ) -> None:
-        _check_actor_class(cls)
-        self.cls = cls
-        self.name = None if name is None else check_name(name)
-        self.args = args if type(args) is tuple else tuple(args)
+        self.cls: type[Actor] = cls if _is_actor_class(cls) else _without_brackets(cls)
+        self.name: str | None = None if name is None else check_name(name)
+        self.args: tuple[Any, ...] = args if type(args) is tuple else tuple(args)
         self.kwargs: Mapping[str, Any] = dict(kwargs) if kwargs else NO_KWARGS
-        self.restart = restart if isinstance(restart, Restart) else _restart(restart)
+        self.restart: Restart = restart if isinstance(restart, Restart) else _restart(restart)
         self.shutdown = self.cls.default_shutdown if shutdown == "default" else _shutdown(shutdown)
 
     def __repr__(self) -> str:
         return f"ChildSpec({self.cls.__qualname__}, name={self.name!r}, restart={self.restart.value!r})"
 
 
-def _check_actor_class(cls: object) -> None:
-    if not (isinstance(cls, type) and issubclass(cls, Actor)):
-        hint = ", not an instance: pass the class and its args" if isinstance(cls, Actor) else ""
-        raise InvalidChildSpec(f"a child must be a subclass of Actor{hint} (got {cls!r})")
+def _without_brackets(cls: object) -> type[Actor]:
+    plain: object = get_origin(cls)  # what Cache[int] says beyond Cache is for type checkers
+    if _is_actor_class(plain):
+        return plain
+    hint = ", not an instance: pass the class and its args" if isinstance(cls, Actor) else ""
+    raise InvalidChildSpec(f"a child must be a subclass of Actor{hint} (got {cls!r})")
+
+
+def _is_actor_class(value: object) -> TypeGuard[type[Actor]]:
+    return isinstance(value, type) and issubclass(value, Actor)
 
 
 def _restart(restart: object) -> Restart:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from sentient_core.actors.actor import Actor
+from sentient_core.actors.actor import Actor, M_contra
 from sentient_core.errors import InvalidArgument, InvalidChildSpec
 from sentient_core.supervisor.spec import ChildSpec
 from sentient_core.supervisor.strategy import RestartKind, Strategy
@@ -13,7 +13,7 @@ from sentient_core.supervisor.strategy import RestartKind, Strategy
 __all__ = ["Supervisor"]
 
 
-class Supervisor(Actor):
+class Supervisor(Actor[M_contra]):
     """Starts the children it declares, in order, and restarts those that end as their spec says.
 
     ::
@@ -28,7 +28,7 @@ class Supervisor(Actor):
     that is restarted keeps its ref and its mailbox, also when the supervisor itself was restarted.
     """
 
-    default_shutdown = None
+    default_shutdown: ClassVar[float | None] = None
     __supervises__ = True
 
     strategy: ClassVar[Strategy] = Strategy()

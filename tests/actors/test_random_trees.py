@@ -36,6 +36,7 @@ from sentient_core import (
     handles,
 )
 from sentient_core.actors import cell, dispatcher
+from sentient_core.actors.ref import cell_of
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,9 +69,9 @@ class World:
         """Numbers of the messages whose handler began, in order, by path."""
         self.done: Count[int] = Count()
         """How often the handler of a message returned."""
-        self.starts: dict[ActorRef[Any], list[int]] = {}
+        self.starts: dict[cell.Cell, list[int]] = {}
         """Incarnations that started, in order, by ref."""
-        self.mirrored: set[ActorRef[Any]] = set()
+        self.mirrored: set[cell.Cell] = set()
         self.current: dict[str, Actor] = {}
         """The instance that lives at a path."""
         self.busy: Count[str] = Count()
@@ -83,10 +84,10 @@ class Unit(Actor):
         self.world = world
 
     async def on_start(self) -> None:
-        self.world.starts.setdefault(self.context.ref, []).append(self.context.incarnation)
+        self.world.starts.setdefault(cell_of(self.context.ref), []).append(self.context.incarnation)
         self.world.current[self.context.ref.path] = self
         if self.durability == "mirrored":
-            self.world.mirrored.add(self.context.ref)
+            self.world.mirrored.add(cell_of(self.context.ref))
         await self._perhaps("on_start", 0.03)
 
     async def on_failure(self, cause: Exception) -> None:
@@ -293,14 +294,14 @@ async def _play(seed: int, steps: int) -> None:
         assert told == sorted(told), f"{path} handled out of order"
 
     last: dict[str, int] = {}
-    for ref, incarnations in world.starts.items():
+    for life, incarnations in world.starts.items():
         first = incarnations[0]
-        assert incarnations == list(range(first, first + len(incarnations))), f"{ref}: {incarnations}"
-        assert ref.incarnation == incarnations[-1]
+        assert incarnations == list(range(first, first + len(incarnations))), f"{life.ref}: {incarnations}"
+        assert life.incarnation == incarnations[-1]
         # The store knows the path of a mirrored actor: whoever lives there later goes on counting.
-        assert first > last.get(ref.path, 0), ref
-        if first > 1 or ref in world.mirrored:
-            last[ref.path] = incarnations[-1]
+        assert first > last.get(life.path, 0), life.ref
+        if first > 1 or life in world.mirrored:
+            last[life.path] = incarnations[-1]
     assert not any("sentient-core" in (task.name or "") for task in anyio.get_running_tasks())
 
     for row in await store.agents("test"):

@@ -668,6 +668,50 @@ async def test_a_ref_is_one_object_that_shows_who_and_where() -> None:
         assert not ref.is_alive
 
 
+async def test_refs_are_equal_if_they_stand_for_one_path_of_one_system() -> None:
+    async with running("here") as here, running("there") as there:
+        ref = await here.spawn(Recorder, Log(), name="alice")
+        other = await here.spawn(Recorder, Log(), name="bob")
+        elsewhere = await there.spawn(Recorder, Log(), name="alice")
+        await ref.stop()
+        successor = await here.spawn(Recorder, Log(), name="alice")
+
+        assert ref is not successor
+        assert (ref, hash(ref)) == (successor, hash(successor))
+        assert len({ref, successor, other, elsewhere}) == 3
+        assert ref != "alice"
+        assert {ref: 3}[successor] == 3
+
+
+async def test_a_ref_travels_in_a_message_and_stays_good_over_restarts() -> None:
+    class Introduce(Request[ActorRef[Counter]], frozen=True):
+        to: ActorRef[Counter]
+
+    class Friend(Actor):
+        @handles
+        def introduced(self, message: Introduce) -> ActorRef[Counter]:
+            message.to.tell(Add(3))
+            return message.to
+
+    store = MemoryStore()
+    async with running(store=store) as system:
+        friend = await system.spawn(Friend, name="friend")
+        counter = await system.spawn(Counter, name="counter")
+
+        back = await friend.ask(Introduce(counter), timeout=1)
+        await counter.kill()
+
+        assert back is counter
+        assert await back.ask(Total(), timeout=1) == 0
+        back.tell(Add(4))
+        assert await counter.ask(Total(), timeout=1) == 4
+        await system.flush()
+
+    asked = (await store.events("test", event_type="message_sent"))[-1]
+    answered = (await store.events("test", event_type="message_replied"))[-1]
+    assert (asked.payload, answered.payload) == ({"to": "counter"}, {"value": "counter"})
+
+
 async def test_nothing_public_of_a_ref_leads_to_the_actor() -> None:
     async with running() as system:
         ref = await system.spawn(Counter)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_type
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeAlias, TypeVar, assert_type
 
 import msgspec
 
 from sentient_core import (
     Actor,
+    ActorProxy,
     ActorRef,
     ActorSystem,
     Answer,
@@ -26,7 +28,10 @@ from sentient_core import (
     Supervisor,
     SystemStatistics,
     Topic,
+    UntypedProxy,
+    asks,
     handles,
+    reads,
 )
 
 
@@ -104,6 +109,65 @@ class Sponge(Actor):
         return "got it"
 
 
+T = TypeVar("T")
+
+
+class Rich(Balance, frozen=True):
+    """A special case of a request."""
+
+
+class Put(msgspec.Struct, Generic[T], frozen=True):
+    value: T
+
+
+class Get(Request[T], Generic[T], frozen=True):
+    """Ask for the value."""
+
+
+Messages: TypeAlias = Deposit | Balance
+
+
+class Ledger(Actor[Messages]):
+    """Says which messages it takes."""
+
+    @handles
+    def deposit(self, message: Deposit) -> None: ...
+
+    @handles
+    def balance(self, message: Balance) -> int:
+        return 0
+
+
+class Special(Ledger):
+    @handles
+    async def rate(self, message: float) -> None:
+        self.context.ref.tell("a ref whose class is not known takes anything")
+
+
+class Quoted(Actor["Deposit | Balance"]):
+    def on_receive(self, message: Deposit | Balance) -> None: ...
+
+
+class Cache(Actor[Put[T] | Get[T]], Generic[T]):
+    def __init__(self, value: T) -> None:
+        self.value = value
+
+    @handles
+    def put(self, message: Put[T]) -> None: ...
+
+    @handles
+    def get(self, message: Get[T]) -> T:
+        return self.value
+
+
+class Vault(Supervisor[Balance]):
+    children = (ChildSpec(Ledger, name="ledger"),)
+
+    @handles
+    def balance(self, message: Balance) -> int:
+        return 0
+
+
 class Bank(Supervisor):
     strategy = Supervisor.one_for_one(max_restarts=3, within=5.0)
     children = (ChildSpec(Account, name="alice", args=("alice",)), ChildSpec(Sponge, shutdown=None))
@@ -177,3 +241,135 @@ def takes_accounts(ref: ActorRef[Account]) -> None: ...
 
 
 def takes_any(ref: ActorRef) -> None: ...
+
+
+async def check_messages(
+    ledger: ActorRef[Ledger],
+    special: ActorRef[Special],
+    quoted: ActorRef[Quoted],
+    vault: ActorRef[Vault],
+    plain: ActorRef[Account],
+    unknown: ActorRef,
+    message: Deposit | Balance,
+) -> None:
+    """Refs of actors that declare their messages."""
+    ledger.tell(Deposit(3))
+    ledger.tell(message)
+    await ledger.send(Balance(), timeout=1)
+    special.tell(Deposit(3))
+    quoted.tell(Deposit(3))
+    plain.tell(Close())
+    unknown.tell("anything")
+    send_deposits(ledger.tell)
+    takes_depositors(special)
+
+    assert_type(await ledger.ask(Balance(), timeout=1), int)
+    assert_type(await ledger.ask(Rich(), timeout=1), int)
+    assert_type(await special.ask(Balance(), timeout=1), int)
+    assert_type(await quoted.ask(Balance(), timeout=1), int)
+    assert_type(await vault.ask(Balance(), timeout=1), int)
+    assert_type(await plain.ask(Rich(), timeout=1), int)
+    assert_type(await unknown.ask(Owners(), timeout=1), list[str])
+    assert_type(await ledger.ask(Deposit(3), timeout=1), Any)
+    assert_type(await unknown.ask("anything", timeout=1), Any)
+    total: float | None = await ledger.ask(Balance(), timeout=1)
+    text: str = await ledger.ask(Deposit(3), timeout=1)
+    await ledger.ask(message, timeout=1)
+    assert total or text
+
+
+async def check_generic_actors(system: ActorSystem) -> None:
+    cache = await system.spawn(Cache[int], 3)
+    assert_type(cache, ActorRef[Cache[int]])
+    cache.tell(Put(3))
+    assert_type(await cache.ask(Get[int](), timeout=1), int)
+
+
+class Shop(Actor):
+    currency = "EUR"
+
+    def __init__(self) -> None:
+        self.items: list[str] = []
+
+    async def add(self, item: str, *, times: int = 1) -> int:
+        return times
+
+    def take(self, count: int = 1) -> list[str]:
+        return self.items[:count]
+
+    def close(self) -> None: ...
+
+    def owner(self) -> str | None:
+        return None
+
+    @handles
+    def deposit(self, message: Deposit) -> int:
+        return message.amount
+
+    @property
+    def first(self) -> str:
+        return self.items[0]
+
+
+class Sale(Shop):
+    async def discount(self) -> float:
+        return 0.5
+
+
+class ShopProxy(ActorProxy[Shop]):
+    add = asks(Shop.add)
+    take = asks(Shop.take)
+    close = asks(Shop.close)
+    owner = asks(Shop.owner)
+    deposit = asks(Shop.deposit)
+    items = reads(Shop, lambda shop: shop.items)
+    first = reads(Shop, lambda shop: shop.first)
+    money = reads(Shop, lambda shop: shop.currency)
+
+
+class SaleProxy(ActorProxy[Sale]):
+    add = asks(Shop.add)
+    discount = asks(Sale.discount)
+    items = reads(Shop, lambda shop: shop.items)
+
+
+async def check_proxies(shop: ActorRef[Shop], sale: ActorRef[Sale], unknown: ActorRef) -> None:
+    proxy = shop.proxy(ShopProxy, timeout=5)
+    assert_type(proxy, ShopProxy)
+    assert_type(proxy.ref, ActorRef[Shop])
+    assert_type(proxy.timeout, float)
+    assert_type(await proxy.add("apple", times=3), int)
+    assert_type(await proxy.take(), list[str])
+    assert_type(await proxy.take(count=2), list[str])
+    assert_type(await proxy.close(), None)
+    assert_type(await proxy.owner(), str | None)
+    assert_type(await proxy.deposit(Deposit(3)), int)
+    assert_type(await proxy.items, list[str])
+    assert_type(await proxy.first, str)
+    assert_type(await proxy.money, str)
+    assert_type(proxy.add.tell("apple", times=3), None)
+    takes_adder(proxy.add)
+
+    assert_type(sale.proxy(ShopProxy), ShopProxy)
+    assert_type(unknown.proxy(ShopProxy), ShopProxy)
+    assert_type(await sale.proxy(SaleProxy).discount(), float)
+    assert_type(await sale.proxy(SaleProxy).add("apple"), int)
+    assert_type(await sale.proxy(SaleProxy).items, list[str])
+
+    untyped = shop.proxy(timeout=1)
+    assert_type(untyped, UntypedProxy[Shop])
+    assert_type(await untyped.add("apple"), Any)
+    takes_proxy(untyped)
+    takes_proxy(proxy)
+
+
+def takes_adder(add: Callable[[str], Awaitable[int]]) -> None: ...
+
+
+def takes_proxy(proxy: ActorProxy[Shop]) -> None: ...
+
+
+def send_deposits(tell: Callable[[Deposit], None]) -> None: ...
+
+
+def takes_depositors(ref: ActorRef[Actor[Deposit]]) -> None: ...

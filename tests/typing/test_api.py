@@ -16,14 +16,32 @@ ROOT = Path(__file__).parents[2]
 MISTAKES = """
 from __future__ import annotations
 
-from sentient_core import Actor, ActorRef, ActorSystem, ChildSpec, MemoryStore, Request, Supervisor
+import msgspec
+
+from sentient_core import (
+    Actor, ActorProxy, ActorRef, ActorSystem, ChildSpec, MemoryStore, Request, Supervisor, asks, reads,
+)
+
+
+class Deposit(msgspec.Struct, frozen=True):
+    amount: int
 
 
 class Balance(Request[int], frozen=True):
     '''Ask for the balance.'''
 
 
+class Owners(Request[list[str]], frozen=True):
+    '''Ask for the owners.'''
+
+
 class Account(Actor): ...
+
+
+class Ledger(Actor[Deposit | Balance]): ...
+
+
+class Special(Ledger): ...
 
 
 class Other(Actor): ...
@@ -48,14 +66,75 @@ async def check() -> None:
         totals: list[str] = [a.reply for a in await system.ask_many([ref], Balance(), timeout=1)]  # WRONG
         system.actors(int)  # WRONG
         print(text, other, totals)
+
+
+async def check_messages(
+    plain: ActorRef[Account], ledger: ActorRef[Ledger], special: ActorRef[Special]
+) -> None:
+    ledger.tell(3)  # WRONG
+    special.tell(3)  # WRONG
+    ledger.tell(Owners())  # WRONG
+    await ledger.send("deposit")  # WRONG
+    await ledger.ask(Owners(), timeout=1)  # WRONG
+    await special.ask(Owners(), timeout=1)  # WRONG
+    await ledger.ask("balance", timeout=1)  # WRONG
+    await ledger.ask(Balance())  # WRONG
+    first: str = await ledger.ask(Balance(), timeout=1)  # WRONG
+    second: str = await plain.ask(Balance(), timeout=1)  # WRONG
+    third: list[int] = await plain.ask(Owners(), timeout=1)  # WRONG
+    wider: ActorRef[Actor[Deposit | str]] = ledger  # WRONG
+    print(first, second, third, wider)
+
+
+class Shop(Actor):
+    items: list[str]
+
+    async def add(self, item: str, *, times: int = 1) -> int:
+        return times
+
+
+class ShopProxy(ActorProxy[Shop]):
+    add = asks(Shop.add)
+    items = reads(Shop, lambda shop: shop.items)
+
+
+class WrongProxy(ActorProxy[Shop]):
+    missing = asks(Shop.missing)  # WRONG
+    absent = reads(Shop, lambda shop: shop.absent)  # WRONG
+
+
+class MixedProxy(ActorProxy[Account]):
+    add = asks(Shop.add)
+
+
+async def check_proxies(shop: ActorRef[Shop], account: ActorRef[Account]) -> None:
+    proxy = shop.proxy(ShopProxy)
+    await proxy.add()  # WRONG
+    await proxy.add(3)  # WRONG
+    await proxy.add("apple", 3)  # WRONG
+    await proxy.add("apple", colour="red")  # WRONG
+    proxy.add.tell(3)  # WRONG
+    await proxy.add  # WRONG
+    await proxy.items()  # WRONG
+    await proxy.typo  # WRONG
+    text: str = await proxy.add("apple")  # WRONG
+    number: int = await proxy.items  # WRONG
+    account.proxy(ShopProxy)  # WRONG
+    shop.proxy(Shop)  # WRONG
+    shop.proxy(ShopProxy, timeout="1")  # WRONG
+    await account.proxy(MixedProxy).add("apple")  # WRONG
+    proxy.items = []  # WRONG
+    print(text, number)
 """
 
 
 def _run(*command: str) -> str:
+    # --verifytypes looks for the package with the first python on the PATH.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=ROOT,
-        env={**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "NO_COLOR": "1"},
+        env={**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "NO_COLOR": "1", "PATH": path},
         capture_output=True,
         text=True,
         timeout=250,
@@ -100,3 +179,10 @@ def test_the_type_checkers_find_mistakes(checker: Checker, tmp_path: Path) -> No
     lines, out = checker(path)
 
     assert set(lines) == marked, out
+
+
+@pytest.mark.slow
+def test_every_public_name_has_a_complete_type() -> None:
+    out = _run("pyright", "--verifytypes", "sentient_core", "--ignoreexternal")
+
+    assert "Type completeness score: 100%" in out, out
