@@ -21,7 +21,8 @@ from sentient_core.actors import (
     handles,
     reads,
 )
-from sentient_core.actors.letter_office import DeadLetterOffice, Redriven, StoredDeadLetter
+from sentient_core.actors.letter_office import DeadLetterOffice, Redriven
+from sentient_core.actors.stored_letter import StoredDeadLetter
 from sentient_core.errors import (
     ActivationFailed,
     ActorKilled,

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import anyio
 import msgspec
 
 from sentient_core.actors import delivery
-from sentient_core.causes import in_a_line
-from sentient_core.codec import Codec, tag_of
+from sentient_core.actors.stored_letter import StoredDeadLetter, as_seen, message_of
+from sentient_core.codec import Codec
 from sentient_core.errors import (
     DeadLetterSettled,
     InvalidArgument,
@@ -39,38 +39,9 @@ if TYPE_CHECKING:
     from sentient_core.mailbox.envelope import Sender
     from sentient_core.store.protocols import DeadLetterRow, Store
 
-__all__ = ["DeadLetterOffice", "Redriven", "StoredDeadLetter"]
+__all__ = ["DeadLetterOffice", "Redriven"]
 
 _AT_ONCE = 200  # letters in memory together
-
-
-class StoredDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead letter as the store has it: one per message, as it is after the message's last death."""
-
-    id: str
-    """Of the message."""
-    reason: DeadLetterReason
-    recipient: str
-    """Path."""
-    sender: str
-    """Path, or `external`."""
-    message_type: str
-    """Tag of the message's type."""
-    payload: Mapping[str, Any]
-    """The message as an object that can be looked into."""
-    cause: str
-    """What happened, for people."""
-    attempts: int
-    """How often the message was sent."""
-    timestamp: datetime
-    """Of its last death, UTC."""
-    incarnation: int
-    """Of the recipient."""
-    correlation_id: str | None
-    status: LetterStatus
-    settled_at: datetime | None
-    """When it was redriven or discarded; None while it is open."""
-    discard_reason: str | None
 
 
 class Redriven(msgspec.Struct, frozen=True):
@@ -145,7 +116,7 @@ class DeadLetterOffice(DeadLetters):
             raise InvalidArgument(f"limit must be a whole number above 0, not {limit!r}")
         await self._catch_up("list dead letters")
         rows = await self._store.dead_letters(self._system, matching=matching, status=wanted, limit=limit)
-        return [_stored(row) for row in rows]
+        return [as_seen(row) for row in rows]
 
     async def redrive(self, which: str | Iterable[str] | DeadLetterFilter) -> Redriven:
         """Send dead letters again to their recipients, each under its own id and as one attempt more.
@@ -262,13 +233,11 @@ class DeadLetterOffice(DeadLetters):
         if row.reason == DeadLetterReason.LATE_REPLY.value:
             raise NotRedrivable(row.message_id, "it is a reply, and who asked waits no more. Ask again.")
         cell = self._recipient(row.message_id, row.recipient)
-        if row.payload is None and (cell.blueprint.is_mirrored or row.message_id not in in_memory):
-            raise NotRedrivable(
-                row.message_id, "the message could not be encoded, so the store has only its text"
-            )
-        if row.message_id in in_memory:
+        # What could not be encoded is no message for an actor whose messages are written down.
+        needs_bytes = row.payload is None and cell.blueprint.is_mirrored
+        if row.message_id in in_memory and not needs_bytes:
             return row, cell, in_memory[row.message_id]
-        return row, cell, self._decoded(row, cell)
+        return row, cell, message_of(row, cell.blueprint, self._codec)
 
     def _recipient(self, message_id: str, path: str) -> Cell:
         cell = self._registry.find(path)
@@ -277,25 +246,6 @@ class DeadLetterOffice(DeadLetters):
         if not cell.mailbox.is_open:
             raise NotRedrivable(message_id, f"'{path}' is ending and takes nothing more")
         return cell
-
-    def _decoded(self, row: DeadLetterRow, cell: Cell) -> object:
-        kinds = [kind for kind in _known_types(cell.blueprint.handlers) if tag_of(kind) == row.message_type]
-        name = cell.blueprint.cls.__qualname__
-        if len(kinds) != 1:
-            what = "no type of message" if not kinds else f"{len(kinds)} types of message"
-            raise NotRedrivable(
-                row.message_id,
-                f"{name} handles {what} stored as '{row.message_type}', and this process does not have the "
-                "message itself any more",
-            )
-        try:
-            return self._codec.decode(cast("bytes", row.payload), kinds[0])
-        except Exception as error:
-            # msgspec's errors, and whatever the type of a user makes of the bytes.
-            raise NotRedrivable(
-                row.message_id,
-                f"its stored bytes are no {kinds[0].__qualname__} any more ({in_a_line(error)})",
-            ) from error
 
     def _send(self, row: DeadLetterRow, cell: Cell, message: object) -> None:
         resent = self._mirror.redrive(row)
@@ -316,25 +266,6 @@ class _Gone:
     def __init__(self, path: str, runtime: object) -> None:
         self.path = path
         self.runtime = runtime
-
-
-def _stored(row: DeadLetterRow) -> StoredDeadLetter:
-    return StoredDeadLetter(
-        id=row.message_id,
-        reason=DeadLetterReason(row.reason),
-        recipient=row.recipient,
-        sender=row.sender,
-        message_type=row.message_type,
-        payload=row.message,
-        cause=row.cause,
-        attempts=row.attempts,
-        timestamp=row.timestamp,
-        incarnation=row.incarnation,
-        correlation_id=row.correlation_id,
-        status=LetterStatus(row.status),
-        settled_at=row.settled_at,
-        discard_reason=row.discard_reason,
-    )
 
 
 def _status(status: LetterStatus | str | None) -> LetterStatus | None:
@@ -377,15 +308,3 @@ def _check_open(row: DeadLetterRow) -> None:
 def _in_parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     for start in range(0, len(ids), _AT_ONCE):
         yield ids[start : start + _AT_ONCE]
-
-
-def _known_types(handlers: Iterable[type[Any]]) -> Iterator[type[Any]]:
-    """The types of a dispatch table and all that inherit from them, each once."""
-    seen: set[type[Any]] = set()
-    below = [*handlers]
-    while below:
-        kind = below.pop()
-        if kind not in seen:
-            seen.add(kind)
-            below += type.__subclasses__(kind)
-            yield kind

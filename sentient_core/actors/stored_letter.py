@@ -1,0 +1,108 @@
+"""A dead letter of the store: as people see it, and as the message that it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sentient_core.causes import in_a_line
+from sentient_core.codec import Codec, tag_of
+from sentient_core.errors import NotRedrivable
+from sentient_core.mailbox import DeadLetterReason
+from sentient_core.store.records import LetterStatus
+
+if TYPE_CHECKING:
+    from sentient_core.actors.blueprint import Blueprint
+    from sentient_core.store.protocols import DeadLetterRow
+
+__all__ = ["StoredDeadLetter", "as_seen", "message_of"]
+
+
+class StoredDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter as the store has it: one per message, as it is after the message's last death."""
+
+    id: str
+    """Of the message."""
+    reason: DeadLetterReason
+    recipient: str
+    """Path."""
+    sender: str
+    """Path, or `external`."""
+    message_type: str
+    """Tag of the message's type."""
+    payload: Mapping[str, Any]
+    """The message as an object that can be looked into."""
+    cause: str
+    """What happened, for people."""
+    attempts: int
+    """How often the message was sent."""
+    timestamp: datetime
+    """Of its last death, UTC."""
+    incarnation: int
+    """Of the recipient."""
+    correlation_id: str | None
+    status: LetterStatus
+    settled_at: datetime | None
+    """When it was redriven or discarded; None while it is open."""
+    discard_reason: str | None
+
+
+def as_seen(row: DeadLetterRow) -> StoredDeadLetter:
+    """A row as people see it."""
+    return StoredDeadLetter(
+        id=row.message_id,
+        reason=DeadLetterReason(row.reason),
+        recipient=row.recipient,
+        sender=row.sender,
+        message_type=row.message_type,
+        payload=row.message,
+        cause=row.cause,
+        attempts=row.attempts,
+        timestamp=row.timestamp,
+        incarnation=row.incarnation,
+        correlation_id=row.correlation_id,
+        status=LetterStatus(row.status),
+        settled_at=row.settled_at,
+        discard_reason=row.discard_reason,
+    )
+
+
+def message_of(row: DeadLetterRow, recipient: Blueprint, codec: Codec) -> object:
+    """The message of a row, made from its bytes as a type that the recipient's class handles.
+
+    Raises NotRedrivable, which says why there is none.
+    """
+    if row.payload is None:
+        raise NotRedrivable(
+            row.message_id, "the message could not be encoded, so the store has only its text"
+        )
+    kinds = [kind for kind in _known_types(recipient.handlers) if tag_of(kind) == row.message_type]
+    if len(kinds) != 1:
+        what = "no type of message" if not kinds else f"{len(kinds)} types of message"
+        raise NotRedrivable(
+            row.message_id,
+            f"{recipient.cls.__qualname__} handles {what} stored as '{row.message_type}', and this process "
+            "does not have the message itself any more",
+        )
+    try:
+        return codec.decode(row.payload, kinds[0])
+    except Exception as error:
+        # msgspec's errors, and whatever the type of a user makes of the bytes.
+        raise NotRedrivable(
+            row.message_id, f"its stored bytes are no {kinds[0].__qualname__} any more ({in_a_line(error)})"
+        ) from error
+
+
+def _known_types(handlers: Iterable[type[Any]]) -> Iterator[type[Any]]:
+    """The types of a dispatch table and all that inherit from them, each once."""
+    seen: set[type[Any]] = set()
+    below = [*handlers]
+    while below:
+        kind = below.pop()
+        if kind not in seen:
+            seen.add(kind)
+            below += type.__subclasses__(kind)
+            yield kind
