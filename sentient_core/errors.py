@@ -310,6 +310,8 @@ class ActorStopped(DeliveryError):
 class ActivationFailed(DeliveryError):
     """A virtual actor did not start for this message (`__cause__` says why); a later one tries again."""
 
+    __cause__: BaseException | None
+
     def __init__(self, message: object, ref: ActorRef, cause: BaseException) -> None:
         why = f"it did not start for it: {in_a_line(cause)}"
         super().__init__(message, ref, _of(message, ref, why))

@@ -28,7 +28,7 @@ class Subscription:
 
     def __init__(self, end: Callable[[Subscription], None]) -> None:
         self._end = end
-        self.is_active = True
+        self.is_active: bool = True
         """The callback is still called."""
 
     def unsubscribe(self) -> None:
@@ -64,7 +64,7 @@ class Following(Generic[T]):
         self._has_news: anyio.Event | None = None
         self._is_over = False
         self._subscription: Subscription | None = None
-        self.missed = 0
+        self.missed: int = 0
         """Items that found the buffer full: they are not among those that come."""
 
     async def __aenter__(self) -> Self:

@@ -79,9 +79,9 @@ class Blueprint:
         self.mailbox: MailboxOptions = _attribute(cls, "mailbox", MailboxOptions)
         self.reply_errors: tuple[type[Exception], ...] = _reply_errors(cls)
         self.schema_version: int = cls.schema_version
-        self.capabilities = _capabilities(cls)
+        self.capabilities: tuple[str, ...] = _capabilities(cls)
         """Sorted, each once."""
-        self.passivate_after = _passivate_after(cls)
+        self.passivate_after: float | None = _passivate_after(cls)
         policy = _attribute(cls, "checkpoint_policy", CheckpointPolicy)
         saves = self.is_mirrored and self.has_state
         self.checkpoint_messages: int | None = policy.messages if saves else None

@@ -70,6 +70,9 @@ class DeadLetterOffice(DeadLetters):
     StoreUnavailable or Fenced where the store gives no answer.
     """
 
+    redriven: int
+    discarded: int
+
     def __init__(
         self,
         log: LimitedLog,

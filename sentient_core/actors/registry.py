@@ -24,7 +24,7 @@ class Registry:
         self._ended: dict[str, int] = {}
         self._cells: dict[str, Cell] = {}
         self._anonymous = 0
-        self.memberships = Memberships()
+        self.memberships: Memberships = Memberships()
 
     def __len__(self) -> int:
         return len(self._cells)

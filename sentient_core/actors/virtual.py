@@ -60,6 +60,8 @@ class VirtualCell(Cell):
     __slots__ = ("_idle_alarm", "_idle_since", "_keeping")
 
     vars: Context | None
+    status: CellStatus
+    family: Family | None
 
     def __init__(
         self,

@@ -12,9 +12,9 @@ alarm, an error) is in here only while it does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from sentient_core.actors.actor import Actor
+from sentient_core.actors.actor import Actor, DurabilityName
 from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.ref import ActorRef
 from sentient_core.actors.timekeeper import Alarm
@@ -54,8 +54,10 @@ def virtual_ref(
 class VirtualSupervisor(Supervisor):
     """Keeps the virtual actors of one class. Stopping it passivates all of them; it is started again."""
 
-    durability = "volatile"
-    strategy = Strategy(max_restarts=3, within=5.0, is_per_child=True, stops_in_parallel=True)
+    durability: ClassVar[DurabilityName] = "volatile"
+    strategy: ClassVar[Strategy] = Strategy(
+        max_restarts=3, within=5.0, is_per_child=True, stops_in_parallel=True
+    )
 
 
 class VirtualFamily:
