@@ -527,6 +527,23 @@ async def test_a_start_that_fails_refuses_what_is_queued_and_a_later_message_tri
         assert Moody.refusals == 2
 
 
+async def test_what_a_failed_start_gave_up_can_be_sent_again() -> None:
+    class Tired(Unwilling): ...
+
+    async with running() as system:
+        ref = await system.get_or_spawn(Tired, "alice")
+        ref.tell(Add(3))
+        with pytest.raises(ActivationFailed):
+            await ref.ask(Total(), timeout=1)
+        (letter, _) = system.dead_letters
+        assert letter.message_id is not None
+
+        Tired.is_willing = True
+        await system.dead_letters.redrive(letter.message_id)
+
+        assert await ref.ask(Total(), timeout=1) == 3
+
+
 async def test_an_actor_that_does_not_start_is_tried_only_as_often_as_the_window_allows() -> None:
     class Stubborn(Unwilling): ...
 
