@@ -392,16 +392,18 @@ class MessageChanged(SentientError):
         )
 
 
+_ONLY_IN_TURN = (
+    "can be used only while it handles a message or runs a hook, and by the handler or hook itself."
+)
+
+
 class NotInTurn(SentientError):
     """Something that belongs to the handling of a message was used while none is handled."""
 
-    def __init__(self, path: str, what: str) -> None:
+    def __init__(self, path: str, what: str, why: str = _ONLY_IN_TURN) -> None:
         self.path = path
         self.what = what
-        super().__init__(
-            f"{what} of '{path}' can be used only while it handles a message or runs a hook, and by the "
-            "handler or hook itself."
-        )
+        super().__init__(f"{what} of '{path}' {why}")
 
 
 class StashFull(SentientError):

@@ -12,6 +12,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from sentient_core.actors.actor import Actor, Request
+from sentient_core.actors.blocking import THREADS, Limits, check_threads
 from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.current import current_cell
 from sentient_core.actors.dispatcher import Dispatcher
@@ -89,6 +90,8 @@ class ActorSystem:
     parents and each within its grace, then writes what the store has not got yet for at most
     `drain_patience` seconds; what is left stays in the journal for the next start. If the store is
     taken over by another start of the same system, the block is cancelled and raises Fenced.
+
+    `threads` is how many threads `Actor.run_sync` uses at the same time, for all actors together.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class ActorSystem:
         store: str | Store,
         journal: JournalOptions | None = None,
         drain_patience: float = 5.0,
+        threads: int = THREADS,
     ) -> None:
         self.name: str = check_name(name)
         if not drain_patience >= 0:
@@ -106,6 +110,7 @@ class ActorSystem:
             raise InvalidArgument(
                 f"store must be an address such as 'surrealkv://my.db', or a Store, not {store!r}"
             )
+        self._threads = check_threads(threads)
         self._own_store: SurrealStore | None = None
         if isinstance(store, str):
             store = self._own_store = open_store(store)
@@ -333,6 +338,8 @@ class ActorSystem:
             new_family=_declared_family,
             new_context=base.copy,
             failure_log=LimitedLog(log, backend.now, "actor failed"),
+            tasks=tasks,
+            limits=Limits(self._threads),
         )
         ground = _Ground(backend.slot())
         root = Cell(runtime, ground, "", _Root)

@@ -9,7 +9,10 @@ from sentient_core.actors.groups import Group, Topic
 from sentient_core.actors.handlers import handles
 from sentient_core.actors.many import Answer
 from sentient_core.actors.proxy import ActorProxy, UntypedProxy, asks, reads
+from sentient_core.actors.receive_timeout import ReceiveTimeout
 from sentient_core.actors.ref import ActorRef, Ending
+from sentient_core.actors.timers import Timers
+from sentient_core.actors.watching import Terminated
 
 __all__ = [
     "Actor",
@@ -20,7 +23,10 @@ __all__ = [
     "Context",
     "Ending",
     "Group",
+    "ReceiveTimeout",
     "Request",
+    "Terminated",
+    "Timers",
     "Topic",
     "UntypedProxy",
     "asks",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, Self, TypeAlias
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, Self, TypeAlias, TypeVarTuple
 
 import msgspec
+from anyio import CapacityLimiter
 from typing_extensions import TypeVar
 
+from sentient_core.actors.blocking import run_process, run_sync
 from sentient_core.actors.blueprint import Blueprint
 from sentient_core.actors.checkpoints import CheckpointPolicy
 from sentient_core.actors.context import Context
-from sentient_core.actors.saving import save_and_wait
+from sentient_core.actors.saving import check_at_work, save_and_wait
 from sentient_core.mailbox import MailboxOptions
 from sentient_core.paths import check_name
 
@@ -25,6 +27,8 @@ R_co = TypeVar("R_co", covariant=True)
 A_contra = TypeVar("A_contra", contravariant=True)
 M_contra = TypeVar("M_contra", contravariant=True, default=Any)
 """The messages that an actor class takes; Any, where it does not say: senders are then not checked."""
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 DurabilityName: TypeAlias = Literal["volatile", "mirrored"]
 
 
@@ -93,6 +97,9 @@ class Actor(Generic[M_contra]):
     """What actors of this class can do, in words of your choice, for `system.actors(capability=…)` and the
     `agent_state` rows. A subclass that declares its own replaces those of its bases."""
 
+    initial_behaviour: ClassVar[str | None] = None
+    """The state that every incarnation begins in, for classes with `@handles(when=...)`."""
+
     State: ClassVar[type[msgspec.Struct]] = NoState
     """What a checkpoint holds: a nested msgspec.Struct class with a default for every field."""
     state: Any
@@ -121,7 +128,8 @@ class Actor(Generic[M_contra]):
         """Where this actor stands: its ref, parent, children, system, the message in hand."""
         context = self.__context
         if context is None:
-            context = self.__context = Context(self.__cell)
+            cell = self.__cell
+            context = self.__context = Context(cell, cell.incarnation_of(self))
         return context
 
     async def checkpoint(self) -> str:
@@ -132,6 +140,28 @@ class Actor(Generic[M_contra]):
         stands) and StoreUnavailable. Cancelling it does not take the checkpoint back.
         """
         return await save_and_wait(self.__cell, self)
+
+    async def run_sync(self, fn: Callable[[*Ts], T], *args: *Ts, limiter: CapacityLimiter | None = None) -> T:
+        """Run blocking work in a thread and return what it returns; the event loop goes on meanwhile.
+
+        The actor waits for it, with one message at a time as ever. A system runs `ActorSystem(threads=...)`
+        of them at once, the others wait; `limiter` takes the place of that limit. Raises what `fn` raises.
+        Cancelling (a `kill`, a timeout around it) returns at once and abandons the thread: it runs on, and
+        what it returns is dropped. In the thread, refs cannot be used as they are:
+        `anyio.from_thread.run_sync(ref.tell, message)`.
+        """
+        check_at_work(self.__cell, self)
+        return await run_sync(self.__cell.runtime.limits, limiter, fn, *args)
+
+    async def run_process(self, fn: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Run work for the processor in another process and return what it returns.
+
+        As `run_sync`, beyond Python's lock; a system runs as many at once as there are processors. `fn`, its
+        arguments and its result are pickled: a function on the top level of a module, plain data. The first
+        call starts a process, which takes a moment, and later ones use it again. Cancelling ends the process.
+        """
+        check_at_work(self.__cell, self)
+        return await run_process(self.__cell.runtime.limits, fn, *args)
 
     def on_receive(self, message: Any) -> Any:
         """The catch-all, for messages that no `@handles` method takes. Return value: the reply.

@@ -118,7 +118,7 @@ def _at_work(cell: Cell) -> str:
     if cell.in_hand is None:
         return "at work on nothing"
     kind = type(plain(cell.in_hand)[0])
-    handler = cell.blueprint.handlers.get(kind) or cell.blueprint.on_receive
+    handler = cell.handler_of(kind)
     name = "on_receive" if handler is None else handler[0].__name__
     return f"at work on {kind.__qualname__} in {name}()"
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 import math
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from sentient_core.actors.behaviour import Behaviour, behaviours_of, unknown_state
 from sentient_core.actors.calls import CALL_HANDLERS
 from sentient_core.actors.checkpoints import CheckpointPolicy
 from sentient_core.actors.declared import declared_messages, unhandled
-from sentient_core.actors.handlers import Handler, as_handler, handlers_of
+from sentient_core.actors.handlers import Handler, as_handler
 from sentient_core.actors.members import Members
 from sentient_core.errors import InvalidArgument, InvalidHandler
 from sentient_core.mailbox import MailboxOptions
@@ -37,6 +39,8 @@ class Blueprint:
     """The facts about one actor class."""
 
     __slots__ = (
+        "behaviour",
+        "behaviours",
         "capabilities",
         "checkpoint_messages",
         "checkpoint_seconds",
@@ -63,7 +67,10 @@ class Blueprint:
     def __init__(self, cls: type[Actor], base: type[Actor] | None) -> None:
         self.cls: type[Actor] = cls
         self.is_mirrored: bool = _durability(cls) is Durability.MIRRORED
-        self.handlers: dict[type, Handler] = {**CALL_HANDLERS, **handlers_of(cls)}
+        self.behaviours: dict[str | None, Behaviour] = behaviours_of(cls, CALL_HANDLERS)
+        self.behaviour: Behaviour = _initial(cls, self.behaviours)
+        """What every incarnation begins with."""
+        self.handlers: dict[type, Handler] = self.behaviour.handlers
         self.members: Members = Members(cls)
         self.hooks: frozenset[str] = frozenset(
             name for name in _HOOKS if base is not None and _is_own(cls, base, name)
@@ -104,8 +111,16 @@ def _is_own(cls: type, base: type, name: str) -> bool:
     return getattr(cls, name) is not getattr(base, name)
 
 
+def _initial(cls: type[Actor], behaviours: dict[str | None, Behaviour]) -> Behaviour:
+    name = cls.initial_behaviour
+    if name not in behaviours:
+        raise unknown_state(cls, behaviours, name)
+    return behaviours[name]
+
+
 def _check_declared(blueprint: Blueprint) -> None:
-    missing = unhandled(blueprint.cls, blueprint.messages, blueprint.handlers)
+    handled = ChainMap(*(behaviour.handlers for behaviour in blueprint.behaviours.values()))
+    missing = unhandled(blueprint.cls, blueprint.messages, handled)
     if missing and blueprint.on_receive is None:
         raise InvalidHandler(
             f"{blueprint.cls.__qualname__} declares messages that nothing in it takes: {', '.join(missing)}. "

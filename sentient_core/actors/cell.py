@@ -25,6 +25,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import Context
 from enum import StrEnum
+from inspect import iscoroutine
 from itertools import filterfalse
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, TypeVar, cast
@@ -34,10 +35,12 @@ import anyio
 from sentient_core.actors import delivery
 from sentient_core.actors.actor import Actor, new_actor
 from sentient_core.actors.asking import NOT_YET
+from sentient_core.actors.behaviour import Behaviour
 from sentient_core.actors.blueprint import Blueprint
 from sentient_core.actors.calls import CALL_HANDLERS
 from sentient_core.actors.current import current_cell
-from sentient_core.actors.handlers import Handler, handler_for
+from sentient_core.actors.handlers import Handler
+from sentient_core.actors.incarnation import Incarnation, enter
 from sentient_core.actors.ref import ActorRef, Ending, new_ref
 from sentient_core.actors.runtime import Family, Runtime
 from sentient_core.actors.saving import (
@@ -50,6 +53,7 @@ from sentient_core.actors.saving import (
     save_state,
 )
 from sentient_core.actors.special import Special, is_discarded_at_end, plain
+from sentient_core.actors.watching import announce_end
 from sentient_core.backend import Slot
 from sentient_core.causes import in_a_line, last_lines
 from sentient_core.codec import tag_of
@@ -63,6 +67,7 @@ from sentient_core.errors import (
     StoreUnavailable,
     UnencodableState,
     UnhandledMessage,
+    UnknownActor,
 )
 from sentient_core.events import EventType
 from sentient_core.logs import RuntimeLog
@@ -143,6 +148,7 @@ class Cell:
         "is_nobody",
         "kwargs",
         "ledger",
+        "life",
         "mailbox",
         "path",
         "ref",
@@ -183,6 +189,8 @@ class Cell:
         self.ledger: Ledger | None = Ledger(last) if last or self.blueprint.is_stored else None
         """What the store knows of it; None for an actor that leaves nothing there."""
         self.family: Family | None = None
+        self.life: Incarnation | None = None
+        """What the incarnation of now has of its own, if anything."""
         self.in_hand: Entry | None = None
         self.handled: int = 0
         """Messages whose handler has returned, over all incarnations of this cell."""
@@ -208,6 +216,45 @@ class Cell:
     def parent(self) -> Cell | None:
         """The actor that supervises this one; None for the root."""
         return self.above.owner
+
+    @property
+    def cause(self) -> BaseException | None:
+        """Why it is down or has ended; None: in order, or it is neither."""
+        return UnknownActor(self.path) if self.is_nobody else self._cause
+
+    @property
+    def is_down(self) -> bool:
+        """There is no incarnation now."""
+        return self.status in (_DOWN, CellStatus.PASSIVE, _ENDED)
+
+    @property
+    def will_start(self) -> bool:
+        """A START is in the control lane."""
+        return any(signal.kind is _START for signal in self.signals or ())
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """What takes which message, as things stand."""
+        return self.blueprint.behaviour if self.life is None else self.life.behaviour
+
+    def handler_of(self, message_type: type) -> Handler | None:
+        """What handles messages of a type, as things stand."""
+        return self.behaviour.find(message_type) or self.blueprint.on_receive
+
+    def incarnation_of(self, actor: Actor) -> int:
+        """The number of an instance; 0: it has ended."""
+        is_being_made = self._actor is None and self.status is _STARTING
+        return self.incarnation if self._actor is actor or is_being_made else 0
+
+    def enter(self, incarnation: int, what: str) -> Incarnation:
+        """`incarnation.enter`: for code in the turn of this very incarnation."""
+        return enter(self, incarnation, what)
+
+    def belongings(self) -> Incarnation:
+        """What the incarnation of now has of its own, made if need be."""
+        if self.life is None:
+            self.life = Incarnation(self)
+        return self.life
 
     @property
     def is_in_turn(self) -> bool:
@@ -291,7 +338,7 @@ class Cell:
 
     def _end(self, kind: SignalKind) -> Ending:
         ending = Ending(self, self.incarnation, is_drain=kind is _DRAIN)
-        if self.status is _DOWN and not self.signals:
+        if self.status is _DOWN and not self.will_start:
             self.above.child_unwanted(self)
         elif self.is_alive:
             self.signal(Signal(kind))
@@ -310,7 +357,7 @@ class Cell:
                 f"waiting here for the end of '{self.path}' would wait for ever, since it ends only when the "
                 "handler that waits has returned. Call stop(), drain() or kill() without awaiting it."
             )
-        is_over = self.status is _ENDED or (self.status is _DOWN and not self.signals)
+        is_over = self.status is _ENDED or (self.status is _DOWN and not self.will_start)
         if is_over or (self.incarnation > incarnation and not (is_drain and self.draining)):
             return
         slot: Slot[None] = self.runtime.backend.slot()
@@ -429,7 +476,7 @@ class Cell:
         elif kind is _KILL:
             self._on_kill()
         elif kind is _FAIL:
-            await self._on_fail(signal.cause)
+            await self._on_fail(signal.cause, signal.where)
         elif kind is _SAVE:
             await self._on_save()
         elif kind is _PASSIVATE:
@@ -441,7 +488,8 @@ class Cell:
         if not queue or actor is None or self.status is not _RUNNING:
             return self.leave_turn()
         mailbox, take = self.mailbox, queue.popleft
-        handler_of, now = self.blueprint.handlers.get, time.perf_counter
+        handler_of = (self.blueprint if self.life is None else self.life).handlers.get
+        now = time.perf_counter
         mailbox.high_water = max(mailbox.high_water, len(queue))
         ledger = self.ledger if self.blueprint.saves else None
         left = budget = BUDGET if ledger is None else self._budget(ledger)
@@ -499,6 +547,8 @@ class Cell:
         finally:
             self.in_hand = None
             self.handled += budget - left - missed
+            if self.life is not None:
+                self.life.note_batch()
         if mailbox.line is not None:
             self._admit()
         if ledger is not None and ledger.unsaved and self.status is _RUNNING:
@@ -511,7 +561,8 @@ class Cell:
         """The plain function that answers an ask here and now; None: the ask is to go through the mailbox."""
         if self.scheduled or self.in_hand is not None or not self.mailbox.plain_capacity:
             return None
-        handler = self.blueprint.handlers.get(type(message))
+        handlers = self.blueprint.handlers if self.life is None else self.life.handlers_at_once
+        handler = handlers.get(type(message))
         if handler is None or handler[1] or self.status is not _RUNNING:
             return None
         self.runtime.dispatcher.check_thread()
@@ -525,12 +576,18 @@ class Cell:
         self.in_hand = entry = (message, current_cell.get(), reply, None)
         try:
             outcome = self.run(handler[0], self._actor, message)
-            if self.in_hand is not entry:
-                return NOT_YET
             if outcome is None or not hasattr(outcome, "__await__"):
                 self.handled += 1
-                return outcome
+                if self.in_hand is entry:
+                    return outcome
+                self.belongings().note_batch()
+                return NOT_YET
+            entry = self.in_hand  # if it was stashed or forwarded, without the asker
         except Exception as error:
+            if not self._is_in_hand(entry):
+                self.handled += 1
+                self.belongings().fail(error, "handler")
+                return NOT_YET
             if isinstance(error, self.blueprint.reply_errors):
                 self.handled += 1
                 raise
@@ -545,8 +602,15 @@ class Cell:
         return NOT_YET
 
     async def _on_deliver(self, signal: Signal) -> None:
-        if signal.entry is not None:
+        if signal.entry is None:
+            return
+        if self.status is _STARTING:
+            self.belongings().undelivered.append(signal)
+        elif self.status is _RUNNING:
             await self._handle(deque((signal.entry,)))
+        elif isinstance(signal.entry[0], _Begun):
+            signal.entry[0].give_up()
+            self._interrupted(plain(signal.entry))
 
     def _budget(self, ledger: Ledger) -> int:
         due = self.blueprint.checkpoint_messages
@@ -569,9 +633,7 @@ class Cell:
             handler = handler or message.handler
             message = message.message
             self.in_hand = entry = (message, *entry[1:])
-        handlers = self.blueprint.handlers
-        handler = handler or handlers.get(type(message)) or handler_for(handlers, type(message))
-        handler = handler or self.blueprint.on_receive
+        handler = handler or self.handler_of(type(message))
         if handler is None:
             self._unhandled(entry)
             return None
@@ -589,6 +651,8 @@ class Cell:
 
     def _answer_with(self, entry: Entry, error: Exception) -> bool:
         """An exception that is part of the protocol is a reply. False: nobody asked."""
+        if not self._is_in_hand(entry):
+            return True
         _, sender, reply, event = entry
         if reply is None:
             delivery.dead(self, entry, _HAS_FAILED, in_a_line(error))
@@ -604,18 +668,24 @@ class Cell:
         return True
 
     def _unhandled(self, entry: Entry) -> None:
-        why = f"{self.blueprint.cls.__qualname__} has no handler for it and no on_receive"
+        state = "" if self.behaviour.name is None else f" when {str(self.behaviour.name)!r}"
+        why = f"{self.blueprint.cls.__qualname__} has no handler for it{state} and no on_receive"
         delivery.dead(self, entry, DeadLetterReason.UNHANDLED, why)
-        known = (
-            ", ".join(sorted(t.__qualname__ for t in self.blueprint.handlers if t not in CALL_HANDLERS))
-            or "nothing"
-        )
+        handled = [kind for kind in self.behaviour.handlers if kind not in CALL_HANDLERS]
+        known = ", ".join(sorted(kind.__qualname__ for kind in handled)) or "nothing"
         delivery.fail_asker(entry, UnhandledMessage(entry[0], self.ref, f"{why}; it handles {known}"))
 
     def _interrupted(self, entry: Entry) -> None:
         """The handler was cancelled, by `kill`: its message is settled before the turn unwinds."""
+        if not self._is_in_hand(entry):
+            self.handled += 1
+            return
         delivery.dead(self, entry, _WAS_STOPPED, "the actor was killed while handling it")
         delivery.fail_asker(entry, ActorStopped(entry[0], self.ref, "the actor was killed while handling it"))
+
+    def _is_in_hand(self, entry: Entry) -> bool:
+        """The message of a handler that has raised is this cell's to settle. False: it was forwarded."""
+        return self.in_hand is entry or self.life is None or self.life.take_back(entry)
 
     def _is_stray(self, error: BaseException) -> bool:
         """A cancellation that the runtime did not ask for: the actor's failure, not the worker's end."""
@@ -639,11 +709,14 @@ class Cell:
     async def _handler_failed(self, entry: Entry, error: Exception) -> None:
         words = in_a_line(error)
         self._report_failure(error, entry, words=words)
-        delivery.dead(self, entry, _HAS_FAILED, words)
-        if entry[2] is not None:
-            failed = HandlerFailed(entry[0], self.ref, f"its handler raised {words}")
-            failed.__cause__ = error
-            entry[2].fail(failed)
+        if not self._is_in_hand(entry):
+            self.handled += 1
+        else:
+            delivery.dead(self, entry, _HAS_FAILED, words)
+            if entry[2] is not None:
+                failed = HandlerFailed(entry[0], self.ref, f"its handler raised {words}")
+                failed.__cause__ = error
+                entry[2].fail(failed)
         self.in_hand = None
         if not self._killed:  # else it is KILL that ends this incarnation, without hooks
             await self._fail(error)
@@ -770,6 +843,8 @@ class Cell:
         if self._start_waiter is not None:
             self._start_waiter.set(None)
             self._start_waiter = None
+        if self.life is not None:
+            self.life.deliver_all()
         if self.draining:
             self.signal(Signal(_DRAIN))
 
@@ -831,9 +906,9 @@ class Cell:
             if self.family is None or not self.family.stop_all(kill=True):
                 self._down(self._cause)
 
-    async def _on_fail(self, cause: BaseException | None) -> None:
+    async def _on_fail(self, cause: BaseException | None, where: str) -> None:
         if self.status in (_RUNNING, _STARTING) and isinstance(cause, Exception):
-            self._report_failure(cause, None, "supervision")
+            self._report_failure(cause, None, where)
             await self._fail(cause)
 
     async def _fail(self, error: Exception) -> None:
@@ -912,10 +987,16 @@ class Cell:
         self._actor = None
         self._cause = first_cause or cause
         forget_alarm(self.ledger)
+        if self.life is not None:
+            self._end_life(self.life, cause)
         if self.blueprint.is_mirrored and cause is not None and self._starts:
             self.write_status("failed")
         self.above.child_down(self, cause, was_ready=was_ready)
         self._tell_end_waiters()
+
+    def _end_life(self, life: Incarnation, cause: BaseException | None) -> None:
+        self.life = None
+        life.end(cause)
 
     def _tell_end_waiters(self) -> None:
         is_draining_on = self.draining and self.is_alive and self._cause is not None
@@ -944,6 +1025,8 @@ class Cell:
         was_started = self._starts > 0
         self.status = _ENDED
         self.runtime.registry.remove(self)
+        if self.life is not None:  # others are linked to it, and it has never started
+            self._end_life(self.life, None)
         if self._start_waiter is not None:
             # Of `_down`, which comes here by way of the family, or of a parent that ends before the START.
             self._start_waiter.fail(
@@ -968,6 +1051,8 @@ class Cell:
                 {"cause": None if cause is None else in_a_line(cause)},
                 incarnation=self.incarnation,
             )
+        if self.runtime.watchers:
+            announce_end(self)
 
 
 async def _finished(outcome: Any) -> None:
@@ -982,14 +1067,20 @@ async def _raises(error: Exception) -> None:
 class _Begun(Special):
     """A message whose handler has begun outside of a turn: what is left of it is to be awaited."""
 
-    __slots__ = ("handler",)
+    __slots__ = ("_rest", "handler")
 
     def __init__(self, message: object, rest: Awaitable[Any]) -> None:
         super().__init__(message)
         self.handler = (lambda _actor, _message: rest, True)
+        self._rest = rest
 
     def opens(self, cell: Cell, entry: Entry) -> bool:
         return True
+
+    def give_up(self) -> None:
+        """Its actor is down: what is left is not awaited any more."""
+        if iscoroutine(self._rest):
+            self._rest.close()
 
 
 def _stray(error: BaseException) -> HandlerCancelled:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "dead",
+    "deliver",
     "event_of",
     "fail_asker",
     "late_reply",
@@ -70,6 +71,14 @@ def tell(cell: Cell, message: object) -> None:
         cell.runtime.mirror.record(event)
     if not cell.scheduled:
         cell.runtime.dispatcher.schedule(cell)
+
+
+def deliver(cell: Cell, entry: Entry) -> None:
+    """Put an entry that stands for somebody else's message into a mailbox, or settle it, its asker too."""
+    if cell.mailbox.is_open:
+        _put_or_drop(cell, entry)
+        return
+    fail_asker(entry, ActorStopped(entry[0], cell.ref, _dead_on_arrival(cell, entry)))
 
 
 async def send(cell: Cell, message: object, timeout: float | None) -> None:
@@ -136,12 +145,17 @@ def _tell_closed(cell: Cell, message: object) -> None:
     if cell.mailbox.is_open:  # it stood for a path where somebody lives by now
         tell(cell, message)
         return
-    entry = new_entry(cell, message, None)
+    _dead_on_arrival(cell, new_entry(cell, message, None))
+
+
+def _dead_on_arrival(cell: Cell, entry: Entry) -> str:
+    """Make a dead letter of a message to a mailbox that is closed; says why."""
+    reason, why = (
+        (DeadLetterReason.UNKNOWN, _NOBODY) if cell.is_nobody else (DeadLetterReason.STOPPED, _ENDED)
+    )
     record(cell, entry)
-    if cell.is_nobody:
-        dead(cell, entry, DeadLetterReason.UNKNOWN, _NOBODY)
-    else:
-        dead(cell, entry, DeadLetterReason.STOPPED, _ENDED)
+    dead(cell, entry, reason, why)
+    return why
 
 
 def recipient(cell: Cell, message: object) -> Cell:
@@ -218,6 +232,8 @@ def _put_or_drop(cell: Cell, entry: Entry) -> None:
     else:
         record(cell, entry)
         dead(cell, entry, DeadLetterReason.FULL, f"{cell.mailbox.capacity} messages were queued")
+        if entry[2] is not None:  # one that was forwarded
+            entry[2].fail(MailboxFull(plain(entry)[0], cell.ref, cell.mailbox.capacity))
 
 
 def _drop(cell: Cell, entry: Entry, why: str) -> None:

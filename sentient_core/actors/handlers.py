@@ -11,12 +11,12 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, overload
 
 from sentient_core.errors import InvalidHandler
 
-__all__ = ["Handler", "as_handler", "handler_for", "handlers_of", "handles"]
+__all__ = ["Handler", "as_handler", "handler_for", "handlers_of", "handles", "states_of"]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -29,16 +29,20 @@ Handler = tuple[Callable[[Any, Any], Any], bool]
 class _Mark:
     """What `@handles` leaves on a method until its class is made."""
 
-    def __init__(self, explicit: tuple[type, ...], names: Mapping[str, Any]) -> None:
+    def __init__(
+        self, explicit: tuple[type, ...], names: Mapping[str, Any], states: tuple[str, ...] = ()
+    ) -> None:
         self.explicit = explicit
         self.names = names
+        self.states = states
+        """The states that it is for; none: for every state that does not take the message itself."""
 
 
 @overload
 def handles(method: Method, /) -> Method: ...
 @overload
-def handles(*message_types: type) -> Callable[[Method], Method]: ...
-def handles(*args: Any) -> Any:
+def handles(*message_types: type, when: str | Iterable[str] | None = None) -> Callable[[Method], Method]: ...
+def handles(*args: Any, when: str | Iterable[str] | None = None) -> Any:
     """Make a method the handler of the type its parameter is annotated with, or of the types given.
 
     ::
@@ -49,9 +53,15 @@ def handles(*args: Any) -> Any:
         @handles(Deposit, Withdraw)
         def log(self, message): ...
 
+        @handles(when="open")
+        def knock(self, message: Knock) -> str: ...
+
+    `when` names the state, or the states, in which the method is a handler; `Context.become` changes the
+    state. What the handlers of a state do not take goes to those without `when`.
+
     The method takes one message; it may be sync or async. What it returns is the reply of an `ask`.
     The annotation may be a union. Raises InvalidHandler, when the class is made, for an annotation
-    that is missing or cannot be resolved and for a type that two methods of one class take.
+    that is missing or cannot be resolved and for a type that two methods of one class take in one state.
     """
     # Message types may be local to a function: remember the names around the class, for annotations
     # that are strings there. Frame 1 is the class body, frame 2 what encloses it.
@@ -60,35 +70,46 @@ def handles(*args: Any) -> Any:
     if frame.f_back is not None:
         names.update(frame.f_back.f_locals)
     names.update(frame.f_locals)
-    if len(args) == 1 and inspect.isfunction(args[0]):
+    if len(args) == 1 and inspect.isfunction(args[0]) and when is None:
         setattr(args[0], _MARK, _Mark((), names))
         return args[0]
-    if not args or not all(isinstance(a, type) for a in args):
+    states = _states(when)
+    if not (args or states) or not all(isinstance(a, type) for a in args):
         raise InvalidHandler("@handles takes a method, or the message types: @handles(Deposit, Withdraw)")
 
     def mark(method: Method) -> Method:
-        setattr(method, _MARK, _Mark(args, names))
+        setattr(method, _MARK, _Mark(args, names, states))
         return method
 
     return mark
 
 
-def handlers_of(cls: type) -> dict[type, Handler]:
-    """The dispatch table of an actor class, its bases' handlers included. Raises InvalidHandler."""
+def states_of(cls: type) -> tuple[str, ...]:
+    """The states that handlers of an actor class and its bases are marked with, in their order."""
+    marks = [getattr(method, _MARK, None) for base in reversed(cls.__mro__) for method in vars(base).values()]
+    return tuple(dict.fromkeys(state for mark in marks if isinstance(mark, _Mark) for state in mark.states))
+
+
+def handlers_of(cls: type, state: str | None = None) -> dict[type, Handler]:
+    """The dispatch table of an actor class, its bases' handlers included. Raises InvalidHandler.
+
+    Of those that are marked with a state; None: of those that are marked with none.
+    """
     table: dict[type, Handler] = {}
     for base in reversed(cls.__mro__):
         own: dict[type, str] = {}
         for name, method in vars(base).items():
             mark = getattr(method, _MARK, None)
-            if not isinstance(mark, _Mark):
+            if not isinstance(mark, _Mark) or state not in (mark.states or (None,)):
                 continue
             parameter = _message_parameter(base, name, method)
             types_ = mark.explicit or _annotated_types(base, name, method, parameter, mark.names)
             mark.explicit, mark.names = types_, {}  # resolved: the names around the class are not kept
             for message_type in types_:
                 if message_type in own:
+                    where = "" if state is None else f" when {state!r}"
                     raise InvalidHandler(
-                        f"{base.__qualname__} handles {message_type.__qualname__} twice: "
+                        f"{base.__qualname__} handles {message_type.__qualname__} twice{where}: "
                         f"in {own[message_type]} and in {name}. Keep one of them."
                     )
                 own[message_type] = name
@@ -109,6 +130,15 @@ def handler_for(table: dict[type, Handler], message_type: type) -> Handler | Non
 def as_handler(function: Callable[..., Any]) -> Handler:
     """A dispatch table's entry for a plain function."""
     return function, inspect.iscoroutinefunction(function)
+
+
+def _states(when: str | Iterable[str] | None) -> tuple[str, ...]:
+    if when is None:
+        return ()
+    states: tuple[Any, ...] = (when,) if isinstance(when, str) else tuple(when)
+    if not states or not all(isinstance(state, str) and state for state in states):
+        raise InvalidHandler(f"@handles(when=...) takes the name of a state, or several, not {when!r}")
+    return states
 
 
 def _message_parameter(cls: type, name: str, method: Any) -> str:

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Protocol
 
+from anyio.abc import TaskGroup
+
+from sentient_core.actors.blocking import Limits
 from sentient_core.actors.dispatcher import Dispatcher
 from sentient_core.actors.registry import Registry
 from sentient_core.actors.timekeeper import Timekeeper
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.actor import Actor
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.ref import ActorRef
+    from sentient_core.actors.watching import Watch
     from sentient_core.system import ActorSystem
 
 __all__ = ["Family", "Runtime"]
@@ -84,6 +88,7 @@ class Runtime:
         "failure_log",
         "failures",
         "is_open",
+        "limits",
         "log",
         "mirror",
         "new_context",
@@ -91,8 +96,10 @@ class Runtime:
         "registry",
         "restarts",
         "system",
+        "tasks",
         "timekeeper",
         "waits",
+        "watchers",
     )
 
     def __init__(
@@ -110,6 +117,8 @@ class Runtime:
         new_family: Callable[[Cell, Actor], Family | None],
         new_context: Callable[[], Context],
         failure_log: LimitedLog,
+        tasks: TaskGroup,
+        limits: Limits,
     ) -> None:
         self.system: ActorSystem = system
         self.backend: Backend = backend
@@ -125,10 +134,15 @@ class Runtime:
         self.new_context: Callable[[], Context] = new_context
         """A copy of the context variables that the system was entered with, for one actor."""
         self.failure_log: LimitedLog = failure_log
+        self.tasks: TaskGroup = tasks
+        """For what runs beside an actor, which sees to its end itself."""
+        self.limits: Limits = limits
         self.is_open: bool = True
         """False once the system has ended: sending raises SystemClosed."""
         self.waits: dict[Cell, Cell] = {}
         """Whose turn waits for an answer, and of whom."""
+        self.watchers: dict[Cell, dict[Watch, None]] = {}
+        """Who is to be told of whose end."""
         self.failures: int = 0
         """Handlers and hooks that raised."""
         self.restarts: int = 0

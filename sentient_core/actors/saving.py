@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Ledger",
+    "check_at_work",
     "find_checkpoints",
     "forget_alarm",
     "load_state",
@@ -132,8 +133,7 @@ async def save_and_wait(cell: Cell, actor: Actor) -> str:
     ledger = cell.ledger
     if ledger is None or not cell.blueprint.has_state:
         raise InvalidArgument(f"{cell.blueprint.cls.__qualname__} declares no State: nothing to save")
-    if not cell.is_at_work(actor):
-        raise StaleIncarnation(cell.path)
+    check_at_work(cell, actor)
     journal = cell.runtime.mirror.journal
     if not save_state(cell, actor, "asked for"):
         if not journal.backlog().is_full:
@@ -147,6 +147,12 @@ async def save_and_wait(cell: Cell, actor: Actor) -> str:
     checkpoint_id = "" if ledger.saved is None else ledger.saved.checkpoint_id
     await journal.committed()
     return checkpoint_id
+
+
+def check_at_work(cell: Cell, actor: Actor) -> None:
+    """Raise StaleIncarnation for an instance that has ended."""
+    if not cell.is_at_work(actor):
+        raise StaleIncarnation(cell.path)
 
 
 def save_by_policy(cell: Cell, actor: Actor) -> None:

@@ -203,7 +203,11 @@ class VirtualCell(Cell):
         actor = self._actor
         if self.status is not _RUNNING or actor is None:
             return
-        if self.mailbox.queue or not self._can_go(actor):
+        if (
+            self.mailbox.queue
+            or (self.life is not None and self.life.is_expecting)
+            or not self._can_go(actor)
+        ):
             self._idle_since = self.runtime.backend.now()
             self._look_again()
         else:

@@ -8,6 +8,8 @@ actors of a large system are idle (`Warmth`).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from typing import cast
 
 import msgspec
 
@@ -28,6 +30,8 @@ class MailboxOptions(msgspec.Struct, frozen=True, kw_only=True):
     capacity: int = 10_000
     """Most messages queued; at least 1."""
     overflow: Overflow = Overflow.BACKPRESSURE
+    stash: int = 1_000
+    """Most messages put away by `Context.stash`; 0: none."""
 
     def __post_init__(self) -> None:
         try:
@@ -38,6 +42,8 @@ class MailboxOptions(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.structs.force_setattr(self, "overflow", overflow)
         if self.capacity < 1:
             raise InvalidArgument(f"a mailbox's capacity must be at least 1, not {self.capacity}")
+        if self.stash < 0:
+            raise InvalidArgument(f"the capacity of a stash must be at least 0, not {self.stash}")
 
 
 class MailboxStatistics(msgspec.Struct, frozen=True):
@@ -97,6 +103,20 @@ class Mailbox:
         if queue is None:
             queue = self.new_queue()
         queue.append(entry)
+
+    def put_first(self, entries: Sequence[Entry]) -> None:
+        """Queue entries ahead of all others, in their order, whether there is room or not."""
+        if entries:
+            queue = self.new_queue() if self.queue is None else self.queue
+            queue.extendleft(reversed(entries))
+
+    def take_out(self, entry: Entry) -> bool:
+        """Remove this very entry. False: it is not queued."""
+        for place, queued in enumerate(self.queue or ()):
+            if queued is entry:
+                del cast("deque[Entry]", self.queue)[place]
+                return True
+        return False
 
     def new_queue(self) -> deque[Entry]:
         """The deque for the first message after a while."""

@@ -23,7 +23,7 @@ class SignalKind(Enum):
     KILL = "kill"
     """End without hooks; a suspended handler has been cancelled already."""
     FAIL = "fail"
-    """End as if a handler had raised `cause`: its supervision has given up."""
+    """End as if a handler had raised `cause`: its supervision has given up, a link is broken …"""
     SAVE = "save"
     """Write a checkpoint: the policy's time is over."""
     DELIVER = "deliver"
@@ -44,3 +44,6 @@ class Signal(msgspec.Struct, frozen=True):
     kind: SignalKind
     cause: BaseException | None = None
     entry: Entry | None = None
+    """Of DELIVER."""
+    where: str = "supervision"
+    """Of FAIL, for people: what the cause came out of."""

@@ -360,7 +360,7 @@ class Children:
         """Failures that came in during a job: those that it has not mended."""
         while self._waiting and self._job is None:
             entry, cause = self._waiting.pop(0)
-            if entry.cell.status is CellStatus.DOWN and not entry.cell.signals:
+            if entry.cell.status is CellStatus.DOWN and not entry.cell.will_start:
                 self._restart(entry, cause)
 
     def _ask_to_end(self, child: _Child, job: _Job) -> None:

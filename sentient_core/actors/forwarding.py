@@ -1,0 +1,42 @@
+"""`forward`: the message in hand goes on to another actor, as if its sender had sent it there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from sentient_core.actors import delivery
+from sentient_core.paths import EXTERNAL
+
+if TYPE_CHECKING:
+    from sentient_core.actors.cell import Cell
+    from sentient_core.mailbox.envelope import Entry
+    from sentient_core.store.records import Event
+
+__all__ = ["deliver", "event_of"]
+
+
+def event_of(entry: Entry, target: Cell) -> Event | None:
+    """The event of a message that goes on to `target`: of the same sender, caused by the first one.
+
+    None: the target is not mirrored. Raises UnencodableMessage.
+    """
+    if not target.mailbox.is_mirrored:
+        return None
+    message, sender, _, first = entry
+    source = delivery.source_of(target, sender)
+    # A message sent again from the dead letters may be of a sender who has long been gone.
+    incarnation = 0 if source == EXTERNAL else getattr(sender, "incarnation", 0)
+    correlation, causation = (0, 0) if first is None else (first.correlation, first.seq)
+    return target.runtime.mirror.message(message, source, target.path, incarnation, correlation, causation)
+
+
+def deliver(by: Cell, target: Cell, entry: Entry, event: Event | None) -> None:
+    """Put a message that `by` had in hand into the mailbox of `target`, or make a dead letter of it.
+
+    Whoever asked waits for `target` now, or is told at once.
+    """
+    message, sender, reply, _ = entry
+    waits, asker = by.runtime.waits, cast("Cell", sender)
+    if reply is not None and waits.get(asker) is by:
+        waits[asker] = target
+    delivery.deliver(target, (message, sender, reply, event))

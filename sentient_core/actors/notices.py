@@ -1,0 +1,71 @@
+"""Messages of the runtime's own making, for an actor that asked to be told: ticks, Terminated, timeouts.
+
+A notice counts only if what it tells of still holds when its turn comes: the timer has not been cancelled,
+the watch not been taken back, the incarnation not ended. So it stands in the queue as a `Special`, and of
+a mirrored actor it is written down when it is handled, not when it is queued: what was discarded has never
+been a message. It always finds room, since there is never more than one for each thing asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from sentient_core.actors import delivery
+from sentient_core.actors.special import Special
+from sentient_core.errors import InvalidArgument, UnencodableMessage
+
+if TYPE_CHECKING:
+    from sentient_core.actors.cell import Cell
+    from sentient_core.mailbox.envelope import Entry
+
+__all__ = ["Notice", "check_message", "check_seconds", "notice_entry", "put_own"]
+
+
+class Notice(Special):
+    """A message that is discarded when what it tells of does not hold any more."""
+
+    __slots__ = ()
+
+    is_discarded_at_end = True
+
+    def accept(self) -> bool:
+        """Its turn has come. False: it does not hold any more."""
+        raise NotImplementedError
+
+    def opens(self, cell: Cell, entry: Entry) -> bool:
+        if not self.accept():
+            return False
+        delivery.record(cell, entry)
+        return True
+
+
+def notice_entry(cell: Cell, notice: Notice, sender: Cell) -> Entry:
+    """The entry of a notice to `cell`: the beginning of a conversation. Raises UnencodableMessage."""
+    if not cell.mailbox.is_mirrored:
+        return notice, sender, None, None
+    mirror = cell.runtime.mirror
+    event = mirror.message(notice.message, sender.path, cell.path, sender.incarnation, 0, 0)
+    return notice, sender, None, event
+
+
+def put_own(cell: Cell, entry: Entry) -> None:
+    """Queue what an actor sends to itself, whether there is room or not. The mailbox is open."""
+    cell.mailbox.put(entry)
+    if not cell.scheduled:
+        cell.runtime.dispatcher.schedule(cell)
+
+
+def check_message(cell: Cell, message: object) -> None:
+    """Raise UnencodableMessage now for a message that could not be mirrored when its time comes."""
+    if cell.mailbox.is_mirrored:
+        try:
+            cell.runtime.codec.encode(message)
+        except Exception as error:  # whatever msgspec raises
+            raise UnencodableMessage(message, cell.path, str(error) or type(error).__name__) from error
+
+
+def check_seconds(what: str, seconds: object, *, least: float = 0.0) -> None:
+    """Raise InvalidArgument for what is no finite number of seconds of at least `least`."""
+    if not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds < least:
+        raise InvalidArgument(f"{what} must be a number of seconds of at least {least:g}, not {seconds!r}")

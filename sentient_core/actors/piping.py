@@ -1,0 +1,115 @@
+"""`pipe_to_self`: an async function beside an actor, whose result comes back as a message.
+
+It runs in a task of the system's, in a cancel scope of its own that ends with the incarnation: the actor's
+mailbox is served meanwhile, and nothing of an old incarnation acts for the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+
+from sentient_core.actors import delivery
+from sentient_core.actors.notices import put_own
+from sentient_core.causes import in_a_line
+from sentient_core.errors import HandlerCancelled, UnencodableMessage
+from sentient_core.mailbox import DeadLetterReason
+
+if TYPE_CHECKING:
+    from sentient_core.actors.incarnation import Incarnation
+
+__all__ = ["Pipe"]
+
+
+class Pipe:
+    """One function at work beside an actor."""
+
+    __slots__ = ("_args", "_conversation", "_fn", "_life", "_on_error", "_scope")
+
+    def __init__(
+        self,
+        life: Incarnation,
+        fn: Callable[..., Awaitable[Any]],
+        args: tuple[Any, ...],
+        on_error: Callable[[Exception], object] | None,
+    ) -> None:
+        self._life = life
+        self._fn = fn
+        self._args = args
+        self._on_error = on_error
+        trace = None if life.cell.in_hand is None else life.cell.in_hand[3]
+        self._conversation = (0, 0) if trace is None else (trace.correlation, trace.seq)
+        # Shielded like the workers: when the program is cancelled, the actors are stopped in order.
+        self._scope = anyio.CancelScope(shield=True)
+
+    def start(self) -> None:
+        """Run it; the task inherits the actor's context variables from the caller's turn."""
+        cell = self._life.cell
+        self._life.pipes[self] = None
+        cell.runtime.tasks.start_soon(self._run, name=f"sentient-core pipe of {cell.path}")
+
+    def cancel(self) -> None:
+        """The incarnation is over."""
+        self._scope.cancel()
+
+    async def _run(self) -> None:
+        life = self._life
+        if life.is_over:
+            return
+        with self._scope:
+            try:
+                result = await self._fn(*self._args)
+            except Exception as error:  # noqa: BLE001 - the supervision boundary: it is the actor's failure
+                self._failed(error)
+            except BaseException as error:  # noqa: BLE001 - what is not the actor's goes on
+                if self._scope.cancel_called or not life.cell.runtime.backend.absorb_cancellation(error):
+                    raise self._passes_on(error) from None
+                stray = HandlerCancelled("a cancellation escaped that nobody had asked of this actor")
+                stray.__cause__ = error
+                self._failed(stray)
+            else:
+                self._send(result)
+        life.pipes.pop(self, None)
+
+    def _failed(self, error: Exception) -> None:
+        if self._on_error is None:
+            self._life.fail(error, "pipe_to_self")
+            return
+        try:
+            message = self._on_error(error)
+        except Exception as raised:  # noqa: BLE001 - as above
+            self._life.fail(raised, "pipe_to_self")
+        else:
+            self._send(message)
+
+    def _send(self, message: object) -> None:
+        cell = self._life.cell
+        if message is None or self._life.is_over:
+            return
+        event = None
+        if cell.mailbox.is_mirrored:
+            try:
+                event = cell.runtime.mirror.message(
+                    message, cell.path, cell.path, cell.incarnation, *self._conversation
+                )
+            except UnencodableMessage as error:
+                self._life.fail(error, "pipe_to_self")
+                return
+        entry = (message, cell, None, event)
+        delivery.record(cell, entry)
+        if cell.mailbox.is_open:
+            put_own(cell, entry)
+        else:
+            delivery.dead(cell, entry, DeadLetterReason.STOPPED, "the actor is draining")
+
+    def _passes_on(self, error: BaseException) -> BaseException:
+        """What of an exception is not the actor's own; a cancelled task group may raise both in one."""
+        if not isinstance(error, BaseExceptionGroup):
+            return error
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        failures, others = group.split(Exception)
+        if failures is not None:
+            self._life.cell.log().warning("raised while it was cancelled", error=in_a_line(failures))
+        return group if others is None else others
