@@ -21,8 +21,10 @@ from sentient_core.actors import (
     handles,
     reads,
 )
+from sentient_core.actors.from_thread import FromThread
 from sentient_core.actors.letter_office import DeadLetterOffice, Redriven
 from sentient_core.actors.stored_letter import StoredDeadLetter
+from sentient_core.actors.watchdog import BlockedHandler
 from sentient_core.errors import (
     ActivationFailed,
     ActorKilled,
@@ -73,9 +75,12 @@ from sentient_core.errors import (
     UnhandledMessage,
     UnknownActor,
     UnknownDeadLetter,
+    WaitTimeout,
+    WrongThread,
 )
 from sentient_core.events import EventType
 from sentient_core.feed import Following, Subscription
+from sentient_core.health import Health, SystemStatus
 from sentient_core.mailbox import (
     DeadLetter,
     DeadLetterReason,
@@ -105,6 +110,7 @@ __all__ = [
     "AskCycle",
     "AskError",
     "AskTimeout",
+    "BlockedHandler",
     "CheckpointPolicy",
     "CheckpointUnusable",
     "ChildSpec",
@@ -125,9 +131,11 @@ __all__ = [
     "Fenced",
     "Following",
     "ForeignRef",
+    "FromThread",
     "Group",
     "HandlerCancelled",
     "HandlerFailed",
+    "Health",
     "InvalidArgument",
     "InvalidCall",
     "InvalidChildSpec",
@@ -172,6 +180,7 @@ __all__ = [
     "SurrealStore",
     "SystemClosed",
     "SystemStatistics",
+    "SystemStatus",
     "Topic",
     "UnencodableMessage",
     "UnencodableState",
@@ -179,6 +188,8 @@ __all__ = [
     "UnknownActor",
     "UnknownDeadLetter",
     "UntypedProxy",
+    "WaitTimeout",
+    "WrongThread",
     "asks",
     "handles",
     "reads",

@@ -764,6 +764,9 @@ class Cell:
     def _ready(self) -> None:
         self.status = _RUNNING
         self._is_ready = True
+        if self.runtime.failing or self.runtime.given_up:
+            self.runtime.failing.pop(self.path, None)
+            self.runtime.given_up.pop(self.path, None)
         if self.ledger is not None:
             self._announce(self.ledger)
         self.above.child_started(self)
@@ -912,6 +915,8 @@ class Cell:
         self._actor = None
         self._cause = first_cause or cause
         forget_alarm(self.ledger)
+        if cause is not None:
+            self.runtime.failing[self.path] = self._cause or cause
         if self.blueprint.is_mirrored and cause is not None and self._starts:
             self.write_status("failed")
         self.above.child_down(self, cause, was_ready=was_ready)
@@ -943,6 +948,7 @@ class Cell:
             return
         was_started = self._starts > 0
         self.status = _ENDED
+        self.runtime.failing.pop(self.path, None)
         self.runtime.registry.remove(self)
         if self._start_waiter is not None:
             # Of `_down`, which comes here by way of the family, or of a parent that ends before the START.

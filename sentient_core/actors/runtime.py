@@ -81,8 +81,10 @@ class Runtime:
         "codec",
         "dead_letters",
         "dispatcher",
+        "failing",
         "failure_log",
         "failures",
+        "given_up",
         "is_open",
         "log",
         "mirror",
@@ -129,6 +131,10 @@ class Runtime:
         """False once the system has ended: sending raises SystemClosed."""
         self.waits: dict[Cell, Cell] = {}
         """Whose turn waits for an answer, and of whom."""
+        self.failing: dict[str, BaseException] = {}
+        """Why actors are down, by path, until they are up again or given up."""
+        self.given_up: dict[str, str] = {}
+        """Why paths ended for good with an alert, until somebody lives there again; the newest of them."""
         self.failures: int = 0
         """Handlers and hooks that raised."""
         self.restarts: int = 0
