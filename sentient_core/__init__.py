@@ -24,8 +24,10 @@ from sentient_core.actors import (
     handles,
     reads,
 )
+from sentient_core.actors.from_thread import FromThread
 from sentient_core.actors.letter_office import DeadLetterOffice, Redriven
 from sentient_core.actors.stored_letter import StoredDeadLetter
+from sentient_core.actors.watchdog import BlockedHandler
 from sentient_core.errors import (
     ActivationFailed,
     ActorKilled,
@@ -76,9 +78,12 @@ from sentient_core.errors import (
     UnhandledMessage,
     UnknownActor,
     UnknownDeadLetter,
+    WaitTimeout,
+    WrongThread,
 )
 from sentient_core.events import EventType
 from sentient_core.feed import Following, Subscription
+from sentient_core.health import Health, SystemStatus
 from sentient_core.mailbox import (
     DeadLetter,
     DeadLetterReason,
@@ -108,6 +113,7 @@ __all__ = [
     "AskCycle",
     "AskError",
     "AskTimeout",
+    "BlockedHandler",
     "CheckpointPolicy",
     "CheckpointUnusable",
     "ChildSpec",
@@ -128,9 +134,11 @@ __all__ = [
     "Fenced",
     "Following",
     "ForeignRef",
+    "FromThread",
     "Group",
     "HandlerCancelled",
     "HandlerFailed",
+    "Health",
     "InvalidArgument",
     "InvalidCall",
     "InvalidChildSpec",
@@ -176,6 +184,7 @@ __all__ = [
     "SurrealStore",
     "SystemClosed",
     "SystemStatistics",
+    "SystemStatus",
     "Terminated",
     "Timers",
     "Topic",
@@ -185,6 +194,8 @@ __all__ = [
     "UnknownActor",
     "UnknownDeadLetter",
     "UntypedProxy",
+    "WaitTimeout",
+    "WrongThread",
     "asks",
     "handles",
     "reads",

@@ -12,6 +12,8 @@ SentientError
 ├── UnknownActor (LookupError)           no actor lives under this path
 ├── EmptyGroup (LookupError)             nobody is in a group that somebody was wanted from
 ├── SystemClosed                         the actor system has ended or has not been entered
+├── WrongThread                          called on a thread that it is not for
+├── WaitTimeout (TimeoutError)           a thread has waited long enough; it was no ask or send
 ├── UnencodableMessage (TypeError)       a message that the store could not hold
 ├── UnencodableState (TypeError)         a state that the store could not hold
 ├── NotExposed (AttributeError)          a name that a proxy does not reach
@@ -52,8 +54,8 @@ SentientError
     ├── StoreSchemaTooNew                written by a newer release than this one
     └── Fenced                           a later start owns this system's records now
 
-AskTimeout and SendTimeout are TimeoutErrors, and Python's TimeoutError is an OSError: an `except OSError`
-around an ask takes them too.
+AskTimeout, SendTimeout and WaitTimeout are TimeoutErrors, and Python's TimeoutError is an OSError: an
+`except OSError` around an ask takes them too.
 """
 
 from __future__ import annotations
@@ -117,6 +119,8 @@ __all__ = [
     "UnhandledMessage",
     "UnknownActor",
     "UnknownDeadLetter",
+    "WaitTimeout",
+    "WrongThread",
 ]
 
 
@@ -228,6 +232,18 @@ class SystemClosed(SentientError):
             f"cannot {what}: the actor system '{system}' is not running. Do it inside "
             "`async with ActorSystem(...)`."
         )
+
+
+class WrongThread(SentientError):
+    """A call on a thread that it is not for; nothing happened. The text names the one that is."""
+
+
+class WaitTimeout(SentientError, TimeoutError):
+    """A thread has waited as long as it wanted to; what it waited for may still come about."""
+
+    def __init__(self, what: str, timeout: float) -> None:
+        self.timeout = timeout
+        super().__init__(f"{what} took longer than the {timeout:g} s that were to be waited for it")
 
 
 class UnencodableMessage(SentientError, TypeError):

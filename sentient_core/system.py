@@ -16,6 +16,7 @@ from sentient_core.actors.blocking import THREADS, Limits, check_threads
 from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.current import current_cell
 from sentient_core.actors.dispatcher import Dispatcher
+from sentient_core.actors.from_thread import FromThread
 from sentient_core.actors.groups import Group, Topic
 from sentient_core.actors.letter_office import DeadLetterOffice
 from sentient_core.actors.many import Answer, ask_many, broadcast
@@ -23,11 +24,14 @@ from sentient_core.actors.ref import ActorRef
 from sentient_core.actors.registry import Registry
 from sentient_core.actors.runtime import Family, Runtime
 from sentient_core.actors.timekeeper import Timekeeper
+from sentient_core.actors.watchdog import Watchdog, check_threshold
 from sentient_core.backend import Slot, current_backend
 from sentient_core.codec import Codec
 from sentient_core.errors import InvalidArgument, SentientError, StoreError, SystemClosed
 from sentient_core.events import EventType, Mirror
 from sentient_core.feed import Feed
+from sentient_core.health import Health, Phase, health_of
+from sentient_core.in_thread import BackendName, SystemThread
 from sentient_core.logs import LimitedLog, runtime_log
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import check_name
@@ -92,6 +96,14 @@ class ActorSystem:
     taken over by another start of the same system, the block is cancelled and raises Fenced.
 
     `threads` is how many threads `Actor.run_sync` uses at the same time, for all actors together.
+
+    A handler that keeps the event loop from running for `watchdog` seconds is named in the log and in a
+    `handler_blocks` event, with its stack; None looks after nothing. Apart from that thread, which ends
+    with the block, and the store's, the process stays as it is: no signal handlers, no logging
+    configuration, no event-loop policy.
+
+    All of it belongs to the thread that entered the block; other threads use `from_thread`, and a
+    program that is not async `in_thread`.
     """
 
     def __init__(
@@ -102,6 +114,7 @@ class ActorSystem:
         journal: JournalOptions | None = None,
         drain_patience: float = 5.0,
         threads: int = THREADS,
+        watchdog: float | None = 0.25,
     ) -> None:
         self.name: str = check_name(name)
         if not drain_patience >= 0:
@@ -118,18 +131,22 @@ class ActorSystem:
         """The store, for queries: `await system.store.events(system.name, …)`."""
         self._options = journal or JournalOptions()
         self._patience = drain_patience
+        self._threshold = check_threshold(watchdog)
         self._log = runtime_log(self.name)
         self._parts: _Parts | None = None
+        self._phase = Phase.NEW
         self._fenced: StoreError | None = None
 
     async def __aenter__(self) -> Self:
         if self._parts is not None:
             raise SentientError(f"the actor system '{self.name}' has been entered before: make a new one")
+        self._phase = Phase.STARTING
         try:
             journal = await self.store.open_journal(
                 self.name, options=self._options, on_fenced=self._on_fenced
             )
         except BaseException:
+            self._phase = Phase.STOPPED
             await self._close_store()
             raise
         tasks = anyio.create_task_group()
@@ -137,11 +154,14 @@ class ActorSystem:
         self._parts = parts = self._put_together(journal, tasks)
         try:
             tasks.start_soon(parts.runtime.timekeeper.run, name="sentient-core timekeeper")
+            if parts.watchdog is not None:
+                parts.watchdog.start()
             await parts.root.start()
             await self._note_unclean_end(parts)
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
             raise
+        self._phase = Phase.RUNNING
         return self
 
     async def __aexit__(
@@ -153,6 +173,7 @@ class ActorSystem:
         parts = self._parts
         if parts is None:
             return None
+        self._phase = Phase.STOPPING
         try:
             with anyio.CancelScope(shield=True):
                 await self._shut_down(parts)
@@ -169,6 +190,7 @@ class ActorSystem:
                 raise ends[0] from None
             raise
         finally:
+            self._phase = Phase.STOPPED
             if self._fenced is not None:
                 raise self._fenced
 
@@ -308,6 +330,39 @@ class ActorSystem:
             backlog=runtime.mirror.journal.backlog(),
         )
 
+    def health(self) -> Health:
+        """How the system is at this moment, for a readiness probe and for people. Cheap.
+
+        At any time, also before it is entered and after its end, and from any thread.
+        """
+        parts = self._parts
+        if parts is None:
+            return health_of(self._phase, None, None, is_fenced=self._fenced is not None)
+        return health_of(self._phase, parts.runtime, parts.watchdog, is_fenced=self._fenced is not None)
+
+    @property
+    def from_thread(self) -> FromThread:
+        """The system for threads other than its event loop's: `system.from_thread.tell(ref, message)`."""
+        return self._entered("use it from a thread").from_thread
+
+    def in_thread(
+        self, *, backend: BackendName = "asyncio", backend_options: dict[str, Any] | None = None
+    ) -> SystemThread:
+        """For a program that is not async: run the system in a thread of its own.
+
+        ::
+
+            with ActorSystem("shop", store="surrealkv://shop.db").in_thread() as shop:
+                cart = shop.spawn(Cart, name="cart")
+                total = shop.ask(cart, Total(), timeout=1.0)
+
+        The block gets the system as its `from_thread`, which all of its threads may use. Leaving it, also
+        by an exception or a Ctrl-C, ends the system in order. The block's own exception passes as it is;
+        what went wrong with the system itself is raised at the end (Fenced), or noted on that exception.
+        `backend_options` are those of `anyio.run`.
+        """
+        return SystemThread(self, backend, backend_options)
+
     def _put_together(self, journal: Journal, tasks: TaskGroup) -> _Parts:
         backend = current_backend()
         base = copy_context()
@@ -344,7 +399,8 @@ class ActorSystem:
         ground = _Ground(backend.slot())
         root = Cell(runtime, ground, "", _Root)
         root.family = Children(root, _Root.strategy)
-        return _Parts(tasks, runtime, ground, root, office)
+        watchdog = None if self._threshold is None else Watchdog(runtime, self._threshold)
+        return _Parts(tasks, runtime, ground, root, office, FromThread(runtime, tasks), watchdog)
 
     def _entered(self, what: str) -> _Parts:
         if self._parts is None:
@@ -401,6 +457,7 @@ class ActorSystem:
             parts.root.signal(Signal(SignalKind.STOP))
             await parts.ground.is_down
         parts.root.bury()
+        parts.from_thread.close()
         runtime.is_open = False
         runtime.dispatcher.close()
         runtime.timekeeper.close()
@@ -412,6 +469,8 @@ class ActorSystem:
             if left.uncommitted and self._fenced is None:
                 self._log.error("the store did not take the last records", records=left.uncommitted)
         finally:
+            if parts.watchdog is not None:
+                await parts.watchdog.stop()
             await self._close_store()
             if self._own_store is not None:
                 self._own_store.retire()  # else a later question would open it again and keep its lock
@@ -425,16 +484,25 @@ class ActorSystem:
 class _Parts:
     """What exists between entering and leaving."""
 
-    __slots__ = ("ground", "office", "root", "runtime", "tasks")
+    __slots__ = ("from_thread", "ground", "office", "root", "runtime", "tasks", "watchdog")
 
     def __init__(
-        self, tasks: TaskGroup, runtime: Runtime, ground: _Ground, root: Cell, office: DeadLetterOffice
+        self,
+        tasks: TaskGroup,
+        runtime: Runtime,
+        ground: _Ground,
+        root: Cell,
+        office: DeadLetterOffice,
+        from_thread: FromThread,
+        watchdog: Watchdog | None,
     ) -> None:
         self.tasks = tasks
         self.office = office
         self.runtime = runtime
         self.ground = ground
         self.root = root
+        self.from_thread = from_thread
+        self.watchdog = watchdog
 
 
 class _Ground:

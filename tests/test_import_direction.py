@@ -17,7 +17,7 @@ LAYERS: list[set[str]] = [
     {"events"},
     {"actors"},
     {"supervisor"},
-    {"system"},
+    {"health", "in_thread", "system"},
     {"agents"},
     {"cli"},
     {"__init__", "__main__"},

@@ -68,7 +68,7 @@ def test_the_metadata_says_what_we_say(wheel: Path) -> None:
     assert (metadata["Name"], metadata["Version"]) == ("sentient-core", "0.1.0")
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
-    assert set(metadata.get_all("Provides-Extra", [])) == {"bench", "demo", "dev", "peers"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {"bench", "demo", "dev", "peers", "service"}
     assert "surrealdb[embedded]==3.0.0b10" in metadata.get_all("Requires-Dist", [])
 
 

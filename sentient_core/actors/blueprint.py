@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
 import math
+from collections import ChainMap
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 

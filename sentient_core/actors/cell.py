@@ -837,6 +837,9 @@ class Cell:
     def _ready(self) -> None:
         self.status = _RUNNING
         self._is_ready = True
+        if self.runtime.failing or self.runtime.given_up:
+            self.runtime.failing.pop(self.path, None)
+            self.runtime.given_up.pop(self.path, None)
         if self.ledger is not None:
             self._announce(self.ledger)
         self.above.child_started(self)
@@ -989,6 +992,8 @@ class Cell:
         forget_alarm(self.ledger)
         if self.life is not None:
             self._end_life(self.life, cause)
+        if cause is not None:
+            self.runtime.failing[self.path] = self._cause or cause
         if self.blueprint.is_mirrored and cause is not None and self._starts:
             self.write_status("failed")
         self.above.child_down(self, cause, was_ready=was_ready)
@@ -1024,6 +1029,7 @@ class Cell:
             return
         was_started = self._starts > 0
         self.status = _ENDED
+        self.runtime.failing.pop(self.path, None)
         self.runtime.registry.remove(self)
         if self.life is not None:  # others are linked to it, and it has never started
             self._end_life(self.life, None)

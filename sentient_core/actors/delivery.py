@@ -43,6 +43,7 @@ __all__ = [
     "send",
     "source_of",
     "tell",
+    "tell_from",
     "wait_for_room",
 ]
 
@@ -81,6 +82,17 @@ def deliver(cell: Cell, entry: Entry) -> None:
     fail_asker(entry, ActorStopped(entry[0], cell.ref, _dead_on_arrival(cell, entry)))
 
 
+def tell_from(cell: Cell, message: object, sender: Cell | None, payload: bytes | None) -> None:
+    """A `tell` of another thread, on the loop's: who sends it is known, and its bytes, if it is mirrored."""
+    cell = cell.at_home()
+    event = event_of(cell, message, sender, payload) if cell.mailbox.is_mirrored else None
+    entry = (message, sender, None, event)
+    if cell.mailbox.is_open:
+        _put_or_drop(cell, entry)
+    else:
+        _dead_on_arrival(cell, entry)
+
+
 async def send(cell: Cell, message: object, timeout: float | None) -> None:
     """`ActorRef.send`."""
     cell = recipient(cell, message)
@@ -89,15 +101,17 @@ async def send(cell: Cell, message: object, timeout: float | None) -> None:
         await wait_for_room(cell, entry, timeout)
 
 
-def event_of(cell: Cell, message: object, sender: Cell | None) -> Event:
+def event_of(cell: Cell, message: object, sender: Cell | None, payload: bytes | None = None) -> Event:
     """The event of a message to a mirrored cell. Raises UnencodableMessage."""
     mirror = cell.runtime.mirror
     if sender is None or sender.runtime is not cell.runtime:
-        return mirror.message(message, EXTERNAL, cell.path, 0, 0, 0)
+        return mirror.message(message, EXTERNAL, cell.path, 0, 0, 0, payload)
     # What an actor sends while it handles a message belongs to that message's conversation.
     in_hand = None if sender.in_hand is None else sender.in_hand[3]
     correlation, causation = (0, 0) if in_hand is None else (in_hand.correlation, in_hand.seq)
-    return mirror.message(message, sender.path, cell.path, sender.incarnation, correlation, causation)
+    return mirror.message(
+        message, sender.path, cell.path, sender.incarnation, correlation, causation, payload
+    )
 
 
 def record(cell: Cell, entry: Entry) -> None:

@@ -38,7 +38,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from sentient_core.backend import Backend, Slot
-from sentient_core.errors import SentientError
+from sentient_core.errors import WrongThread
 from sentient_core.mailbox import Warmth
 
 __all__ = ["Dispatcher", "Schedulable"]
@@ -111,11 +111,11 @@ class Dispatcher:
             self._wake_holder()
 
     def check_thread(self) -> None:
-        """Raise SentientError off the event loop's thread."""
+        """Raise WrongThread off the event loop's thread."""
         if get_ident() != self._thread:
-            raise SentientError(
-                "refs belong to the thread of their event loop. From a worker thread, call "
-                "anyio.from_thread.run_sync(ref.tell, message)."
+            raise WrongThread(
+                "refs belong to the thread of their event loop. From any other thread, call "
+                "system.from_thread.tell(ref, message); it has send, ask and spawn as well."
             )
 
     def take_slot(self) -> Slot[Any]:

@@ -85,8 +85,10 @@ class Runtime:
         "codec",
         "dead_letters",
         "dispatcher",
+        "failing",
         "failure_log",
         "failures",
+        "given_up",
         "is_open",
         "limits",
         "log",
@@ -143,6 +145,10 @@ class Runtime:
         """Whose turn waits for an answer, and of whom."""
         self.watchers: dict[Cell, dict[Watch, None]] = {}
         """Who is to be told of whose end."""
+        self.failing: dict[str, BaseException] = {}
+        """Why actors are down, by path, until they are up again or given up."""
+        self.given_up: dict[str, str] = {}
+        """Why paths ended for good with an alert, until somebody lives there again; the newest of them."""
         self.failures: int = 0
         """Handlers and hooks that raised."""
         self.restarts: int = 0

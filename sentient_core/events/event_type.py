@@ -24,6 +24,9 @@ class EventType(StrEnum):
     """An actor ended for good. Payload: cause, if it was not an orderly end."""
     ACTOR_PASSIVATED = "actor_passivated"
     """A virtual actor was idle, or asked to stop: it has no instance until its next message."""
+    HANDLER_BLOCKS = "handler_blocks"
+    """A handler kept the event loop from running, and has let it go. Payload: handler, message_type,
+    seconds, and the stack it was found with."""
     STATE_CHECKPOINT = "state_checkpoint"
     """A state was saved. Payload: checkpoint_id."""
     CHECKPOINT_REJECTED = "checkpoint_rejected"

@@ -71,14 +71,32 @@ class Mirror:
             return full_id(event.of_epoch, event.of_seq)
         return full_id(self.epoch, event.seq)
 
-    def message(
-        self, message: object, source: str, target: str, incarnation: int, correlation: int, causation: int
-    ) -> Event:
-        """The event of a message about to be sent. Raises UnencodableMessage."""
+    def encoded(self, message: object, target: str) -> bytes:
+        """The bytes of a message, for `message`. From any thread. Raises UnencodableMessage."""
         try:
-            payload = self._encode(message)
+            return self._encode(message)
         except Exception as error:  # msgspec raises TypeError, OverflowError, UnicodeError, RecursionError
-            raise UnencodableMessage(message, target, str(error) or type(error).__name__) from error
+            raise _unencodable(message, target, error) from error
+
+    def message(
+        self,
+        message: object,
+        source: str,
+        target: str,
+        incarnation: int,
+        correlation: int,
+        causation: int,
+        payload: bytes | None = None,
+    ) -> Event:
+        """The event of a message about to be sent. Raises UnencodableMessage.
+
+        `payload` is what `encoded` made of it, where that was done before.
+        """
+        if payload is None:
+            try:
+                payload = self._encode(message)
+            except Exception as error:  # as above
+                raise _unencodable(message, target, error) from error
         self._seq = seq = self._seq + 1
         kind = type(message)
         tag = self._tags.get(kind) or self._new_tag(kind)
@@ -296,6 +314,10 @@ def _parts(message_id: str) -> tuple[int, int]:
     if parts is None:
         raise ValueError(f"{message_id!r} is no message id")
     return parts
+
+
+def _unencodable(message: object, target: str, error: Exception) -> UnencodableMessage:
+    return UnencodableMessage(message, target, str(error) or type(error).__name__)
 
 
 def _words(message: object) -> str:

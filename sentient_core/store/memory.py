@@ -238,8 +238,9 @@ class MemoryJournal:
         """See `Journal.backlog`. Committed is projected here: only an outage leaves something."""
         if self._final is not None:
             return self._final
-        self.settle()
-        pending = len(self._pending)
+        # Not settled here, since health is asked for from other threads, too.
+        has_pending = self._store.is_paused or self._failure is not None
+        pending = len(self._pending) if has_pending else 0
         return Backlog(
             records=pending,
             bytes=self._pending_bytes,

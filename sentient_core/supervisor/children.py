@@ -34,6 +34,9 @@ __all__ = ["Children"]
 HOLD_SECONDS = 0.5
 """Pause before a start that the store's absence has prevented is tried again."""
 
+MOST_GIVEN_UP = 100
+"""Actors given up that the health of a system remembers."""
+
 _UP = (CellStatus.STARTING, CellStatus.RUNNING)
 _IS_DOWN = (CellStatus.NEW, CellStatus.DOWN, CellStatus.ENDED)
 _START = SignalKind.START
@@ -404,6 +407,10 @@ class Children:
         path = entry.cell.path
         words = None if cause is None else in_a_line(cause)
         entry.cell.log().error(alert, cause=words)
+        given_up = self._runtime.given_up
+        given_up[path] = alert if words is None else f"{alert}: {words}"
+        if len(given_up) > MOST_GIVEN_UP:
+            del given_up[next(iter(given_up))]
         self._runtime.mirror.happened(
             EventType.SYSTEM_ALERT,
             path,

@@ -13,13 +13,16 @@ from sentient_core import (
     ActorRef,
     ActorSystem,
     Answer,
+    BlockedHandler,
     CheckpointPolicy,
     ChildSpec,
     Context,
     DeadLetter,
     Ending,
     Envelope,
+    FromThread,
     Group,
+    Health,
     MailboxOptions,
     MailboxStatistics,
     MemoryStore,
@@ -33,6 +36,7 @@ from sentient_core import (
     handles,
     reads,
 )
+from sentient_core.store.protocols import AgentRow
 
 
 class Deposit(msgspec.Struct, frozen=True):
@@ -233,8 +237,25 @@ async def check() -> None:
         assert_type(system.dead_letters[0], DeadLetter)
         assert_type(system.dead_letters[1:], list[DeadLetter])
 
+        assert_type(system.health(), Health)
+        assert_type(system.health().blocked, BlockedHandler | None)
+        assert_type(system.from_thread, FromThread)
+
         takes_accounts(await system.spawn(Savings))
         takes_any(ref)
+
+
+def check_threads() -> None:
+    with ActorSystem("bank", store=MemoryStore(), watchdog=None).in_thread(backend="trio") as bank:
+        assert_type(bank, FromThread)
+        ref = bank.spawn(Account, "alice", name="alice")
+        assert_type(ref, ActorRef[Account])
+        assert_type(bank.ask(ref, Balance(), timeout=1.0), int)
+        assert_type(bank.ask(ref, Deposit(3), timeout=1.0), Any)
+        assert_type(bank.tell(ref, Deposit(3)), None)
+        assert_type(bank.call(bank.system.statistics), SystemStatistics)
+        assert_type(bank.call(bank.system.store.agents, "bank"), list[AgentRow])
+        assert_type(bank.get("alice"), ActorRef[Any])
 
 
 def takes_accounts(ref: ActorRef[Account]) -> None: ...
