@@ -73,8 +73,9 @@ class Incarnation:
 
     @property
     def is_expecting(self) -> bool:
-        """Something is to come of itself: what was stashed, a timer's tick, a function's result."""
-        return bool(self.pipes or self.stash) or any(timer.is_active for timer in self.timers.values())
+        """Something is to come of itself: what was stashed, a tick, a receive timeout, what a pipe brings."""
+        is_told = self.quiet is not None or any(timer.is_active for timer in self.timers.values())
+        return is_told or bool(self.pipes or self.stash)
 
     def become(self, state: object) -> None:
         """`Context.become`."""
