@@ -22,7 +22,7 @@ class Behaviour:
     __slots__ = ("_own", "_shared", "handlers", "name")
 
     def __init__(self, name: str | None, own: dict[type, Handler], shared: dict[type, Handler]) -> None:
-        self.name = name
+        self.name: str | None = name
         """None: no state in particular."""
         self._own = own
         self._shared = shared

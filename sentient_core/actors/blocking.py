@@ -31,8 +31,8 @@ class Limits:
     __slots__ = ("processes", "threads")
 
     def __init__(self, threads: int) -> None:
-        self.threads = CapacityLimiter(threads)
-        self.processes = CapacityLimiter(os.cpu_count() or 1)
+        self.threads: CapacityLimiter = CapacityLimiter(threads)
+        self.processes: CapacityLimiter = CapacityLimiter(os.cpu_count() or 1)
 
 
 def check_threads(threads: object) -> int:

@@ -51,10 +51,10 @@ class Incarnation:
     )
 
     def __init__(self, cell: Cell) -> None:
-        self.cell = cell
-        self.is_over = False
+        self.cell: Cell = cell
+        self.is_over: bool = False
         self.behaviour: Behaviour = cell.blueprint.behaviour
-        self.handlers = self.behaviour.handlers
+        self.handlers: Mapping[type, Handler] = self.behaviour.handlers
         """The table that the next batch of messages is looked up in."""
         self.handlers_at_once: Mapping[type, Handler] = self.handlers
         """The table for messages that are handled outside of batches."""

@@ -104,7 +104,7 @@ class Timer:
         self._alarm: Alarm | None = None
         # Weak, since the queue may lose a tick: an overflow policy drops the oldest message.
         self._tick: weakref.ref[_Tick] | None = None
-        self.is_over = False
+        self.is_over: bool = False
 
     @property
     def is_active(self) -> bool:

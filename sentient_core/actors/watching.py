@@ -49,11 +49,11 @@ class Watch:
     __slots__ = ("is_over", "life", "message", "target")
 
     def __init__(self, life: Incarnation, target: Cell, message: object | None) -> None:
-        self.life = life
-        self.target = target
-        self.message = message
+        self.life: Incarnation = life
+        self.target: Cell = target
+        self.message: object | None = message
         """What the watcher wants to be told with; None: Terminated."""
-        self.is_over = False
+        self.is_over: bool = False
 
     def begin(self) -> None:
         """Wait for the end, or tell of it at once."""

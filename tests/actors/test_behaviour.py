@@ -255,3 +255,33 @@ async def test_a_subclass_overrides_the_handler_of_a_state() -> None:
         door = await system.spawn(Friendly)
 
         assert await door.ask(Knock(), timeout=1) == "one moment"
+
+
+def test_a_declared_message_may_be_handled_in_some_states_only() -> None:
+    class Declared(Actor[int | str]):
+        @handles(int, when="open")
+        def count(self, message: int) -> None: ...
+
+        @handles
+        def read(self, message: str) -> None: ...
+
+    assert list(Declared.__blueprint__.behaviours) == [None, "open"]
+
+    with pytest.raises(InvalidHandler, match="takes: str"):
+
+        class Forgetful(Actor[int | str]):  # pyright: ignore[reportUnusedClass]
+            @handles(int, when="open")
+            def count(self, message: int) -> None: ...
+
+
+async def test_a_proxy_works_in_every_state() -> None:
+    class Counting(Door):
+        def count_up(self) -> int:
+            return 1
+
+    async with running() as system:
+        door = await system.spawn(Counting)
+
+        assert await door.proxy().count_up() == 1
+        await door.ask(Become("open"), timeout=1)
+        assert await door.proxy().count_up() == 1
