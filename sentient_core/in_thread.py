@@ -12,7 +12,7 @@ import anyio
 
 from sentient_core.actors.from_thread import FromThread
 from sentient_core.backend import Backend, current_backend
-from sentient_core.errors import InvalidArgument, SystemClosed
+from sentient_core.errors import ActorStopped, InvalidArgument, SystemClosed
 
 if TYPE_CHECKING:
     from sentient_core.system import ActorSystem
@@ -60,7 +60,7 @@ class SystemThread:
         failure = self._ended.exception()
         if failure is None:
             return
-        if error is None or isinstance(error, SystemClosed):  # of which the failure is the reason
+        if error is None or isinstance(error, SystemClosed | ActorStopped):  # what the failure has led to
             raise failure
         error.add_note(f"The actor system '{self._system.name}' has failed as well: {failure!r}")
 
