@@ -23,6 +23,7 @@ from sentient_core.actors import (
 )
 from sentient_core.actors.letter_office import DeadLetterOffice, Redriven
 from sentient_core.actors.stored_letter import StoredDeadLetter
+from sentient_core.actors.water import MailboxNotice, MailboxNotices
 from sentient_core.errors import (
     ActivationFailed,
     ActorKilled,
@@ -50,6 +51,7 @@ from sentient_core.errors import (
     MailboxFull,
     MessageChanged,
     MessageDropped,
+    MessageExpired,
     NameTaken,
     NotExposed,
     NotHandedOver,
@@ -68,6 +70,7 @@ from sentient_core.errors import (
     StoreSchemaTooNew,
     StoreUnavailable,
     SystemClosed,
+    UncopyableMessage,
     UnencodableMessage,
     UnencodableState,
     UnhandledMessage,
@@ -138,11 +141,14 @@ __all__ = [
     "LetterStatus",
     "LinkBroken",
     "MailboxFull",
+    "MailboxNotice",
+    "MailboxNotices",
     "MailboxOptions",
     "MailboxStatistics",
     "MemoryStore",
     "MessageChanged",
     "MessageDropped",
+    "MessageExpired",
     "NameTaken",
     "NotExposed",
     "NotHandedOver",
@@ -173,6 +179,7 @@ __all__ = [
     "SystemClosed",
     "SystemStatistics",
     "Topic",
+    "UncopyableMessage",
     "UnencodableMessage",
     "UnencodableState",
     "UnhandledMessage",

@@ -13,7 +13,7 @@ from sentient_core.backend import Backend
 from sentient_core.codec import Codec
 from sentient_core.events import Mirror
 from sentient_core.logs import LimitedLog, RuntimeLog
-from sentient_core.mailbox import DeadLetters
+from sentient_core.mailbox import DeadLetters, Isolation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sentient_core.actors.actor import Actor
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.ref import ActorRef
+    from sentient_core.actors.water import MailboxNotice
+    from sentient_core.feed import Feed
     from sentient_core.system import ActorSystem
 
 __all__ = ["Family", "Runtime"]
@@ -84,10 +86,12 @@ class Runtime:
         "failure_log",
         "failures",
         "is_open",
+        "isolation",
         "log",
         "mirror",
         "new_context",
         "new_family",
+        "notices",
         "registry",
         "restarts",
         "system",
@@ -110,6 +114,8 @@ class Runtime:
         new_family: Callable[[Cell, Actor], Family | None],
         new_context: Callable[[], Context],
         failure_log: LimitedLog,
+        notices: Feed[MailboxNotice],
+        isolation: Isolation,
     ) -> None:
         self.system: ActorSystem = system
         self.backend: Backend = backend
@@ -125,6 +131,10 @@ class Runtime:
         self.new_context: Callable[[], Context] = new_context
         """A copy of the context variables that the system was entered with, for one actor."""
         self.failure_log: LimitedLog = failure_log
+        self.isolation: Isolation = isolation
+        """Of the classes that say nothing themselves."""
+        self.notices: Feed[MailboxNotice] = notices
+        """High and low water of mailboxes."""
         self.is_open: bool = True
         """False once the system has ended: sending raises SystemClosed."""
         self.waits: dict[Cell, Cell] = {}

@@ -16,7 +16,7 @@ import msgspec
 
 from sentient_core.causes import in_a_line
 from sentient_core.codec import Codec, tag_of
-from sentient_core.errors import StoreUnavailable, UnencodableMessage
+from sentient_core.errors import ForeignRef, StoreUnavailable, UnencodableMessage
 from sentient_core.events.event_type import EventType
 from sentient_core.store.protocols import DeadLetterRow, Journal
 from sentient_core.store.records import (
@@ -74,9 +74,11 @@ class Mirror:
     def message(
         self, message: object, source: str, target: str, incarnation: int, correlation: int, causation: int
     ) -> Event:
-        """The event of a message about to be sent. Raises UnencodableMessage."""
+        """The event of a message about to be sent. Raises UnencodableMessage, ForeignRef."""
         try:
             payload = self._encode(message)
+        except ForeignRef:
+            raise
         except Exception as error:  # msgspec raises TypeError, OverflowError, UnicodeError, RecursionError
             raise UnencodableMessage(message, target, str(error) or type(error).__name__) from error
         self._seq = seq = self._seq + 1
