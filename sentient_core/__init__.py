@@ -28,6 +28,7 @@ from sentient_core.actors.from_thread import FromThread
 from sentient_core.actors.letter_office import DeadLetterOffice, Redriven
 from sentient_core.actors.stored_letter import StoredDeadLetter
 from sentient_core.actors.watchdog import BlockedHandler
+from sentient_core.actors.water import MailboxNotice, MailboxNotices
 from sentient_core.errors import (
     ActivationFailed,
     ActorKilled,
@@ -55,6 +56,7 @@ from sentient_core.errors import (
     MailboxFull,
     MessageChanged,
     MessageDropped,
+    MessageExpired,
     NameTaken,
     NotExposed,
     NotHandedOver,
@@ -73,6 +75,7 @@ from sentient_core.errors import (
     StoreSchemaTooNew,
     StoreUnavailable,
     SystemClosed,
+    UncopyableMessage,
     UnencodableMessage,
     UnencodableState,
     UnhandledMessage,
@@ -149,11 +152,14 @@ __all__ = [
     "LetterStatus",
     "LinkBroken",
     "MailboxFull",
+    "MailboxNotice",
+    "MailboxNotices",
     "MailboxOptions",
     "MailboxStatistics",
     "MemoryStore",
     "MessageChanged",
     "MessageDropped",
+    "MessageExpired",
     "NameTaken",
     "NotExposed",
     "NotHandedOver",
@@ -188,6 +194,7 @@ __all__ = [
     "Terminated",
     "Timers",
     "Topic",
+    "UncopyableMessage",
     "UnencodableMessage",
     "UnencodableState",
     "UnhandledMessage",

@@ -23,19 +23,33 @@ class Codec:
     """Encodes and decodes for one actor system.
 
     An object with a `__sentient_path__` string (an actor's ref) is stored as that path; `resolve`
-    turns a path back into a ref where a type says that one is expected.
+    turns a path back into a ref where a type says that one is expected. `check` raises for a ref whose
+    path would lead somewhere else by then: one of another system.
     """
 
-    __slots__ = ("_resolve", "encode")
+    __slots__ = ("_check", "_resolve", "encode")
 
-    def __init__(self, resolve: Callable[[type, str], object] | None = None) -> None:
+    def __init__(
+        self,
+        resolve: Callable[[type, str], object] | None = None,
+        check: Callable[[object], None] | None = None,
+    ) -> None:
         self._resolve = resolve
-        self.encode: Callable[[object], bytes] = msgspec.msgpack.Encoder(enc_hook=_to_path).encode
+        self._check = check
+        self.encode: Callable[[object], bytes] = msgspec.msgpack.Encoder(enc_hook=self._to_path).encode
         """Exact bytes of `value`. Raises whatever msgspec raises for what it cannot hold."""
 
     def decode(self, data: bytes, type_: type[T]) -> T:
         """The value of type `type_` in `data`. Raises msgspec.DecodeError when it does not fit."""
         return msgspec.msgpack.decode(data, type=type_, dec_hook=self._from_path)
+
+    def _to_path(self, value: object) -> str:
+        path = getattr(value, "__sentient_path__", None)
+        if not isinstance(path, str):
+            raise NotImplementedError(f"{type(value).__qualname__} has no stored form")
+        if self._check is not None:
+            self._check(value)
+        return path
 
     def _from_path(self, type_: type, value: Any) -> object:
         if self._resolve is not None and isinstance(value, str):
@@ -53,10 +67,3 @@ def tag_of(type_: type) -> str:
     config = getattr(type_, "__struct_config__", None)
     tag = vars(type_).get("__sentient_tag__") if config is None else config.tag
     return type_.__qualname__.rpartition("<locals>.")[2] if tag is None else str(tag)
-
-
-def _to_path(value: object) -> str:
-    path = getattr(value, "__sentient_path__", None)
-    if isinstance(path, str):
-        return path
-    raise NotImplementedError(f"{type(value).__qualname__} has no stored form")

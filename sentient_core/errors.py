@@ -18,12 +18,14 @@ SentientError
 ├── UnencodableState (TypeError)         a state that the store could not hold
 ├── NotExposed (AttributeError)          a name that a proxy does not reach
 ├── NotHandedOver (TypeError)            a value that can be neither shared nor copied, at a proxy
+├── UncopyableMessage (TypeError)        a message (or reply) of which isolation can make no copy
 ├── DeliveryError                        a message was not accepted, or an ask has no reply; carries the
 │   │                                    message and the ref: what to catch around a `send` or an `ask`
 │   ├── ActorStopped                     the target has ended, or ended before it replied
 │   ├── ActivationFailed                 the target, a virtual actor, did not start for it
 │   ├── MailboxFull                      refused for want of room
 │   ├── SendTimeout (TimeoutError)       no room in the mailbox in time
+│   ├── MessageExpired                   its time was over before there was room, or before its turn
 │   └── AskError                         what only an ask can come to
 │       ├── AskTimeout (TimeoutError)    no reply in time
 │       ├── AskCycle                     it would wait for itself
@@ -96,6 +98,7 @@ __all__ = [
     "MailboxFull",
     "MessageChanged",
     "MessageDropped",
+    "MessageExpired",
     "NameTaken",
     "NotExposed",
     "NotHandedOver",
@@ -114,6 +117,7 @@ __all__ = [
     "StoreSchemaTooNew",
     "StoreUnavailable",
     "SystemClosed",
+    "UncopyableMessage",
     "UnencodableMessage",
     "UnencodableState",
     "UnhandledMessage",
@@ -179,7 +183,8 @@ class ForeignRef(InvalidArgument):
         self.other = other
         super().__init__(
             f"'{ref.path}' is an actor of the system '{other}', and this is '{system}'. Look the actor up "
-            "in the system that is to use it: system.get(path)."
+            "in the system that is to use it, system.get(path), or hand messages over in code that is no "
+            "actor's."
         )
 
 
@@ -304,6 +309,18 @@ class NotHandedOver(SentientError, TypeError):
         )
 
 
+class UncopyableMessage(SentientError, TypeError):
+    """A message (or reply) of which isolation can make no copy, or no fingerprint."""
+
+    def __init__(self, message: object, recipient: str, why: str) -> None:
+        self.message = message
+        self.recipient = recipient
+        super().__init__(
+            f"{type(message).__qualname__} to '{recipient}' cannot be isolated: {why}. Send plain data, or "
+            "declare the actor isolation = 'none' and make its messages frozen."
+        )
+
+
 class DeliveryError(SentientError):
     """A message that was not accepted, or an ask that ended without a reply.
 
@@ -353,6 +370,16 @@ class SendTimeout(DeliveryError, TimeoutError):
     def __init__(self, message: object, ref: ActorRef, timeout: float) -> None:
         self.timeout = timeout
         super().__init__(message, ref, f"no room in the mailbox of '{ref.path}' within {timeout:g} s")
+
+
+class MessageExpired(DeliveryError):
+    """The time that the sender gave it was over before there was room for it, or before its turn came.
+
+    It was not handled.
+    """
+
+    def __init__(self, message: object, ref: ActorRef, why: str) -> None:
+        super().__init__(message, ref, _of(message, ref, why))
 
 
 class AskError(DeliveryError):

@@ -11,7 +11,7 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
-from sentient_core.actors.actor import Actor, Request
+from sentient_core.actors.actor import Actor, IsolationName, Request
 from sentient_core.actors.blocking import THREADS, Limits, check_threads
 from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.current import current_cell
@@ -20,19 +20,21 @@ from sentient_core.actors.from_thread import FromThread
 from sentient_core.actors.groups import Group, Topic
 from sentient_core.actors.letter_office import DeadLetterOffice
 from sentient_core.actors.many import Answer, ask_many, broadcast
-from sentient_core.actors.ref import ActorRef
+from sentient_core.actors.ref import ActorRef, cell_of
 from sentient_core.actors.registry import Registry
 from sentient_core.actors.runtime import Family, Runtime
 from sentient_core.actors.timekeeper import Timekeeper
 from sentient_core.actors.watchdog import Watchdog, check_threshold
+from sentient_core.actors.water import MailboxNotices
 from sentient_core.backend import Slot, current_backend
 from sentient_core.codec import Codec
-from sentient_core.errors import InvalidArgument, SentientError, StoreError, SystemClosed
+from sentient_core.errors import ForeignRef, InvalidArgument, SentientError, StoreError, SystemClosed
 from sentient_core.events import EventType, Mirror
 from sentient_core.feed import Feed
 from sentient_core.health import Health, Phase, health_of
 from sentient_core.in_thread import BackendName, SystemThread
 from sentient_core.logs import LimitedLog, runtime_log
+from sentient_core.mailbox import Isolation
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import check_name
 from sentient_core.store import open_store
@@ -88,7 +90,8 @@ class ActorSystem:
     `store` is the address of a SurrealDB database (`surrealkv://directory` for an embedded one on
     disk, `mem://` for one in memory) or a `Store`, which then several systems may share. The system
     takes over the records that are stored under its name; actors spawned again under their paths
-    continue from their latest checkpoints. Several systems can live in one process.
+    continue from their latest checkpoints. Several systems can live in one process. `isolation` is that
+    of the actor classes that say nothing themselves (`Actor.isolation`).
 
     Leaving the block, also by an exception or a cancellation, stops all actors, children before
     parents and each within its grace, then writes what the store has not got yet for at most
@@ -115,6 +118,7 @@ class ActorSystem:
         drain_patience: float = 5.0,
         threads: int = THREADS,
         watchdog: float | None = 0.25,
+        isolation: IsolationName = "none",
     ) -> None:
         self.name: str = check_name(name)
         if not drain_patience >= 0:
@@ -129,6 +133,7 @@ class ActorSystem:
             store = self._own_store = open_store(store)
         self.store: Store = store
         """The store, for queries: `await system.store.events(system.name, …)`."""
+        self._isolation = _checked_isolation(isolation)
         self._options = journal or JournalOptions()
         self._patience = drain_patience
         self._threshold = check_threshold(watchdog)
@@ -310,6 +315,11 @@ class ActorSystem:
         """The messages that will not be handled: the newest, the counts, and what can be done with them."""
         return self._entered("look at dead letters").office
 
+    @property
+    def mailbox_notices(self) -> MailboxNotices:
+        """High and low water of the mailboxes that have marks (`MailboxOptions`): to subscribe or follow."""
+        return MailboxNotices(self._entered("look at mailbox notices").runtime.notices)
+
     async def flush(self) -> None:
         """Return when everything sent and saved before this call can be queried in the store."""
         mirror = self._open("flush").runtime.mirror
@@ -367,7 +377,7 @@ class ActorSystem:
         backend = current_backend()
         base = copy_context()
         base.run(current_cell.set, None)
-        codec = Codec(self._resolve)
+        codec = Codec(self._resolve, self._check_is_own)
         log = self._log
         mirror = Mirror(journal, codec)
         registry = Registry(journal.epoch, journal.known)
@@ -395,6 +405,8 @@ class ActorSystem:
             failure_log=LimitedLog(log, backend.now, "actor failed"),
             tasks=tasks,
             limits=Limits(self._threads),
+            notices=Feed(LimitedLog(log, backend.now, "a subscriber of mailbox notices failed")),
+            isolation=self._isolation,
         )
         ground = _Ground(backend.slot())
         root = Cell(runtime, ground, "", _Root)
@@ -428,6 +440,13 @@ class ActorSystem:
             found = Cell(parts.runtime, parts.ground, path, Actor)
             found.become_nobody()
         return found.ref
+
+    def _check_is_own(self, value: object) -> None:
+        """A ref is stored as its path, which would be read back as that of an actor of this system."""
+        if isinstance(value, ActorRef):
+            cell = cell_of(value)  # pyright: ignore[reportUnknownArgumentType] - of whatever actor it is
+            if cell.runtime.system is not self:
+                raise ForeignRef(cell.ref, self.name, cell.runtime.system.name)
 
     async def _note_unclean_end(self, parts: _Parts) -> None:
         mirror = parts.runtime.mirror
@@ -463,6 +482,7 @@ class ActorSystem:
         runtime.timekeeper.close()
         runtime.dead_letters.close()
         runtime.failure_log.close()
+        runtime.notices.close()
         runtime.mirror.close()
         try:
             left = await runtime.mirror.journal.close(self._patience)
@@ -533,6 +553,14 @@ class _Ground:
 
     def child_down(self, child: Cell, cause: BaseException | None, *, was_ready: bool) -> None:
         self.is_down.set(None)
+
+
+def _checked_isolation(isolation: str) -> Isolation:
+    try:
+        return Isolation(isolation)
+    except ValueError:
+        names = ", ".join(repr(i.value) for i in Isolation)
+        raise InvalidArgument(f"isolation is {isolation!r}; it can be {names}") from None
 
 
 def _declared_family(cell: Cell, actor: Actor) -> Family | None:

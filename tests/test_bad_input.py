@@ -111,6 +111,20 @@ async def test_a_timeout_that_is_no_number(timeout: Any) -> None:
         assert await ref.ask(Total(), timeout=1) == 0
 
 
+@pytest.mark.parametrize("timeout", [0, -1.0, float("nan")], ids=repr)
+async def test_a_timeout_that_is_no_time(timeout: float) -> None:
+    async with running() as system:
+        ref = await system.spawn(Counter)
+
+        for sender in (ref, ref.with_options(priority=1)):
+            with pytest.raises(InvalidArgument, match="timeout"):
+                await sender.ask(Total(), timeout=timeout)
+            with pytest.raises(InvalidArgument, match="timeout"):
+                await sender.send(Add(), timeout=timeout)
+
+        assert await ref.ask(Total(), timeout=1) == 0
+
+
 async def test_an_ask_without_a_timeout_is_a_type_error() -> None:
     async with running() as system:
         ref: Any = await system.spawn(Counter)
@@ -144,7 +158,7 @@ async def test_a_message_that_cannot_be_encoded_leaves_the_mailbox_as_it_was() -
         with pytest.raises(UnencodableMessage, match="volatile"):
             ref.tell(object())
 
-        assert ref.statistics.depth == 1
+        assert ref.statistics().depth == 1
         assert list(system.dead_letters) == []
         gate.open.set()
 

@@ -20,7 +20,7 @@ from sentient_core.paths import check_name
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
 
-__all__ = ["Actor", "Askable", "M_contra", "NoState", "Request", "new_actor"]
+__all__ = ["Actor", "Askable", "IsolationName", "M_contra", "NoState", "Request", "new_actor"]
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -30,6 +30,7 @@ M_contra = TypeVar("M_contra", contravariant=True, default=Any)
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 DurabilityName: TypeAlias = Literal["volatile", "mirrored"]
+IsolationName: TypeAlias = Literal["none", "copy", "check"]
 
 
 class Request(msgspec.Struct, Generic[R], frozen=True):
@@ -86,6 +87,10 @@ class Actor(Generic[M_contra]):
     is written, unless the actor asks for a checkpoint; only for what may be lost."""
 
     mailbox: ClassVar[MailboxOptions] = MailboxOptions()
+    isolation: ClassVar[IsolationName | None] = None
+    """`none`: messages are handed over as they are; make them frozen. `copy`: this actor gets deep copies,
+    and so does who asks it. `check` (for tests): a message that was changed between the call that sent it
+    and its turn is a dead letter, MessageChanged for who asked, and fails this actor. None: as the system."""
     checkpoint_policy: ClassVar[CheckpointPolicy] = CheckpointPolicy()
     schema_version: ClassVar[int] = 1
     """Of `State`; a stored checkpoint of another version is refused."""

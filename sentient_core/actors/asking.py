@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sentient_core.actors.cell import Cell
+    from sentient_core.actors.posting import Posting
     from sentient_core.backend import Slot
 
 __all__ = ["NOT_YET", "ask"]
@@ -29,10 +30,10 @@ NOT_YET: Final[Any] = object()
 """Instead of an answer: it will come later."""
 
 
-async def ask(cell: Cell, message: object, timeout: float) -> Any:
+async def ask(cell: Cell, message: object, timeout: float, posting: Posting | None = None) -> Any:
     """`ActorRef.ask`."""
     runtime = cell.runtime
-    handler = cell.handler_at_once(message)
+    handler = cell.handler_at_once(message)  # there is no queue, so no priority and no deadline matters
     if handler is not None:
         dispatcher = runtime.dispatcher
         reply = dispatcher.take_slot()
@@ -46,25 +47,25 @@ async def ask(cell: Cell, message: object, timeout: float) -> Any:
     cell = delivery.recipient(cell, message)
     asker = current_cell.get()
     if asker is None or not asker.is_in_turn:
-        return await _ask_by_mailbox(cell, message, timeout)
+        return await _ask_by_mailbox(cell, message, timeout, posting)
     waits = runtime.waits
     _check_cycle(waits, asker, cell, message)
     waits[asker] = cell
     try:
-        return await _ask_by_mailbox(cell, message, timeout)
+        return await _ask_by_mailbox(cell, message, timeout, posting)
     finally:
         del waits[asker]
 
 
-async def _ask_by_mailbox(cell: Cell, message: object, timeout: float) -> Any:
+async def _ask_by_mailbox(cell: Cell, message: object, timeout: float, posting: Posting | None) -> Any:
     reply: Slot[Any] = cell.runtime.backend.slot()
     over = _AskOver(cell, message, timeout, reply)
-    entry = delivery.new_entry(cell, message, reply)
+    entry = delivery.new_entry(cell, message, reply, posting)
     if not delivery.put(cell, entry):
         try:
             await delivery.wait_for_room(cell, entry, timeout)
         except SendTimeout:
-            depth = cell.mailbox.statistics().depth
+            depth = cell.mailbox.depth
             raise over.error(f"The message waited for room ({depth} messages are queued)") from None
     return await _wait(over)
 

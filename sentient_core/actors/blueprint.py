@@ -16,7 +16,7 @@ from sentient_core.actors.declared import declared_messages, unhandled
 from sentient_core.actors.handlers import Handler, as_handler
 from sentient_core.actors.members import Members
 from sentient_core.errors import InvalidArgument, InvalidHandler
-from sentient_core.mailbox import MailboxOptions
+from sentient_core.mailbox import Isolation, MailboxOptions
 
 if TYPE_CHECKING:
     from sentient_core.actors.actor import Actor
@@ -51,6 +51,7 @@ class Blueprint:
         "hooks",
         "is_mirrored",
         "is_stored",
+        "isolation",
         "mailbox",
         "members",
         "messages",
@@ -67,6 +68,8 @@ class Blueprint:
     def __init__(self, cls: type[Actor], base: type[Actor] | None) -> None:
         self.cls: type[Actor] = cls
         self.is_mirrored: bool = _durability(cls) is Durability.MIRRORED
+        self.isolation: Isolation | None = _isolation(cls)
+        """None: as the system says."""
         self.behaviours: dict[str | None, Behaviour] = behaviours_of(cls, CALL_HANDLERS)
         self.behaviour: Behaviour = _initial(cls, self.behaviours)
         """What every incarnation begins with."""
@@ -160,6 +163,16 @@ def _passivate_after(cls: type[Actor]) -> float | None:
     raise InvalidArgument(
         f"{cls.__qualname__}.passivate_after must be a number of seconds above 0, or None, not {seconds!r}"
     )
+
+
+def _isolation(cls: type[Actor]) -> Isolation | None:
+    try:
+        return None if cls.isolation is None else Isolation(cls.isolation)
+    except ValueError:
+        names = ", ".join(repr(i.value) for i in Isolation)
+        raise InvalidArgument(
+            f"{cls.__qualname__}.isolation is {cls.isolation!r}; it can be {names}, or None"
+        ) from None
 
 
 def _reply_errors(cls: type[Actor]) -> tuple[type[Exception], ...]:

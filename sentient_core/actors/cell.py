@@ -41,6 +41,7 @@ from sentient_core.actors.calls import CALL_HANDLERS
 from sentient_core.actors.current import current_cell
 from sentient_core.actors.handlers import Handler
 from sentient_core.actors.incarnation import Incarnation, enter
+from sentient_core.actors.isolating import isolated_reply
 from sentient_core.actors.ref import ActorRef, Ending, new_ref
 from sentient_core.actors.runtime import Family, Runtime
 from sentient_core.actors.saving import (
@@ -54,6 +55,7 @@ from sentient_core.actors.saving import (
 )
 from sentient_core.actors.special import Special, is_discarded_at_end, plain
 from sentient_core.actors.watching import announce_end
+from sentient_core.actors.water import report_low_water
 from sentient_core.backend import Slot
 from sentient_core.causes import in_a_line, last_lines
 from sentient_core.codec import tag_of
@@ -71,9 +73,10 @@ from sentient_core.errors import (
 )
 from sentient_core.events import EventType
 from sentient_core.logs import RuntimeLog
-from sentient_core.mailbox import DeadLetterReason, Envelope, Mailbox
+from sentient_core.mailbox import DeadLetterReason, Envelope, Isolation, Mailbox, Queue
 from sentient_core.mailbox.envelope import Entry
 from sentient_core.mailbox.signals import Signal, SignalKind
+from sentient_core.mailbox.statistics import BUDGET
 from sentient_core.paths import is_anonymous
 from sentient_core.store.records import AgentStatus, Event
 
@@ -82,9 +85,6 @@ __all__ = ["NO_KWARGS", "Cell", "CellStatus"]
 T = TypeVar("T")
 
 NO_KWARGS: Final[Mapping[str, Any]] = MappingProxyType({})
-
-BUDGET = 64
-"""Most messages of one actor in one turn."""
 
 TURN_SECONDS = 0.0005
 """A turn ends after the message that passes this, looked at every eighth message."""
@@ -124,6 +124,7 @@ _FAMILY_READY = SignalKind.FAMILY_READY
 _FAMILY_GONE = SignalKind.FAMILY_GONE
 _WAS_STOPPED = DeadLetterReason.STOPPED
 _HAS_FAILED = DeadLetterReason.FAILED
+_AS_IT_IS = Isolation.NONE
 
 
 class Cell:
@@ -179,7 +180,10 @@ class Cell:
         self.vars: Context | None = None
         """The context variables of this actor; made for the first of its code that runs."""
         self.mailbox: Mailbox = Mailbox(
-            self.blueprint.mailbox, runtime.dispatcher.warmth, is_mirrored=self.blueprint.is_mirrored
+            self.blueprint.mailbox,
+            runtime.dispatcher.warmth,
+            is_mirrored=self.blueprint.is_mirrored,
+            isolation=self.blueprint.isolation or runtime.isolation,
         )
         self.ref: ActorRef[Any] = new_ref(self, self.mailbox)
         self.signals: deque[Signal] | None = None
@@ -271,6 +275,11 @@ class Cell:
     def is_alive(self) -> bool:
         """It has not ended for good."""
         return self.status is not _ENDED
+
+    @property
+    def is_paused(self) -> bool:
+        """Nothing is taken from the mailbox for now: a turn is suspended, or there is none to come."""
+        return self.scope is not None or self.status is not _RUNNING
 
     @property
     def last_cause(self) -> BaseException | None:
@@ -430,6 +439,7 @@ class Cell:
 
     def wants_kill(self) -> bool:
         """For the dispatcher: the turn that has just suspended is to be interrupted."""
+        self.mailbox.pause(self.runtime.backend.now())
         return self._killed
 
     def __deepcopy__(self, memo: object) -> NoReturn:
@@ -482,7 +492,7 @@ class Cell:
         elif kind is _PASSIVATE:
             await self._on_passivate()
 
-    async def _handle(self, queue: deque[Entry] | None) -> bool:
+    async def _handle(self, queue: Queue | None) -> bool:
         """Handle messages of `queue`, which is the mailbox's or holds one of the control lane."""
         actor = self._actor
         if not queue or actor is None or self.status is not _RUNNING:
@@ -516,7 +526,8 @@ class Cell:
                             self._admit()
                         outcome = await handler[0](actor, message)
                         # What came in while it was suspended:
-                        mailbox.high_water = max(mailbox.high_water, len(queue))
+                        if len(queue) > mailbox.high_water:  # noqa: PLR1730 - a call costs twice as much
+                            mailbox.high_water = len(queue)
                     else:
                         outcome = handler[0](actor, message)
                         if outcome is not None and hasattr(outcome, "__await__"):
@@ -551,6 +562,8 @@ class Cell:
                 self.life.note_batch()
         if mailbox.line is not None:
             self._admit()
+        if mailbox.queue or mailbox.tally is not None:
+            self._look_at_mailbox(budget - left if queue is mailbox.queue else 0)
         if ledger is not None and ledger.unsaved and self.status is _RUNNING:
             await self._save_by_policy(actor)
         if self.draining and not mailbox.queue and self.status is _RUNNING:
@@ -612,12 +625,23 @@ class Cell:
             signal.entry[0].give_up()
             self._interrupted(plain(signal.entry))
 
+    def _look_at_mailbox(self, taken: int) -> None:
+        """A turn ends that leaves something in the mailbox, or something is written down of it."""
+        mailbox = self.mailbox
+        if mailbox.is_falling:
+            report_low_water(self)
+        if mailbox.queue:
+            mailbox.tallied().took(taken)
+            mailbox.note_time(self.runtime.backend.now())
+        else:
+            mailbox.settle()
+
     def _budget(self, ledger: Ledger) -> int:
         due = self.blueprint.checkpoint_messages
         return BUDGET if due is None else max(1, min(BUDGET, due - ledger.unsaved))
 
     def _admit(self) -> None:
-        for entry in self.mailbox.admit():
+        for entry in self.mailbox.admit(self.runtime.backend.now):
             delivery.record(self, entry)
 
     def _other_handler(self, entry: Entry) -> tuple[Entry, Handler] | None:
@@ -642,6 +666,8 @@ class Cell:
     def _reply(self, entry: Entry, value: object) -> None:
         _, sender, reply, event = entry
         answer: Event | None = None
+        if self.mailbox.isolation is not _AS_IT_IS:
+            value = isolated_reply(self, value, delivery.source_of(self, sender))
         if event is not None:
             target = delivery.source_of(self, sender)
             answer = self.runtime.mirror.reply(value, self.path, target, self.incarnation, event)
@@ -994,6 +1020,7 @@ class Cell:
             self._end_life(self.life, cause)
         if cause is not None:
             self.runtime.failing[self.path] = self._cause or cause
+        self.mailbox.pause(self.runtime.backend.now())
         if self.blueprint.is_mirrored and cause is not None and self._starts:
             self.write_status("failed")
         self.above.child_down(self, cause, was_ready=was_ready)

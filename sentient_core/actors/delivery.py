@@ -7,29 +7,39 @@ sender's hands.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from sentient_core.actors.current import current_cell
+from sentient_core.actors.isolating import isolated
+from sentient_core.actors.posting import Posted
+from sentient_core.actors.settling import dead, fail_asker, late_reply, source_of
 from sentient_core.actors.special import plain
+from sentient_core.actors.water import report_high_water
 from sentient_core.errors import (
     ActorStopped,
+    ForeignRef,
+    InvalidArgument,
     MailboxFull,
     MessageDropped,
+    MessageExpired,
     SendTimeout,
     SystemClosed,
 )
-from sentient_core.mailbox import DeadLetter, DeadLetterReason
+from sentient_core.mailbox import DeadLetterReason, Isolation
 from sentient_core.mailbox.overflow import Room
 from sentient_core.paths import EXTERNAL
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
+    from sentient_core.actors.posting import Posting
     from sentient_core.actors.timekeeper import Alarm
     from sentient_core.backend import Slot
-    from sentient_core.mailbox.envelope import Entry, Sender
+    from sentient_core.mailbox.envelope import Entry
     from sentient_core.store.records import Event
 
 __all__ = [
+    "content_for",
     "dead",
     "deliver",
     "event_of",
@@ -47,24 +57,28 @@ __all__ = [
     "wait_for_room",
 ]
 
+_AS_IT_IS = Isolation.NONE
 _ENDED = "the actor has ended or is draining"
 _NOBODY = "nobody lives at this path"
 _TAKE = Room.TAKE
 
 
-def tell(cell: Cell, message: object) -> None:
+def tell(cell: Cell, message: object, posting: Posting | None = None) -> None:
     """`ActorRef.tell`, where its short cut does not apply."""
     cell.runtime.dispatcher.check_thread()
     mailbox = cell.mailbox
     if not mailbox.is_open:
-        _tell_closed(cell, message)
+        _tell_closed(cell, message, posting)
+        return
+    if message is None or posting is not None or mailbox.isolation is not _AS_IT_IS:
+        _put_or_drop(cell, new_entry(cell, message, None, posting))
         return
     queue = mailbox.queue
     if queue is None:
         queue = mailbox.new_queue()
     sender = current_cell.get()
     event = event_of(cell, message, sender) if mailbox.is_mirrored else None
-    if len(queue) >= mailbox.capacity:
+    if len(queue) >= mailbox.limit:
         _put_or_drop(cell, (message, sender, None, event))
         return
     queue.append((message, sender, None, event))
@@ -82,30 +96,41 @@ def deliver(cell: Cell, entry: Entry) -> None:
     fail_asker(entry, ActorStopped(entry[0], cell.ref, _dead_on_arrival(cell, entry)))
 
 
-def tell_from(cell: Cell, message: object, sender: Cell | None, payload: bytes | None) -> None:
-    """A `tell` of another thread, on the loop's: who sends it is known, and its bytes, if it is mirrored."""
+def tell_from(
+    cell: Cell, message: object, content: object, sender: Cell | None, payload: bytes | None
+) -> None:
+    """A `tell` of another thread, on the loop's: who sends it is known.
+
+    `content` is what `content_for` made of the message there, `payload` its bytes, if it is mirrored.
+    """
     cell = cell.at_home()
     event = event_of(cell, message, sender, payload) if cell.mailbox.is_mirrored else None
-    entry = (message, sender, None, event)
+    entry = (content, sender, None, event)
     if cell.mailbox.is_open:
         _put_or_drop(cell, entry)
     else:
         _dead_on_arrival(cell, entry)
 
 
-async def send(cell: Cell, message: object, timeout: float | None) -> None:
+async def send(cell: Cell, message: object, timeout: float | None, posting: Posting | None = None) -> None:
     """`ActorRef.send`."""
     cell = recipient(cell, message)
-    entry = new_entry(cell, message, None)
+    entry = new_entry(cell, message, None, posting)
     if not put(cell, entry):
         await wait_for_room(cell, entry, timeout)
 
 
 def event_of(cell: Cell, message: object, sender: Cell | None, payload: bytes | None = None) -> Event:
-    """The event of a message to a mirrored cell. Raises UnencodableMessage."""
+    """The event of a message to a mirrored cell. Raises UnencodableMessage, ForeignRef.
+
+    A conversation is recorded within one system, so an actor of another one is refused here. Unmirrored
+    cells take it for somebody outside: to look would cost every `tell` between actors a fifth.
+    """
     mirror = cell.runtime.mirror
-    if sender is None or sender.runtime is not cell.runtime:
+    if sender is None:
         return mirror.message(message, EXTERNAL, cell.path, 0, 0, 0, payload)
+    if sender.runtime is not cell.runtime:
+        raise ForeignRef(cell.ref, sender.runtime.system.name, cell.runtime.system.name)
     # What an actor sends while it handles a message belongs to that message's conversation.
     in_hand = None if sender.in_hand is None else sender.in_hand[3]
     correlation, causation = (0, 0) if in_hand is None else (in_hand.correlation, in_hand.seq)
@@ -128,38 +153,14 @@ def redeliver(cell: Cell, entry: Entry) -> None:
         cell.runtime.dispatcher.schedule(cell)
 
 
-def dead(cell: Cell, entry: Entry, reason: DeadLetterReason, cause: str) -> None:
-    """Make a dead letter of a message to `cell`."""
-    sender = source_of(cell, entry[1])
-    _dead_letter(cell, plain(entry)[0], sender, cell.path, entry[3], reason, cause)
-
-
-def late_reply(cell: Cell, value: object, asked: Entry, answer: Event | None) -> None:
-    """Make a dead letter of a reply by `cell` that nobody waits for any more."""
-    asker = source_of(cell, asked[1])
-    cause = f"nobody waits any more for the reply to {type(asked[0]).__qualname__}"
-    _dead_letter(cell, value, cell.path, asker, answer, DeadLetterReason.LATE_REPLY, cause)
-
-
-def source_of(cell: Cell, sender: Sender | None) -> str:
-    """The path of who sent something to `cell`; `external` for what is not of its system."""
-    return EXTERNAL if sender is None or sender.runtime is not cell.runtime else sender.path
-
-
-def fail_asker(entry: Entry, error: Exception) -> None:
-    """End the ask that brought a message, if it was one."""
-    if entry[2] is not None:
-        entry[2].fail(error)
-
-
-def _tell_closed(cell: Cell, message: object) -> None:
+def _tell_closed(cell: Cell, message: object, posting: Posting | None) -> None:
     if not cell.runtime.is_open:
         raise SystemClosed(cell.runtime.system.name, "send a message")
     cell = cell.at_home()
     if cell.mailbox.is_open:  # it stood for a path where somebody lives by now
-        tell(cell, message)
+        tell(cell, message, posting)
         return
-    _dead_on_arrival(cell, new_entry(cell, message, None))
+    _dead_on_arrival(cell, new_entry(cell, message, None, posting))
 
 
 def _dead_on_arrival(cell: Cell, entry: Entry) -> str:
@@ -185,15 +186,39 @@ def recipient(cell: Cell, message: object) -> Cell:
     return cell
 
 
-def new_entry(cell: Cell, message: object, reply: Slot[Any] | None) -> Entry:
-    """What a message is queued as. Raises UnencodableMessage."""
+def content_for(cell: Cell, message: object) -> Any:
+    """What is queued of a message: itself, or what isolation makes of it.
+
+    Raises InvalidArgument and UncopyableMessage. From any thread.
+    """
+    if message is None:
+        raise InvalidArgument("None is no message: send something that says what it is")
+    return message if cell.mailbox.isolation is _AS_IT_IS else isolated(cell, message)
+
+
+def new_entry(cell: Cell, message: object, reply: Slot[Any] | None, posting: Posting | None = None) -> Entry:
+    """What a message is queued as; all that can be wrong with it is found here.
+
+    Raises InvalidArgument, UnencodableMessage, UncopyableMessage, ForeignRef.
+    """
+    mailbox = cell.mailbox
     sender = current_cell.get()
-    event = event_of(cell, message, sender) if cell.mailbox.is_mirrored else None
+    content = content_for(cell, message)
+    event = event_of(cell, message, sender) if mailbox.is_mirrored else None
+    message = content
+    if posting is not None:
+        now = cell.runtime.backend.now
+        message = Posted(message, posting, now())
+        if posting.priority and mailbox.is_open:
+            mailbox.rank(now, is_paused=cell.is_paused)
     return message, sender, reply, event
 
 
 def _accept(cell: Cell, entry: Entry) -> None:
-    cell.mailbox.put(entry)
+    mailbox = cell.mailbox
+    mailbox.put(entry)
+    if mailbox.is_rising:
+        report_high_water(cell)
     record(cell, entry)
     if not cell.scheduled:
         cell.runtime.dispatcher.schedule(cell)
@@ -214,11 +239,17 @@ def put(cell: Cell, entry: Entry) -> bool:
 
 
 async def wait_for_room(cell: Cell, entry: Entry, timeout: float | None) -> None:
-    slot: Slot[None] = cell.runtime.backend.slot()
+    """Return when the entry is queued. Raises SendTimeout, MessageExpired: nothing of it is left here."""
+    runtime, message = cell.runtime, entry[0]
+    slot: Slot[None] = runtime.backend.slot()
     alarm: Alarm | None = None
-    if timeout is not None:
+    left = message.deadline - runtime.backend.now() if isinstance(message, Posted) else math.inf
+    if left < (math.inf if timeout is None else timeout):
+        expired = MessageExpired(plain(entry)[0], cell.ref, "its time was over before there was room for it")
+        alarm = runtime.timekeeper.after(left, lambda: slot.fail(expired))
+    elif timeout is not None:
         error = SendTimeout(plain(entry)[0], cell.ref, timeout)
-        alarm = cell.runtime.timekeeper.after(timeout, lambda: slot.fail(error))
+        alarm = runtime.timekeeper.after(timeout, lambda: slot.fail(error))
     cell.mailbox.wait_for_room(entry, slot)
     try:
         await slot
@@ -236,8 +267,8 @@ def _put_or_drop(cell: Cell, entry: Entry) -> None:
     if room is _TAKE:
         _accept(cell, entry)
     elif room is Room.DROP_OLD:
-        oldest = cell.mailbox.drop_oldest()
         _accept(cell, entry)
+        oldest = cell.mailbox.drop_oldest()
         if oldest is not None:
             _drop(cell, oldest, "the mailbox was full: the oldest was dropped")
     elif room is Room.DROP_NEW:
@@ -253,28 +284,3 @@ def _put_or_drop(cell: Cell, entry: Entry) -> None:
 def _drop(cell: Cell, entry: Entry, why: str) -> None:
     dead(cell, entry, DeadLetterReason.DROPPED, why)
     fail_asker(entry, MessageDropped(plain(entry)[0], cell.ref, why))
-
-
-def _dead_letter(
-    cell: Cell,
-    message: object,
-    sender: str,
-    recipient: str,
-    event: Event | None,
-    reason: DeadLetterReason,
-    cause: str,
-) -> None:
-    mirror = cell.runtime.mirror
-    message_id = mirror.dead_letter(message, recipient, sender, reason.value, cause, event, cell.incarnation)
-    cell.runtime.dead_letters.add(
-        DeadLetter(
-            message=message,
-            reason=reason,
-            recipient=recipient,
-            sender=sender,
-            message_id=message_id,
-            correlation_id=None if event is None else mirror.id_of(event.correlation),
-            incarnation=cell.incarnation,
-            cause=cause,
-        )
-    )

@@ -30,13 +30,14 @@ def event_of(entry: Entry, target: Cell) -> Event | None:
     return target.runtime.mirror.message(message, source, target.path, incarnation, correlation, causation)
 
 
-def deliver(by: Cell, target: Cell, entry: Entry, event: Event | None) -> None:
+def deliver(by: Cell, target: Cell, entry: Entry, content: object, event: Event | None) -> None:
     """Put a message that `by` had in hand into the mailbox of `target`, or make a dead letter of it.
 
+    `content` is what `target` gets of it: itself, or a copy, where the class wants one.
     Whoever asked waits for `target` now, or is told at once.
     """
-    message, sender, reply, _ = entry
+    _, sender, reply, _ = entry
     waits, asker = by.runtime.waits, cast("Cell", sender)
     if reply is not None and waits.get(asker) is by:
         waits[asker] = target
-    delivery.deliver(target, (message, sender, reply, event))
+    delivery.deliver(target, (content, sender, reply, event))

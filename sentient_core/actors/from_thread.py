@@ -93,7 +93,8 @@ class FromThread:
         """
         cell = self._cell(ref)
         payload = self._runtime.mirror.encoded(message, cell.path) if cell.mailbox.is_mirrored else None
-        put = partial(delivery.tell_from, cell, message, current_cell.get(), payload)
+        content = delivery.content_for(cell, message)
+        put = partial(delivery.tell_from, cell, message, content, current_cell.get(), payload)
         self._lane.put(put, "send a message")
 
     def send(self, ref: ActorRef[Any], message: object, *, timeout: float | None = None) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sentient_core.actors import forwarding, linking, watching
+from sentient_core.actors import delivery, forwarding, linking, watching
 from sentient_core.actors.behaviour import unknown_state
 from sentient_core.actors.notices import check_message, check_seconds
 from sentient_core.actors.piping import Pipe
@@ -107,8 +107,10 @@ class Incarnation:
     def forward(self, ref: ActorRef[Any]) -> None:
         """`Context.forward`."""
         target = watching.cell_for(self.cell, ref, "forward")
-        event = forwarding.event_of(self._in_hand("forwarding"), target)
-        forwarding.deliver(self.cell, target, self._take(), event)
+        in_hand = self._in_hand("forwarding")
+        event = forwarding.event_of(in_hand, target)
+        content = delivery.content_for(target, in_hand[0])
+        forwarding.deliver(self.cell, target, self._take(), content, event)
 
     def pipe_to_self(
         self,

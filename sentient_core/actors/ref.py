@@ -11,6 +11,7 @@ from sentient_core.actors import asking, delivery
 from sentient_core.actors.actor import Actor, Askable
 from sentient_core.actors.current import current_cell
 from sentient_core.actors.handover import Handover
+from sentient_core.actors.posting import Posting
 from sentient_core.errors import InvalidArgument
 from sentient_core.mailbox import Mailbox, MailboxStatistics
 
@@ -83,10 +84,11 @@ class ActorRef(Generic[A_co]):
         """It has not ended for good. True also while it is being started or restarted."""
         return self._cell.at_home().is_alive
 
-    @property
     def statistics(self) -> MailboxStatistics:
-        """The mailbox at this moment."""
-        return self._cell.at_home().mailbox.statistics()
+        """The mailbox at this moment, and what has become of its messages."""
+        cell = self._cell.at_home()
+        now = cell.runtime.backend.now()
+        return cell.mailbox.statistics(cell.handled, now, is_paused=cell.is_paused)
 
     @property
     def __sentient_path__(self) -> str:
@@ -97,12 +99,13 @@ class ActorRef(Generic[A_co]):
 
         Messages from one sender arrive in the order sent. A target that has ended or is full makes a
         dead letter (`stopped`, `full`, or `dropped` by its overflow policy), never an error. Raises
-        only for the caller's mistake: UnencodableMessage (a mirrored actor), SystemClosed.
+        only for the caller's mistake: UnencodableMessage and ForeignRef (a mirrored actor),
+        UncopyableMessage (an isolated one), InvalidArgument (None is no message), SystemClosed.
         """
         # What `delivery.tell` comes to for an unmirrored message that finds room, without the calls.
         mailbox = self._mailbox
         queue = mailbox.queue
-        if queue is not None and len(queue) < mailbox.plain_capacity:
+        if queue is not None and len(queue) < mailbox.plain_capacity and message is not None:
             cell = self._cell
             if not cell.scheduled:
                 cell.runtime.dispatcher.schedule(cell)  # first, since it raises off the loop's thread
@@ -164,6 +167,23 @@ class ActorRef(Generic[A_co]):
             cls = UntypedProxy
         return cls(self, timeout=timeout)
 
+    def with_options(self, *, priority: int = 0, expires: float | None = None) -> ActorRef[A_co]:
+        """A ref of the same actor whose `tell`, `send` and `ask` post messages with these options.
+
+        ::
+
+            ref.with_options(priority=10, expires=2.0).tell(Alarm())
+
+        `priority`: larger first, also in the line of those who wait for room; 0 is what all other messages
+        have, below it is for when nothing else is queued. Within a priority the order is that of sending,
+        between priorities there is none. `expires`: seconds from the call that sends; a message whose turn
+        comes later is not handled: a dead letter (`expired`), and MessageExpired for who asked, or still
+        waits for room by then. It is found when its turn comes, not before.
+
+        Keep it for as long as you like; it costs the plain `tell` nothing. Raises InvalidArgument.
+        """
+        return _PostingRef.of(self._cell, Posting(priority=priority, expires=expires))
+
     def stop(self) -> Ending:
         """Ask the actor to end after the message in hand; await the result to wait for that.
 
@@ -207,6 +227,34 @@ class ActorRef(Generic[A_co]):
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         raise TypeError(_NOT_COPIED)
+
+
+class _PostingRef(ActorRef[A_co]):
+    """What `with_options` returns."""
+
+    __slots__ = ("_posting",)
+
+    _posting: Posting
+
+    @classmethod
+    def of(cls, cell: Cell, posting: Posting) -> _PostingRef[A_co]:
+        ref = object.__new__(cls)
+        ref._cell = cell
+        ref._mailbox = cell.mailbox
+        ref._posting = posting
+        return ref
+
+    def tell(self, message: object) -> None:
+        delivery.tell(self._cell, message, self._posting)
+
+    def send(self, message: object, *, timeout: float | None = None) -> Coroutine[Any, Any, None]:
+        if timeout is not None:
+            check_timeout(timeout)
+        return delivery.send(self._cell, message, timeout, self._posting)
+
+    def ask(self, message: object, *, timeout: float) -> Coroutine[Any, Any, Any]:
+        check_timeout(timeout)
+        return asking.ask(self._cell, message, timeout, self._posting)
 
 
 _NOT_COPIED = "refs cannot be pickled or copied; send ref.path and use system.get(path)"

@@ -16,7 +16,7 @@ from sentient_core.backend import Backend
 from sentient_core.codec import Codec
 from sentient_core.events import Mirror
 from sentient_core.logs import LimitedLog, RuntimeLog
-from sentient_core.mailbox import DeadLetters
+from sentient_core.mailbox import DeadLetters, Isolation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.ref import ActorRef
     from sentient_core.actors.watching import Watch
+    from sentient_core.actors.water import MailboxNotice
+    from sentient_core.feed import Feed
     from sentient_core.system import ActorSystem
 
 __all__ = ["Family", "Runtime"]
@@ -90,11 +92,13 @@ class Runtime:
         "failures",
         "given_up",
         "is_open",
+        "isolation",
         "limits",
         "log",
         "mirror",
         "new_context",
         "new_family",
+        "notices",
         "registry",
         "restarts",
         "system",
@@ -121,6 +125,8 @@ class Runtime:
         failure_log: LimitedLog,
         tasks: TaskGroup,
         limits: Limits,
+        notices: Feed[MailboxNotice],
+        isolation: Isolation,
     ) -> None:
         self.system: ActorSystem = system
         self.backend: Backend = backend
@@ -139,6 +145,10 @@ class Runtime:
         self.tasks: TaskGroup = tasks
         """For what runs beside an actor, which sees to its end itself."""
         self.limits: Limits = limits
+        self.isolation: Isolation = isolation
+        """Of the classes that say nothing themselves."""
+        self.notices: Feed[MailboxNotice] = notices
+        """High and low water of mailboxes."""
         self.is_open: bool = True
         """False once the system has ended: sending raises SystemClosed."""
         self.waits: dict[Cell, Cell] = {}

@@ -13,7 +13,6 @@ instance looks at that note. It is set anew for as long as there is left, so it 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Coroutine, Mapping
 from contextvars import Context
 from itertools import filterfalse
@@ -30,8 +29,7 @@ from sentient_core.actors.timekeeper import Alarm
 from sentient_core.causes import in_a_line
 from sentient_core.errors import ActivationFailed, UnencodableState
 from sentient_core.events import EventType
-from sentient_core.mailbox import DeadLetterReason
-from sentient_core.mailbox.envelope import Entry
+from sentient_core.mailbox import DeadLetterReason, Queue
 from sentient_core.mailbox.signals import Signal, SignalKind
 
 __all__ = ["Keeping", "VirtualCell"]
@@ -156,7 +154,7 @@ class VirtualCell(Cell):
             self.refuse_queued(reason)
         return await self._turn()
 
-    async def _handle(self, queue: deque[Entry] | None) -> bool:
+    async def _handle(self, queue: Queue | None) -> bool:
         has_work = bool(queue)
         goes_on = await super()._handle(queue)
         if has_work:

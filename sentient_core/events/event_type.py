@@ -31,6 +31,10 @@ class EventType(StrEnum):
     """A state was saved. Payload: checkpoint_id."""
     CHECKPOINT_REJECTED = "checkpoint_rejected"
     """A stored checkpoint could not be loaded; an older one is tried. Payload: checkpoint_id, reason."""
+    MAILBOX_HIGH_WATER = "mailbox_high_water"
+    """A mailbox has as many messages as its `high_water` says. Payload: depth, capacity."""
+    MAILBOX_LOW_WATER = "mailbox_low_water"
+    """After that, it is down to its `low_water`. Payload: depth, capacity."""
     MIRROR_GAP = "mirror_gap"
     """Messages were handled without being mirrored. Payload: target, count of messages (null: unknown),
     other_records (dead letters and life events left out), reason."""

@@ -16,7 +16,7 @@ import msgspec
 
 from sentient_core.causes import in_a_line
 from sentient_core.codec import Codec, tag_of
-from sentient_core.errors import StoreUnavailable, UnencodableMessage
+from sentient_core.errors import ForeignRef, StoreUnavailable, UnencodableMessage
 from sentient_core.events.event_type import EventType
 from sentient_core.store.protocols import DeadLetterRow, Journal
 from sentient_core.store.records import (
@@ -72,9 +72,11 @@ class Mirror:
         return full_id(self.epoch, event.seq)
 
     def encoded(self, message: object, target: str) -> bytes:
-        """The bytes of a message, for `message`. From any thread. Raises UnencodableMessage."""
+        """The bytes of a message, for `message`. From any thread. Raises UnencodableMessage, ForeignRef."""
         try:
             return self._encode(message)
+        except ForeignRef:
+            raise
         except Exception as error:  # msgspec raises TypeError, OverflowError, UnicodeError, RecursionError
             raise _unencodable(message, target, error) from error
 
@@ -95,6 +97,8 @@ class Mirror:
         if payload is None:
             try:
                 payload = self._encode(message)
+            except ForeignRef:
+                raise
             except Exception as error:  # as above
                 raise _unencodable(message, target, error) from error
         self._seq = seq = self._seq + 1

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from sentient_core.mailbox.dead_letters import DeadLetter, DeadLetterReason, DeadLetters
 from sentient_core.mailbox.envelope import Envelope
-from sentient_core.mailbox.mailbox import Mailbox, MailboxOptions, MailboxStatistics, Warmth
+from sentient_core.mailbox.isolation import Isolation
+from sentient_core.mailbox.mailbox import Mailbox, MailboxOptions, Queue, Warmth
 from sentient_core.mailbox.overflow import Overflow
+from sentient_core.mailbox.statistics import MailboxStatistics
 
 __all__ = [
     "DeadLetter",
     "DeadLetterReason",
     "DeadLetters",
     "Envelope",
+    "Isolation",
     "Mailbox",
     "MailboxOptions",
     "MailboxStatistics",
     "Overflow",
+    "Queue",
     "Warmth",
 ]

@@ -31,7 +31,7 @@ class DeadLetterReason(StrEnum):
     DROPPED = "dropped"
     """The overflow policy chose it."""
     EXPIRED = "expired"
-    """Its deadline passed before it was handled."""
+    """Its time was over before its turn came."""
     UNHANDLED = "unhandled"
     """The recipient has no handler for its type."""
     UNKNOWN = "unknown"

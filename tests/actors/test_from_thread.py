@@ -218,7 +218,7 @@ async def test_an_ask_times_out_also_when_something_blocks_the_loop() -> None:
 
         assert seen[0].ref is ref
         assert await ref.ask(Total(), timeout=5) == 0
-        assert ref.statistics.depth == 0
+        assert ref.statistics().depth == 0
 
 
 async def test_who_waits_for_an_end_may_stop_waiting() -> None:

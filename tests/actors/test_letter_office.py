@@ -237,7 +237,7 @@ async def test_a_mailbox_without_room_takes_what_is_redriven() -> None:
 
         assert await system.dead_letters.redrive(DeadLetterFilter(reason="dropped")) == Redriven(4)
 
-        assert ref.statistics.depth == 5
+        assert ref.statistics().depth == 5
         gate.open.set()
         await log.until("4")
         assert log.lines[-5:] == ["0", "1", "2", "3", "4"]

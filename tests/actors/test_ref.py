@@ -170,15 +170,21 @@ async def test_a_message_of_a_subclass_goes_to_the_nearest_handler() -> None:
         assert [await ref.ask(VerySpecial(), timeout=1) for _ in range(2)] == ["special", "special"]
 
 
-async def test_none_is_a_message_like_any_other() -> None:
-    class Taker(Actor):
-        def on_receive(self, message: object) -> str:
-            return repr(message)
-
+@pytest.mark.parametrize("durability", ["volatile", "mirrored"])
+async def test_none_is_no_message(durability: str) -> None:
     async with running() as system:
-        ref = await system.spawn(Taker)
+        kind = type("Taker", (Recorder,), {"durability": durability})
+        ref: ActorRef[Any] = await system.spawn(kind, Log())
 
-        assert await ref.ask(None, timeout=1) == "None"
+        for queued in (0, 1):
+            assert ref.statistics().depth == queued
+            for refused in (ref.tell, ref.with_options(priority=1).tell):
+                with pytest.raises(InvalidArgument, match="None is no message"):
+                    refused(None)
+            for attempt in (ref.send(None), ref.ask(None, timeout=1)):
+                with pytest.raises(InvalidArgument, match="None is no message"):
+                    await attempt
+            ref.tell(Say("1"))
 
 
 async def test_an_actor_tells_itself() -> None:
@@ -518,7 +524,7 @@ async def test_senders_wait_for_room_in_the_order_they_came() -> None:
             for n in range(3, 10):
                 tasks.start_soon(ref.send, Say(str(n)))
                 await anyio.wait_all_tasks_blocked()
-            assert ref.statistics.waiting == 7
+            assert ref.statistics().waiting == 7
 
             busy.gate.open.set()
         await ref.drain()
@@ -560,7 +566,7 @@ async def test_a_cancelled_send_leaves_nothing() -> None:
 
             scope.cancel()
             await anyio.wait_all_tasks_blocked()
-            assert ref.statistics.waiting == 1
+            assert ref.statistics().waiting == 1
             busy.gate.open.set()
         await ref.drain()
 
@@ -580,7 +586,7 @@ async def test_send_timeout_carries_the_message_and_leaves_nothing() -> None:
         assert anyio.current_time() - begin == pytest.approx(7)
         assert caught.value.message == Say("3")
         assert isinstance(caught.value, TimeoutError)
-        assert ref.statistics.waiting == 0
+        assert ref.statistics().waiting == 0
         busy.gate.open.set()
         await ref.drain()
         assert busy.said == ["1", "2"]
@@ -596,7 +602,7 @@ async def test_the_timeout_of_an_ask_covers_the_wait_for_room() -> None:
             await ref.ask(Say("3"), timeout=2)
 
         assert anyio.current_time() - begin == pytest.approx(2)
-        assert ref.statistics.waiting == 0
+        assert ref.statistics().waiting == 0
         busy.gate.open.set()
         await ref.drain()
         assert busy.said == ["1", "2"]

@@ -1,0 +1,63 @@
+"""Priority and deadline of a message: what `ActorRef.with_options` attaches to it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sentient_core.actors.settling import dead, fail_asker
+from sentient_core.actors.special import Special
+from sentient_core.errors import InvalidArgument, MessageExpired
+from sentient_core.mailbox import DeadLetterReason
+from sentient_core.mailbox.priority import Ranked
+
+if TYPE_CHECKING:
+    from sentient_core.actors.cell import Cell
+    from sentient_core.mailbox.envelope import Entry
+
+__all__ = ["Posted", "Posting"]
+
+
+class Posting(msgspec.Struct, frozen=True, kw_only=True):
+    """How messages are to be posted."""
+
+    priority: int = 0
+    """Larger first; 0 is what all other messages have."""
+    expires: float | None = None
+    """Seconds from the call that sends; None: never."""
+
+    def __post_init__(self) -> None:
+        if type(self.priority) is not int:
+            raise InvalidArgument(f"priority must be a whole number, not {self.priority!r}")
+        if self.expires is not None and not _is_duration(self.expires):
+            raise InvalidArgument(
+                f"expires must be a number of seconds above 0, or None, not {self.expires!r}"
+            )
+
+
+def _is_duration(value: object) -> bool:
+    """It is a number of seconds above 0, infinity included."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+class Posted(Special, Ranked):
+    """A message with a priority, a deadline, or both."""
+
+    __slots__ = ("deadline", "priority")
+
+    def __init__(self, message: object, posting: Posting, now: float) -> None:
+        super().__init__(message)
+        self.priority: int = posting.priority
+        self.deadline: float = math.inf if posting.expires is None else now + posting.expires
+        """On the loop's clock."""
+
+    def opens(self, cell: Cell, entry: Entry) -> bool:
+        """Whether it is still in time; else it becomes a dead letter (`expired`)."""
+        if cell.runtime.backend.now() <= self.deadline:
+            return True
+        why = "its time was over before its turn came"
+        dead(cell, entry, DeadLetterReason.EXPIRED, why)
+        fail_asker(entry, MessageExpired(self.message, cell.ref, why))
+        return False
