@@ -10,6 +10,7 @@ thread. `asyncio` gives a Future and `sleep(0)`, trio gives `wait_task_reschedul
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, cast
 
@@ -196,7 +197,9 @@ class AsyncioBackend:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self.now: _Clock = loop.time
+        # asyncio's own `time` is a Python function around this one, and is called several times per ask.
+        is_plain = type(loop).time is asyncio.BaseEventLoop.time
+        self.now: _Clock = time.monotonic if is_plain else loop.time
 
     def slot(self) -> Slot[Any]:
         slot: Slot[Any] = _AsyncioSlot(loop=self._loop)  # bare: a subscripted class takes four times as long

@@ -26,4 +26,4 @@ def last_lines(error: BaseException) -> str:
 
 
 def _encodable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

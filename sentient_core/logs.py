@@ -82,16 +82,25 @@ class LimitedLog:
 
     def warning(self, fields: Callable[[], dict[str, Any]]) -> None:
         """Log a line, if there is still one left in this second; `fields` is only then called."""
+        if self.admits():
+            self.write(fields())
+
+    def admits(self) -> bool:
+        """Count a line; whether there is still one left in this second, to be written by `write`."""
         now = self._now()
         if now - self._second >= 1.0:
             self.close()
             self._second = now
             self._lines = 0
         self._lines += 1
-        if self._lines > self._most:
-            self._suppressed += 1
-        else:
-            self._log.warning(self._what, **fields())
+        if self._lines <= self._most:
+            return True
+        self._suppressed += 1
+        return False
+
+    def write(self, fields: dict[str, Any]) -> None:
+        """Write a line that was admitted."""
+        self._log.warning(self._what, **fields)
 
     def close(self) -> None:
         """Log how many lines were left out since the last one that says so."""

@@ -75,6 +75,7 @@ from sentient_core.events import EventType
 from sentient_core.logs import RuntimeLog
 from sentient_core.mailbox import DeadLetterReason, Envelope, Isolation, Mailbox, Queue
 from sentient_core.mailbox.envelope import Entry
+from sentient_core.mailbox.mailbox import CROWDED
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.mailbox.statistics import BUDGET
 from sentient_core.paths import is_anonymous
@@ -120,6 +121,8 @@ _FAIL = SignalKind.FAIL
 _SAVE = SignalKind.SAVE
 _PASSIVATE = SignalKind.PASSIVATE
 _DELIVER = SignalKind.DELIVER
+_LOOK = SignalKind.LOOK
+_CATCH_UP = SignalKind.CATCH_UP
 _FAMILY_READY = SignalKind.FAMILY_READY
 _FAMILY_GONE = SignalKind.FAMILY_GONE
 _WAS_STOPPED = DeadLetterReason.STOPPED
@@ -446,6 +449,16 @@ class Cell:
         # What a copied value leads to, through an actor or its context: see `handover`.
         raise TypeError("an actor and its context are not copied; a ref can be handed on: self.context.ref")
 
+    def catch_up(self) -> None:
+        """For the dispatcher: there is a crowd in the mailbox, the next turn may take more than others."""
+        if not self.signals:
+            self.signal(Signal(_CATCH_UP))
+
+    def give_way(self) -> None:
+        """For the dispatcher: end the turn of now after the message in hand."""
+        if not self.signals:
+            self.signal(Signal(_LOOK))
+
     def leave_turn(self) -> bool:
         """For the dispatcher: a turn is over. False: there is nothing to do for now."""
         if self.signals or (self.status is _RUNNING and self.mailbox.queue):
@@ -489,8 +502,17 @@ class Cell:
             await self._on_fail(signal.cause, signal.where)
         elif kind is _SAVE:
             await self._on_save()
+        elif kind is _CATCH_UP:
+            await self._on_catch_up()
         elif kind is _PASSIVATE:
             await self._on_passivate()
+
+    async def _on_catch_up(self) -> None:
+        ends = time.perf_counter() + TURN_SECONDS
+        for _ in range(CROWDED // BUDGET):
+            goes_on = await self._handle(self.mailbox.queue)
+            if not goes_on or self.signals or time.perf_counter() > ends:
+                return
 
     async def _handle(self, queue: Queue | None) -> bool:
         """Handle messages of `queue`, which is the mailbox's or holds one of the control lane."""
@@ -752,27 +774,32 @@ class Cell:
     ) -> None:
         runtime = self.runtime
         runtime.failures += 1
+        is_logged = runtime.failure_log.admits()
+        if not is_logged and not self.blueprint.is_mirrored:
+            return
         trace = None if entry is None else entry[3]
         correlation = 0 if trace is None else trace.correlation
-
-        def what() -> dict[str, Any]:
-            message_type = None if entry is None else tag_of(type(entry[0]))
-            return {"error": words or in_a_line(error), "where": where, "message_type": message_type}
-
-        runtime.failure_log.warning(
-            lambda: {
-                "path": self.path,
-                "incarnation": self.incarnation,
-                "correlation_id": runtime.mirror.id_of(correlation),
-                **what(),
-                "exception": last_lines(error),  # the key that structlog's renderers print as it is
-            }
-        )
+        what = {
+            "error": words or in_a_line(error),
+            "where": where,
+            "message_type": None if entry is None else tag_of(type(entry[0])),
+        }
+        lines = last_lines(error)
+        if is_logged:
+            runtime.failure_log.write(
+                {
+                    "path": self.path,
+                    "incarnation": self.incarnation,
+                    "correlation_id": runtime.mirror.id_of(correlation),
+                    **what,
+                    "exception": lines,  # the key that structlog's renderers print as it is
+                }
+            )
         if self.blueprint.is_mirrored:
             runtime.mirror.happened(
                 EventType.ACTOR_FAILED,
                 self.path,
-                {**what(), "traceback": last_lines(error)},
+                {**what, "traceback": lines},
                 incarnation=self.incarnation,
                 correlation=correlation,
                 causation=0 if trace is None else trace.seq,
@@ -943,7 +970,10 @@ class Cell:
     async def _fail(self, error: Exception) -> None:
         self.status = _FAILING
         self._cause = error
-        await self._after_family()
+        if self.family is None and not self.blueprint.winds_up:
+            self._down(error)
+        else:
+            await self._after_family()
 
     async def _after_family(self) -> None:
         """Go on with the end of this incarnation: now, or when the children are down."""

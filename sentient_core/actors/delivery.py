@@ -27,6 +27,7 @@ from sentient_core.errors import (
     SystemClosed,
 )
 from sentient_core.mailbox import DeadLetterReason, Isolation
+from sentient_core.mailbox.mailbox import CROWDED
 from sentient_core.mailbox.overflow import Room
 from sentient_core.paths import EXTERNAL
 
@@ -86,6 +87,8 @@ def tell(cell: Cell, message: object, posting: Posting | None = None) -> None:
         cell.runtime.mirror.record(event)
     if not cell.scheduled:
         cell.runtime.dispatcher.schedule(cell)
+    elif len(queue) > CROWDED:
+        cell.runtime.dispatcher.relieve(cell)
 
 
 def deliver(cell: Cell, entry: Entry) -> None:

@@ -49,6 +49,9 @@ SLICE = 0.0005
 MOST_IDLE = 64
 """Workers kept waiting; more are let go."""
 
+MOST_MOVED = 1_000
+"""Among more actors that are ready, none is looked for."""
+
 _ENDED: Any = object()
 """What a drain yields after a turn that leaves nothing to do."""
 
@@ -75,6 +78,14 @@ class Schedulable(Protocol):
 
     def wants_kill(self) -> bool:
         """The turn that has just suspended is to be interrupted."""
+        ...
+
+    def catch_up(self) -> None:
+        """Take more messages than usual in the next turn."""
+        ...
+
+    def give_way(self) -> None:
+        """End the turn of now after the message in hand."""
         ...
 
     def leave_turn(self) -> bool:
@@ -110,6 +121,22 @@ class Dispatcher:
         if not self._is_held:
             self._wake_holder()
 
+    def relieve(self, cell: Schedulable) -> None:
+        """Many messages wait for an actor: it is next, and who sends gives way after the message in hand.
+
+        Else many senders would each use their turns to the full between two of its own, and the queue
+        would grow to whatever they have to send.
+        """
+        ready, sender = self._ready, self.running
+        if not cell.scheduled or cell.scope is not None or cell is sender or not ready or ready[0] is cell:
+            return
+        if len(ready) <= MOST_MOVED:
+            ready.remove(cell)
+            ready.appendleft(cell)
+            cell.catch_up()
+            if sender is not None:
+                sender.give_way()
+
     def check_thread(self) -> None:
         """Raise WrongThread off the event loop's thread."""
         if get_ident() != self._thread:
@@ -128,7 +155,7 @@ class Dispatcher:
         self._spare_slot = slot
 
     def is_pass_due(self) -> bool:
-        """Asks have been answered at once for a whole slice: the event loop is to have its turn."""
+        """Asks and starts have been done at once for a whole slice: the event loop is to have its turn."""
         self._asks += 1
         if self._asks & 7:
             return False

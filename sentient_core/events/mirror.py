@@ -198,7 +198,7 @@ class Mirror:
             seq=seq,
             recipient=recipient,
             sender=sender,
-            message_type=tag_of(type(message)),
+            message_type=self._tags.get(type(message)) or self._new_tag(type(message)),
             payload=self._encode(_words(message)) if exact is None else exact,
             is_exact=exact is not None,
             reason=reason,

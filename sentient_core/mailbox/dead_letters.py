@@ -124,17 +124,18 @@ class DeadLetters(Sequence[DeadLetter]):
         """Count, keep, log and tell of one."""
         self._counts[letter.reason] += 1
         self._newest.append(letter)
-        self._log.warning(
-            lambda: {
-                "path": letter.recipient,
-                "reason": letter.reason.value,
-                "message_type": type(letter.message).__name__,
-                "sender": letter.sender,
-                "incarnation": letter.incarnation,
-                "correlation_id": letter.correlation_id,
-                "cause": letter.cause or None,
-            }
-        )
+        if self._log.admits():
+            self._log.write(
+                {
+                    "path": letter.recipient,
+                    "reason": letter.reason.value,
+                    "message_type": type(letter.message).__name__,
+                    "sender": letter.sender,
+                    "incarnation": letter.incarnation,
+                    "correlation_id": letter.correlation_id,
+                    "cause": letter.cause or None,
+                }
+            )
         self._feed.publish(letter)
 
     def close(self) -> None:

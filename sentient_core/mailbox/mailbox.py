@@ -30,6 +30,9 @@ __all__ = ["Mailbox", "MailboxOptions", "Queue", "Warmth"]
 
 _AS_IT_IS = Isolation.NONE
 
+CROWDED = 1_024
+"""Messages queued from which on an actor is helped to get through them (`Dispatcher.relieve`)."""
+
 MOST_WARM = 1_024
 """Mailboxes of one system that keep a deque while it is empty."""
 
@@ -121,8 +124,8 @@ class Mailbox:
         """While fewer are queued, a message is taken without a further look: the capacity, or what is one
         short of the high water mark until that is reached."""
         self.plain_capacity: int = 0
-        """The limit where appending is all there is to do for a message, else 0: closed, mirrored, isolated,
-        or somebody wants to see the next one."""
+        """Below it, appending is all there is to do for a message: the limit, or where it gets crowded; 0 for
+        a mailbox that is closed, mirrored or isolated."""
         self.queue: Queue | None = None
         self.high_water: int = 0
         self.line: Line | None = None
@@ -205,7 +208,7 @@ class Mailbox:
     def be_plain(self) -> None:
         """Let `tell` take its short cut, if this mailbox has one."""
         has_short_cut = self.is_open and not self.is_mirrored and self.isolation is _AS_IT_IS
-        self.plain_capacity = self.limit if has_short_cut else 0
+        self.plain_capacity = min(self.limit, CROWDED) if has_short_cut else 0
 
     @property
     def is_rising(self) -> bool:

@@ -32,6 +32,8 @@ class SignalKind(Enum):
     """Nothing but to look again at what has changed, before the next message."""
     PASSIVATE = "passivate"
     """A virtual actor has been idle for long enough: end the instance, in order."""
+    CATCH_UP = "catch_up"
+    """Handle more messages than other turns do: many wait."""
     FAMILY_READY = "family_ready"
     """All static children have started."""
     FAMILY_GONE = "family_gone"

@@ -169,6 +169,8 @@ class Children:
         try:
             if cell.start_at_once():
                 child.has_started = True
+                if self._runtime.dispatcher.is_pass_due():
+                    await self._runtime.backend.checkpoint()
             else:
                 await cell.start()
         except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 import weakref
 from collections.abc import AsyncGenerator
 from contextvars import ContextVar
@@ -16,9 +17,19 @@ import sniffio
 import trio
 from anyio.lowlevel import checkpoint
 
-from sentient_core import Actor, ActorRef, ActorStopped, ActorSystem, HandlerFailed, MemoryStore, handles
+from sentient_core import (
+    Actor,
+    ActorRef,
+    ActorStopped,
+    ActorSystem,
+    HandlerFailed,
+    MailboxOptions,
+    MemoryStore,
+    handles,
+)
 from sentient_core.actors.dispatcher import MOST_IDLE
-from tests.probes import Counter, Fail, Gate, Log, Pass, Recorder, Say, Total, running
+from sentient_core.mailbox.mailbox import CROWDED
+from tests.probes import Add, Counter, Fail, Gate, Log, Pass, Recorder, Say, Total, VolatileCounter, running
 
 REQUEST: ContextVar[str] = ContextVar("REQUEST", default="nobody")
 
@@ -496,3 +507,74 @@ async def test_instances_of_earlier_incarnations_are_not_kept_in_memory(end: str
             gc.collect()
 
         assert [alive() is not None for alive in kept] == [False, False, False, True]
+
+
+class Flood(msgspec.Struct, frozen=True):
+    """Send a hundred messages, and yourself this one again."""
+
+    left: int
+
+
+class Flooder(Actor):
+    durability = "volatile"
+
+    def __init__(self, target: ActorRef[Counter]) -> None:
+        self.target = target
+
+    @handles
+    def flood(self, message: Flood) -> None:
+        for _ in range(100):
+            self.target.tell(Add())
+        if message.left:
+            self.context.ref.tell(Flood(message.left - 1))
+
+
+@pytest.mark.parametrize("cls", [VolatileCounter, Counter])
+async def test_many_senders_do_not_pile_up_what_one_could_handle_meanwhile(cls: type[Counter]) -> None:
+    class Patient(cls):  # type: ignore[valid-type, misc]
+        mailbox = MailboxOptions(capacity=100_000)
+
+    async with running() as system:
+        target = await system.spawn(Patient)
+        for _ in range(20):
+            (await system.spawn(Flooder, target)).tell(Flood(19))
+
+        while await target.ask(Total(), timeout=60) < 40_000:
+            await checkpoint()
+
+        assert target.statistics().high_water < 10 * CROWDED
+        assert system.dead_letters.total == 0
+
+
+async def test_a_crowd_for_an_actor_that_waits_holds_nobody_up() -> None:
+    async with running() as system:
+        gate = Gate()
+        busy = await system.spawn(Recorder, Log(), gate)
+        busy.tell(Pass())
+        await gate.reached.wait()
+        flooder = await system.spawn(Flooder, busy)
+
+        flooder.tell(Flood(19))
+        while busy.statistics().depth < 2_000:
+            await checkpoint()
+
+        assert flooder.is_alive
+        await busy.kill()
+
+
+async def test_starts_without_a_wait_let_the_loop_have_its_turn() -> None:
+    passes = 0
+
+    async def count() -> None:
+        nonlocal passes
+        while True:
+            await checkpoint()
+            passes += 1
+
+    async with running() as system, anyio.create_task_group() as tasks:
+        tasks.start_soon(count)
+        before = time.perf_counter()
+        while not passes:
+            await system.spawn(VolatileCounter)
+            assert time.perf_counter() - before < 60, "the loop has had no turn in a minute"
+        tasks.cancel_scope.cancel()
