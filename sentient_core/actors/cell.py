@@ -650,11 +650,12 @@ class Cell:
     def _look_at_mailbox(self, taken: int) -> None:
         """A turn ends that leaves something in the mailbox, or something is written down of it."""
         mailbox = self.mailbox
-        if mailbox.is_falling:
+        tally = mailbox.tally or mailbox.tallied()
+        if tally.is_high and mailbox.is_falling:
             report_low_water(self)
-        if mailbox.queue:
-            mailbox.tallied().took(taken)
-            mailbox.note_time(self.runtime.backend.now())
+        queue = mailbox.queue
+        if queue:
+            tally.turn_over(taken, len(queue), self.runtime.backend.now())
         else:
             mailbox.settle()
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from sentient_core.store.records import Event
 
 __all__ = [
+    "check_system",
     "content_for",
     "dead",
     "deliver",
@@ -47,6 +48,7 @@ __all__ = [
     "fail_asker",
     "late_reply",
     "new_entry",
+    "posted",
     "put",
     "recipient",
     "record",
@@ -96,11 +98,16 @@ def deliver(cell: Cell, entry: Entry) -> None:
     if cell.mailbox.is_open:
         _put_or_drop(cell, entry)
         return
-    fail_asker(entry, ActorStopped(entry[0], cell.ref, _dead_on_arrival(cell, entry)))
+    fail_asker(entry, ActorStopped(plain(entry)[0], cell.ref, _dead_on_arrival(cell, entry)))
 
 
 def tell_from(
-    cell: Cell, message: object, content: object, sender: Cell | None, payload: bytes | None
+    cell: Cell,
+    message: object,
+    content: object,
+    sender: Cell | None,
+    payload: bytes | None,
+    posting: Posting | None,
 ) -> None:
     """A `tell` of another thread, on the loop's: who sends it is known.
 
@@ -108,7 +115,7 @@ def tell_from(
     """
     cell = cell.at_home()
     event = event_of(cell, message, sender, payload) if cell.mailbox.is_mirrored else None
-    entry = (content, sender, None, event)
+    entry = (posted(cell, content, posting), sender, None, event)
     if cell.mailbox.is_open:
         _put_or_drop(cell, entry)
     else:
@@ -124,16 +131,11 @@ async def send(cell: Cell, message: object, timeout: float | None, posting: Post
 
 
 def event_of(cell: Cell, message: object, sender: Cell | None, payload: bytes | None = None) -> Event:
-    """The event of a message to a mirrored cell. Raises UnencodableMessage, ForeignRef.
-
-    A conversation is recorded within one system, so an actor of another one is refused here. Unmirrored
-    cells take it for somebody outside: to look would cost every `tell` between actors a fifth.
-    """
+    """The event of a message to a mirrored cell. Raises UnencodableMessage, ForeignRef."""
     mirror = cell.runtime.mirror
     if sender is None:
         return mirror.message(message, EXTERNAL, cell.path, 0, 0, 0, payload)
-    if sender.runtime is not cell.runtime:
-        raise ForeignRef(cell.ref, sender.runtime.system.name, cell.runtime.system.name)
+    check_system(cell, sender)
     # What an actor sends while it handles a message belongs to that message's conversation.
     in_hand = None if sender.in_hand is None else sender.in_hand[3]
     correlation, causation = (0, 0) if in_hand is None else (in_hand.correlation, in_hand.seq)
@@ -210,11 +212,28 @@ def new_entry(cell: Cell, message: object, reply: Slot[Any] | None, posting: Pos
     event = event_of(cell, message, sender) if mailbox.is_mirrored else None
     message = content
     if posting is not None:
-        now = cell.runtime.backend.now
-        message = Posted(message, posting, now())
-        if posting.priority and mailbox.is_open:
-            mailbox.rank(now, is_paused=cell.is_paused)
+        message = posted(cell, message, posting)
     return message, sender, reply, event
+
+
+def posted(cell: Cell, message: object, posting: Posting | None) -> object:
+    """What is to be queued of a message with options; the mailbox heeds its priority from now on."""
+    if posting is None:
+        return message
+    now = cell.runtime.backend.now
+    if posting.priority and cell.mailbox.is_open:
+        cell.mailbox.rank(now, is_paused=cell.is_paused)
+    return Posted(message, posting, now())
+
+
+def check_system(cell: Cell, sender: Cell) -> None:
+    """Raise ForeignRef if an actor of another system sends to a mirrored cell.
+
+    A conversation is recorded within one system. Unmirrored cells take such a sender for somebody
+    outside: to look would cost every `tell` between actors a fifth.
+    """
+    if sender.runtime is not cell.runtime:
+        raise ForeignRef(cell.ref, sender.runtime.system.name, cell.runtime.system.name)
 
 
 def _accept(cell: Cell, entry: Entry) -> None:

@@ -27,7 +27,7 @@ from sentient_core.actors import delivery
 from sentient_core.actors.actor import Actor, Request
 from sentient_core.actors.current import current_cell
 from sentient_core.actors.lane import LOOK_SECONDS, Lane
-from sentient_core.actors.ref import ActorRef, cell_of, check_timeout
+from sentient_core.actors.ref import ActorRef, cell_of, check_timeout, posting_of
 from sentient_core.backend import Backend
 from sentient_core.errors import (
     AskTimeout,
@@ -92,9 +92,13 @@ class FromThread:
         What is still on its way when the system ends becomes a dead letter (`stopped`).
         """
         cell = self._cell(ref)
-        payload = self._runtime.mirror.encoded(message, cell.path) if cell.mailbox.is_mirrored else None
+        sender, payload = current_cell.get(), None
+        if cell.mailbox.is_mirrored:
+            payload = self._runtime.mirror.encoded(message, cell.path)
+            if sender is not None:
+                delivery.check_system(cell, sender)
         content = delivery.content_for(cell, message)
-        put = partial(delivery.tell_from, cell, message, content, current_cell.get(), payload)
+        put = partial(delivery.tell_from, cell, message, content, sender, payload, posting_of(ref))
         self._lane.put(put, "send a message")
 
     def send(self, ref: ActorRef[Any], message: object, *, timeout: float | None = None) -> None:

@@ -147,7 +147,7 @@ class Group:
     def next(self) -> ActorRef[Any]:
         """Another member at each call, around and around. Raises EmptyGroup.
 
-        For the least busy one: `min(group.members, key=lambda ref: ref.statistics.depth)`.
+        For the least busy one: `min(group.members, key=lambda ref: ref.statistics().depth)`.
         """
         cell = self._memberships.next(self._key)
         if cell is None:

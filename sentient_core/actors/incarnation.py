@@ -15,6 +15,7 @@ from sentient_core.actors.behaviour import unknown_state
 from sentient_core.actors.notices import check_message, check_seconds
 from sentient_core.actors.piping import Pipe
 from sentient_core.actors.receive_timeout import Quiet
+from sentient_core.actors.ref import posting_of
 from sentient_core.actors.stash import Stash
 from sentient_core.errors import InvalidArgument, NotInTurn, StaleIncarnation, StashFull
 from sentient_core.mailbox.signals import Signal, SignalKind
@@ -110,6 +111,7 @@ class Incarnation:
         in_hand = self._in_hand("forwarding")
         event = forwarding.event_of(in_hand, target)
         content = delivery.content_for(target, in_hand[0])
+        content = delivery.posted(target, content, posting_of(ref))
         forwarding.deliver(self.cell, target, self._take(), content, event)
 
     def pipe_to_self(

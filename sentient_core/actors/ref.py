@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.proxy import UntypedProxy
 
-__all__ = ["ActorRef", "Ending", "ProxyClass", "cell_of", "check_timeout", "new_ref"]
+__all__ = ["ActorRef", "Ending", "ProxyClass", "cell_of", "check_timeout", "new_ref", "posting_of"]
 
 A = TypeVar("A", bound=Actor)
 A_co = TypeVar("A_co", bound=Actor, default=Any, covariant=True)
@@ -277,3 +277,8 @@ def new_ref(cell: Cell, mailbox: Mailbox) -> ActorRef[Any]:
 def cell_of(ref: ActorRef[Any]) -> Cell:
     """The cell behind a ref, for the runtime."""
     return ref._cell  # pyright: ignore[reportPrivateUsage] - as above
+
+
+def posting_of(ref: ActorRef[Any]) -> Posting | None:
+    """What `with_options` has made of a ref, for the runtime."""
+    return ref._posting if isinstance(ref, _PostingRef) else None  # pyright: ignore[reportPrivateUsage] - as above

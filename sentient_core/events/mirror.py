@@ -90,7 +90,7 @@ class Mirror:
         causation: int,
         payload: bytes | None = None,
     ) -> Event:
-        """The event of a message about to be sent. Raises UnencodableMessage.
+        """The event of a message about to be sent. Raises UnencodableMessage, ForeignRef.
 
         `payload` is what `encoded` made of it, where that was done before.
         """

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import msgspec
 
@@ -164,13 +164,19 @@ class Mailbox:
         if entries:
             queue = self.new_queue() if self.queue is None else self.queue
             queue.extendleft(reversed(entries))
+            if self.tally is not None:
+                self.tally.put_back(len(entries))
 
     def take_out(self, entry: Entry) -> bool:
         """Remove this very entry. False: it is not queued."""
-        for place, queued in enumerate(self.queue or ()):
-            if queued is entry:
-                del cast("deque[Entry]", self.queue)[place]
-                return True
+        queue = self.queue
+        if isinstance(queue, PriorityQueue):
+            return queue.take_out(entry)
+        if queue is not None:
+            for place, queued in enumerate(queue):
+                if queued is entry:
+                    del queue[place]
+                    return True
         return False
 
     def new_queue(self) -> deque[Entry]:
@@ -223,9 +229,9 @@ class Mailbox:
 
     @property
     def is_falling(self) -> bool:
-        """The low water mark is reached: to be reported, by calling `fall`."""
+        """After the high water mark the low one is reached: to be reported, by calling `fall`."""
         low = self.options.low_water
-        return self.tally is not None and self.tally.is_high and low is not None and self.depth <= low
+        return low is not None and self.depth <= low
 
     def fall(self) -> None:
         """Watch out for the high water mark again."""
@@ -290,9 +296,9 @@ class Mailbox:
         """Nothing is taken from here on for a while: a handler is suspended, or the actor is down."""
         self._paused_at = now
         if self.queue:
-            self.note_time(now, is_paused=True)
+            self._note_time(now, is_paused=True)
 
-    def note_time(self, now: float, *, is_paused: bool = False) -> None:
+    def _note_time(self, now: float, *, is_paused: bool) -> None:
         """What is queued was queued by now, and what comes in is younger."""
         self.tallied().note(self.depth, now, in_turn=BUDGET if is_paused else 0)
 
@@ -311,7 +317,7 @@ class Mailbox:
         depth = self.depth
         age = self._age(now, is_paused=is_paused)
         if depth:
-            self.note_time(now, is_paused=is_paused)
+            self._note_time(now, is_paused=is_paused)
         elif is_paused:
             self._paused_at = now
         tally = self.tally

@@ -91,6 +91,15 @@ class PriorityQueue:
         self._count -= 1
         return entry
 
+    def take_out(self, entry: Entry) -> bool:
+        """Remove this very entry, if it was put before all others. False: it was not, or is not there."""
+        for place, (_, queued) in enumerate(self._first):
+            if queued is entry:
+                del self._first[place]
+                self._count -= 1
+                return True
+        return False
+
     def clear(self) -> None:
         """Forget all entries."""
         self._first.clear()

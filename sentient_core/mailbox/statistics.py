@@ -25,6 +25,10 @@ MOST_MARKS = 256
 """Beyond it, every second mark is forgotten: the longer a queue, the coarser its ages."""
 
 
+NOTE_SECONDS = 0.01
+"""Between the notes of turns that leave something behind."""
+
+
 class MailboxStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """A mailbox at one moment. Counts are over all incarnations of the actor in this system."""
 
@@ -36,9 +40,9 @@ class MailboxStatistics(msgspec.Struct, frozen=True, kw_only=True):
     high_water: int
     """Greatest depth seen at the start of a turn, behind a suspended handler, or now."""
     oldest_age: float
-    """Seconds that the oldest queued message has waited; 0.0 when nothing is queued. Too high by at most the
-    length of a turn: 64 messages, or the eight in which half a millisecond passes. Exact once a message
-    with a priority is queued."""
+    """Seconds that the oldest queued message has waited; 0.0 when nothing is queued. Too high by at most ten
+    milliseconds and the length of a turn: 64 messages, or the eight in which half a millisecond passes.
+    Exact once a message with a priority is queued."""
     handled: int
     """Messages whose handler has returned; those of a turn are counted when it ends."""
     dropped: int
@@ -52,7 +56,7 @@ class MailboxStatistics(msgspec.Struct, frozen=True, kw_only=True):
 class Tally:
     """What is written down of one mailbox."""
 
-    __slots__ = ("_marks", "_passed", "_taken", "dead", "dropped", "expired", "is_high")
+    __slots__ = ("_marks", "_note_from", "_passed", "_taken", "dead", "dropped", "expired", "is_high")
 
     def __init__(self) -> None:
         self.dead: int = 0
@@ -64,6 +68,7 @@ class Tally:
         self._passed: float | None = None
         """When the last mark was noted that the head has passed: the head was not there then."""
         self._marks: list[tuple[int, float]] = []
+        self._note_from = 0.0
 
     def count(self, reason: DeadLetterReason) -> None:
         """Count a dead letter."""
@@ -83,10 +88,18 @@ class Tally:
             del self._marks[1::2]
         self._pass()
 
-    def took(self, messages: int) -> None:
-        """So many have been taken from the head."""
-        self._taken += messages
-        self._pass()
+    def turn_over(self, taken: int, depth: int, now: float) -> None:
+        """A turn has taken so many from the head and leaves so many; noted at most every `NOTE_SECONDS`."""
+        self._taken += taken
+        if self._marks and self._marks[0][0] <= self._taken:
+            self._pass()
+        if now >= self._note_from:
+            self._note_from = now + NOTE_SECONDS
+            self.note(depth, now)
+
+    def put_back(self, messages: int) -> None:
+        """So many that had been taken are at the head again."""
+        self._taken -= messages
 
     @property
     def marks(self) -> int:
@@ -96,6 +109,7 @@ class Tally:
     def is_blank(self) -> bool:
         """With nothing queued any more, there is nothing to keep this for."""
         self._marks.clear()
+        self._note_from = 0.0
         self._passed = None
         self._taken = 0
         return not (self.dead or self.is_high)

@@ -85,6 +85,34 @@ async def test_a_thread_spawns_tells_asks_and_stops() -> None:
         assert await in_thread(work) == (12, False)
 
 
+async def test_a_tell_of_a_thread_has_the_options_of_its_ref_and_the_isolation_of_its_target() -> None:
+    class Copying(Recorder):
+        isolation = "copy"
+
+        def on_receive(self, message: object) -> None:
+            self.log(str(message))
+
+    async with running() as system:
+        log, gate = Log(), Gate()
+        ref = await system.spawn(Copying, log, gate)
+        ref.tell(Pass())
+        await gate.reached.wait()
+        numbers = [1]
+
+        def work() -> None:
+            system.from_thread.tell(ref, numbers)
+            numbers.append(2)
+            system.from_thread.tell(ref.with_options(priority=1), Say("first"))
+            with pytest.raises(InvalidArgument, match="None is no message"):
+                system.from_thread.tell(ref, None)
+
+        await in_thread(work)
+        gate.open.set()
+        await log.until("[1]")
+
+        assert [line for line in log if line in ("first", "[1]", "[1, 2]")] == ["first", "[1]"]
+
+
 @pytest.mark.parametrize("cls", [Recorder, type("Mirrored", (Recorder,), {"durability": "mirrored"})])
 async def test_the_tells_of_a_thread_arrive_in_order(cls: type[Recorder]) -> None:
     async with running() as system:

@@ -158,6 +158,28 @@ async def test_refs_in_a_copied_message_stay_refs() -> None:
         assert kept[1]["a"] is ref
 
 
+@durabilities
+async def test_a_forwarded_message_is_a_copy_for_the_one_it_goes_to(durability: str) -> None:
+    class Forwarding(Keeper):
+        def __init__(self, to: ActorRef[Any]) -> None:
+            super().__init__()
+            self.to = to
+
+        @handles
+        def take(self, message: Numbers) -> None:
+            self.context.forward(self.to)
+            message.numbers.append(2)
+
+    async with _system() as system:
+        ref: ActorRef[Any] = await system.spawn(_isolated("copy", durability))
+        forwarding = await system.spawn(Forwarding, ref)
+
+        await forwarding.send(Numbers([1]))
+        await forwarding.drain()
+
+        assert await ref.ask(Show(), timeout=1) == [1]
+
+
 async def test_what_cannot_be_copied_is_refused_at_the_call() -> None:
     async with _system() as system:
         ref: ActorRef[Any] = await system.spawn(_isolated("copy"), name="a")

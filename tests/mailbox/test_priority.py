@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from sentient_core import ActorRef, InvalidArgument, MailboxOptions, Overflow, SendTimeout
+from sentient_core import ActorRef, InvalidArgument, MailboxOptions, Overflow, SendTimeout, handles
 from sentient_core.actors.ref import cell_of
 from sentient_core.mailbox.envelope import Entry
 from sentient_core.mailbox.line import Line
@@ -297,6 +297,65 @@ async def test_senders_get_room_by_priority_and_a_cancelled_one_leaves_nothing()
         assert cell_of(ref).mailbox.line is None
         assert _said(log) == ["1", "2", "3", "4", "6"]
         assert letters(system) == []
+
+
+class _Holding(Recorder):
+    """Puts the first message away, and takes it back with the second."""
+
+    durability = "volatile"
+    held = False
+
+    @handles
+    def say(self, message: Say) -> None:
+        if message.text == "held" and not self.held:
+            self.held = True
+            self.context.stash()
+        else:
+            self.log(message.text)
+            self.context.unstash_all()
+
+
+async def test_a_returned_stash_comes_before_every_priority() -> None:
+    async with running() as system:
+        log, gate = Log(), Gate()
+        ref = await system.spawn(_Holding, log, gate)
+        await _busy(ref, gate)
+        urgent = ref.with_options(priority=9)
+        urgent.tell(Say("held"))
+        urgent.tell(Say("1"))
+        urgent.tell(Say("2"))
+        ref.tell(Say("3"))
+
+        gate.open.set()
+        await ref.drain()
+
+        assert [line for line in log if line in ("held", "1", "2", "3")] == ["1", "held", "2", "3"]
+        assert ref.statistics().handled == 5
+
+
+async def test_a_message_is_forwarded_with_the_options_of_the_ref() -> None:
+    class Forwarding(Recorder):
+        def __init__(self, log: Log, to: ActorRef[Any]) -> None:
+            super().__init__(log)
+            self.to = to
+
+        @handles
+        def say(self, message: Say) -> None:
+            self.context.forward(self.to.with_options(priority=1, expires=5))
+
+    async with running() as system:
+        log, gate = Log(), Gate()
+        ref = await system.spawn(Recorder, log, gate)
+        forwarding = await system.spawn(Forwarding, Log(), ref)
+        await _busy(ref, gate)
+        ref.tell(Say("2"))
+        await forwarding.send(Say("1"))
+        await forwarding.drain()
+
+        gate.open.set()
+        await ref.drain()
+
+        assert _said(log) == ["1", "2"]
 
 
 @pytest.mark.parametrize("priority", ["1", 1.0, True, None])

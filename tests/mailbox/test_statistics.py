@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from sentient_core import Actor, ActorRef, MailboxOptions, Overflow, handles
 from sentient_core.actors.ref import cell_of
-from sentient_core.mailbox.statistics import MOST_MARKS, Tally
+from sentient_core.mailbox.statistics import MOST_MARKS, NOTE_SECONDS, Tally
 from tests.probes import Add, Fail, Gate, Log, Pass, Recorder, Say, Total, VolatileCounter, running
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.booleans()), max_size=60))
 def test_the_head_came_after_the_last_time_noted_before_it(steps: list[tuple[int, int, bool]]) -> None:
-    """Each step: some messages come, some are taken, the time may be noted. Time goes on with all of it."""
+    """Each step: some messages come, some are taken, the turn ends, and somebody may look."""
     tally = Tally()
     queue: list[int] = []
     now = 0
@@ -27,21 +27,29 @@ def test_the_head_came_after_the_last_time_noted_before_it(steps: list[tuple[int
         queue.extend([now] * come)
         taken = min(go, len(queue))
         del queue[:taken]
-        tally.took(taken)
+        now += 1
+        tally.turn_over(taken, len(queue), now)
+        noted.append(now)
         if is_noted:
-            now += 1
             tally.note(len(queue), now)
-            noted.append(now)
         if queue:
             assert tally.head_since(-1) == max(time for time in noted if time < queue[0])
+
+
+def test_short_turns_are_noted_once_in_a_while() -> None:
+    tally = Tally()
+    for n in range(100):
+        tally.turn_over(0, n, n * NOTE_SECONDS / 10)
+
+    assert tally.marks <= 11
 
 
 def test_what_a_turn_may_have_taken_makes_no_age_too_low() -> None:
     tally = Tally()
     tally.note(2, 1.0, in_turn=3)  # five came by then, of which three may have been taken since the last turn
-    tally.took(4)
+    tally.turn_over(4, 5, 2.0)
     assert tally.head_since(0.0) == 0.0
-    tally.took(1)
+    tally.turn_over(1, 4, 2.0)
     assert tally.head_since(0.0) == 1.0
 
 
@@ -50,7 +58,7 @@ def test_marks_are_thinned_out() -> None:
     for n in range(10 * MOST_MARKS):
         tally.note(n + 1, float(n))
 
-    tally.took(9 * MOST_MARKS)
+    tally.turn_over(9 * MOST_MARKS, MOST_MARKS, 0.0)
 
     assert tally.head_since(-1) == pytest.approx(9 * MOST_MARKS, abs=MOST_MARKS)
     assert tally.marks < 2 * MOST_MARKS
