@@ -108,6 +108,7 @@ class Dispatcher:
         self._spare_slot: Slot[Any] | None = None
         self._asks = 0
         self._asks_end = 0.0
+        self._slice_ends = 0.0
         self.running: Schedulable | None = None
         """Whose code this thread is in: that of its turn itself, not of a task which the turn has started."""
         self.warmth: Warmth = Warmth()
@@ -160,6 +161,11 @@ class Dispatcher:
         if self._asks & 7:
             return False
         now = time.perf_counter()
+        if self.running is not None:  # this worker looks at its slice itself between turns
+            is_due = now > self._slice_ends + SLICE
+            if is_due:
+                self._slice_ends = now + SLICE
+            return is_due
         if now < self._asks_end:
             return False
         self._asks_end = now + SLICE
@@ -196,13 +202,13 @@ class Dispatcher:
         drain: Generator[Any, Any, None] = _drain()
         turn = drain.send
         turn(None)
-        slice_ends = now() + SLICE
+        self._slice_ends = now() + SLICE
         while True:
             if not ready:
                 self._is_held = False
                 if not (yield from self._park()):
                     return False
-                slice_ends = now() + SLICE
+                self._slice_ends = now() + SLICE
                 continue
             self.running = cell = ready.popleft()
             run = (cell.vars or cell.new_vars()).run
@@ -240,11 +246,11 @@ class Dispatcher:
                 if self._is_held and not (yield from self._park()):
                     return False
                 self._is_held = True
-                slice_ends = now() + SLICE
-            elif now() > slice_ends:
+                self._slice_ends = now() + SLICE
+            elif now() > self._slice_ends:
                 self.running = None
                 yield from self._backend.checkpoint().__await__()
-                slice_ends = now() + SLICE
+                self._slice_ends = now() + SLICE
 
     def _leave(self, cell: Schedulable, error: BaseException) -> None:
         """Its turn has raised through this worker: others go on with what is ready."""
