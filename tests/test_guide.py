@@ -1,0 +1,96 @@
+"""The guide is true: its blocks run on both event loops, print what it says, and the type checkers agree."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from inspect import isawaitable
+from pathlib import Path
+from textwrap import indent
+from types import FunctionType
+from typing import Any
+
+import anyio
+import pytest
+from structlog.testing import capture_logs
+
+from sentient_core import ActorSystem
+
+ROOT = Path(__file__).parents[1]
+GUIDE = (ROOT / "docs" / "guide.md").read_text("utf-8")
+FRAME, *BLOCKS = re.findall(r"^```python\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
+MOST_LINES = 300
+
+
+def heading(block: str) -> str:
+    """What a block stands under."""
+    before = GUIDE[: GUIDE.index(block)]
+    return before.rpartition("\n## ")[2].partition("\n")[0] + (", plain" if is_plain(block) else "")
+
+
+def is_plain(block: str) -> bool:
+    """It is a program without an event loop."""
+    return ".in_thread(" in block
+
+
+def promised(block: str) -> list[str]:
+    """What it says that it prints."""
+    return re.findall(r"# → (.*)$", block, re.MULTILINE)
+
+
+async def run(code: str, names: dict[str, Any]) -> None:
+    """Run what may await anywhere."""
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    outcome = FunctionType(compile(code, "guide.md", "exec", flags, dont_inherit=True), names)()
+    if isawaitable(outcome):
+        await outcome
+
+
+def test_the_guide_is_short() -> None:
+    assert len(GUIDE.splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=heading)
+async def test_a_block_runs_and_prints_what_it_says(block: str, capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {"__name__": "guide"}
+    await run(FRAME, names)
+
+    with capture_logs():  # the runtime's log lines would be printed too
+        if is_plain(block):
+            await anyio.to_thread.run_sync(exec, block, names)
+        else:
+            async with ActorSystem("guide", store="mem://") as names["system"]:
+                await run(block, names)
+
+    assert capsys.readouterr().out.splitlines() == promised(block)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "checker", [["mypy", "--strict"], ["pyright", "--pythonpath", sys.executable]], ids=["mypy", "pyright"]
+)
+def test_the_type_checkers_have_no_complaint(checker: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "guide.py"
+    path.write_text(as_module(), "utf-8")
+
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", *checker, str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def as_module() -> str:
+    """All of the guide as one module, a function for each block."""
+    parts = [FRAME]
+    for number, block in enumerate(BLOCKS):
+        start = "def" if is_plain(block) else "async def"
+        parts.append(f"{start} block_{number}(system: ActorSystem) -> None:\n{indent(block, '    ')}")
+    return "\n\n".join(parts)
