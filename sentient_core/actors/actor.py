@@ -152,8 +152,8 @@ class Actor(Generic[M_contra]):
         The actor waits for it, with one message at a time as ever. A system runs `ActorSystem(threads=...)`
         of them at once, the others wait; `limiter` takes the place of that limit. Raises what `fn` raises.
         Cancelling (a `kill`, a timeout around it) returns at once and abandons the thread: it runs on, and
-        what it returns is dropped. In the thread, refs cannot be used as they are:
-        `anyio.from_thread.run_sync(ref.tell, message)`.
+        what it returns is dropped. In the thread, refs are used through the system, with this actor as the
+        sender: `system.from_thread.tell(ref, message)`.
         """
         check_at_work(self.__cell, self)
         return await run_sync(self.__cell.runtime.limits, limiter, fn, *args)
