@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import sys
 import time
@@ -17,6 +18,7 @@ from typing import Any, Literal
 import anyio
 import anyio.lowlevel
 import msgspec
+import structlog
 
 from benchmarks.resident import resident
 from benchmarks.workloads.numbers import CHUNK, Number
@@ -116,6 +118,8 @@ def _print(taken: Taken) -> None:
 
 def main() -> None:
     """Make the crowd given on the command line."""
+    # A collection of a million objects' garbage blocks the loop, which the runtime would report on stdout.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     crowd = msgspec.json.decode(sys.argv[1], type=Crowd)
     if crowd.side == "asyncio.Queue":
         asyncio.run(_tasks(crowd))
