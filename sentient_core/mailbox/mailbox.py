@@ -36,6 +36,9 @@ CROWDED = 1_024
 MOST_WARM = 1_024
 """Mailboxes of one system that keep a deque while it is empty."""
 
+MOST_IN_USE = 16
+"""Mailboxes that hold messages which a look for empty ones passes over."""
+
 Queue: TypeAlias = "deque[Entry] | PriorityQueue"
 
 
@@ -182,8 +185,8 @@ class Mailbox:
     def new_queue(self) -> deque[Entry]:
         """The deque for the first message after a while."""
         queue: deque[Entry] = deque()
+        self._warmth.add(self)  # first: what is dropped for it may be an older place of this very mailbox
         self.queue = queue
-        self._warmth.add(self)
         return queue
 
     def rank(self, now: Callable[[], float], *, is_paused: bool = False) -> None:
@@ -363,11 +366,15 @@ class Warmth:
             self.cool(2)
 
     def cool(self, most: int) -> None:
-        """Look at the `most` oldest beyond those that may stay warm."""
+        """Look at the `most` oldest beyond those that may stay warm; not on and on where many are in use."""
         warm = self._warm
+        in_use = 0
         for _ in range(min(most, len(warm) - MOST_WARM)):
             oldest = warm.popleft()
             if oldest.queue:
                 warm.append(oldest)
+                in_use += 1
+                if in_use > MOST_IN_USE:
+                    return
             else:
                 oldest.queue = None

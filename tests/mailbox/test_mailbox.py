@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator
 from typing import Any
 
@@ -37,6 +38,9 @@ class _Slot:
 
     async def wait(self) -> None:
         """Never called here."""
+
+    def abandon(self) -> tuple[None, ...]:
+        raise NotImplementedError
 
 
 class MailboxModel(RuleBasedStateMachine):
@@ -160,3 +164,37 @@ async def test_a_queue_in_use_is_kept() -> None:
         Mailbox(MailboxOptions(), warmth, is_mirrored=False).new_queue()
 
     assert busy.depth == 1
+
+
+async def test_a_mailbox_that_was_closed_and_opened_again_does_not_lose_its_new_queue() -> None:
+    warmth = Warmth()
+    again = Mailbox(MailboxOptions(), warmth, is_mirrored=False)
+    again.put((1, None, None, None))
+    again.close()
+    again.reopen()
+    for _ in range(MOST_WARM - 1):
+        Mailbox(MailboxOptions(), warmth, is_mirrored=False).put((0, None, None, None))
+
+    again.put((2, None, None, None))
+
+    assert again.depth == 1
+
+
+async def test_a_look_for_empty_mailboxes_ends_where_all_are_in_use() -> None:
+    class InUse(deque[Any]):
+        looks = 0
+
+        def __len__(self) -> int:
+            InUse.looks += 1
+            return 1
+
+    warmth = Warmth()
+    for _ in range(3 * MOST_WARM):
+        mailbox = Mailbox(MailboxOptions(), warmth, is_mirrored=False)
+        mailbox.new_queue()
+        mailbox.queue = InUse()
+    before = InUse.looks
+
+    warmth.cool(10 * MOST_WARM)
+
+    assert InUse.looks - before < 100
