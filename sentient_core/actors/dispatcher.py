@@ -132,7 +132,10 @@ class Dispatcher:
         if not cell.scheduled or cell.scope is not None or cell is sender or not ready or ready[0] is cell:
             return
         if len(ready) <= MOST_MOVED:
-            ready.remove(cell)
+            try:
+                ready.remove(cell)
+            except ValueError:  # it is having its turn: the sender is who it has asked or started at once
+                return
             ready.appendleft(cell)
             cell.catch_up()
             if sender is not None:
@@ -274,9 +277,9 @@ class Dispatcher:
 
     async def _park(self) -> bool:
         """Wait to be woken as the holder. False: end."""
+        self.running = None
         if self._is_closed or len(self._idle) >= MOST_IDLE:
             return False
-        self.running = None
         self.warmth.cool(10_000)  # after a burst over many actors; a millisecond
         slot = self._backend.slot()
         self._idle.append(slot)

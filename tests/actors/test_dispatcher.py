@@ -28,8 +28,10 @@ from sentient_core import (
     handles,
 )
 from sentient_core.actors.dispatcher import MOST_IDLE
+from sentient_core.actors.ref import cell_of
 from sentient_core.mailbox.mailbox import CROWDED
 from tests.probes import Add, Counter, Fail, Gate, Log, Pass, Recorder, Say, Total, VolatileCounter, running
+from tests.puppet import Do, Puppet
 
 REQUEST: ContextVar[str] = ContextVar("REQUEST", default="nobody")
 
@@ -578,3 +580,58 @@ async def test_starts_without_a_wait_let_the_loop_have_its_turn() -> None:
             await system.spawn(VolatileCounter)
             assert time.perf_counter() - before < 60, "the loop has had no turn in a minute"
         tasks.cancel_scope.cancel()
+
+
+async def test_one_who_was_asked_at_once_may_tell_an_asker_with_a_crowd() -> None:
+    class Back(Actor):
+        durability = "volatile"
+
+        @handles
+        def total(self, message: Total) -> int:
+            asker.tell(Add())
+            return 1
+
+    class Asker(Actor):
+        durability = "volatile"
+
+        def __init__(self) -> None:
+            self.replies = 0
+
+        @handles
+        def add(self, message: Add) -> None:
+            pass
+
+        @handles
+        async def ask(self, message: Say) -> None:
+            self.replies += await back.ask(Total(), timeout=1)
+
+        @handles
+        def total(self, message: Total) -> int:
+            return self.replies
+
+    async with running() as system:
+        back, asker, other = await system.spawn(Back), await system.spawn(Asker), await system.spawn(Asker)
+        asker.tell(Say("ask"))
+        for _ in range(CROWDED + 10):
+            asker.tell(Add())
+        other.tell(Add())
+
+        assert await asker.ask(Total(), timeout=10) == 1
+
+
+async def test_nobody_is_at_work_when_more_workers_than_are_kept_have_nothing_to_do() -> None:
+    async with running() as system:
+        gate = anyio.Event()
+        refs = [await system.spawn(Puppet) for _ in range(3 * MOST_IDLE)]
+
+        async def wait(actor: Puppet) -> None:
+            await gate.wait()
+            actor.context.become(None)  # which makes another turn, of a worker that has waited
+
+        for ref in refs:
+            ref.tell(Do(wait))
+        await anyio.sleep(1)
+        gate.set()
+        await anyio.sleep(1)
+
+        assert cell_of(refs[0]).runtime.dispatcher.running is None
