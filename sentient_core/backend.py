@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, cast
 
 import trio
@@ -52,6 +52,14 @@ class Slot(Protocol[T]):
 
     async def wait(self) -> T:
         """The same as a coroutine, for a task of its own."""
+        ...
+
+    def abandon(self) -> Sequence[T]:
+        """Close it after a wait that was cancelled. The value that had come in that moment, if one had.
+
+        asyncio cancels a task that has been woken already (`Task.cancel`; anyio's scopes wait for the next
+        step); trio does not.
+        """
         ...
 
 
@@ -126,12 +134,20 @@ class _AsyncioSlot(asyncio.Future[T]):
     def fail(self, error: BaseException) -> bool:
         if self.done():
             return False
+        if isinstance(error, StopIteration):  # no future takes it: as Python does where a coroutine raises it
+            stop, error = error, RuntimeError("a function raised StopIteration")
+            error.__cause__ = stop
         self.set_exception(error)
         self._log_traceback = False  # an outcome that nobody waits for is no mistake here
         return True
 
     async def wait(self) -> T:
         return await self
+
+    def abandon(self) -> Sequence[T]:
+        if self.cancel() or self.cancelled() or self.exception() is not None:
+            return ()
+        return (self.result(),)
 
 
 class _TrioSlot(Generic[T]):
@@ -172,6 +188,10 @@ class _TrioSlot(Generic[T]):
         self._error = error
         self._wake()
         return True
+
+    def abandon(self) -> Sequence[T]:
+        self.is_done = True
+        return ()
 
     def _wake(self) -> None:
         if self._task is not None:

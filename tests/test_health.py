@@ -19,7 +19,7 @@ from sentient_core import (
     SystemStatus,
 )
 from sentient_core.store.memory import MemoryJournal
-from tests.probes import Add, Counter, Fail, Log, Recorder, Say, Total, running
+from tests.probes import Add, Counter, Fail, Log, Recorder, Say, Total, VolatileCounter, running
 from tests.virtual_time import anyio_backend
 
 __all__ = ["anyio_backend"]
@@ -149,6 +149,18 @@ async def test_an_actor_that_was_given_up_is_named_until_somebody_lives_there_ag
     assert "ended for good: 'a' (actor given up: " in given_up.reasons[0]
     assert "restarts within 5 s" in given_up.reasons[0]
     assert (again.status, again.given_up) == (SystemStatus.RUNNING, ())
+
+
+async def test_somebody_who_lives_there_again_without_a_turn_counts_too() -> None:
+    async with running() as system:
+        ref = await system.spawn(VolatileCounter, name="a")
+        for _ in range(4):
+            ref.tell(Fail("again"))
+        await anyio.sleep(1)
+        given_up = system.health().given_up
+        await system.spawn(VolatileCounter, name="a")
+
+        assert (given_up, system.health().given_up) == (("a",), ())
 
 
 async def test_many_failing_actors_are_counted_not_listed() -> None:

@@ -9,6 +9,7 @@ waits for whom; an ask that would close a circle of them raises at once.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from sentient_core.actors import delivery
@@ -18,47 +19,55 @@ from sentient_core.actors.timekeeper import Alarm
 from sentient_core.errors import AskCycle, AskTimeout, SendTimeout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.posting import Posting
+    from sentient_core.actors.runtime import Waits
     from sentient_core.backend import Slot
 
-__all__ = ["NOT_YET", "ask"]
+__all__ = ["NOT_YET", "ask", "cycle_of"]
 
 NOT_YET: Final[Any] = object()
 """Instead of an answer: it will come later."""
+
+_MOST_SEEN = 100
+"""Places of the queue that a timeout looks at: when thousands of asks end together, all have to be told."""
 
 
 async def ask(cell: Cell, message: object, timeout: float, posting: Posting | None = None) -> Any:
     """`ActorRef.ask`."""
     runtime = cell.runtime
+    dispatcher, waits = runtime.dispatcher, runtime.waits
     handler = cell.handler_at_once(message)  # there is no queue, so no priority and no deadline matters
-    if handler is not None:
-        dispatcher = runtime.dispatcher
-        reply = dispatcher.take_slot()
-        answer = cell.answer_at_once(message, handler, reply)
+    if handler is not None and dispatcher.is_pass_due():
+        await (
+            runtime.backend.checkpoint()
+        )  # first, since behind the handler a cancellation would cost its reply
+        handler = cell.handler_at_once(message)
+    if handler is None:
+        cell = delivery.recipient(cell, message)
+    reply = dispatcher.take_slot()
+    asker = current_cell.get()
+    is_in_turn = asker is not None and dispatcher.running is asker
+    if asker is not None and is_in_turn:
+        if handler is None:
+            _check_cycle(waits, asker, cell, message)
+        waits[asker] = (cell, reply)
+    try:
+        if handler is None:
+            return await _ask_by_mailbox(cell, message, timeout, posting, reply)
+        answer = cell.answer_at_once(message, handler, reply, asker)
         if answer is NOT_YET:
             return await _wait(_AskOver(cell, message, timeout, reply))
-        dispatcher.give_back(reply)  # nobody has seen it
-        if dispatcher.is_pass_due():
-            await runtime.backend.checkpoint()
-        return answer
-    cell = delivery.recipient(cell, message)
-    asker = current_cell.get()
-    if asker is None or not asker.is_in_turn:
-        return await _ask_by_mailbox(cell, message, timeout, posting)
-    waits = runtime.waits
-    _check_cycle(waits, asker, cell, message)
-    waits[asker] = cell
-    try:
-        return await _ask_by_mailbox(cell, message, timeout, posting)
     finally:
-        del waits[asker]
+        if asker is not None and is_in_turn:
+            del waits[asker]
+    dispatcher.give_back(reply)  # nobody has seen it
+    return answer
 
 
-async def _ask_by_mailbox(cell: Cell, message: object, timeout: float, posting: Posting | None) -> Any:
-    reply: Slot[Any] = cell.runtime.backend.slot()
+async def _ask_by_mailbox(
+    cell: Cell, message: object, timeout: float, posting: Posting | None, reply: Slot[Any]
+) -> Any:
     over = _AskOver(cell, message, timeout, reply)
     entry = delivery.new_entry(cell, message, reply, posting)
     if not delivery.put(cell, entry):
@@ -67,6 +76,9 @@ async def _ask_by_mailbox(cell: Cell, message: object, timeout: float, posting: 
         except SendTimeout:
             depth = cell.mailbox.depth
             raise over.error(f"The message waited for room ({depth} messages are queued)") from None
+        except BaseException:
+            _abandon(over)
+            raise
     return await _wait(over)
 
 
@@ -74,8 +86,18 @@ async def _wait(over: _AskOver) -> Any:
     over.cell.runtime.timekeeper.add(over.deadline, over)
     try:
         return await over.reply
+    except BaseException:
+        _abandon(over)
+        raise
     finally:
         over.cancel()
+        del over.message, over.reply  # it may stand in the timekeeper's heap until its time is over
+
+
+def _abandon(over: _AskOver) -> None:
+    """Nobody waits any more; a reply that has just come is as one that comes from now on."""
+    for value in over.reply.abandon():
+        delivery.late_reply(over.cell, value, (over.message, current_cell.get(), None, None), None)
 
 
 class _AskOver(Alarm):
@@ -108,10 +130,14 @@ class _AskOver(Alarm):
         cell = self.cell
         if cell.in_hand is not None and cell.in_hand[2] is self.reply:
             return f"The actor is {_at_work(cell)}"
-        queue = cell.mailbox.queue or ()
-        for place, entry in enumerate(queue, 1):
+        depth = cell.mailbox.depth
+        for place, entry in enumerate(islice(cell.mailbox.queue or (), _MOST_SEEN), 1):
             if entry[2] is self.reply:
-                return f"The message is number {place} of {len(queue)} in the queue"
+                return f"The message is number {place} of {depth} in the queue"
+        if depth > _MOST_SEEN:
+            return (
+                f"The message is behind the first {_MOST_SEEN} of {depth} in the queue, or has been put away"
+            )
         return "The message has been put away (stashed or forwarded)"
 
 
@@ -120,17 +146,29 @@ def _at_work(cell: Cell) -> str:
         return "at work on nothing"
     kind = type(plain(cell.in_hand)[0])
     handler = cell.handler_of(kind)
-    name = "on_receive" if handler is None else handler[0].__name__
+    function = cell.blueprint.cls.on_receive if handler is None else handler[0]
+    name = getattr(function, "__name__", type(function).__name__)  # a partial has none
     return f"at work on {kind.__qualname__} in {name}()"
 
 
-def _check_cycle(waits: Mapping[Cell, Cell], asker: Cell, target: Cell, message: object) -> None:
+def _check_cycle(waits: Waits, asker: Cell, target: Cell, message: object) -> None:
     """Raise AskCycle if `target` waits, by whatever way, for `asker`."""
+    cycle = cycle_of(waits, asker, target)
+    if cycle:
+        raise AskCycle(message, target.ref, cycle)
+
+
+def cycle_of(waits: Waits, asker: Cell, target: Cell) -> list[str]:
+    """The paths from `asker` by way of `target` back to it, if `target` waits for it; else nothing.
+
+    There is no circle among `waits`, or this would not return: whoever adds to them asks here first.
+    """
     cycle = [asker.path, target.path]
-    next_: Cell | None = target
-    while next_ is not None and next_ is not asker:
-        next_ = waits.get(next_)
-        if next_ is not None:
-            cycle.append(next_.path)
-    if next_ is asker:
-        raise AskCycle(message, target.ref, tuple(cycle))
+    waiting: Cell = target
+    while waiting is not asker:
+        wait = waits.get(waiting)
+        if wait is None or wait[1].is_done:
+            return []
+        waiting = wait[0]
+        cycle.append(waiting.path)
+    return cycle

@@ -404,6 +404,8 @@ class Cell:
             raise
         self.status = _RUNNING
         self._is_ready = True
+        if self.runtime.given_up:
+            self.runtime.given_up.pop(self.path, None)
         if self.ledger is not None:
             self._announce(self.ledger)
         return True
@@ -603,12 +605,12 @@ class Cell:
         self.runtime.dispatcher.check_thread()
         return handler
 
-    def answer_at_once(self, message: object, handler: Handler, reply: Slot[Any]) -> Any:
+    def answer_at_once(self, message: object, handler: Handler, reply: Slot[Any], asker: Cell | None) -> Any:
         """Handle a message of an idle actor by a plain function, within the ask that brings it.
 
         Returns the answer, or NOT_YET when it will come to `reply`. Raises one of `reply_errors`.
         """
-        self.in_hand = entry = (message, current_cell.get(), reply, None)
+        self.in_hand = entry = in_hand = (message, asker, reply, None)
         try:
             outcome = self.run(handler[0], self._actor, message)
             if outcome is None or not hasattr(outcome, "__await__"):
@@ -617,7 +619,7 @@ class Cell:
                     return outcome
                 self.belongings().note_batch()
                 return NOT_YET
-            entry = self.in_hand  # if it was stashed or forwarded, without the asker
+            in_hand = self.in_hand  # something else, if it was stashed or forwarded
         except Exception as error:
             if not self._is_in_hand(entry):
                 self.handled += 1
@@ -633,19 +635,26 @@ class Cell:
         finally:
             self.in_hand = None
         # What there is to do now may wait: it is done in a turn, before anything else.
-        self._signal_first(Signal(_DELIVER, entry=(_Begun(message, outcome), *entry[1:])))
+        begun = _Begun(entry, in_hand, outcome)
+        self._signal_first(Signal(_DELIVER, entry=(begun, asker, None, None)))
         return NOT_YET
 
     async def _on_deliver(self, signal: Signal) -> None:
         if signal.entry is None:
             return
+        begun = signal.entry[0]
         if self.status is _STARTING:
             self.belongings().undelivered.append(signal)
         elif self.status is _RUNNING:
             await self._handle(deque((signal.entry,)))
-        elif isinstance(signal.entry[0], _Begun):
-            signal.entry[0].give_up()
-            self._interrupted(plain(signal.entry))
+        elif isinstance(begun, _Begun):
+            begun.give_up()
+            self.in_hand = begun.in_hand
+            if begun.is_taken:  # it went on without this handler
+                self.handled += 1
+            else:
+                self._interrupted(begun.entry)
+            self.in_hand = None
 
     def _look_at_mailbox(self, taken: int) -> None:
         """A turn ends that leaves something in the mailbox, or something is written down of it."""
@@ -673,6 +682,9 @@ class Cell:
         None: there is nothing to handle, and what there was is settled.
         """
         message = entry[0]
+        if isinstance(message, _Begun):
+            self.in_hand = message.in_hand
+            return message.entry, message.handler
         handler: Handler | None = None
         while isinstance(message, Special):
             if not message.opens(self, entry):
@@ -1128,18 +1140,21 @@ async def _raises(error: Exception) -> None:
     raise error
 
 
-class _Begun(Special):
-    """A message whose handler has begun outside of a turn: what is left of it is to be awaited."""
+class _Begun:
+    """Stands for a message whose handler has begun outside of a turn: what is left of it is to be awaited."""
 
-    __slots__ = ("_rest", "handler")
+    __slots__ = ("_rest", "entry", "handler", "in_hand")
 
-    def __init__(self, message: object, rest: Awaitable[Any]) -> None:
-        super().__init__(message)
-        self.handler = (lambda _actor, _message: rest, True)
+    def __init__(self, entry: Entry, in_hand: Entry | None, rest: Awaitable[Any]) -> None:
+        self.entry: Entry = entry
+        self.in_hand: Entry | None = in_hand
+        """The same, but for a message that the handler has stashed or forwarded."""
+        self.handler: Handler = (lambda _actor, _message: rest, True)
         self._rest = rest
 
-    def opens(self, cell: Cell, entry: Entry) -> bool:
-        return True
+    @property
+    def is_taken(self) -> bool:
+        return self.in_hand is not self.entry
 
     def give_up(self) -> None:
         """Its actor is down: what is left is not awaited any more."""

@@ -277,10 +277,18 @@ async def wait_for_room(cell: Cell, entry: Entry, timeout: float | None) -> None
         await slot
     except BaseException:
         cell.mailbox.leave_line(slot)
+        if slot.abandon():
+            _take_back(cell, entry)
         raise
     finally:
         if alarm is not None:
             alarm.cancel()
+
+
+def _take_back(cell: Cell, entry: Entry) -> None:
+    """Who sent it was cancelled in the moment in which it found room: it is not handled, unless it was."""
+    if cell.mailbox.take_out(entry) and entry[3] is not None:
+        dead(cell, entry, DeadLetterReason.DROPPED, "who sent it was cancelled when there was room for it")
 
 
 def _put_or_drop(cell: Cell, entry: Entry) -> None:

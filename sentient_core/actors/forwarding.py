@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from sentient_core.actors import delivery
+from sentient_core.actors.asking import cycle_of
+from sentient_core.errors import AskCycle
+from sentient_core.mailbox import DeadLetterReason
 from sentient_core.paths import EXTERNAL
 
 if TYPE_CHECKING:
@@ -34,10 +37,18 @@ def deliver(by: Cell, target: Cell, entry: Entry, content: object, event: Event 
     """Put a message that `by` had in hand into the mailbox of `target`, or make a dead letter of it.
 
     `content` is what `target` gets of it: itself, or a copy, where the class wants one.
-    Whoever asked waits for `target` now, or is told at once.
+    Whoever asked waits for `target` now, or is told at once: also where `target` waits for the asker.
     """
-    _, sender, reply, _ = entry
+    message, sender, reply, _ = entry
+    passed_on: Entry = (content, sender, reply, event)
     waits, asker = by.runtime.waits, cast("Cell", sender)
-    if reply is not None and waits.get(asker) is by:
-        waits[asker] = target
-    delivery.deliver(target, (content, sender, reply, event))
+    wait = waits.get(asker)
+    if reply is not None and wait is not None and wait[1] is reply:
+        cycle = cycle_of(waits, asker, target)
+        if cycle:
+            delivery.record(target, passed_on)
+            delivery.dead(target, passed_on, DeadLetterReason.FAILED, f"an ask cycle: {' -> '.join(cycle)}")
+            reply.fail(AskCycle(message, target.ref, cycle))
+            return
+        waits[asker] = (target, reply)
+    delivery.deliver(target, passed_on)

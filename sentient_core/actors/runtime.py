@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from anyio.abc import TaskGroup
 
@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     from sentient_core.actors.ref import ActorRef
     from sentient_core.actors.watching import Watch
     from sentient_core.actors.water import MailboxNotice
+    from sentient_core.backend import Slot
     from sentient_core.feed import Feed
     from sentient_core.system import ActorSystem
 
-__all__ = ["Family", "Runtime"]
+__all__ = ["Family", "Runtime", "Waits"]
+
+Waits: TypeAlias = "dict[Cell, tuple[Cell, Slot[Any]]]"
 
 
 class Family(Protocol):
@@ -151,8 +154,8 @@ class Runtime:
         """High and low water of mailboxes."""
         self.is_open: bool = True
         """False once the system has ended: sending raises SystemClosed."""
-        self.waits: dict[Cell, Cell] = {}
-        """Whose turn waits for an answer, and of whom."""
+        self.waits: Waits = {}
+        """Whose turn waits for an answer, of whom, and in which slot. Never in a circle."""
         self.watchers: dict[Cell, dict[Watch, None]] = {}
         """Who is to be told of whose end."""
         self.failing: dict[str, BaseException] = {}

@@ -40,7 +40,10 @@ class Stash:
     def empty(self) -> int:
         """Return all to the head of the mailbox, in order; says how many."""
         entries, self._entries = self._entries, []
-        self._cell.mailbox.put_first(entries)
+        cell = self._cell
+        cell.mailbox.put_first(entries)
+        if entries and not cell.scheduled:  # a message answered at once has no turn behind it
+            cell.runtime.dispatcher.schedule(cell)
         return len(entries)
 
     def take_back(self, entry: Entry) -> bool:

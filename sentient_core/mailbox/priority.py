@@ -92,12 +92,17 @@ class PriorityQueue:
         return entry
 
     def take_out(self, entry: Entry) -> bool:
-        """Remove this very entry, if it was put before all others. False: it was not, or is not there."""
-        for place, (_, queued) in enumerate(self._first):
-            if queued is entry:
-                del self._first[place]
-                self._count -= 1
-                return True
+        """Remove this very entry. False: it is not there."""
+        priority = priority_of(entry)
+        for queue in (self._first, self._by_priority.get(priority, self._first)):
+            for place, (_, queued) in enumerate(queue):
+                if queued is entry:
+                    del queue[place]
+                    self._count -= 1
+                    if not queue and queue is not self._first:
+                        del self._by_priority[priority]
+                        self._priorities.remove(priority)
+                    return True
         return False
 
     def clear(self) -> None:
