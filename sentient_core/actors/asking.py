@@ -39,59 +39,65 @@ async def ask(cell: Cell, message: object, timeout: float, posting: Posting | No
     dispatcher, waits = runtime.dispatcher, runtime.waits
     handler = cell.handler_at_once(message)  # there is no queue, so no priority and no deadline matters
     if handler is not None and dispatcher.is_pass_due():
-        await (
-            runtime.backend.checkpoint()
-        )  # first, since behind the handler a cancellation would cost its reply
+        # First, since behind the handler a cancellation would cost its reply.
+        await runtime.backend.checkpoint()
         handler = cell.handler_at_once(message)
     if handler is None:
         cell = delivery.recipient(cell, message)
     reply = dispatcher.take_slot()
     asker = current_cell.get()
-    is_in_turn = asker is not None and dispatcher.running is asker
-    if asker is not None and is_in_turn:
+    waiting = None if asker is None or dispatcher.running is not asker else asker
+    if waiting is not None:
         if handler is None:
-            _check_cycle(waits, asker, cell, message)
-        waits[asker] = (cell, reply)
+            _check_cycle(waits, waiting, cell, message)
+        waits[waiting] = (cell, reply)
     try:
-        if handler is None:
-            return await _ask_by_mailbox(cell, message, timeout, posting, reply)
-        answer = cell.answer_at_once(message, handler, reply, asker)
-        if answer is NOT_YET:
-            return await _wait(_AskOver(cell, message, timeout, reply))
-    finally:
-        if asker is not None and is_in_turn:
-            del waits[asker]
-    dispatcher.give_back(reply)  # nobody has seen it
-    return answer
-
-
-async def _ask_by_mailbox(
-    cell: Cell, message: object, timeout: float, posting: Posting | None, reply: Slot[Any]
-) -> Any:
-    over = _AskOver(cell, message, timeout, reply)
-    entry = delivery.new_entry(cell, message, reply, posting)
-    if not delivery.put(cell, entry):
+        if handler is not None:
+            answer = cell.answer_at_once(message, handler, reply, asker)
+            if answer is not NOT_YET:
+                dispatcher.give_back(reply)  # nobody has seen it
+                return answer
+            over = _AskOver(cell, message, timeout, reply)
+        else:
+            over = _AskOver(cell, message, timeout, reply)
+            mailbox = cell.mailbox
+            queue = mailbox.queue
+            is_plain = posting is None and message is not None
+            if queue is not None and is_plain and len(queue) < mailbox.plain_capacity:
+                # As in `ActorRef.tell`: appending is all there is to do.
+                if not cell.scheduled:
+                    dispatcher.schedule(cell)
+                queue.append((message, asker, reply, None))
+            else:
+                await _put(over, posting)
+        runtime.timekeeper.add(over.deadline, over)
         try:
-            await delivery.wait_for_room(cell, entry, timeout)
-        except SendTimeout:
-            depth = cell.mailbox.depth
-            raise over.error(f"The message waited for room ({depth} messages are queued)") from None
+            return await reply
         except BaseException:
             _abandon(over)
             raise
-    return await _wait(over)
+        finally:
+            over.cancel()
+            del over.message, over.reply  # it may stand in the timekeeper's heap until its time is over
+    finally:
+        if waiting is not None:
+            del waits[waiting]
 
 
-async def _wait(over: _AskOver) -> Any:
-    over.cell.runtime.timekeeper.add(over.deadline, over)
+async def _put(over: _AskOver, posting: Posting | None) -> None:
+    """Put the message into the mailbox, waiting for room."""
+    cell = over.cell
+    entry = delivery.new_entry(cell, over.message, over.reply, posting)
+    if delivery.put(cell, entry):
+        return
     try:
-        return await over.reply
+        await delivery.wait_for_room(cell, entry, over.timeout)
+    except SendTimeout:
+        depth = cell.mailbox.depth
+        raise over.error(f"The message waited for room ({depth} messages are queued)") from None
     except BaseException:
         _abandon(over)
         raise
-    finally:
-        over.cancel()
-        del over.message, over.reply  # it may stand in the timekeeper's heap until its time is over
 
 
 def _abandon(over: _AskOver) -> None:
