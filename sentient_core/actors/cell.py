@@ -512,8 +512,10 @@ class Cell:
     async def _on_catch_up(self) -> None:
         ends = time.perf_counter() + TURN_SECONDS
         for _ in range(CROWDED // BUDGET):
+            if self.signals:  # a STOP, say, passes the crowd
+                return
             goes_on = await self._handle(self.mailbox.queue)
-            if not goes_on or self.signals or time.perf_counter() > ends:
+            if not goes_on or time.perf_counter() > ends:
                 return
 
     async def _handle(self, queue: Queue | None) -> bool:
