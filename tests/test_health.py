@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from sentient_core import (
+    ActivationFailed,
     Actor,
     ActorSystem,
     Fenced,
@@ -161,6 +162,19 @@ async def test_somebody_who_lives_there_again_without_a_turn_counts_too() -> Non
         await system.spawn(VolatileCounter, name="a")
 
         assert (given_up, system.health().given_up) == (("a",), ())
+
+
+async def test_a_virtual_actor_that_does_not_start_is_not_failing_for_ever() -> None:
+    class Broken(Counter):
+        def on_start(self) -> None:
+            raise ValueError
+
+    async with running() as system:
+        ref = await system.get_or_spawn(Broken, "a key that somebody made up")
+        with pytest.raises(ActivationFailed):
+            await ref.ask(Total(), timeout=5)
+
+        assert system.health().failing == ()
 
 
 async def test_many_failing_actors_are_counted_not_listed() -> None:

@@ -39,7 +39,7 @@ async def ask(cell: Cell, message: object, timeout: float, posting: Posting | No
     dispatcher, waits = runtime.dispatcher, runtime.waits
     handler = cell.handler_at_once(message)  # there is no queue, so no priority and no deadline matters
     if handler is not None and dispatcher.is_pass_due():
-        # First, since behind the handler a cancellation would cost its reply.
+        # Before the handler: behind it, a cancellation would cost its reply.
         await runtime.backend.checkpoint()
         handler = cell.handler_at_once(message)
     if handler is None:

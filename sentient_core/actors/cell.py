@@ -22,10 +22,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextvars import Context
 from enum import StrEnum
-from inspect import iscoroutine
 from itertools import filterfalse
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, TypeVar, cast
@@ -35,6 +34,7 @@ import anyio
 from sentient_core.actors import delivery
 from sentient_core.actors.actor import Actor, new_actor
 from sentient_core.actors.asking import NOT_YET
+from sentient_core.actors.begun import Begun, raising
 from sentient_core.actors.behaviour import Behaviour
 from sentient_core.actors.blueprint import Blueprint
 from sentient_core.actors.calls import CALL_HANDLERS
@@ -512,8 +512,10 @@ class Cell:
     async def _on_catch_up(self) -> None:
         ends = time.perf_counter() + TURN_SECONDS
         for _ in range(CROWDED // BUDGET):
+            if self.signals:  # a STOP, say, passes the crowd
+                return
             goes_on = await self._handle(self.mailbox.queue)
-            if not goes_on or self.signals or time.perf_counter() > ends:
+            if not goes_on or time.perf_counter() > ends:
                 return
 
     async def _handle(self, queue: Queue | None) -> bool:
@@ -628,14 +630,14 @@ class Cell:
             if isinstance(error, self.blueprint.reply_errors):
                 self.handled += 1
                 raise
-            outcome = _raises(error)
+            outcome = raising(error)
         except BaseException as error:  # noqa: BLE001 - what is not the actor's goes on
             self._interrupted(entry)
             raise self._passes_on(error, "handler", entry) from None
         finally:
             self.in_hand = None
         # What there is to do now may wait: it is done in a turn, before anything else.
-        begun = _Begun(entry, in_hand, outcome)
+        begun = Begun(entry, in_hand, outcome)
         self._signal_first(Signal(_DELIVER, entry=(begun, asker, None, None)))
         return NOT_YET
 
@@ -647,7 +649,7 @@ class Cell:
             self.belongings().undelivered.append(signal)
         elif self.status is _RUNNING:
             await self._handle(deque((signal.entry,)))
-        elif isinstance(begun, _Begun):
+        elif isinstance(begun, Begun):
             begun.give_up()
             self.in_hand = begun.in_hand
             if begun.is_taken:  # it went on without this handler
@@ -682,7 +684,7 @@ class Cell:
         None: there is nothing to handle, and what there was is settled.
         """
         message = entry[0]
-        if isinstance(message, _Begun):
+        if isinstance(message, Begun):
             self.in_hand = message.in_hand
             return message.entry, message.handler
         handler: Handler | None = None
@@ -1134,32 +1136,6 @@ class Cell:
 async def _finished(outcome: Any) -> None:
     if hasattr(outcome, "__await__"):
         await outcome
-
-
-async def _raises(error: Exception) -> None:
-    raise error
-
-
-class _Begun:
-    """Stands for a message whose handler has begun outside of a turn: what is left of it is to be awaited."""
-
-    __slots__ = ("_rest", "entry", "handler", "in_hand")
-
-    def __init__(self, entry: Entry, in_hand: Entry | None, rest: Awaitable[Any]) -> None:
-        self.entry: Entry = entry
-        self.in_hand: Entry | None = in_hand
-        """The same, but for a message that the handler has stashed or forwarded."""
-        self.handler: Handler = (lambda _actor, _message: rest, True)
-        self._rest = rest
-
-    @property
-    def is_taken(self) -> bool:
-        return self.in_hand is not self.entry
-
-    def give_up(self) -> None:
-        """Its actor is down: what is left is not awaited any more."""
-        if iscoroutine(self._rest):
-            self._rest.close()
 
 
 def _stray(error: BaseException) -> HandlerCancelled:

@@ -84,6 +84,7 @@ class VirtualCell(Cell):
     def passivate(self) -> None:
         """Have no instance until the next message; for the family, which has been told that it is down."""
         self.status = _PASSIVE
+        self.runtime.failing.pop(self.path, None)  # nothing starts it again but a message
         self.draining = False
         self.mailbox.reopen()
         self.vars = None

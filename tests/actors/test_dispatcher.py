@@ -635,3 +635,16 @@ async def test_nobody_is_at_work_when_more_workers_than_are_kept_have_nothing_to
         await anyio.sleep(1)
 
         assert cell_of(refs[0]).runtime.dispatcher.running is None
+
+
+async def test_a_stop_passes_a_crowd_too() -> None:
+    async with running() as system:
+        log = Log()
+        busy, other = await system.spawn(Recorder, log, name="busy"), await system.spawn(VolatileCounter)
+        other.tell(Add())
+        for _ in range(CROWDED + 10):
+            busy.tell(Say("handled"))
+
+        await busy.stop()
+
+        assert log.lines == ["busy start", "busy stop"]
