@@ -53,7 +53,7 @@ from sentient_core.actors.saving import (
     save_in_time,
     save_state,
 )
-from sentient_core.actors.special import Special, is_discarded_at_end, plain
+from sentient_core.actors.special import Opened, Special, is_discarded_at_end, plain
 from sentient_core.actors.watching import announce_end
 from sentient_core.actors.water import report_low_water
 from sentient_core.backend import Slot
@@ -233,6 +233,11 @@ class Cell:
     def is_down(self) -> bool:
         """There is no incarnation now."""
         return self.status in (_DOWN, CellStatus.PASSIVE, _ENDED)
+
+    @property
+    def is_passive(self) -> bool:
+        """It has no instance, and the next message makes one (of a virtual actor alone)."""
+        return self.status is CellStatus.PASSIVE
 
     @property
     def will_start(self) -> bool:
@@ -686,12 +691,16 @@ class Cell:
             self.in_hand = message.in_hand
             return message.entry, message.handler
         handler: Handler | None = None
+        kept: Special | None = None
         while isinstance(message, Special):
             if not message.opens(self, entry):
                 return None
             handler = handler or message.handler
+            kept = message if message.is_kept else kept
             message = message.message
             self.in_hand = entry = (message, *entry[1:])
+        if kept is not None:
+            self.in_hand = entry = Opened.of(entry, kept)
         handler = handler or self.handler_of(type(message))
         if handler is None:
             self._unhandled(entry)

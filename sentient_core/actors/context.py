@@ -9,6 +9,7 @@ import structlog
 
 from sentient_core.actors.receive_timeout import ReceiveTimeout
 from sentient_core.actors.timers import Timers
+from sentient_core.errors import StaleIncarnation
 from sentient_core.mailbox import Envelope
 
 if TYPE_CHECKING:
@@ -31,10 +32,11 @@ _RECEIVE_TIMEOUT = ReceiveTimeout()
 class Context:
     """The surroundings of one actor. Use it from the actor's own handlers and hooks.
 
-    What only tells something (`ref`, `parent`, `children`, `system` …) can be used anywhere. What changes
-    something for the messages to come (`become`, `stash`, `timers`, `watch`, `link` …) belongs to the
-    handler or hook that runs: from a task or thread beside it, or from outside, it raises NotInTurn, and
-    for an instance that has ended StaleIncarnation. All of it ends with the incarnation; what the next
+    What only tells something (`ref`, `parent`, `children`, `system` …) can be used anywhere; `spawn`, `join`
+    and `subscribe` by any task for as long as this instance is at work. What changes something for the
+    messages to come (`become`, `stash`, `timers`, `watch`, `link` …) belongs to the handler or hook that
+    runs: from a task or thread beside it, or from outside, it raises NotInTurn. An instance that has ended
+    gets StaleIncarnation. All of it ends with the incarnation; what the next
     one is to have as well, its `on_start` sets up again.
     """
 
@@ -87,6 +89,7 @@ class Context:
 
     def join(self, group: str) -> None:
         """Join a group, for as long as this actor lives: `system.group(group).join(self.context.ref)`."""
+        self._check_at_work()
         self.system.group(group).join(self.ref)
 
     def leave(self, group: str) -> None:
@@ -95,6 +98,7 @@ class Context:
 
     def subscribe(self, topic: str) -> None:
         """Have every message of a topic from now on: `system.topic(topic).subscribe(self.context.ref)`."""
+        self._check_at_work()
         self.system.topic(topic).subscribe(self.ref)
 
     def unsubscribe(self, topic: str) -> None:
@@ -112,8 +116,10 @@ class Context:
     ) -> Coroutine[Any, Any, ActorRef[A]]:
         """Start a child of this actor; returns its ref once it is ready.
 
-        The child is stopped before this actor stops or restarts. Raises as `ActorSystem.spawn`.
+        The child is stopped before this actor stops or restarts. Raises as `ActorSystem.spawn`, and
+        StaleIncarnation for an instance that has ended.
         """
+        self._check_at_work()
         return self._cell.runtime.system.spawn_child(
             self._cell, cls, args, kwargs, name=name, restart=restart, shutdown=shutdown
         )
@@ -184,8 +190,8 @@ class Context:
         A link ties the two incarnations of now. When one fails (also if it is then restarted), or is
         killed, the other fails; when one ends in order, the link is gone, and the other goes on. So
         it is not a watch, which tells one side of the end for good by a message. If the other is down,
-        be it to be restarted, this actor fails at once. Linking again changes nothing. Raises
-        InvalidArgument, ForeignRef.
+        be it to be restarted, this actor fails at once. Of a virtual actor that is passive, the next
+        instance is meant. Linking again changes nothing. Raises InvalidArgument, ForeignRef.
         """
         self._enter("linking").link(ref)
 
@@ -218,6 +224,10 @@ class Context:
         turn: let them not touch its state.
         """
         self._enter("pipe_to_self").pipe_to_self(fn, args, on_error)
+
+    def _check_at_work(self) -> None:
+        if self._cell.incarnation != self._incarnation or self._cell.is_down:
+            raise StaleIncarnation(self._cell.path)
 
     def _enter(self, what: str) -> Incarnation:
         return self._cell.enter(self._incarnation, what)

@@ -8,6 +8,7 @@ sender's hands.
 from __future__ import annotations
 
 import math
+import time
 from typing import TYPE_CHECKING, Any
 
 from sentient_core.actors.current import current_cell
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from sentient_core.store.records import Event
 
 __all__ = [
+    "as_posted",
+    "check_message",
     "check_system",
     "content_for",
     "dead",
@@ -48,7 +51,6 @@ __all__ = [
     "fail_asker",
     "late_reply",
     "new_entry",
-    "posted",
     "put",
     "recipient",
     "record",
@@ -98,7 +100,8 @@ def deliver(cell: Cell, entry: Entry) -> None:
     if cell.mailbox.is_open:
         _put_or_drop(cell, entry)
         return
-    fail_asker(entry, ActorStopped(plain(entry)[0], cell.ref, _dead_on_arrival(cell, entry)))
+    why = _dead_on_arrival(cell, entry)
+    fail_asker(entry, ActorStopped(plain(entry)[0], cell.ref, why))
 
 
 def tell_from(
@@ -108,14 +111,19 @@ def tell_from(
     sender: Cell | None,
     payload: bytes | None,
     posting: Posting | None,
+    since: float,
 ) -> None:
     """A `tell` of another thread, on the loop's: who sends it is known.
 
-    `content` is what `content_for` made of the message there, `payload` its bytes, if it is mirrored.
+    `content` is what `content_for` made of the message there, `payload` its bytes, if it is mirrored; it was
+    told at the time `since` of the monotonic clock.
     """
     cell = cell.at_home()
+    if posting is not None:
+        told_at = cell.runtime.backend.now() - (time.monotonic() - since)
+        content = as_posted(cell, Posted.by(posting, content, told_at))
     event = event_of(cell, message, sender, payload) if cell.mailbox.is_mirrored else None
-    entry = (posted(cell, content, posting), sender, None, event)
+    entry = (content, sender, None, event)
     if cell.mailbox.is_open:
         _put_or_drop(cell, entry)
     else:
@@ -196,9 +204,14 @@ def content_for(cell: Cell, message: object) -> Any:
 
     Raises InvalidArgument and UncopyableMessage. From any thread.
     """
+    check_message(message)
+    return message if cell.mailbox.isolation is _AS_IT_IS else isolated(cell, message)
+
+
+def check_message(message: object) -> None:
+    """Raise InvalidArgument for what is no message."""
     if message is None:
         raise InvalidArgument("None is no message: send something that says what it is")
-    return message if cell.mailbox.isolation is _AS_IT_IS else isolated(cell, message)
 
 
 def new_entry(cell: Cell, message: object, reply: Slot[Any] | None, posting: Posting | None = None) -> Entry:
@@ -210,20 +223,16 @@ def new_entry(cell: Cell, message: object, reply: Slot[Any] | None, posting: Pos
     sender = current_cell.get()
     content = content_for(cell, message)
     event = event_of(cell, message, sender) if mailbox.is_mirrored else None
-    message = content
     if posting is not None:
-        message = posted(cell, message, posting)
-    return message, sender, reply, event
+        content = as_posted(cell, Posted.by(posting, content, cell.runtime.backend.now()))
+    return content, sender, reply, event
 
 
-def posted(cell: Cell, message: object, posting: Posting | None) -> object:
-    """What is to be queued of a message with options; the mailbox heeds its priority from now on."""
-    if posting is None:
-        return message
-    now = cell.runtime.backend.now
-    if posting.priority and cell.mailbox.is_open:
-        cell.mailbox.rank(now, is_paused=cell.is_paused)
-    return Posted(message, posting, now())
+def as_posted(cell: Cell, message: Posted) -> Posted:
+    """A message with options, for a mailbox that heeds priorities from now on, if it has one."""
+    if message.priority and cell.mailbox.is_open:
+        cell.mailbox.rank(cell.runtime.backend.now, is_paused=cell.is_paused)
+    return message
 
 
 def check_system(cell: Cell, sender: Cell) -> None:

@@ -98,7 +98,8 @@ class FromThread:
             if sender is not None:
                 delivery.check_system(cell, sender)
         content = delivery.content_for(cell, message)
-        put = partial(delivery.tell_from, cell, message, content, sender, payload, posting_of(ref))
+        posting = posting_of(ref)
+        put = partial(delivery.tell_from, cell, message, content, sender, payload, posting, time.monotonic())
         self._lane.put(put, "send a message")
 
     def send(self, ref: ActorRef[Any], message: object, *, timeout: float | None = None) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sentient_core.actors import delivery
 from sentient_core.actors.special import Special
-from sentient_core.errors import InvalidArgument, UnencodableMessage
+from sentient_core.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
@@ -57,12 +57,10 @@ def put_own(cell: Cell, entry: Entry) -> None:
 
 
 def check_message(cell: Cell, message: object) -> None:
-    """Raise UnencodableMessage now for a message that could not be mirrored when its time comes."""
+    """Raise now what `tell` would: InvalidArgument, UnencodableMessage, ForeignRef."""
+    delivery.check_message(message)
     if cell.mailbox.is_mirrored:
-        try:
-            cell.runtime.codec.encode(message)
-        except Exception as error:  # whatever msgspec raises
-            raise UnencodableMessage(message, cell.path, str(error) or type(error).__name__) from error
+        cell.runtime.mirror.encoded(message, cell.path)
 
 
 def check_seconds(what: str, seconds: object, *, least: float = 0.0) -> None:

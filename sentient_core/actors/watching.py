@@ -113,7 +113,8 @@ class _End(Notice):
 def watch(life: Incarnation, ref: ActorRef[Any], message: object | None) -> None:
     """`Context.watch`."""
     target = other_cell(life.cell, ref, "watch")
-    check_message(life.cell, message)
+    if message is not None:
+        check_message(life.cell, message)
     unwatch(life, ref)
     life.watches[target] = new = Watch(life, target, message)
     new.begin()
