@@ -38,7 +38,7 @@ from sentient_core.actors.asking import NOT_YET
 from sentient_core.actors.behaviour import Behaviour
 from sentient_core.actors.blueprint import Blueprint
 from sentient_core.actors.calls import CALL_HANDLERS
-from sentient_core.actors.current import current_cell
+from sentient_core.actors.current import current_cell, current_event
 from sentient_core.actors.handlers import Handler
 from sentient_core.actors.incarnation import Incarnation, enter
 from sentient_core.actors.isolating import isolated_reply
@@ -325,6 +325,8 @@ class Cell:
     def log(self) -> RuntimeLog:
         """A logger that says who and in which conversation."""
         trace = None if self.in_hand is None else self.in_hand[3]
+        if current_cell.get() is self and not self.is_in_turn:
+            trace = current_event.get()  # of a task beside the turn
         return self.runtime.log.bind(
             path=self.path,
             incarnation=self.incarnation,
@@ -533,6 +535,7 @@ class Cell:
         ledger = self.ledger if self.blueprint.saves else None
         left = budget = BUDGET if ledger is None else self._budget(ledger)
         missed = 0
+        is_mirrored = mailbox.is_mirrored
         turn_ends = now() + TURN_SECONDS
         try:
             while True:
@@ -549,6 +552,8 @@ class Cell:
                         continue
                     entry, handler = found
                     message = entry[0]
+                if is_mirrored:
+                    current_event.set(entry[3])
                 try:
                     if handler[1]:
                         if mailbox.line is not None:
@@ -586,6 +591,8 @@ class Cell:
                     break
         finally:
             self.in_hand = None
+            if is_mirrored:
+                current_event.set(None)
             self.handled += budget - left - missed
             if self.life is not None:
                 self.life.note_batch()

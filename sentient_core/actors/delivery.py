@@ -11,7 +11,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from sentient_core.actors.current import current_cell
+from sentient_core.actors.current import current_cell, current_event
 from sentient_core.actors.isolating import isolated
 from sentient_core.actors.posting import Posted
 from sentient_core.actors.settling import dead, fail_asker, late_reply, source_of
@@ -82,7 +82,7 @@ def tell(cell: Cell, message: object, posting: Posting | None = None) -> None:
     if queue is None:
         queue = mailbox.new_queue()
     sender = current_cell.get()
-    event = event_of(cell, message, sender) if mailbox.is_mirrored else None
+    event = event_of(cell, message, sender, current_event.get()) if mailbox.is_mirrored else None
     if len(queue) >= mailbox.limit:
         _put_or_drop(cell, (message, sender, None, event))
         return
@@ -109,11 +109,12 @@ def tell_from(
     message: object,
     content: object,
     sender: Cell | None,
+    cause: Event | None,
     payload: bytes | None,
     posting: Posting | None,
     since: float,
 ) -> None:
-    """A `tell` of another thread, on the loop's: who sends it is known.
+    """A `tell` of another thread, on the loop's: who sends it is known, and for which message.
 
     `content` is what `content_for` made of the message there, `payload` its bytes, if it is mirrored; it was
     told at the time `since` of the monotonic clock.
@@ -122,7 +123,7 @@ def tell_from(
     if posting is not None:
         told_at = cell.runtime.backend.now() - (time.monotonic() - since)
         content = as_posted(cell, Posted.by(posting, content, told_at))
-    event = event_of(cell, message, sender, payload) if cell.mailbox.is_mirrored else None
+    event = event_of(cell, message, sender, cause, payload) if cell.mailbox.is_mirrored else None
     entry = (content, sender, None, event)
     if cell.mailbox.is_open:
         _put_or_drop(cell, entry)
@@ -138,15 +139,18 @@ async def send(cell: Cell, message: object, timeout: float | None, posting: Post
         await wait_for_room(cell, entry, timeout)
 
 
-def event_of(cell: Cell, message: object, sender: Cell | None, payload: bytes | None = None) -> Event:
-    """The event of a message to a mirrored cell. Raises UnencodableMessage, ForeignRef."""
+def event_of(
+    cell: Cell, message: object, sender: Cell | None, cause: Event | None, payload: bytes | None = None
+) -> Event:
+    """The event of a message to a mirrored cell. Raises UnencodableMessage, ForeignRef.
+
+    `cause` is the message that the sender sends it for; it goes on in its conversation.
+    """
     mirror = cell.runtime.mirror
     if sender is None:
         return mirror.message(message, EXTERNAL, cell.path, 0, 0, 0, payload)
     check_system(cell, sender)
-    # What an actor sends while it handles a message belongs to that message's conversation.
-    in_hand = None if sender.in_hand is None else sender.in_hand[3]
-    correlation, causation = (0, 0) if in_hand is None else (in_hand.correlation, in_hand.seq)
+    correlation, causation = (0, 0) if cause is None else (cause.correlation, cause.seq)
     return mirror.message(
         message, sender.path, cell.path, sender.incarnation, correlation, causation, payload
     )
@@ -222,7 +226,7 @@ def new_entry(cell: Cell, message: object, reply: Slot[Any] | None, posting: Pos
     mailbox = cell.mailbox
     sender = current_cell.get()
     content = content_for(cell, message)
-    event = event_of(cell, message, sender) if mailbox.is_mirrored else None
+    event = event_of(cell, message, sender, current_event.get()) if mailbox.is_mirrored else None
     if posting is not None:
         content = as_posted(cell, Posted.by(posting, content, cell.runtime.backend.now()))
     return content, sender, reply, event

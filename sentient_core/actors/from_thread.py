@@ -25,7 +25,7 @@ from anyio.abc import TaskGroup
 
 from sentient_core.actors import delivery
 from sentient_core.actors.actor import Actor, Request
-from sentient_core.actors.current import current_cell
+from sentient_core.actors.current import current_cell, current_event
 from sentient_core.actors.lane import LOOK_SECONDS, Lane
 from sentient_core.actors.ref import ActorRef, cell_of, check_timeout, posting_of
 from sentient_core.backend import Backend
@@ -98,8 +98,17 @@ class FromThread:
             if sender is not None:
                 delivery.check_system(cell, sender)
         content = delivery.content_for(cell, message)
-        posting = posting_of(ref)
-        put = partial(delivery.tell_from, cell, message, content, sender, payload, posting, time.monotonic())
+        put = partial(
+            delivery.tell_from,
+            cell,
+            message,
+            content,
+            sender=sender,
+            cause=current_event.get(),
+            payload=payload,
+            posting=posting_of(ref),
+            since=time.monotonic(),
+        )
         self._lane.put(put, "send a message")
 
     def send(self, ref: ActorRef[Any], message: object, *, timeout: float | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -79,7 +80,8 @@ def message_of(row: DeadLetterRow, recipient: Blueprint, codec: Codec) -> object
         raise NotRedrivable(
             row.message_id, "the message could not be encoded, so the store has only its text"
         )
-    kinds = [kind for kind in _known_types(recipient.handlers) if tag_of(kind) == row.message_type]
+    handled = chain.from_iterable(behaviour.handlers for behaviour in recipient.behaviours.values())
+    kinds = [kind for kind in _known_types(handled) if tag_of(kind) == row.message_type]
     if len(kinds) != 1:
         what = "no type of message" if not kinds else f"{len(kinds)} types of message"
         raise NotRedrivable(
@@ -97,7 +99,7 @@ def message_of(row: DeadLetterRow, recipient: Blueprint, codec: Codec) -> object
 
 
 def _known_types(handlers: Iterable[type[Any]]) -> Iterator[type[Any]]:
-    """The types of a dispatch table and all that inherit from them, each once."""
+    """These types and all that inherit from them, each once."""
     seen: set[type[Any]] = set()
     below = [*handlers]
     while below:
