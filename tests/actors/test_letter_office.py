@@ -17,6 +17,7 @@ from sentient_core import (
     DeadLetterReason,
     DeadLetterSettled,
     Fenced,
+    HandlerFailed,
     InvalidArgument,
     LetterStatus,
     MailboxOptions,
@@ -475,6 +476,59 @@ async def test_a_later_start_makes_the_message_from_the_stored_bytes() -> None:
         assert log.lines == ["held (Say(text='x'),) for target", "Narrower one"]
         assert letter.id.startswith("1.")
         assert {one.status for one in await system.dead_letters.list()} == {LetterStatus.REDRIVEN}
+
+
+class Door(Actor):
+    """Takes what is said only while it is open."""
+
+    initial_behaviour = "closed"
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+
+    @handles(when="closed")
+    def open(self, message: Add) -> None:
+        self.context.become("open")
+
+    @handles(when="open")
+    def say(self, message: Say) -> None:
+        self.log(message.text)
+
+
+async def test_a_later_start_knows_the_types_of_every_behaviour() -> None:
+    store = MemoryStore()
+    async with running(store=store) as system:
+        door = await system.spawn(Door, Log(), name="door")
+        door.tell(Say("early"))
+        await settle()
+
+    log = Log()
+    async with running(store=store) as system:
+        door = await system.spawn(Door, log, name="door")
+        door.tell(Add())
+        assert await system.dead_letters.redrive(DeadLetterFilter(reason="unhandled")) == Redriven(1)
+        await log.until("early")
+
+
+async def test_a_redriven_message_brings_a_passive_actor_back() -> None:
+    class Virtual(Counter):
+        passivate_after = 1.0
+
+    async with running(store=MemoryStore()) as system:
+        ref = await system.get_or_spawn(Virtual, "v")
+        ref.tell(Fail())
+        await anyio.sleep(10)
+
+        letter = await only(system)
+        with pytest.raises(HandlerFailed):
+            await ref.ask(Fail("again"), timeout=1)
+        await anyio.sleep(10)
+        before = ref.incarnation
+        assert await system.dead_letters.redrive(letter.id) == Redriven(1)
+        await anyio.sleep(1)
+
+        assert ref.incarnation > before
+        assert [reason for _, reason in letters(system)] == ["failed"] * 3
 
 
 async def test_a_letter_of_an_earlier_start_that_dies_again_keeps_its_id() -> None:
