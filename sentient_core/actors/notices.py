@@ -41,11 +41,15 @@ class Notice(Special):
 
 
 def notice_entry(cell: Cell, notice: Notice, sender: Cell) -> Entry:
-    """The entry of a notice to `cell`: the beginning of a conversation. Raises UnencodableMessage."""
-    if not cell.mailbox.is_mirrored:
-        return notice, sender, None, None
-    mirror = cell.runtime.mirror
-    event = mirror.message(notice.message, sender.path, cell.path, sender.incarnation, 0, 0)
+    """The entry of a notice to `cell`: the beginning of a conversation.
+
+    Raises UnencodableMessage and UncopyableMessage.
+    """
+    message, event = notice.message, None
+    notice.message = delivery.content_for(cell, message)
+    if cell.mailbox.is_mirrored:
+        mirror = cell.runtime.mirror
+        event = mirror.message(message, sender.path, cell.path, sender.incarnation, 0, 0)
     return notice, sender, None, event
 
 
@@ -57,8 +61,8 @@ def put_own(cell: Cell, entry: Entry) -> None:
 
 
 def check_message(cell: Cell, message: object) -> None:
-    """Raise now what `tell` would: InvalidArgument, UnencodableMessage, ForeignRef."""
-    delivery.check_message(message)
+    """Raise now what `tell` would: InvalidArgument, UnencodableMessage, UncopyableMessage, ForeignRef."""
+    delivery.content_for(cell, message)
     if cell.mailbox.is_mirrored:
         cell.runtime.mirror.encoded(message, cell.path)
 

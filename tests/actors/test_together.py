@@ -265,3 +265,34 @@ async def test_a_link_within_a_group_costs_one_restart() -> None:
         a.tell(Do(fail))
         await anyio.sleep(1)
         assert (sup.incarnation, a.incarnation, b.incarnation) == (1, 2, 2)
+
+
+async def test_what_an_actor_sends_itself_is_copied_too() -> None:
+    class Growing(Copying):
+        def on_receive(self, message: list[int]) -> None:
+            message.append(1)
+            self.log(str(len(message)))
+
+    log, mine = Log(), [0]
+    async with running() as system:
+        ref = await system.spawn(Growing, log)
+
+        async def make() -> list[int]:
+            return mine
+
+        def act(actor: Puppet) -> None:
+            actor.context.timers.every("key", 1, mine)
+            actor.context.timers.once("once", 0, mine)
+            actor.context.pipe_to_self(make)
+            actor.context.set_receive_timeout(0.4, mine)
+
+        await in_turn(ref, act)
+        await anyio.sleep(3.5)
+        assert set(log.lines) == {"2"}
+        assert mine == [0]
+
+        def uncopyable(actor: Puppet) -> None:
+            with pytest.raises(UncopyableMessage):
+                actor.context.timers.once("key", 1, (n for n in "abc"))
+
+        await in_turn(ref, uncopyable)
