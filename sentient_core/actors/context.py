@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.incarnation import Incarnation
     from sentient_core.actors.ref import ActorRef
+    from sentient_core.supervisor.spec import Restart
     from sentient_core.system import ActorSystem
 
 __all__ = ["Context"]
@@ -110,7 +111,7 @@ class Context:
         cls: type[A],
         *args: Any,
         name: str | None = None,
-        restart: str = "transient",
+        restart: Restart | str = "transient",
         shutdown: float | str | None = "default",
         **kwargs: Any,
     ) -> Coroutine[Any, Any, ActorRef[A]]:
@@ -126,17 +127,18 @@ class Context:
 
     @property
     def behaviour(self) -> str | None:
-        """The state that the next message is handled in; None: in none in particular."""
+        """The behaviour that the next message is handled by; None: none in particular."""
         return self._enter("the behaviour").behaviour.name
 
-    def become(self, state: str | None) -> None:
-        """Handle messages as in `state`, from the next one on: with `@handles(..., when=state)`.
+    def become(self, behaviour: str | None) -> None:
+        """Handle messages by another behaviour from the next one on: with `@handles(..., when=behaviour)`.
 
-        What the handlers of the state do not take goes to those without `when`, then to `on_receive`.
-        None: back to the class's `initial_behaviour`, with which every incarnation begins. Raises
-        InvalidArgument, with near misses, for a state that no handler is marked with.
+        What its handlers do not take goes to those without `when`, then to `on_receive`; calls of proxies
+        go to their methods in every behaviour. None: back to the class's `initial_behaviour`, with which
+        every incarnation begins. Raises InvalidArgument, with near misses, for one that no handler is
+        marked with.
         """
-        self._enter("the behaviour").become(state)
+        self._enter("the behaviour").become(behaviour)
 
     def stash(self) -> None:
         """Put the message in hand away, until `unstash_all`.

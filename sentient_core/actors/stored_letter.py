@@ -25,8 +25,7 @@ __all__ = ["StoredDeadLetter", "as_seen", "message_of"]
 class StoredDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """A dead letter as the store has it: one per message, as it is after the message's last death."""
 
-    id: str
-    """Of the message."""
+    message_id: str
     reason: DeadLetterReason
     recipient: str
     """Path."""
@@ -54,7 +53,7 @@ class StoredDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 def as_seen(row: DeadLetterRow) -> StoredDeadLetter:
     """A row as people see it."""
     return StoredDeadLetter(
-        id=row.message_id,
+        message_id=row.message_id,
         reason=DeadLetterReason(row.reason),
         recipient=row.recipient,
         sender=row.sender,

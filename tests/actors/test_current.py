@@ -8,6 +8,7 @@ import pytest
 from anyio.abc import TaskGroup
 
 from sentient_core import Actor, ActorRef, MemoryStore, handles
+from sentient_core.store.protocols import EventRow
 from tests.probes import Gate, Say, running
 
 
@@ -56,7 +57,7 @@ class Target(Actor):
 
 async def causes(how: str, *, at_start: bool = False) -> dict[str, str | None]:
     """What was said, and the name of the message that it was said for."""
-    store = MemoryStore()
+    store, events, said = MemoryStore(), dict[str, EventRow](), list[EventRow]()
     async with running(store=store) as system, anyio.create_task_group() as tasks:
         other = await system.spawn(Target, name="other")
         gate = Gate()

@@ -173,6 +173,19 @@ async def test_many_threads_tell_at_once_and_nothing_is_lost() -> None:
         assert await in_thread(lambda: system.from_thread.ask(ref, Total(), timeout=10)) == 4_000
 
 
+async def test_a_thread_gets_a_virtual_actor() -> None:
+    async with running() as system:
+        threads = system.from_thread
+
+        def work() -> int:
+            ref = threads.get_or_spawn(Counter, "a")
+            threads.tell(ref, Add(3))
+            return threads.ask(ref, Total(), timeout=5)
+
+        assert await in_thread(work) == 3
+        assert (await system.get_or_spawn(Counter, "a")).incarnation == 1
+
+
 async def test_what_it_raises_is_raised_in_the_thread() -> None:
     async with running() as system:
         threads = system.from_thread
