@@ -87,6 +87,7 @@ from sentient_core.errors import (
 from sentient_core.events import EventType
 from sentient_core.feed import Following, Subscription
 from sentient_core.health import Health, SystemStatus
+from sentient_core.in_thread import SystemThread
 from sentient_core.mailbox import (
     DeadLetter,
     DeadLetterReason,
@@ -98,7 +99,7 @@ from sentient_core.mailbox import (
 )
 from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.memory import MemoryStore
-from sentient_core.store.protocols import JournalOptions, Store
+from sentient_core.store.protocols import Backlog, JournalOptions, Store
 from sentient_core.store.records import LetterStatus
 from sentient_core.store.surreal import SurrealStore
 from sentient_core.supervisor import ChildSpec, Restart, Strategy, Supervisor
@@ -116,6 +117,7 @@ __all__ = [
     "AskCycle",
     "AskError",
     "AskTimeout",
+    "Backlog",
     "BlockedHandler",
     "CheckpointPolicy",
     "CheckpointUnusable",
@@ -191,6 +193,7 @@ __all__ = [
     "SystemClosed",
     "SystemStatistics",
     "SystemStatus",
+    "SystemThread",
     "Terminated",
     "Timers",
     "Topic",

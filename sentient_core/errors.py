@@ -26,13 +26,13 @@ SentientError
 │   ├── MailboxFull                      refused for want of room
 │   ├── SendTimeout (TimeoutError)       no room in the mailbox in time
 │   ├── MessageExpired                   its time was over before there was room, or before its turn
+│   ├── MessageChanged                   it was changed after it was sent (isolation check)
 │   └── AskError                         what only an ask can come to
 │       ├── AskTimeout (TimeoutError)    no reply in time
 │       ├── AskCycle                     it would wait for itself
 │       ├── MessageDropped               a full mailbox's overflow policy chose it
 │       ├── HandlerFailed                the handler raised; `__cause__` is what it raised
 │       └── UnhandledMessage             the target has no handler for this type
-├── MessageChanged                       a message was changed after it was sent (isolation check)
 ├── NotInTurn                            a stash, timer or the like was used outside of a turn
 ├── StashFull                            no room for another stashed message
 ├── ActorKilled                          why an actor that was killed is down
@@ -422,16 +422,19 @@ class UnhandledMessage(AskError):
     """The target has no handler for this type of message."""
 
 
-class MessageChanged(SentientError):
-    """A message was not the same any more when its turn came; found by `isolation="check"`."""
+class MessageChanged(DeliveryError):
+    """A message was not the same any more when its turn came; found by `isolation="check"`.
 
-    def __init__(self, message_type: str, sender: str, recipient: str) -> None:
-        self.message_type = message_type
+    It was not handled, and the actor failed with this. `sender` is a path, or `external`.
+    """
+
+    def __init__(self, message: object, ref: ActorRef, sender: str) -> None:
         self.sender = sender
-        self.recipient = recipient
         super().__init__(
-            f"{message_type} from '{sender}' to '{recipient}' was changed after it was sent. Make its class "
-            "frozen, or send a copy."
+            message,
+            ref,
+            f"{type(message).__qualname__} from '{sender}' to '{ref.path}' was changed after it was sent. "
+            "Make its class frozen, or send a copy.",
         )
 
 
@@ -458,7 +461,7 @@ class StashFull(SentientError):
         self.capacity = capacity
         super().__init__(
             f"the stash of '{path}' is full ({capacity} messages). Unstash earlier, refuse the message, or "
-            "raise the capacity of the stash."
+            "raise MailboxOptions(stash=...)."
         )
 
 

@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from sentient_core.actors.actor import Actor, IsolationName, Request
 from sentient_core.actors.blocking import THREADS, Limits, check_threads
 from sentient_core.actors.cell import Cell, CellStatus
-from sentient_core.actors.current import current_cell
+from sentient_core.actors.current import current_cell, current_event
 from sentient_core.actors.dispatcher import Dispatcher
 from sentient_core.actors.from_thread import FromThread
 from sentient_core.actors.groups import Group, Topic
@@ -377,6 +377,7 @@ class ActorSystem:
         backend = current_backend()
         base = copy_context()
         base.run(current_cell.set, None)
+        base.run(current_event.set, None)
         codec = Codec(self._resolve, self._check_is_own)
         log = self._log
         mirror = Mirror(journal, codec)

@@ -117,10 +117,13 @@ async def test_errors_about_refs_carry_them_and_name_them() -> None:
         assert "'a' watches 'other', which ended (ValueError: no)" in str(pact)
         assert (pact.ref, pact.cause) == (ref, why)
 
+        changed = MessageChanged(Add(1), ref, "a")
+        assert "Add from 'a' to 'other' was changed after it was sent" in str(changed)
+        assert isinstance(changed, DeliveryError)
+
         assert "linked to 'other', which ended (in order)" in str(LinkBroken("a", ref, None))
 
 
 def test_errors_about_turns_say_whose_and_what() -> None:
     assert "the stash of 'a' can be used only while it handles" in str(NotInTurn("a", "the stash"))
     assert "the stash of 'a' is full (3 messages)" in str(StashFull("a", Add(1), 3))
-    assert "Add from 'a' to 'b' was changed after it was sent" in str(MessageChanged("Add", "a", "b"))

@@ -48,13 +48,16 @@ async def test_letters_are_listed_redriven_and_discarded_by_later_starts(url: st
             ref = await system.spawn(Fails, name="clerk", restart="temporary")
             ref.tell(Say(str(n)))
             await anyio.wait_all_tasks_blocked()
-        two, one, zero = await system.dead_letters.list(reason="failed")
-        await system.dead_letters.discard(one.id, reason="nobody wants it")
+        two, one, zero = await system.dead_letters.list(DeadLetterFilter(reason="failed"))
+        await system.dead_letters.discard(one.message_id, reason="nobody wants it")
 
     log = Log()
     async with ActorSystem("shop", store=url) as system:
         await system.spawn(Works, log, name="clerk")
-        assert [letter.id for letter in await system.dead_letters.list(status="open")] == [two.id, zero.id]
+        assert [letter.message_id for letter in await system.dead_letters.list(status="open")] == [
+            two.message_id,
+            zero.message_id,
+        ]
 
         assert await system.dead_letters.redrive(DeadLetterFilter(since=zero.timestamp)) == Redriven(2)
 
@@ -71,7 +74,7 @@ async def test_letters_are_listed_redriven_and_discarded_by_later_starts(url: st
         assert letters[1].discard_reason == "nobody wants it"
         await system.spawn(Works, log, name="clerk")
         with pytest.raises(DeadLetterSettled):
-            await system.dead_letters.redrive(zero.id)
+            await system.dead_letters.redrive(zero.message_id)
 
 
 REDRIVER = """
@@ -102,8 +105,8 @@ async def main():
         letters = await system.dead_letters.list()
         setattr(faults, {"before": "fail", "after": "lose"}[when], die)
         for letter in letters:
-            await system.dead_letters.redrive(letter.id)
-            print(letter.id, flush=True)
+            await system.dead_letters.redrive(letter.message_id)
+            print(letter.message_id, flush=True)
 
 anyio.run(main, backend=backend)
 """
@@ -131,7 +134,7 @@ async def test_a_death_while_letters_are_redriven_leaves_each_redriven_or_open(
     log = Log()
     async with ActorSystem("shop", store=url) as system:
         await system.spawn(Works, log, name="clerk")
-        redriven = {letter.id for letter in await system.dead_letters.list(status="redriven")}
+        redriven = {letter.message_id for letter in await system.dead_letters.list(status="redriven")}
         assert acknowledged <= redriven
         assert len(redriven) <= len(acknowledged) + 1  # the one under way may have been committed
 

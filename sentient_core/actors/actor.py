@@ -103,7 +103,7 @@ class Actor(Generic[M_contra]):
     `agent_state` rows. A subclass that declares its own replaces those of its bases."""
 
     initial_behaviour: ClassVar[str | None] = None
-    """The state that every incarnation begins in, for classes with `@handles(when=...)`."""
+    """The behaviour that every incarnation begins with, for classes with `@handles(when=...)`."""
 
     State: ClassVar[type[msgspec.Struct]] = NoState
     """What a checkpoint holds: a nested msgspec.Struct class with a default for every field."""

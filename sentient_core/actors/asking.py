@@ -19,12 +19,14 @@ from sentient_core.actors.timekeeper import Alarm
 from sentient_core.errors import AskCycle, AskTimeout, SendTimeout
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.posting import Posting
-    from sentient_core.actors.runtime import Waits
+    from sentient_core.actors.runtime import Runtime
     from sentient_core.backend import Slot
 
-__all__ = ["NOT_YET", "ask", "cycle_of"]
+__all__ = ["NOT_YET", "ask", "ask_as_one", "check_cycle", "cycle_of", "wait_of"]
 
 NOT_YET: Final[Any] = object()
 """Instead of an answer: it will come later."""
@@ -49,7 +51,7 @@ async def ask(cell: Cell, message: object, timeout: float, posting: Posting | No
     waiting = None if asker is None or dispatcher.running is not asker else asker
     if waiting is not None:
         if handler is None:
-            _check_cycle(waits, waiting, cell, message)
+            check_cycle(runtime, waiting, cell, message)
         waits[waiting] = (cell, reply)
     try:
         if handler is not None:
@@ -70,18 +72,34 @@ async def ask(cell: Cell, message: object, timeout: float, posting: Posting | No
                 queue.append((message, asker, reply, None))
             else:
                 await _put(over, posting)
-        runtime.timekeeper.add(over.deadline, over)
-        try:
-            return await reply
-        except BaseException:
-            _abandon(over)
-            raise
-        finally:
-            over.cancel()
-            del over.message, over.reply  # it may stand in the timekeeper's heap until its time is over
+        return await _wait(over)
     finally:
         if waiting is not None:
             del waits[waiting]
+
+
+async def ask_as_one(
+    cell: Cell, message: object, timeout: float, posting: Posting | None, crowd: list[tuple[Cell, Slot[Any]]]
+) -> Any:
+    """One ask of those that an actor's turn waits for together; `crowd` lists them."""
+    cell = delivery.recipient(cell, message)
+    reply: Slot[Any] = cell.runtime.backend.slot()
+    crowd.append((cell, reply))
+    over = _AskOver(cell, message, timeout, reply)
+    await _put(over, posting)
+    return await _wait(over)
+
+
+async def _wait(over: _AskOver) -> Any:
+    over.cell.runtime.timekeeper.add(over.deadline, over)
+    try:
+        return await over.reply
+    except BaseException:
+        _abandon(over)
+        raise
+    finally:
+        over.cancel()
+        del over.message, over.reply  # it may stand in the timekeeper's heap until its time is over
 
 
 async def _put(over: _AskOver, posting: Posting | None) -> None:
@@ -157,24 +175,61 @@ def _at_work(cell: Cell) -> str:
     return f"at work on {kind.__qualname__} in {name}()"
 
 
-def _check_cycle(waits: Waits, asker: Cell, target: Cell, message: object) -> None:
+def check_cycle(runtime: Runtime, asker: Cell, target: Cell, message: object) -> None:
     """Raise AskCycle if `target` waits, by whatever way, for `asker`."""
-    cycle = cycle_of(waits, asker, target)
+    cycle = cycle_of(runtime, asker, target)
     if cycle:
         raise AskCycle(message, target.ref, cycle)
 
 
-def cycle_of(waits: Waits, asker: Cell, target: Cell) -> list[str]:
-    """The paths from `asker` by way of `target` back to it, if `target` waits for it; else nothing.
+def cycle_of(runtime: Runtime, asker: Cell, target: Cell) -> list[str]:
+    """The paths from `asker` by way of `target` back to it, if `target` waits for it; else nothing."""
+    if target is not asker and target not in runtime.waits and target not in runtime.crowds:
+        return []
+    came_from: dict[Cell, Cell | None] = {target: None}
+    ahead = [target]
+    while ahead:
+        waiting = ahead.pop()
+        if waiting is asker:
+            return [asker.path, *_paths_to(came_from, waiting)]
+        for awaited, reply in _waits_of(runtime, waiting):
+            if not reply.is_done and awaited not in came_from:
+                came_from[awaited] = waiting
+                ahead.append(awaited)
+    return []
 
-    There is no circle among `waits`, or this would not return: whoever adds to them asks here first.
-    """
-    cycle = [asker.path, target.path]
-    waiting: Cell = target
-    while waiting is not asker:
-        wait = waits.get(waiting)
-        if wait is None or wait[1].is_done:
-            return []
-        waiting = wait[0]
-        cycle.append(waiting.path)
-    return cycle
+
+def wait_of(runtime: Runtime, asker: Cell, reply: Slot[Any]) -> Callable[[Cell], None] | None:
+    """What to call with the cell that is to give that reply from now on; None: no turn waits for it."""
+    wait = runtime.waits.get(asker)
+    if wait is not None and wait[1] is reply:
+
+        def pass_on(target: Cell) -> None:
+            runtime.waits[asker] = (target, reply)
+
+        return pass_on
+    crowd = runtime.crowds.get(asker, [])
+    place = next((place for place, wait in enumerate(crowd) if wait[1] is reply), None)
+    if place is None:
+        return None
+
+    def pass_on_in_crowd(target: Cell) -> None:
+        crowd[place] = (target, reply)
+
+    return pass_on_in_crowd
+
+
+def _waits_of(runtime: Runtime, cell: Cell) -> Iterator[tuple[Cell, Slot[Any]]]:
+    wait = runtime.waits.get(cell)
+    if wait is not None:
+        yield wait
+    yield from runtime.crowds.get(cell, ())
+
+
+def _paths_to(came_from: Mapping[Cell, Cell | None], cell: Cell) -> list[str]:
+    paths: list[str] = []
+    at: Cell | None = cell
+    while at is not None:
+        paths.append(at.path)
+        at = came_from[at]
+    return paths[::-1]

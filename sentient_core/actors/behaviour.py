@@ -58,4 +58,4 @@ def unknown_state(cls: type, behaviours: dict[str | None, Behaviour], name: obje
     known = [state for state in behaviours if state is not None]
     near = difflib.get_close_matches(name, known, n=2) if isinstance(name, str) else []
     hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"It has {known or 'none'}."
-    return InvalidArgument(f"{cls.__qualname__} has no state {name!r}. {hint}")
+    return InvalidArgument(f"{cls.__qualname__} has no behaviour {name!r}. {hint}")

@@ -38,7 +38,7 @@ from sentient_core.actors.begun import Begun, raising
 from sentient_core.actors.behaviour import Behaviour
 from sentient_core.actors.blueprint import Blueprint
 from sentient_core.actors.calls import CALL_HANDLERS
-from sentient_core.actors.current import current_cell
+from sentient_core.actors.current import current_cell, current_event
 from sentient_core.actors.handlers import Handler
 from sentient_core.actors.incarnation import Incarnation, enter
 from sentient_core.actors.isolating import isolated_reply
@@ -53,7 +53,7 @@ from sentient_core.actors.saving import (
     save_in_time,
     save_state,
 )
-from sentient_core.actors.special import Special, is_discarded_at_end, plain
+from sentient_core.actors.special import Opened, Special, is_discarded_at_end, plain
 from sentient_core.actors.watching import announce_end
 from sentient_core.actors.water import report_low_water
 from sentient_core.backend import Slot
@@ -235,6 +235,11 @@ class Cell:
         return self.status in (_DOWN, CellStatus.PASSIVE, _ENDED)
 
     @property
+    def is_passive(self) -> bool:
+        """It has no instance, and the next message makes one (of a virtual actor alone)."""
+        return self.status is CellStatus.PASSIVE
+
+    @property
     def will_start(self) -> bool:
         """A START is in the control lane."""
         return any(signal.kind is _START for signal in self.signals or ())
@@ -320,6 +325,8 @@ class Cell:
     def log(self) -> RuntimeLog:
         """A logger that says who and in which conversation."""
         trace = None if self.in_hand is None else self.in_hand[3]
+        if current_cell.get() is self and not self.is_in_turn:
+            trace = current_event.get()  # of a task beside the turn
         return self.runtime.log.bind(
             path=self.path,
             incarnation=self.incarnation,
@@ -530,6 +537,7 @@ class Cell:
         ledger = self.ledger if self.blueprint.saves else None
         left = budget = BUDGET if ledger is None else self._budget(ledger)
         missed = 0
+        is_mirrored = mailbox.is_mirrored
         turn_ends = now() + TURN_SECONDS
         try:
             while True:
@@ -546,6 +554,8 @@ class Cell:
                         continue
                     entry, handler = found
                     message = entry[0]
+                if is_mirrored:
+                    current_event.set(entry[3])
                 try:
                     if handler[1]:
                         if mailbox.line is not None:
@@ -583,6 +593,8 @@ class Cell:
                     break
         finally:
             self.in_hand = None
+            if is_mirrored:
+                current_event.set(None)
             self.handled += budget - left - missed
             if self.life is not None:
                 self.life.note_batch()
@@ -688,12 +700,16 @@ class Cell:
             self.in_hand = message.in_hand
             return message.entry, message.handler
         handler: Handler | None = None
+        kept: Special | None = None
         while isinstance(message, Special):
             if not message.opens(self, entry):
                 return None
             handler = handler or message.handler
+            kept = message if message.is_kept else kept
             message = message.message
             self.in_hand = entry = (message, *entry[1:])
+        if kept is not None:
+            self.in_hand = entry = Opened.of(entry, kept)
         handler = handler or self.handler_of(type(message))
         if handler is None:
             self._unhandled(entry)

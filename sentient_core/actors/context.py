@@ -9,6 +9,7 @@ import structlog
 
 from sentient_core.actors.receive_timeout import ReceiveTimeout
 from sentient_core.actors.timers import Timers
+from sentient_core.errors import StaleIncarnation
 from sentient_core.mailbox import Envelope
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.incarnation import Incarnation
     from sentient_core.actors.ref import ActorRef
+    from sentient_core.supervisor.spec import Restart
     from sentient_core.system import ActorSystem
 
 __all__ = ["Context"]
@@ -31,10 +33,11 @@ _RECEIVE_TIMEOUT = ReceiveTimeout()
 class Context:
     """The surroundings of one actor. Use it from the actor's own handlers and hooks.
 
-    What only tells something (`ref`, `parent`, `children`, `system` …) can be used anywhere. What changes
-    something for the messages to come (`become`, `stash`, `timers`, `watch`, `link` …) belongs to the
-    handler or hook that runs: from a task or thread beside it, or from outside, it raises NotInTurn, and
-    for an instance that has ended StaleIncarnation. All of it ends with the incarnation; what the next
+    What only tells something (`ref`, `parent`, `children`, `system` …) can be used anywhere; `spawn`, `join`
+    and `subscribe` by any task for as long as this instance is at work. What changes something for the
+    messages to come (`become`, `stash`, `timers`, `watch`, `link` …) belongs to the handler or hook that
+    runs: from a task or thread beside it, or from outside, it raises NotInTurn. An instance that has ended
+    gets StaleIncarnation. All of it ends with the incarnation; what the next
     one is to have as well, its `on_start` sets up again.
     """
 
@@ -87,6 +90,7 @@ class Context:
 
     def join(self, group: str) -> None:
         """Join a group, for as long as this actor lives: `system.group(group).join(self.context.ref)`."""
+        self._check_at_work()
         self.system.group(group).join(self.ref)
 
     def leave(self, group: str) -> None:
@@ -95,6 +99,7 @@ class Context:
 
     def subscribe(self, topic: str) -> None:
         """Have every message of a topic from now on: `system.topic(topic).subscribe(self.context.ref)`."""
+        self._check_at_work()
         self.system.topic(topic).subscribe(self.ref)
 
     def unsubscribe(self, topic: str) -> None:
@@ -106,31 +111,34 @@ class Context:
         cls: type[A],
         *args: Any,
         name: str | None = None,
-        restart: str = "transient",
+        restart: Restart | str = "transient",
         shutdown: float | str | None = "default",
         **kwargs: Any,
     ) -> Coroutine[Any, Any, ActorRef[A]]:
         """Start a child of this actor; returns its ref once it is ready.
 
-        The child is stopped before this actor stops or restarts. Raises as `ActorSystem.spawn`.
+        The child is stopped before this actor stops or restarts. Raises as `ActorSystem.spawn`, and
+        StaleIncarnation for an instance that has ended.
         """
+        self._check_at_work()
         return self._cell.runtime.system.spawn_child(
             self._cell, cls, args, kwargs, name=name, restart=restart, shutdown=shutdown
         )
 
     @property
     def behaviour(self) -> str | None:
-        """The state that the next message is handled in; None: in none in particular."""
+        """The behaviour that the next message is handled by; None: none in particular."""
         return self._enter("the behaviour").behaviour.name
 
-    def become(self, state: str | None) -> None:
-        """Handle messages as in `state`, from the next one on: with `@handles(..., when=state)`.
+    def become(self, behaviour: str | None) -> None:
+        """Handle messages by another behaviour from the next one on: with `@handles(..., when=behaviour)`.
 
-        What the handlers of the state do not take goes to those without `when`, then to `on_receive`.
-        None: back to the class's `initial_behaviour`, with which every incarnation begins. Raises
-        InvalidArgument, with near misses, for a state that no handler is marked with.
+        What its handlers do not take goes to those without `when`, then to `on_receive`; calls of proxies
+        go to their methods in every behaviour. None: back to the class's `initial_behaviour`, with which
+        every incarnation begins. Raises InvalidArgument, with near misses, for one that no handler is
+        marked with.
         """
-        self._enter("the behaviour").become(state)
+        self._enter("the behaviour").become(behaviour)
 
     def stash(self) -> None:
         """Put the message in hand away, until `unstash_all`.
@@ -184,8 +192,8 @@ class Context:
         A link ties the two incarnations of now. When one fails (also if it is then restarted), or is
         killed, the other fails; when one ends in order, the link is gone, and the other goes on. So
         it is not a watch, which tells one side of the end for good by a message. If the other is down,
-        be it to be restarted, this actor fails at once. Linking again changes nothing. Raises
-        InvalidArgument, ForeignRef.
+        be it to be restarted, this actor fails at once. Of a virtual actor that is passive, the next
+        instance is meant. Linking again changes nothing. Raises InvalidArgument, ForeignRef.
         """
         self._enter("linking").link(ref)
 
@@ -218,6 +226,10 @@ class Context:
         turn: let them not touch its state.
         """
         self._enter("pipe_to_self").pipe_to_self(fn, args, on_error)
+
+    def _check_at_work(self) -> None:
+        if self._cell.incarnation != self._incarnation or self._cell.is_down:
+            raise StaleIncarnation(self._cell.path)
 
     def _enter(self, what: str) -> Incarnation:
         return self._cell.enter(self._incarnation, what)

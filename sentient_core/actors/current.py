@@ -1,4 +1,4 @@
-"""Whose code is running: the sender of what is sent."""
+"""Whose code is running, and for which message: the sender of what is sent, and its conversation."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
+    from sentient_core.store.records import Event
 
-__all__ = ["current_cell"]
+__all__ = ["current_cell", "current_event"]
 
 current_cell: ContextVar[Cell | None] = ContextVar("sentient_core_cell", default=None)
 """The actor whose turn it is; None outside. Tasks that a handler starts inherit it."""
+
+current_event: ContextVar[Event | None] = ContextVar("sentient_core_event", default=None)
+"""The message, to a mirrored actor, that is being handled; what is sent belongs to its conversation.
+
+Tasks and threads that a handler starts inherit it, however long they run: what they send belongs to the
+message that they were started for, whatever their actor has in hand by then.
+"""

@@ -8,9 +8,10 @@ sender's hands.
 from __future__ import annotations
 
 import math
+import time
 from typing import TYPE_CHECKING, Any
 
-from sentient_core.actors.current import current_cell
+from sentient_core.actors.current import current_cell, current_event
 from sentient_core.actors.isolating import isolated
 from sentient_core.actors.posting import Posted
 from sentient_core.actors.settling import dead, fail_asker, late_reply, source_of
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from sentient_core.store.records import Event
 
 __all__ = [
+    "as_posted",
+    "check_message",
     "check_system",
     "content_for",
     "dead",
@@ -48,7 +51,6 @@ __all__ = [
     "fail_asker",
     "late_reply",
     "new_entry",
-    "posted",
     "put",
     "recipient",
     "record",
@@ -80,7 +82,7 @@ def tell(cell: Cell, message: object, posting: Posting | None = None) -> None:
     if queue is None:
         queue = mailbox.new_queue()
     sender = current_cell.get()
-    event = event_of(cell, message, sender) if mailbox.is_mirrored else None
+    event = event_of(cell, message, sender, current_event.get()) if mailbox.is_mirrored else None
     if len(queue) >= mailbox.limit:
         _put_or_drop(cell, (message, sender, None, event))
         return
@@ -98,7 +100,8 @@ def deliver(cell: Cell, entry: Entry) -> None:
     if cell.mailbox.is_open:
         _put_or_drop(cell, entry)
         return
-    fail_asker(entry, ActorStopped(plain(entry)[0], cell.ref, _dead_on_arrival(cell, entry)))
+    why = _dead_on_arrival(cell, entry)
+    fail_asker(entry, ActorStopped(plain(entry)[0], cell.ref, why))
 
 
 def tell_from(
@@ -106,16 +109,22 @@ def tell_from(
     message: object,
     content: object,
     sender: Cell | None,
+    cause: Event | None,
     payload: bytes | None,
     posting: Posting | None,
+    since: float,
 ) -> None:
-    """A `tell` of another thread, on the loop's: who sends it is known.
+    """A `tell` of another thread, on the loop's: who sends it is known, and for which message.
 
-    `content` is what `content_for` made of the message there, `payload` its bytes, if it is mirrored.
+    `content` is what `content_for` made of the message there, `payload` its bytes, if it is mirrored; it was
+    told at the time `since` of the monotonic clock.
     """
     cell = cell.at_home()
-    event = event_of(cell, message, sender, payload) if cell.mailbox.is_mirrored else None
-    entry = (posted(cell, content, posting), sender, None, event)
+    if posting is not None:
+        told_at = cell.runtime.backend.now() - (time.monotonic() - since)
+        content = as_posted(cell, Posted.by(posting, content, told_at))
+    event = event_of(cell, message, sender, cause, payload) if cell.mailbox.is_mirrored else None
+    entry = (content, sender, None, event)
     if cell.mailbox.is_open:
         _put_or_drop(cell, entry)
     else:
@@ -130,15 +139,18 @@ async def send(cell: Cell, message: object, timeout: float | None, posting: Post
         await wait_for_room(cell, entry, timeout)
 
 
-def event_of(cell: Cell, message: object, sender: Cell | None, payload: bytes | None = None) -> Event:
-    """The event of a message to a mirrored cell. Raises UnencodableMessage, ForeignRef."""
+def event_of(
+    cell: Cell, message: object, sender: Cell | None, cause: Event | None, payload: bytes | None = None
+) -> Event:
+    """The event of a message to a mirrored cell. Raises UnencodableMessage, ForeignRef.
+
+    `cause` is the message that the sender sends it for; it goes on in its conversation.
+    """
     mirror = cell.runtime.mirror
     if sender is None:
         return mirror.message(message, EXTERNAL, cell.path, 0, 0, 0, payload)
     check_system(cell, sender)
-    # What an actor sends while it handles a message belongs to that message's conversation.
-    in_hand = None if sender.in_hand is None else sender.in_hand[3]
-    correlation, causation = (0, 0) if in_hand is None else (in_hand.correlation, in_hand.seq)
+    correlation, causation = (0, 0) if cause is None else (cause.correlation, cause.seq)
     return mirror.message(
         message, sender.path, cell.path, sender.incarnation, correlation, causation, payload
     )
@@ -196,9 +208,14 @@ def content_for(cell: Cell, message: object) -> Any:
 
     Raises InvalidArgument and UncopyableMessage. From any thread.
     """
+    check_message(message)
+    return message if cell.mailbox.isolation is _AS_IT_IS else isolated(cell, message)
+
+
+def check_message(message: object) -> None:
+    """Raise InvalidArgument for what is no message."""
     if message is None:
         raise InvalidArgument("None is no message: send something that says what it is")
-    return message if cell.mailbox.isolation is _AS_IT_IS else isolated(cell, message)
 
 
 def new_entry(cell: Cell, message: object, reply: Slot[Any] | None, posting: Posting | None = None) -> Entry:
@@ -209,21 +226,17 @@ def new_entry(cell: Cell, message: object, reply: Slot[Any] | None, posting: Pos
     mailbox = cell.mailbox
     sender = current_cell.get()
     content = content_for(cell, message)
-    event = event_of(cell, message, sender) if mailbox.is_mirrored else None
-    message = content
+    event = event_of(cell, message, sender, current_event.get()) if mailbox.is_mirrored else None
     if posting is not None:
-        message = posted(cell, message, posting)
-    return message, sender, reply, event
+        content = as_posted(cell, Posted.by(posting, content, cell.runtime.backend.now()))
+    return content, sender, reply, event
 
 
-def posted(cell: Cell, message: object, posting: Posting | None) -> object:
-    """What is to be queued of a message with options; the mailbox heeds its priority from now on."""
-    if posting is None:
-        return message
-    now = cell.runtime.backend.now
-    if posting.priority and cell.mailbox.is_open:
-        cell.mailbox.rank(now, is_paused=cell.is_paused)
-    return Posted(message, posting, now())
+def as_posted(cell: Cell, message: Posted) -> Posted:
+    """A message with options, for a mailbox that heeds priorities from now on, if it has one."""
+    if message.priority and cell.mailbox.is_open:
+        cell.mailbox.rank(cell.runtime.backend.now, is_paused=cell.is_paused)
+    return message
 
 
 def check_system(cell: Cell, sender: Cell) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from sentient_core.actors import delivery
-from sentient_core.actors.asking import cycle_of
+from sentient_core.actors.asking import cycle_of, wait_of
+from sentient_core.actors.posting import Posted
+from sentient_core.actors.special import kept_of
 from sentient_core.errors import AskCycle
 from sentient_core.mailbox import DeadLetterReason
 from sentient_core.paths import EXTERNAL
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
+    from sentient_core.actors.posting import Posting
     from sentient_core.mailbox.envelope import Entry
     from sentient_core.store.records import Event
 
-__all__ = ["deliver", "event_of"]
+__all__ = ["content_of", "deliver", "event_of"]
 
 
 def event_of(entry: Entry, target: Cell) -> Event | None:
@@ -33,6 +36,15 @@ def event_of(entry: Entry, target: Cell) -> Event | None:
     return target.runtime.mirror.message(message, source, target.path, incarnation, correlation, causation)
 
 
+def content_of(entry: Entry, target: Cell, posting: Posting | None) -> object:
+    """What is queued at `target`: with the options of the ref, else with those that the message came with."""
+    content = delivery.content_for(target, entry[0])
+    kept = kept_of(entry)
+    if posting is not None:
+        return delivery.as_posted(target, Posted.by(posting, content, target.runtime.backend.now()))
+    return delivery.as_posted(target, kept.again(content)) if isinstance(kept, Posted) else content
+
+
 def deliver(by: Cell, target: Cell, entry: Entry, content: object, event: Event | None) -> None:
     """Put a message that `by` had in hand into the mailbox of `target`, or make a dead letter of it.
 
@@ -41,14 +53,14 @@ def deliver(by: Cell, target: Cell, entry: Entry, content: object, event: Event 
     """
     message, sender, reply, _ = entry
     passed_on: Entry = (content, sender, reply, event)
-    waits, asker = by.runtime.waits, cast("Cell", sender)
-    wait = waits.get(asker)
-    if reply is not None and wait is not None and wait[1] is reply:
-        cycle = cycle_of(waits, asker, target)
+    runtime, asker = by.runtime, cast("Cell", sender)
+    wait = None if reply is None else wait_of(runtime, asker, reply)
+    if reply is not None and wait is not None:
+        cycle = cycle_of(runtime, asker, target)
         if cycle:
             delivery.record(target, passed_on)
             delivery.dead(target, passed_on, DeadLetterReason.FAILED, f"an ask cycle: {' -> '.join(cycle)}")
             reply.fail(AskCycle(message, target.ref, cycle))
             return
-        waits[asker] = (target, reply)
+        wait(target)
     delivery.deliver(target, passed_on)

@@ -25,7 +25,7 @@ from anyio.abc import TaskGroup
 
 from sentient_core.actors import delivery
 from sentient_core.actors.actor import Actor, Request
-from sentient_core.actors.current import current_cell
+from sentient_core.actors.current import current_cell, current_event
 from sentient_core.actors.lane import LOOK_SECONDS, Lane
 from sentient_core.actors.ref import ActorRef, cell_of, check_timeout, posting_of
 from sentient_core.backend import Backend
@@ -41,6 +41,7 @@ from sentient_core.errors import (
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.runtime import Runtime
+    from sentient_core.supervisor.spec import Restart
     from sentient_core.system import ActorSystem
 
 __all__ = ["FromThread"]
@@ -98,7 +99,17 @@ class FromThread:
             if sender is not None:
                 delivery.check_system(cell, sender)
         content = delivery.content_for(cell, message)
-        put = partial(delivery.tell_from, cell, message, content, sender, payload, posting_of(ref))
+        put = partial(
+            delivery.tell_from,
+            cell,
+            message,
+            content,
+            sender=sender,
+            cause=current_event.get(),
+            payload=payload,
+            posting=posting_of(ref),
+            since=time.monotonic(),
+        )
         self._lane.put(put, "send a message")
 
     def send(self, ref: ActorRef[Any], message: object, *, timeout: float | None = None) -> None:
@@ -130,7 +141,7 @@ class FromThread:
         cls: type[A],
         *args: Any,
         name: str | None = None,
-        restart: str = "transient",
+        restart: Restart | str = "transient",
         shutdown: float | str | None = "default",
         **kwargs: Any,
     ) -> ActorRef[A]:
@@ -143,6 +154,11 @@ class FromThread:
             "spawn an actor",
             lambda _: spawn(cls, *args, name=name, restart=restart, shutdown=shutdown, **kwargs),
         )
+
+    def get_or_spawn(self, cls: type[A], key: str, *args: Any, **kwargs: Any) -> ActorRef[A]:
+        """The virtual actor of a class under a key, as `ActorSystem.get_or_spawn`."""
+        get_or_spawn = self._runtime.system.get_or_spawn
+        return self._outcome("spawn an actor", lambda _: get_or_spawn(cls, key, *args, **kwargs))
 
     def get(self, path: str) -> ActorRef[Any]:
         """The living actor at a path. Raises UnknownActor, with near misses. Waits for nothing."""
@@ -172,18 +188,18 @@ class FromThread:
         self._wait("flush", self._runtime.system.flush, timeout)
 
     @overload
-    def call(self, function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T: ...
+    def call(self, fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T: ...
     @overload
-    def call(self, function: Callable[[*Ts], T], *args: *Ts) -> T: ...
-    def call(self, function: Callable[[*Ts], Any], *args: *Ts) -> Any:
-        """The outcome of `function(*args)` on the loop's thread, awaited if it can be.
+    def call(self, fn: Callable[[*Ts], T], *args: *Ts) -> T: ...
+    def call(self, fn: Callable[[*Ts], Any], *args: *Ts) -> Any:
+        """The outcome of `fn(*args)` on the loop's thread, awaited if it can be.
 
         For all that has no method here: `call(system.statistics)`, `call(system.store.agents, "bank")`.
         It sees a copy of this thread's context variables. The end of the system cancels it.
         """
 
         async def run(_: float) -> Any:
-            outcome = function(*args)
+            outcome = fn(*args)
             return await outcome if isawaitable(outcome) else outcome
 
         return self._outcome("call a function in it", run)

@@ -125,8 +125,8 @@ class Group:
     def broadcast(self, message: object) -> int:
         """`tell` a message to every member; returns how many there were.
 
-        Among them is the sender, if it is a member. Raises UnencodableMessage and SystemClosed before
-        any of them has it.
+        Among them is the sender, if it is a member. Raises what `tell` raises, UnencodableMessage for
+        instance, before any of them has it.
         """
         return broadcast(self._runtime, self.members, message)
 
@@ -139,8 +139,9 @@ class Group:
 
         It returns when the last one has answered, or cannot any more, at the latest after `timeout`
         seconds. What `ask` would raise is the `error` of that member's answer and hides no other's.
-        Raises InvalidArgument, UnencodableMessage and SystemClosed before any of them has the message.
-        Cancelling it ends all the asks.
+        An actor that asks a group which it is in itself gets AskCycle in its own place. Raises what the
+        caller is to blame for, as `broadcast`, before any of them has the message. Cancelling it ends all
+        the asks.
         """
         return await ask_many(self._runtime, self.members, message, timeout)
 
@@ -201,7 +202,7 @@ class Topic(Generic[M_contra]):
 
         The actor that publishes is the sender. A subscriber whose mailbox is full makes a dead letter,
         the others do not notice. Raises InvalidArgument for a message of another type than the topic's,
-        UnencodableMessage and SystemClosed, all before any of them has it.
+        and what `tell` raises, all before any of them has it.
         """
         if self._of is not None and not isinstance(message, self._of):
             raise InvalidArgument(f"the topic '{self.name}' is of {self._of.__qualname__}, not {message!r}")

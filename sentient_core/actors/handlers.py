@@ -137,7 +137,7 @@ def _states(when: str | Iterable[str] | None) -> tuple[str, ...]:
         return ()
     states: tuple[Any, ...] = (when,) if isinstance(when, str) else tuple(when)
     if not states or not all(isinstance(state, str) and state for state in states):
-        raise InvalidHandler(f"@handles(when=...) takes the name of a state, or several, not {when!r}")
+        raise InvalidHandler(f"@handles(when=...) takes the name of a behaviour, or several, not {when!r}")
     return states
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sentient_core.actors import delivery, forwarding, linking, watching
+from sentient_core.actors import forwarding, linking, watching
 from sentient_core.actors.behaviour import unknown_state
 from sentient_core.actors.notices import check_message, check_seconds
 from sentient_core.actors.piping import Pipe
@@ -110,8 +110,7 @@ class Incarnation:
         target = watching.cell_for(self.cell, ref, "forward")
         in_hand = self._in_hand("forwarding")
         event = forwarding.event_of(in_hand, target)
-        content = delivery.content_for(target, in_hand[0])
-        content = delivery.posted(target, content, posting_of(ref))
+        content = forwarding.content_of(in_hand, target, posting_of(ref))
         forwarding.deliver(self.cell, target, self._take(), content, event)
 
     def pipe_to_self(

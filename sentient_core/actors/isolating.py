@@ -55,8 +55,7 @@ class _Checked(Special):
     def opens(self, cell: Cell, entry: Entry) -> bool:
         """Always; in place of the handler of one that was changed the failure runs."""
         if fingerprint(self.message) != self._fingerprint:
-            kind = type(plain(entry)[0]).__qualname__
-            error = MessageChanged(kind, source_of(cell, entry[1]), cell.path)
+            error = MessageChanged(plain(entry)[0], cell.ref, source_of(cell, entry[1]))
             fail_asker(entry, error)
             self.handler = (partial(_fail, error), False)
         return True

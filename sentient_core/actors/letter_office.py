@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 import anyio
@@ -61,8 +60,8 @@ class DeadLetterOffice(DeadLetters):
     ::
 
         for letter in system.dead_letters: ...                      # the newest, at once
-        for letter in await system.dead_letters.list(reason="failed"): ...
-        await system.dead_letters.redrive(letter.id)
+        for letter in await system.dead_letters.list(DeadLetterFilter(reason="failed")): ...
+        await system.dead_letters.redrive(letter.message_id)
         await system.dead_letters.discard(DeadLetterFilter(recipient="bank/bob"), reason="account closed")
 
     `list`, `redrive` and `discard` look into the store and wait until what has just died is there; in an
@@ -96,24 +95,20 @@ class DeadLetterOffice(DeadLetters):
 
     async def list(
         self,
+        which: DeadLetterFilter | None = None,
         *,
-        reason: DeadLetterReason | str | None = None,
-        recipient: str | None = None,
-        message_type: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
         status: LetterStatus | str | None = None,
         limit: int = 100,
     ) -> Sequence[StoredDeadLetter]:
-        """Stored dead letters that meet all that is given, the last that died first, at most `limit`.
+        """Stored dead letters that meet a filter (None: all), the last that died first, at most `limit`.
 
         Letters of earlier starts, and those redriven or discarded, are among them: `status="open"` gives
-        those that nothing has been done with. `since` and `until` are datetimes with a time zone. Raises
+        those that nothing has been done with, which `redrive` and `discard` mean by the same filter. Raises
         InvalidArgument.
         """
-        matching = DeadLetterFilter(
-            reason=reason, recipient=recipient, message_type=message_type, since=since, until=until
-        )
+        matching = DeadLetterFilter() if which is None else which
+        if not isinstance(matching, DeadLetterFilter):  # pyright: ignore[reportUnnecessaryIsInstance] - it is the user's
+            raise InvalidArgument(f"list takes a filter, DeadLetterFilter(reason='failed', …), not {which!r}")
         wanted = _status(status)
         if not _is_count(limit):
             raise InvalidArgument(f"limit must be a whole number above 0, not {limit!r}")

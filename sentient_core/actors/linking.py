@@ -24,8 +24,12 @@ __all__ = ["dissolve", "link", "unlink"]
 
 
 def link(life: Incarnation, target: Cell) -> None:
-    """`Context.link`, to another cell. One that is down, even if it will be restarted, fails this one."""
-    if target.is_down:
+    """`Context.link`, to another cell. One that is down, even if it will be restarted, fails this one.
+
+    With a virtual actor that is passive, its next instance is linked: else whether one may link to it would
+    depend on how long it has been idle.
+    """
+    if target.is_down and not target.is_passive:
         _break(life, target, target.cause)
     else:
         other = target.belongings()

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import anyio
 import msgspec
 
-from sentient_core.actors.ref import ActorRef, cell_of, check_timeout
-from sentient_core.errors import ForeignRef, InvalidArgument, SystemClosed, UnencodableMessage
+from sentient_core.actors import delivery
+from sentient_core.actors.asking import ask_as_one, check_cycle
+from sentient_core.actors.current import current_cell
+from sentient_core.actors.ref import ActorRef, cell_of, check_timeout, posting_of
+from sentient_core.errors import AskCycle, ForeignRef, InvalidArgument, SystemClosed
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.runtime import Runtime
+    from sentient_core.backend import Slot
 
 __all__ = ["Answer", "ask_many", "broadcast", "check_ref"]
 
@@ -47,7 +51,8 @@ class Answer(msgspec.Struct, Generic[R], frozen=True):
 def broadcast(runtime: Runtime, refs: Iterable[ActorRef[Any]], message: object) -> int:
     """`tell` a message to each; returns how many it was told.
 
-    Raises InvalidArgument, UnencodableMessage and SystemClosed before any of them has it.
+    Raises what `tell` raises (InvalidArgument, ForeignRef, UnencodableMessage, UncopyableMessage,
+    SystemClosed) before any of them has it.
     """
     targets = _checked(runtime, refs, message)
     for ref in targets:
@@ -60,28 +65,54 @@ async def ask_many(
 ) -> list[Answer[Any]]:
     """`ask` all of them at the same time; returns their answers in the order of `refs`.
 
-    Raises InvalidArgument, UnencodableMessage and SystemClosed before any of them has it. Cancelling it
-    ends all the asks.
+    Raises as `broadcast`. Cancelling it ends all the asks.
     """
+    check_timeout(timeout)
     targets = _checked(runtime, refs, message)
     now = runtime.backend.now
-    check_timeout(timeout)
     deadline = now() + timeout
-    answers: dict[int, Answer[Any]] = {}
+    asker = current_cell.get()
+    if asker is None or not asker.is_in_turn or asker.runtime is not runtime:
+        asker = None
+    answers = {} if asker is None else _circles(asker, targets, message)
+
+    crowd: list[tuple[Cell, Slot[Any]]] = []
 
     async def ask(place: int, ref: ActorRef[Any]) -> None:
+        # A task may begin late: the time that is left is as long for the last as for the first.
+        left = max(deadline - now(), 1e-9)
         try:
-            # A task may begin late: the time that is left is as long for the last as for the first.
-            reply = await ref.ask(message, timeout=max(deadline - now(), 1e-9))
+            if asker is None:
+                reply = await ref.ask(message, timeout=left)
+            else:
+                reply = await ask_as_one(cell_of(ref), message, left, posting_of(ref), crowd)
         except Exception as error:  # noqa: BLE001 - handed to whoever asked
             answers[place] = Answer(ref, error)
         else:
             answers[place] = Answer(ref, None, reply)
 
-    async with anyio.create_task_group() as tasks:
-        for place, ref in enumerate(targets):
-            tasks.start_soon(ask, place, ref)
+    if asker is not None:
+        runtime.crowds[asker] = crowd
+    try:
+        async with anyio.create_task_group() as tasks:
+            for place, ref in enumerate(targets):
+                if place not in answers:
+                    tasks.start_soon(ask, place, ref)
+    finally:
+        if asker is not None:
+            del runtime.crowds[asker]
     return [answers[place] for place in range(len(targets))]
+
+
+def _circles(asker: Cell, targets: list[ActorRef[Any]], message: object) -> dict[int, Answer[Any]]:
+    """The answers of those who wait for `asker` themselves, by their place: they are not asked."""
+    answers: dict[int, Answer[Any]] = {}
+    for place, ref in enumerate(targets):
+        try:
+            check_cycle(asker.runtime, asker, cell_of(ref).at_home(), message)
+        except AskCycle as error:
+            answers[place] = Answer(ref, error)
+    return answers
 
 
 def _checked(runtime: Runtime, refs: Iterable[ActorRef[Any]], message: object) -> list[ActorRef[Any]]:
@@ -90,12 +121,16 @@ def _checked(runtime: Runtime, refs: Iterable[ActorRef[Any]], message: object) -
         raise SystemClosed(runtime.system.name, "send a message")
     targets = list(refs)
     cells = [check_ref(runtime, ref) for ref in targets]
-    mirrored = next((cell for cell in cells if cell.blueprint.is_mirrored), None)
+    delivery.check_message(message)
+    mirrored = next((cell for cell in cells if cell.mailbox.is_mirrored), None)
     if mirrored is not None:
-        try:
-            runtime.codec.encode(message)
-        except Exception as error:  # as in Mirror.message
-            raise UnencodableMessage(message, mirrored.path, str(error) or type(error).__name__) from error
+        sender = current_cell.get()
+        if sender is not None:
+            delivery.check_system(mirrored, sender)
+        runtime.mirror.encoded(message, mirrored.path)
+    isolated = {cell.mailbox.isolation: cell for cell in cells}  # one of each kind shows it
+    for cell in isolated.values():
+        delivery.content_for(cell, message)
     return targets
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sentient_core.actors import delivery
 from sentient_core.actors.special import Special
-from sentient_core.errors import InvalidArgument, UnencodableMessage
+from sentient_core.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
@@ -41,11 +41,15 @@ class Notice(Special):
 
 
 def notice_entry(cell: Cell, notice: Notice, sender: Cell) -> Entry:
-    """The entry of a notice to `cell`: the beginning of a conversation. Raises UnencodableMessage."""
-    if not cell.mailbox.is_mirrored:
-        return notice, sender, None, None
-    mirror = cell.runtime.mirror
-    event = mirror.message(notice.message, sender.path, cell.path, sender.incarnation, 0, 0)
+    """The entry of a notice to `cell`: the beginning of a conversation.
+
+    Raises UnencodableMessage and UncopyableMessage.
+    """
+    message, event = notice.message, None
+    notice.message = delivery.content_for(cell, message)
+    if cell.mailbox.is_mirrored:
+        mirror = cell.runtime.mirror
+        event = mirror.message(message, sender.path, cell.path, sender.incarnation, 0, 0)
     return notice, sender, None, event
 
 
@@ -57,12 +61,10 @@ def put_own(cell: Cell, entry: Entry) -> None:
 
 
 def check_message(cell: Cell, message: object) -> None:
-    """Raise UnencodableMessage now for a message that could not be mirrored when its time comes."""
+    """Raise now what `tell` would: InvalidArgument, UnencodableMessage, UncopyableMessage, ForeignRef."""
+    delivery.content_for(cell, message)
     if cell.mailbox.is_mirrored:
-        try:
-            cell.runtime.codec.encode(message)
-        except Exception as error:  # whatever msgspec raises
-            raise UnencodableMessage(message, cell.path, str(error) or type(error).__name__) from error
+        cell.runtime.mirror.encoded(message, cell.path)
 
 
 def check_seconds(what: str, seconds: object, *, least: float = 0.0) -> None:

@@ -14,7 +14,7 @@ import anyio
 from sentient_core.actors import delivery
 from sentient_core.actors.notices import put_own
 from sentient_core.causes import in_a_line
-from sentient_core.errors import HandlerCancelled, UnencodableMessage
+from sentient_core.errors import HandlerCancelled, UncopyableMessage, UnencodableMessage
 from sentient_core.mailbox import DeadLetterReason
 
 if TYPE_CHECKING:
@@ -89,15 +89,16 @@ class Pipe:
         if message is None or self._life.is_over:
             return
         event = None
-        if cell.mailbox.is_mirrored:
-            try:
+        try:
+            content = delivery.content_for(cell, message)
+            if cell.mailbox.is_mirrored:
                 event = cell.runtime.mirror.message(
                     message, cell.path, cell.path, cell.incarnation, *self._conversation
                 )
-            except UnencodableMessage as error:
-                self._life.fail(error, "pipe_to_self")
-                return
-        entry = (message, cell, None, event)
+        except (UncopyableMessage, UnencodableMessage) as error:
+            self._life.fail(error, "pipe_to_self")
+            return
+        entry = (content, cell, None, event)
         delivery.record(cell, entry)
         if cell.mailbox.is_open:
             put_own(cell, entry)

@@ -43,15 +43,26 @@ def _is_duration(value: object) -> bool:
 
 
 class Posted(Special, Ranked):
-    """A message with a priority, a deadline, or both."""
+    """A message with a priority, a deadline, or both; they stay its own when it is stashed or forwarded."""
 
     __slots__ = ("deadline", "priority")
 
-    def __init__(self, message: object, posting: Posting, now: float) -> None:
+    is_kept = True
+
+    def __init__(self, message: object, priority: int, deadline: float) -> None:
         super().__init__(message)
-        self.priority: int = posting.priority
-        self.deadline: float = math.inf if posting.expires is None else now + posting.expires
+        self.priority: int = priority
+        self.deadline: float = deadline
         """On the loop's clock."""
+
+    @classmethod
+    def by(cls, posting: Posting, message: object, now: float) -> Posted:
+        """A message that is posted at the time `now`."""
+        return cls(message, posting.priority, math.inf if posting.expires is None else now + posting.expires)
+
+    def again(self, message: object) -> Posted:
+        """The same for what has become of the message."""
+        return Posted(message, self.priority, self.deadline)
 
     def opens(self, cell: Cell, entry: Entry) -> bool:
         """Whether it is still in time; else it becomes a dead letter (`expired`)."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sentient_core.actors.notices import Notice, notice_entry, put_own
-from sentient_core.errors import UnencodableMessage
+from sentient_core.errors import UncopyableMessage, UnencodableMessage
 
 if TYPE_CHECKING:
     from sentient_core.actors.incarnation import Incarnation
@@ -70,7 +70,7 @@ class Quiet:
             return
         try:
             entry = notice_entry(cell, _TimeIsUp(self, self._message), cell)
-        except UnencodableMessage as error:  # it was changed after the timeout was set
+        except (UncopyableMessage, UnencodableMessage) as error:  # it was changed after the timeout was set
             self._life.fail(error, "receive timeout")
         else:
             put_own(cell, entry)

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from sentient_core.feed import Feed
     from sentient_core.system import ActorSystem
 
-__all__ = ["Family", "Runtime", "Waits"]
+__all__ = ["Crowds", "Family", "Runtime", "Waits"]
 
 Waits: TypeAlias = "dict[Cell, tuple[Cell, Slot[Any]]]"
+Crowds: TypeAlias = "dict[Cell, list[tuple[Cell, Slot[Any]]]]"
 
 
 class Family(Protocol):
@@ -88,6 +89,7 @@ class Runtime:
     __slots__ = (
         "backend",
         "codec",
+        "crowds",
         "dead_letters",
         "dispatcher",
         "failing",
@@ -155,7 +157,9 @@ class Runtime:
         self.is_open: bool = True
         """False once the system has ended: sending raises SystemClosed."""
         self.waits: Waits = {}
-        """Whose turn waits for an answer, of whom, and in which slot. Never in a circle."""
+        """Whose turn waits for an answer, of whom, and in which slot."""
+        self.crowds: Crowds = {}
+        """Whose turn waits for several answers together (`ask_many`)."""
         self.watchers: dict[Cell, dict[Watch, None]] = {}
         """Who is to be told of whose end."""
         self.failing: dict[str, BaseException] = {}

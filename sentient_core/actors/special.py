@@ -11,14 +11,16 @@ Only the queue knows wrappers. Handlers, dead letters and errors get the user's 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.handlers import Handler
-    from sentient_core.mailbox.envelope import Entry
+    from sentient_core.backend import Slot
+    from sentient_core.mailbox.envelope import Entry, Sender
+    from sentient_core.store.records import Event
 
-__all__ = ["Special", "is_discarded_at_end", "plain"]
+__all__ = ["Opened", "Special", "is_discarded_at_end", "kept_of", "plain"]
 
 
 class Special:
@@ -28,6 +30,9 @@ class Special:
 
     is_discarded_at_end: ClassVar[bool] = False
     """It becomes no dead letter when the queue is given up: nobody sent it (a timer's tick)."""
+
+    is_kept: ClassVar[bool] = False
+    """It holds also for what becomes of the message after its turn has come: in the stash, in other hands."""
 
     handler: Handler | None = None
     """What handles it instead of the actor's table."""
@@ -43,6 +48,24 @@ class Special:
         asker, or nothing at all). It must not raise or wait.
         """
         raise NotImplementedError
+
+
+class Opened(tuple["object", "Sender | None", "Slot[Any] | None", "Event | None"]):  # noqa: SLOT001 - a tuple has no room for them
+    """The entry of a message in hand that came in a wrapper which is kept."""
+
+    kept: Special
+
+    @classmethod
+    def of(cls, entry: Entry, kept: Special) -> Self:
+        """That entry, with what is kept of its wrappers."""
+        opened = cls(entry)
+        opened.kept = kept
+        return opened
+
+
+def kept_of(entry: Entry) -> Special | None:
+    """What is kept of the wrappers that the message in hand came in."""
+    return entry.kept if isinstance(entry, Opened) else None
 
 
 def plain(entry: Entry) -> Entry:

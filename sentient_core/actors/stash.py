@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sentient_core.actors.special import kept_of
+
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
     from sentient_core.mailbox.envelope import Entry
@@ -24,17 +26,19 @@ class Stash:
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
         self._entries: list[Entry] = []
-        self._latest: Entry | None = None
-        """The one that was stashed last: it may still be the one in hand."""
+        self._latest: tuple[Entry, Entry] | None = None
+        """The one that was stashed last, which may still be the one in hand, and what it is kept as."""
         self._uncounted = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def put(self, entry: Entry) -> None:
-        """Put one away."""
-        self._entries.append(entry)
-        self._latest = entry
+        """Put the message in hand away, with the deadline and the priority that it came with."""
+        kept = kept_of(entry)
+        put_away = entry if kept is None else (kept, *entry[1:])
+        self._entries.append(put_away)
+        self._latest = entry, put_away
         self._uncounted += 1
 
     def empty(self) -> int:
@@ -48,14 +52,15 @@ class Stash:
 
     def take_back(self, entry: Entry) -> bool:
         """Its handler has failed: it is in hand again. False: it was not stashed."""
-        if entry is not self._latest:
+        if self._latest is None or entry is not self._latest[0]:
             return False
+        put_away = self._latest[1]
         self._latest = None
         self._uncounted -= 1
-        if self._entries and self._entries[-1] is entry:
+        if self._entries and self._entries[-1] is put_away:
             self._entries.pop()
             return True
-        return self._cell.mailbox.take_out(entry)  # the handler went on to empty the stash
+        return self._cell.mailbox.take_out(put_away)  # the handler went on to empty the stash
 
     def correct_count(self) -> None:
         """What was put away has not been handled, as the cell counts it."""

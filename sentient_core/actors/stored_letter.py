@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,8 +25,7 @@ __all__ = ["StoredDeadLetter", "as_seen", "message_of"]
 class StoredDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """A dead letter as the store has it: one per message, as it is after the message's last death."""
 
-    id: str
-    """Of the message."""
+    message_id: str
     reason: DeadLetterReason
     recipient: str
     """Path."""
@@ -53,7 +53,7 @@ class StoredDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 def as_seen(row: DeadLetterRow) -> StoredDeadLetter:
     """A row as people see it."""
     return StoredDeadLetter(
-        id=row.message_id,
+        message_id=row.message_id,
         reason=DeadLetterReason(row.reason),
         recipient=row.recipient,
         sender=row.sender,
@@ -79,7 +79,8 @@ def message_of(row: DeadLetterRow, recipient: Blueprint, codec: Codec) -> object
         raise NotRedrivable(
             row.message_id, "the message could not be encoded, so the store has only its text"
         )
-    kinds = [kind for kind in _known_types(recipient.handlers) if tag_of(kind) == row.message_type]
+    handled = chain.from_iterable(behaviour.handlers for behaviour in recipient.behaviours.values())
+    kinds = [kind for kind in _known_types(handled) if tag_of(kind) == row.message_type]
     if len(kinds) != 1:
         what = "no type of message" if not kinds else f"{len(kinds)} types of message"
         raise NotRedrivable(
@@ -97,7 +98,7 @@ def message_of(row: DeadLetterRow, recipient: Blueprint, codec: Codec) -> object
 
 
 def _known_types(handlers: Iterable[type[Any]]) -> Iterator[type[Any]]:
-    """The types of a dispatch table and all that inherit from them, each once."""
+    """These types and all that inherit from them, each once."""
     seen: set[type[Any]] = set()
     below = [*handlers]
     while below:

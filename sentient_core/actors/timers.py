@@ -14,7 +14,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from sentient_core.actors.notices import Notice, check_message, check_seconds, notice_entry, put_own
-from sentient_core.errors import InvalidArgument, UnencodableMessage
+from sentient_core.errors import InvalidArgument, UncopyableMessage, UnencodableMessage
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
@@ -153,7 +153,7 @@ class Timer:
         tick = _Tick(self, self._message)
         try:
             entry = notice_entry(cell, tick, cell)
-        except UnencodableMessage as error:  # it was changed after the timer was set
+        except (UncopyableMessage, UnencodableMessage) as error:  # it was changed after the timer was set
             self._life.fail(error, "timer")
             return
         self._tick = weakref.ref(tick)

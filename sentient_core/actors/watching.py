@@ -18,6 +18,7 @@ from sentient_core.errors import (
     DeathPactError,
     ForeignRef,
     InvalidArgument,
+    UncopyableMessage,
     UnencodableMessage,
 )
 from sentient_core.mailbox.signals import Signal, SignalKind
@@ -81,7 +82,7 @@ class Watch:
             message = Terminated(target.ref, None if cause is None else in_a_line(cause))
         try:
             entry = notice_entry(cell, _End(self, message), target)
-        except UnencodableMessage as error:  # it was changed after the watch was made
+        except (UncopyableMessage, UnencodableMessage) as error:  # it was changed after the watch was made
             self.life.fail(error, "watch")
         else:
             cell.signal(Signal(SignalKind.DELIVER, entry=entry))
@@ -113,7 +114,8 @@ class _End(Notice):
 def watch(life: Incarnation, ref: ActorRef[Any], message: object | None) -> None:
     """`Context.watch`."""
     target = other_cell(life.cell, ref, "watch")
-    check_message(life.cell, message)
+    if message is not None:
+        check_message(life.cell, message)
     unwatch(life, ref)
     life.watches[target] = new = Watch(life, target, message)
     new.begin()

@@ -161,11 +161,11 @@ async def test_a_state_that_is_none_is_refused_and_near_misses_are_named() -> No
             await door.ask(Become("opne"), timeout=1)
 
         assert isinstance(caught.value.__cause__, InvalidArgument)
-        assert str(caught.value.__cause__) == "Door has no state 'opne'. Did you mean 'open'?"
+        assert str(caught.value.__cause__) == "Door has no behaviour 'opne'. Did you mean 'open'?"
 
 
 def test_an_initial_state_that_is_none_is_refused_with_the_class() -> None:
-    with pytest.raises(InvalidArgument, match=r"no state 'ajar'.*\['open', 'closed', 'locked'\]"):
+    with pytest.raises(InvalidArgument, match=r"no behaviour 'ajar'.*\['open', 'closed', 'locked'\]"):
 
         class Odd(Door):  # pyright: ignore[reportUnusedClass]
             initial_behaviour = "ajar"

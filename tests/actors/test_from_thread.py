@@ -129,6 +129,34 @@ async def test_the_tells_of_a_thread_arrive_in_order(cls: type[Recorder]) -> Non
         assert log.lines == ["a start", *(str(n) for n in range(3_000)), "end"]
 
 
+@pytest.mark.parametrize("way", ["tell", "send"])
+async def test_options_of_a_ref_hold_for_threads(way: str) -> None:
+    async with running() as system:
+        log, gate = Log(), Gate()
+        ref = await system.spawn(Recorder, log, gate, name="a")
+        ref.tell(Pass())
+        await gate.reached.wait()
+
+        def work() -> None:
+            threads = system.from_thread
+            threads.send(ref, Say("plain"), timeout=5)
+            post: Callable[..., None] = getattr(threads, way)
+            post(ref.with_options(priority=1), Say("urgent"))
+            post(ref.with_options(expires=1e-9), Say("late"))
+            threads.send(ref, Say("end"), timeout=5)
+
+        await in_thread(work)
+        gate.open.set()
+        await log.until("end")
+
+        assert [line for line in log if line in ("urgent", "plain", "late", "end")] == [
+            "urgent",
+            "plain",
+            "end",
+        ]
+        assert letters(system) == [(Say("late"), "expired")]
+
+
 async def test_many_threads_tell_at_once_and_nothing_is_lost() -> None:
     async with running() as system:
         ref = await system.spawn(Counter, name="a")
@@ -143,6 +171,19 @@ async def test_many_threads_tell_at_once_and_nothing_is_lost() -> None:
 
         # Asked by a thread, since an ask of the loop's own overtakes what is still on its way.
         assert await in_thread(lambda: system.from_thread.ask(ref, Total(), timeout=10)) == 4_000
+
+
+async def test_a_thread_gets_a_virtual_actor() -> None:
+    async with running() as system:
+        threads = system.from_thread
+
+        def work() -> int:
+            ref = threads.get_or_spawn(Counter, "a")
+            threads.tell(ref, Add(3))
+            return threads.ask(ref, Total(), timeout=5)
+
+        assert await in_thread(work) == 3
+        assert (await system.get_or_spawn(Counter, "a")).incarnation == 1
 
 
 async def test_what_it_raises_is_raised_in_the_thread() -> None:

@@ -247,7 +247,7 @@ async def test_who_asked_with_a_message_that_was_changed_is_told() -> None:
             with pytest.raises(MessageChanged, match="frozen") as caught:
                 await ref.ask(message, timeout=60)
             error = caught.value
-            assert (error.message_type, error.sender, error.recipient) == ("Keep", "external", "a")
+            assert (error.message, error.ref, error.sender) == (message, ref, "external")
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask)

@@ -17,6 +17,7 @@ from sentient_core import (
     DeadLetterReason,
     DeadLetterSettled,
     Fenced,
+    HandlerFailed,
     InvalidArgument,
     LetterStatus,
     MailboxOptions,
@@ -87,7 +88,7 @@ async def test_what_has_just_died_is_listed(cls: type[Fragile]) -> None:
 
         letter = await only(system)
 
-        assert letter.id == system.dead_letters[0].message_id
+        assert letter.message_id == system.dead_letters[0].message_id
         assert (letter.recipient, letter.sender, letter.incarnation) == ("fragile", "external", 1)
         assert (letter.message_type, letter.payload) == ("Say", {"text": "one"})
         assert status_of(letter) == ("open", "failed", 1)
@@ -105,16 +106,16 @@ async def test_letters_are_listed_by_what_is_known_of_them() -> None:
             gone.tell(Add(n))
         system.get("counter").tell(Say("nobody handles this"))
         await settle()
-        find = system.dead_letters.list
+        find, by = system.dead_letters.list, DeadLetterFilter
 
-        assert [letter.payload["amount"] for letter in await find(recipient="gone")] == [2, 1, 0]
-        assert [letter.payload["amount"] for letter in await find(recipient="gone", limit=1)] == [2]
-        (unhandled,) = await find(reason="unhandled")
-        assert unhandled == (await find(message_type="Say"))[0]
-        assert len(await find(reason=DeadLetterReason.STOPPED, since=unhandled.timestamp)) == 0
-        assert len(await find(until=unhandled.timestamp)) == 3
-        await system.dead_letters.discard(unhandled.id, reason="no use")
-        assert [letter.id for letter in await find(status="discarded")] == [unhandled.id]
+        assert [letter.payload["amount"] for letter in await find(by(recipient="gone"))] == [2, 1, 0]
+        assert [letter.payload["amount"] for letter in await find(by(recipient="gone"), limit=1)] == [2]
+        (unhandled,) = await find(by(reason="unhandled"))
+        assert unhandled == (await find(by(message_type="Say")))[0]
+        assert len(await find(by(reason=DeadLetterReason.STOPPED, since=unhandled.timestamp))) == 0
+        assert len(await find(by(until=unhandled.timestamp))) == 3
+        await system.dead_letters.discard(unhandled.message_id, reason="no use")
+        assert [letter.message_id for letter in await find(status="discarded")] == [unhandled.message_id]
         assert len(await find(status=LetterStatus.OPEN)) == 3
 
 
@@ -140,11 +141,11 @@ async def test_a_redriven_message_comes_under_its_own_id_from_its_own_sender(cls
         heal()
         await sender.stop()
 
-        assert await system.dead_letters.redrive(letter.id) == Redriven(1)
+        assert await system.dead_letters.redrive(letter.message_id) == Redriven(1)
 
         await settle()
         assert len(log.lines) == 2
-        assert log.lines[1] == f"one {letter.id} from sender"
+        assert log.lines[1] == f"one {letter.message_id} from sender"
         assert ref.incarnation == 2
         assert status_of(await only(system)) == ("redriven", "failed", 2)
         assert (await only(system)).settled_at is not None
@@ -160,16 +161,16 @@ async def test_one_that_dies_again_is_an_open_letter_again_with_its_attempts(cls
         letter = await only(system)
 
         for attempts in (2, 3):
-            await system.dead_letters.redrive(letter.id)
+            await system.dead_letters.redrive(letter.message_id)
             await settle()
             assert len(log.lines) == attempts
             again = await only(system)
-            assert again.id == letter.id
+            assert again.message_id == letter.message_id
             assert status_of(again) == ("open", "failed", attempts)
             assert again.timestamp > letter.timestamp
             assert again.settled_at is None
 
-        assert [dead.message_id for dead in system.dead_letters] == [letter.id] * 3
+        assert [dead.message_id for dead in system.dead_letters] == [letter.message_id] * 3
         assert (system.dead_letters.total, system.dead_letters.redriven) == (3, 2)
 
 
@@ -189,7 +190,7 @@ async def test_what_a_redriven_message_causes_belongs_to_its_conversation() -> N
         await settle()
         letter = await only(system)
         heal()
-        await system.dead_letters.redrive(letter.id)
+        await system.dead_letters.redrive(letter.message_id)
         await settle()
         assert await counter.ask(Total(), timeout=1) == 1
         await system.flush()
@@ -197,8 +198,8 @@ async def test_what_a_redriven_message_causes_belongs_to_its_conversation() -> N
         (again,) = await store.events("test", event_type="message_redriven")
         (add,) = await store.events("test", message_type="Add")
         assert (again.source_agent, again.target_agent) == ("external", "fragile")
-        assert again.payload == {"message_id": letter.id, "attempts": 2}
-        assert again.causation_id == letter.id
+        assert again.payload == {"message_id": letter.message_id, "attempts": 2}
+        assert again.causation_id == letter.message_id
         assert add.causation_id == again.event_id
         assert add.correlation_id == again.correlation_id == letter.correlation_id
         assert len(await store.events("test", message_type="Say")) == 1
@@ -211,7 +212,7 @@ async def test_several_are_sent_in_the_order_of_the_ids_and_by_a_filter_in_that_
         await gone.stop()
         for n in range(5):
             gone.tell(Say(str(n)))
-        ids = [letter.id for letter in await system.dead_letters.list()]
+        ids = [letter.message_id for letter in await system.dead_letters.list()]
         ref = await system.spawn(Recorder, log, name="a")
 
         assert await system.dead_letters.redrive([ids[0], ids[2], ids[0]]) == Redriven(2)
@@ -261,10 +262,10 @@ async def test_a_recipient_that_takes_nothing_is_named_and_nothing_is_changed() 
         three, two, one = await system.dead_letters.list()
 
         with pytest.raises(NotRedrivable, match="nobody lives at 'gone'") as caught:
-            await system.dead_letters.redrive([three.id, one.id])
-        assert caught.value.message_id == one.id
+            await system.dead_letters.redrive([three.message_id, one.message_id])
+        assert caught.value.message_id == one.message_id
         with pytest.raises(NotRedrivable, match="'draining' is ending"):
-            await system.dead_letters.redrive(two.id)
+            await system.dead_letters.redrive(two.message_id)
         with pytest.raises(NotRedrivable, match="nobody lives at 'gone'"):
             await system.dead_letters.redrive(DeadLetterFilter(recipient="gone"))
 
@@ -291,11 +292,11 @@ async def test_a_letter_to_nobody_reaches_who_lives_there_by_now() -> None:
         await system.spawn(Forwarder, name="forwarder")
         await system.dead_letters.redrive(DeadLetterFilter())
         await settle()
-        (unknown,) = await system.dead_letters.list(reason="unknown")
+        (unknown,) = await system.dead_letters.list(DeadLetterFilter(reason="unknown"))
         assert (unknown.recipient, unknown.sender) == ("target", "forwarder")
         await system.spawn(Recorder, log, name="target")
 
-        assert await system.dead_letters.redrive(unknown.id) == Redriven(1)
+        assert await system.dead_letters.redrive(unknown.message_id) == Redriven(1)
 
         await log.until("to nobody")
 
@@ -332,10 +333,10 @@ async def test_a_late_reply_cannot_be_redriven_and_can_be_discarded() -> None:
         assert letter.reason is DeadLetterReason.LATE_REPLY
 
         with pytest.raises(NotRedrivable, match="it is a reply"):
-            await system.dead_letters.redrive(letter.id)
+            await system.dead_letters.redrive(letter.message_id)
         redriven = await system.dead_letters.redrive(DeadLetterFilter())
         assert (redriven.sent, redriven.skipped) == (0, 1)
-        assert await system.dead_letters.discard(letter.id, reason="too late") == 1
+        assert await system.dead_letters.discard(letter.message_id, reason="too late") == 1
 
 
 async def test_a_letter_is_redriven_or_discarded_once() -> None:
@@ -347,10 +348,10 @@ async def test_a_letter_is_redriven_or_discarded_once() -> None:
         two, one = await system.dead_letters.list()
         heal()
 
-        await system.dead_letters.redrive(one.id)
-        assert await system.dead_letters.discard(two.id, reason="no use") == 1
+        await system.dead_letters.redrive(one.message_id)
+        assert await system.dead_letters.discard(two.message_id, reason="no use") == 1
 
-        for id_, status in ((one.id, "redriven"), (two.id, "discarded")):
+        for id_, status in ((one.message_id, "redriven"), (two.message_id, "discarded")):
             with pytest.raises(DeadLetterSettled, match=f"is {status} already") as caught:
                 await system.dead_letters.redrive(id_)
             assert (caught.value.message_id, caught.value.status) == (id_, status)
@@ -386,12 +387,12 @@ async def test_of_redrives_at_the_same_time_one_sends() -> None:
                 outcomes.append("settled")
 
         async with anyio.create_task_group() as tasks:
-            for which in (letter.id, DeadLetterFilter(), letter.id):
+            for which in (letter.message_id, DeadLetterFilter(), letter.message_id):
                 tasks.start_soon(redrive, which)
 
         assert outcomes.count(Redriven(1)) == 1
         assert len(outcomes) == 3
-        assert log.lines == [f"one {letter.id} from external"] * 2
+        assert log.lines == [f"one {letter.message_id} from external"] * 2
 
 
 async def test_the_counts_add_up() -> None:
@@ -405,7 +406,7 @@ async def test_the_counts_add_up() -> None:
             await anyio.sleep(10)  # the restart budget
         dead = system.dead_letters
         assert (dead.total, dead.redriven, dead.discarded) == (6, 0, 0)
-        ids = [letter.id for letter in await dead.list()]
+        ids = [letter.message_id for letter in await dead.list()]
 
         await dead.redrive(ids[:2])
         await settle()
@@ -473,8 +474,61 @@ async def test_a_later_start_makes_the_message_from_the_stored_bytes() -> None:
 
         await log.until("Narrower one")
         assert log.lines == ["held (Say(text='x'),) for target", "Narrower one"]
-        assert letter.id.startswith("1.")
+        assert letter.message_id.startswith("1.")
         assert {one.status for one in await system.dead_letters.list()} == {LetterStatus.REDRIVEN}
+
+
+class Door(Actor):
+    """Takes what is said only while it is open."""
+
+    initial_behaviour = "closed"
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+
+    @handles(when="closed")
+    def open(self, message: Add) -> None:
+        self.context.become("open")
+
+    @handles(when="open")
+    def say(self, message: Say) -> None:
+        self.log(message.text)
+
+
+async def test_a_later_start_knows_the_types_of_every_behaviour() -> None:
+    store = MemoryStore()
+    async with running(store=store) as system:
+        door = await system.spawn(Door, Log(), name="door")
+        door.tell(Say("early"))
+        await settle()
+
+    log = Log()
+    async with running(store=store) as system:
+        door = await system.spawn(Door, log, name="door")
+        door.tell(Add())
+        assert await system.dead_letters.redrive(DeadLetterFilter(reason="unhandled")) == Redriven(1)
+        await log.until("early")
+
+
+async def test_a_redriven_message_brings_a_passive_actor_back() -> None:
+    class Virtual(Counter):
+        passivate_after = 1.0
+
+    async with running(store=MemoryStore()) as system:
+        ref = await system.get_or_spawn(Virtual, "v")
+        ref.tell(Fail())
+        await anyio.sleep(10)
+
+        letter = await only(system)
+        with pytest.raises(HandlerFailed):
+            await ref.ask(Fail("again"), timeout=1)
+        await anyio.sleep(10)
+        before = ref.incarnation
+        assert await system.dead_letters.redrive(letter.message_id) == Redriven(1)
+        await anyio.sleep(1)
+
+        assert ref.incarnation > before
+        assert [reason for _, reason in letters(system)] == ["failed"] * 3
 
 
 async def test_a_letter_of_an_earlier_start_that_dies_again_keeps_its_id() -> None:
@@ -488,17 +542,17 @@ async def test_a_letter_of_an_earlier_start_that_dies_again_keeps_its_id() -> No
     log = Log()
     async with running(store=store) as system:
         await system.spawn(Fragile, log, name="fragile")
-        await system.dead_letters.redrive(first.id)
-        await log.until(f"one {first.id} from external")
+        await system.dead_letters.redrive(first.message_id)
+        await log.until(f"one {first.message_id} from external")
         await settle()
 
         again = await only(system)
-        assert again.id == first.id
-        assert system.dead_letters[0].message_id == first.id
+        assert again.message_id == first.message_id
+        assert system.dead_letters[0].message_id == first.message_id
         assert status_of(again) == ("open", "failed", 2)
         heal()
-        await system.dead_letters.redrive(first.id)
-        await log.until(f"one {first.id} from external", times=2)
+        await system.dead_letters.redrive(first.message_id)
+        await log.until(f"one {first.message_id} from external", times=2)
         assert status_of(await only(system)) == ("redriven", "failed", 3)
 
 
@@ -527,8 +581,8 @@ async def test_what_cannot_be_made_from_the_stored_bytes_says_why() -> None:
             (words, "the message could not be encoded"),
         ):
             with pytest.raises(NotRedrivable, match=why) as caught:
-                await system.dead_letters.redrive(letter.id)
-            assert caught.value.message_id == letter.id
+                await system.dead_letters.redrive(letter.message_id)
+            assert caught.value.message_id == letter.message_id
         redriven = await system.dead_letters.redrive(DeadLetterFilter())
         assert (redriven.sent, redriven.skipped, len(redriven.reasons)) == (0, 3, 3)
 
@@ -551,7 +605,7 @@ async def test_two_types_under_one_tag_are_not_guessed_between() -> None:
     async with running(store=store) as system:
         await system.spawn(Both, name="a")
         with pytest.raises(NotRedrivable, match="Both handles 2 types of message stored as 'same'"):
-            await system.dead_letters.redrive((await only(system)).id)
+            await system.dead_letters.redrive((await only(system)).message_id)
 
 
 async def test_a_message_that_is_still_in_memory_needs_no_bytes_where_nothing_is_mirrored() -> None:
@@ -570,7 +624,7 @@ async def test_a_message_that_is_still_in_memory_needs_no_bytes_where_nothing_is
         gone.tell(thing)
         await system.spawn(Anything, name="a")
 
-        assert await system.dead_letters.redrive((await only(system)).id) == Redriven(1)
+        assert await system.dead_letters.redrive((await only(system)).message_id) == Redriven(1)
 
         await log.until("got True")
 
@@ -585,7 +639,7 @@ async def test_what_is_redriven_is_given_up_with_its_actor_as_any_other() -> Non
         ref = await system.spawn(Recorder, Log(), gate, name="a")
         ref.tell(Pass())
         await gate.reached.wait()
-        await system.dead_letters.redrive(letter.id)
+        await system.dead_letters.redrive(letter.message_id)
         assert status_of(await only(system)) == ("redriven", "stopped", 2)
 
         ending = ref.stop()
@@ -593,7 +647,7 @@ async def test_what_is_redriven_is_given_up_with_its_actor_as_any_other() -> Non
         await ending
 
         assert status_of(await only(system)) == ("open", "stopped", 2)
-        assert (await only(system)).id == letter.id
+        assert (await only(system)).message_id == letter.message_id
 
 
 async def test_what_waits_in_a_mailbox_at_the_end_of_the_system_is_an_open_letter_again() -> None:
@@ -682,7 +736,7 @@ async def test_a_redrive_that_is_cancelled_while_it_commits_has_sent(
 
         monkeypatch.setattr(store, "letters_by_id", read_and_pause)
         with anyio.move_on_after(60) as scope:
-            await system.dead_letters.redrive(letter.id)
+            await system.dead_letters.redrive(letter.message_id)
         store.resume()
 
         assert scope.cancelled_caught
@@ -713,7 +767,7 @@ async def test_a_redrive_that_another_start_has_fenced_sends_nothing(
 
             monkeypatch.setattr(store, "letters_by_id", read_and_fence)
             with pytest.raises(StoreError):
-                await system.dead_letters.redrive(letter.id)
+                await system.dead_letters.redrive(letter.message_id)
 
     with pytest.raises(Fenced):
         await redrive_while_fenced()
@@ -752,16 +806,23 @@ NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001 - the mistake itself
         ({"since": datetime.min.replace(tzinfo=UTC)}, "leave it out"),
         ({"recipient": 5}, "ref.path"),
         ({"message_type": Add}, "string"),
-        ({"status": "closed"}, "redriven"),
-        ({"limit": 0}, "limit"),
-        ({"limit": "many"}, "limit"),
     ],
     ids=str,
 )
-async def test_a_filter_that_can_match_nothing_is_refused(matching: dict[str, Any], match: str) -> None:
+def test_a_filter_that_can_match_nothing_is_refused(matching: dict[str, Any], match: str) -> None:
+    with pytest.raises(InvalidArgument, match=match):
+        DeadLetterFilter(**matching)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [({"status": "closed"}, "redriven"), ({"limit": 0}, "limit"), ({"limit": "many"}, "limit")],
+    ids=str,
+)
+async def test_a_list_of_nothing_is_refused(options: dict[str, Any], match: str) -> None:
     async with running() as system:
         with pytest.raises(InvalidArgument, match=match):
-            await system.dead_letters.list(**matching)
+            await system.dead_letters.list(**options)
 
 
 @pytest.mark.parametrize("which", [None, 3, [3], [["1.1"]], Fail()], ids=str)
@@ -771,6 +832,9 @@ async def test_what_says_of_no_letter_is_refused(which: Any) -> None:
             await system.dead_letters.redrive(which)
         with pytest.raises(InvalidArgument, match="DeadLetterFilter"):
             await system.dead_letters.discard(which, reason="no use")
+        if which is not None:
+            with pytest.raises(InvalidArgument, match="DeadLetterFilter"):
+                await system.dead_letters.list(which)
 
 
 @pytest.mark.parametrize("reason", ["", "  ", None, 5])

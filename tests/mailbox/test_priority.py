@@ -80,6 +80,16 @@ class PriorityModel(RuleBasedStateMachine):
             self.rest.remove((lowest, expected))
         assert _number(self.queue.pop_lowest()) == expected
 
+    @precondition(lambda self: self.queue)
+    @rule(data=st.data())
+    def take_out(self, data: st.DataObject) -> None:
+        entry = data.draw(st.sampled_from([*self.queue]))
+        assert self.queue.take_out(entry)
+        assert not self.queue.take_out(entry)
+        number = _number(entry)
+        self.first = [one for one in self.first if one != number]
+        self.rest = [one for one in self.rest if one[1] != number]
+
     @rule()
     def clear(self) -> None:
         self.queue.clear()

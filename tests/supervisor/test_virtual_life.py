@@ -173,6 +173,7 @@ async def test_a_link_made_while_it_is_passive_holds_for_its_next_instance() -> 
     async with running() as system:
         linked = await system.spawn(Linked)
         assert await linked.ask(Add(), timeout=1) == 1
+        assert await linked.ask(Total(), timeout=1) == 1
         ref = await system.get_or_spawn(Account, "a")
         ref.tell(Fail())
         await ref.ask(Total(), timeout=1)
