@@ -1044,9 +1044,9 @@ class Cell:
 
     def _save_last(self, actor: Actor) -> Exception | None:
         try:
-            if not save_state(self, actor, "orderly end", if_changed=True):
+            if not save_state(self, actor, "orderly end", if_changed=True, is_last=True):
                 self.log().error(
-                    "the last checkpoint was not taken: the store has no room for it or another owner"
+                    "the last checkpoint was not taken: the store has another owner, or is closed"
                 )
         except UnencodableState as error:
             self._report_failure(error, None, "checkpoint")

@@ -105,7 +105,9 @@ def load_state(cell: Cell, actor: Actor, checkpoints: Sequence[Checkpoint]) -> C
     return None
 
 
-def save_state(cell: Cell, actor: Actor, why: str, *, if_changed: bool = False) -> bool:
+def save_state(
+    cell: Cell, actor: Actor, why: str, *, if_changed: bool = False, is_last: bool = False
+) -> bool:
     """Write a checkpoint. False: the journal has no room. Raises UnencodableState."""
     mirror = cell.runtime.mirror
     checkpoint_id = full_id(mirror.epoch, mirror.next_seq())
@@ -119,7 +121,7 @@ def save_state(cell: Cell, actor: Actor, why: str, *, if_changed: bool = False) 
         return True
     if not cell.blueprint.is_mirrored and ledger.saved is None:
         cell.write_status("idle")  # the store gets to know a volatile actor by its first checkpoint
-    if not mirror.checkpoint(checkpoint):
+    if not mirror.checkpoint(checkpoint, is_last=is_last):
         return False
     ledger.saved = checkpoint
     ledger.saved_mark = mirror.journal.mark()

@@ -160,9 +160,12 @@ class Mirror:
             self._statuses[status.path] = status
             self._owes = True
 
-    def checkpoint(self, checkpoint: Checkpoint) -> bool:
-        """Write a checkpoint and the event that announces it. False when the journal has no room."""
-        if not self._append(checkpoint):
+    def checkpoint(self, checkpoint: Checkpoint, *, is_last: bool = False) -> bool:
+        """Write a checkpoint and the event that announces it. False when the journal has no room.
+
+        There is more of it for checkpoints than for messages, and always for the last one of an actor.
+        """
+        if not self._append(checkpoint, force=is_last, from_reserve=True):
             return False
         self.happened(
             EventType.STATE_CHECKPOINT,

@@ -28,6 +28,7 @@ from sentient_core.store.fold import (
 )
 from sentient_core.store.letters import DeadLetterFilter, meets
 from sentient_core.store.protocols import (
+    RESERVE,
     AgentRow,
     Backlog,
     CheckpointRow,
@@ -219,13 +220,14 @@ class MemoryJournal:
         self._appended = 1
         self.settle()
 
-    def append(self, record: AnyRecord, *, force: bool = False) -> bool:
+    def append(self, record: AnyRecord, *, force: bool = False, from_reserve: bool = False) -> bool:
         """See `Journal.append`. The tail can only be full while the store is paused."""
         if self._is_refusing:
             return False
         if self._store.is_paused:
             weight = record.weight
-            if not force and self._pending_bytes + weight > self._options.tail_bytes:
+            limit = self._options.tail_bytes * (1 + RESERVE) if from_reserve else self._options.tail_bytes
+            if not force and self._pending_bytes + weight > limit:
                 return False
             self._pending_bytes += weight
         self._pending.append(record)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sentient_core.store.letters import DeadLetterFilter
 
 __all__ = [
+    "RESERVE",
     "AgentRow",
     "Backlog",
     "CheckpointRow",
@@ -28,6 +29,10 @@ __all__ = [
     "JournalOptions",
     "Store",
 ]
+
+
+RESERVE = 0.25
+"""Of a tail's limit, as much again is kept for checkpoints."""
 
 
 class JournalOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,11 +168,13 @@ class Journal(Protocol):
         """The start before this one reached its orderly end (or there was none)."""
         ...
 
-    def append(self, record: AnyRecord, *, force: bool = False) -> bool:
+    def append(self, record: AnyRecord, *, force: bool = False, from_reserve: bool = False) -> bool:
         """Accept a record for the next group commit. Never waits, never raises for the store.
 
         False, and the record is not kept, when the tail is full, or the journal is closed or
-        fenced. `force` passes a full tail: for the few records that say what was left out.
+        fenced. `force` passes a full tail: for what is written once, such as last checkpoints and records
+        that say what was left out. `from_reserve` may use `RESERVE` of a tail beyond its limit: for
+        checkpoints, which no later message makes up for.
         """
         ...
 

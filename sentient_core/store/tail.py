@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from sentient_core.store.fold import Placed
-from sentient_core.store.protocols import Backlog, JournalOptions
+from sentient_core.store.protocols import RESERVE, Backlog, JournalOptions
 from sentient_core.store.records import AnyRecord, Checkpoint, CheckpointKind, Entry, Record
 
 __all__ = ["LEAST_WEIGHT", "Intake", "Tail", "TailEntry", "decode_entry", "encode_entry"]
@@ -67,6 +67,12 @@ class Intake:
             self.bytes_in - self.bytes_out + weight <= self.room_bytes
             and self.count_in - self.projected < self.room_records
         )
+
+    def has_reserve(self, weight: int) -> bool:
+        """One more record of this weight fits into the bounds and what is kept for checkpoints."""
+        return self.bytes_in - self.bytes_out + weight <= self.room_bytes * (
+            1 + RESERVE
+        ) and self.count_in - self.projected < self.room_records * (1 + RESERVE)
 
     def backlog(self) -> Backlog:
         """How far the store is behind."""

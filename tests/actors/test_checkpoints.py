@@ -584,7 +584,7 @@ async def test_a_checkpoint_in_an_outage_waits_for_its_commit() -> None:
 
 async def test_a_checkpoint_that_the_full_journal_refuses_says_so() -> None:
     store = MemoryStore()
-    async with running(store=store, journal=JournalOptions(tail_bytes=2_000)) as system:
+    async with running(store=store, journal=JournalOptions(tail_bytes=200)) as system:
         ref = await system.spawn(NoPolicy, name="a", restart="temporary")
         store.pause()
         for _ in range(20):
@@ -596,6 +596,46 @@ async def test_a_checkpoint_that_the_full_journal_refuses_says_so() -> None:
         assert isinstance(caught.value.__cause__, StoreUnavailable)
         assert "not taken" in str(caught.value.__cause__)
         store.resume()
+
+
+async def test_an_orderly_end_saves_also_behind_a_full_tail() -> None:
+    store = MemoryStore()
+    async with running(store=store, journal=JournalOptions(tail_bytes=200)) as system:
+        chatty = await system.spawn(NoPolicy, name="chatty", restart="transient")
+        quiet = await system.spawn(NoPolicy, name="quiet", restart="transient")
+        store.pause()
+        for _ in range(100):
+            chatty.tell(Add())
+        quiet.tell(Add())
+        await chatty.drain()
+        await quiet.drain()
+        assert system.statistics().unmirrored > 0
+        store.resume()
+
+    async with running(store=store) as system:
+        assert await (await system.spawn(NoPolicy, name="chatty")).ask(Total(), timeout=1) == 100
+        assert await (await system.spawn(NoPolicy, name="quiet")).ask(Total(), timeout=1) == 1
+
+
+async def test_a_chatty_actor_does_not_keep_others_from_saving() -> None:
+    class Careful(Counter):
+        checkpoint_policy = CheckpointPolicy(messages=None, seconds=5.0)
+
+    store = MemoryStore()
+    async with running(store=store, journal=JournalOptions(tail_bytes=20_000)) as system:
+        chatty = await system.spawn(NoPolicy, name="chatty")
+        quiet = await system.spawn(Careful, name="quiet")
+        store.pause()
+        for _ in range(1_000):
+            chatty.tell(Add())
+        quiet.tell(Add())
+        await anyio.sleep(6)
+        assert system.statistics().unmirrored > 0
+        store.resume()
+
+        await quiet.kill()
+
+        assert await quiet.ask(Total(), timeout=1) == 1
 
 
 async def test_a_held_restart_costs_nothing_and_goes_on_when_the_store_is_back() -> None:
