@@ -397,7 +397,7 @@ class AskCycle(AskError):
     """Each of some actors would wait for the next one's reply, and the last for the first one's.
 
     `cycle` holds their paths in the order of asking; the asker comes first, and again at the end. The
-    message was not accepted.
+    message was not accepted; one that was forwarded into the circle is a dead letter (failed).
     """
 
     def __init__(self, message: object, ref: ActorRef, cycle: Sequence[str]) -> None:

@@ -205,9 +205,10 @@ class Context:
         """Pass the message in hand on to another actor, as from its first sender, who gets its reply.
 
         What this handler returns is no reply. It never waits; a target that has ended or is full makes a
-        dead letter, as with `tell`, and one who asked is told at once (ActorStopped, MailboxFull). For the
-        mirror it is a new message of the same conversation. Raises NotInTurn where there is no message in
-        hand, or not any more; InvalidArgument, ForeignRef, UnencodableMessage: it is then still in hand.
+        dead letter, as with `tell`, and one who asked is told at once (ActorStopped, MailboxFull); so does
+        one that waits for who asked (AskCycle). For the mirror it is a new message of the same
+        conversation. Raises NotInTurn where there is no message in hand, or not any more;
+        InvalidArgument, ForeignRef, UnencodableMessage: it is then still in hand.
         """
         self._enter("forwarding").forward(ref)
 
