@@ -53,7 +53,11 @@ OWN_DOCUMENTS = ("README.md", "CHANGELOG.md", "docs")
 @click.option(
     "--fresh", is_flag=True, help="Remove what an earlier run has left, database included, and begin anew."
 )
-@click.option("--serve/--no-serve", default=True, help="Serve the site on loopback at the end.")
+@click.option(
+    "--serve/--no-serve",
+    default=None,
+    help="Serve the site on loopback at the end, until Ctrl-C.  [default: on a terminal]",
+)
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="Port to serve on; 0: any that is free."
 )
@@ -68,7 +72,7 @@ def main(
     faults: float,
     kill: bool,
     fresh: bool,
-    serve: bool,
+    serve: bool | None,
     port: int,
     progress_fd: int | None,
     anew_if_finished: bool,
@@ -87,13 +91,19 @@ def main(
     try:
         job = _job(source, Path(out), store, FaultPlan(seed, faults / 100))
         with ExitStack() as stack:
-            server = SiteServer(job.out, port) if serve else None
+            is_watched = sys.stdout.isatty() if serve is None else serve
+            server = SiteServer(job.out, port) if is_watched else None
             if server is not None:
                 stack.callback(server.close)
             code = _work(console, job, backend, progress_fd, fresh=fresh, anew_if_finished=anew_if_finished)
             if server is not None:
                 console.print(f"\nThe site is at {server.url} – Ctrl-C ends.", highlight=False)
                 server.serve_until_interrupted()
+            elif serve is None:
+                console.print(
+                    f"\nThe site is in {job.out}; on a terminal, or with --serve, it is also served.",
+                    highlight=False,
+                )
     except (CannotRun, SentientError) as error:
         sys.exit(_complain(error))
     sys.exit(code)
