@@ -42,6 +42,7 @@ from sentient_core.actors.current import current_cell, current_event
 from sentient_core.actors.handlers import Handler
 from sentient_core.actors.incarnation import Incarnation, enter
 from sentient_core.actors.isolating import isolated_reply
+from sentient_core.actors.life_events import report_end, report_failure, report_start, write_status
 from sentient_core.actors.ref import ActorRef, Ending, new_ref
 from sentient_core.actors.runtime import Family, Runtime
 from sentient_core.actors.saving import (
@@ -57,8 +58,7 @@ from sentient_core.actors.special import Opened, Special, is_discarded_at_end, p
 from sentient_core.actors.watching import announce_end
 from sentient_core.actors.water import report_low_water
 from sentient_core.backend import Slot
-from sentient_core.causes import in_a_line, last_lines
-from sentient_core.codec import tag_of
+from sentient_core.causes import in_a_line
 from sentient_core.errors import (
     ActorKilled,
     ActorStopped,
@@ -71,7 +71,6 @@ from sentient_core.errors import (
     UnhandledMessage,
     UnknownActor,
 )
-from sentient_core.events import EventType
 from sentient_core.logs import RuntimeLog
 from sentient_core.mailbox import DeadLetterReason, Envelope, Isolation, Mailbox, Queue
 from sentient_core.mailbox.envelope import Entry
@@ -79,7 +78,7 @@ from sentient_core.mailbox.mailbox import CROWDED
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.mailbox.statistics import BUDGET
 from sentient_core.paths import is_anonymous
-from sentient_core.store.records import AgentStatus, Event
+from sentient_core.store.records import Event
 
 __all__ = ["NO_KWARGS", "Cell", "CellStatus"]
 
@@ -414,7 +413,7 @@ class Cell:
         if self.runtime.given_up:
             self.runtime.given_up.pop(self.path, None)
         if self.ledger is not None:
-            self._announce(self.ledger)
+            report_start(self, self.ledger)
         return True
 
     def _new_actor(self) -> Actor:
@@ -782,12 +781,12 @@ class Cell:
         group = cast("BaseExceptionGroup[BaseException]", error)
         failures, others = group.split(Exception)
         if failures is not None:
-            self._report_failure(failures, entry, where)
+            report_failure(self, failures, entry, where)
         return group if others is None else others
 
     async def _handler_failed(self, entry: Entry, error: Exception) -> None:
         words = in_a_line(error)
-        self._report_failure(error, entry, words=words)
+        report_failure(self, error, entry, words=words)
         if not self._is_in_hand(entry):
             self.handled += 1
         else:
@@ -799,42 +798,6 @@ class Cell:
         self.in_hand = None
         if not self._killed:  # else it is KILL that ends this incarnation, without hooks
             await self._fail(error)
-
-    def _report_failure(
-        self, error: BaseException, entry: Entry | None, where: str = "handler", words: str = ""
-    ) -> None:
-        runtime = self.runtime
-        runtime.failures += 1
-        is_logged = runtime.failure_log.admits()
-        if not is_logged and not self.blueprint.is_mirrored:
-            return
-        trace = None if entry is None else entry[3]
-        correlation = 0 if trace is None else trace.correlation
-        what = {
-            "error": words or in_a_line(error),
-            "where": where,
-            "message_type": None if entry is None else tag_of(type(entry[0])),
-        }
-        lines = last_lines(error)
-        if is_logged:
-            runtime.failure_log.write(
-                {
-                    "path": self.path,
-                    "incarnation": self.incarnation,
-                    "correlation_id": runtime.mirror.id_of(correlation),
-                    **what,
-                    "exception": lines,  # the key that structlog's renderers print as it is
-                }
-            )
-        if self.blueprint.is_mirrored:
-            runtime.mirror.happened(
-                EventType.ACTOR_FAILED,
-                self.path,
-                {**what, "traceback": lines},
-                incarnation=self.incarnation,
-                correlation=correlation,
-                causation=0 if trace is None else trace.seq,
-            )
 
     async def _on_start(self, cause: BaseException | None) -> None:
         if self.status not in (_NEW, _DOWN):
@@ -891,28 +854,11 @@ class Cell:
     def _start_raised(self, error: Exception) -> None:
         """No further hook of this instance runs."""
         self._actor = None
-        self._report_failure(error, None, "start")
+        report_failure(self, error, None, "start")
         self.status = _FAILING
         self._cause = error
         if self.family is None or not self.family.stop_all(kill=False):
             self._down(error)
-
-    def _announce(self, ledger: Ledger) -> None:
-        cause, restored = ledger.started_with
-        ledger.started_with = (None, None)
-        if not self.blueprint.is_mirrored:
-            return
-        self.write_status("idle")
-        self.runtime.mirror.happened(
-            EventType.ACTOR_STARTED,
-            self.path,
-            {
-                "kind": tag_of(self.blueprint.cls),
-                "cause": None if cause is None else in_a_line(cause),
-                "checkpoint_id": None if restored is None else restored.checkpoint_id,
-            },
-            incarnation=self.incarnation,
-        )
 
     def _on_family_ready(self) -> None:
         if self.status is _STARTING:
@@ -925,7 +871,7 @@ class Cell:
             self.runtime.failing.pop(self.path, None)
             self.runtime.given_up.pop(self.path, None)
         if self.ledger is not None:
-            self._announce(self.ledger)
+            report_start(self, self.ledger)
         self.above.child_started(self)
         if self._start_waiter is not None:
             self._start_waiter.set(None)
@@ -948,26 +894,11 @@ class Cell:
         try:
             save(actor)
         except UnencodableState as error:
-            self._report_failure(error, None, "checkpoint")
+            report_failure(self, error, None, "checkpoint")
             await self._fail(error)
 
-    def write_status(self, status: str) -> None:
-        self.runtime.mirror.status(
-            AgentStatus(
-                path=self.path,
-                name=self.name,
-                kind=tag_of(self.blueprint.cls),
-                parent="" if self.parent is None else self.parent.path,
-                status=status,
-                incarnation=self.incarnation,
-                restarts=max(0, self._starts - 1),
-                at=time.time_ns(),
-                capabilities=self.blueprint.capabilities,
-            )
-        )
-
     @property
-    def _starts(self) -> int:
+    def starts(self) -> int:
         """Incarnations of this cell."""
         return self.incarnation if self.ledger is None else self.incarnation - self.ledger.first_incarnation
 
@@ -995,7 +926,7 @@ class Cell:
 
     async def _on_fail(self, cause: BaseException | None, where: str) -> None:
         if self.status in (_RUNNING, _STARTING) and isinstance(cause, Exception):
-            self._report_failure(cause, None, where)
+            report_failure(self, cause, None, where)
             await self._fail(cause)
 
     async def _fail(self, error: Exception) -> None:
@@ -1049,7 +980,7 @@ class Cell:
                     "the last checkpoint was not taken: the store has another owner, or is closed"
                 )
         except UnencodableState as error:
-            self._report_failure(error, None, "checkpoint")
+            report_failure(self, error, None, "checkpoint")
             return error
         return None
 
@@ -1057,13 +988,13 @@ class Cell:
         try:
             await _finished(call())
         except Exception as error:  # noqa: BLE001 - the supervision boundary
-            self._report_failure(error, None, name)
+            report_failure(self, error, None, name)
             return error
         except BaseException as error:  # noqa: BLE001 - as in a handler
             if not self._is_stray(error):
                 raise self._passes_on(error, name) from None
             stray = _stray(error)
-            self._report_failure(stray, None, name)
+            report_failure(self, stray, None, name)
             return stray
         return None
 
@@ -1082,8 +1013,8 @@ class Cell:
         if cause is not None:
             self.runtime.failing[self.path] = self._cause or cause
         self.mailbox.pause(self.runtime.backend.now())
-        if self.blueprint.is_mirrored and cause is not None and self._starts:
-            self.write_status("failed")
+        if self.blueprint.is_mirrored and cause is not None and self.starts:
+            write_status(self, "failed")
         self.above.child_down(self, cause, was_ready=was_ready)
         self._tell_end_waiters()
 
@@ -1115,7 +1046,7 @@ class Cell:
     def _end_for_good(self) -> None:
         if self.status is _ENDED:
             return
-        was_started = self._starts > 0
+        was_started = self.starts > 0
         self.status = _ENDED
         self.runtime.failing.pop(self.path, None)
         self.runtime.registry.remove(self)
@@ -1137,14 +1068,7 @@ class Cell:
         for entry, slot in line:
             slot.fail(ActorStopped(plain(entry)[0], self.ref, "the actor ended while this waited for room"))
         if self.blueprint.is_mirrored and was_started:
-            cause = self._cause
-            self.write_status("completed" if cause is None else "failed")
-            self.runtime.mirror.happened(
-                EventType.ACTOR_STOPPED,
-                self.path,
-                {"cause": None if cause is None else in_a_line(cause)},
-                incarnation=self.incarnation,
-            )
+            report_end(self, self._cause)
         if self.runtime.watchers:
             announce_end(self)
 

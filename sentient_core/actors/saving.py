@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from sentient_core.actors.checkpoints import RejectedCheckpoint, restore, save
+from sentient_core.actors.life_events import write_status
 from sentient_core.errors import CheckpointUnusable, InvalidArgument, StaleIncarnation, StoreUnavailable
 from sentient_core.events import EventType
 from sentient_core.mailbox.signals import Signal, SignalKind
@@ -120,7 +121,7 @@ def save_state(
     if if_changed and ledger.saved is not None and ledger.saved.state == checkpoint.state:
         return True
     if not cell.blueprint.is_mirrored and ledger.saved is None:
-        cell.write_status("idle")  # the store gets to know a volatile actor by its first checkpoint
+        write_status(cell, "idle")  # the store gets to know a volatile actor by its first checkpoint
     if not mirror.checkpoint(checkpoint, is_last=is_last):
         return False
     ledger.saved = checkpoint

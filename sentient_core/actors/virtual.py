@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from sentient_core.actors import delivery
 from sentient_core.actors.actor import Actor
 from sentient_core.actors.cell import NO_KWARGS, Cell, CellStatus
+from sentient_core.actors.life_events import write_status
 from sentient_core.actors.ref import Ending
 from sentient_core.actors.runtime import Family, Runtime
 from sentient_core.actors.saving import save_state
@@ -107,12 +108,12 @@ class VirtualCell(Cell):
 
     def wait_for_start(self) -> None:
         """Keep what is queued until the family sends START."""
-        if not self._starts:
+        if not self.starts:
             self.status = _NEW  # it had no instance yet: what comes is no restart
 
     def announce_passive(self) -> None:
         """Write down that its instance has gone in order."""
-        self.write_status("passive")
+        write_status(self, "passive")
         self.runtime.mirror.happened(EventType.ACTOR_PASSIVATED, self.path, {}, incarnation=self.incarnation)
 
     def refuse_queued(self, cause: BaseException) -> None:

@@ -1,0 +1,104 @@
+"""What happens to an actor, told: to the log, to its events, to its row."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from sentient_core.causes import in_a_line, last_lines
+from sentient_core.codec import tag_of
+from sentient_core.events import EventType
+from sentient_core.store.records import AgentStatus
+
+if TYPE_CHECKING:
+    from sentient_core.actors.cell import Cell
+    from sentient_core.actors.saving import Ledger
+    from sentient_core.mailbox.envelope import Entry
+
+__all__ = ["report_end", "report_failure", "report_start", "write_status"]
+
+
+def report_start(cell: Cell, ledger: Ledger) -> None:
+    """An incarnation is ready."""
+    cause, restored = ledger.started_with
+    ledger.started_with = (None, None)
+    if not cell.blueprint.is_mirrored:
+        return
+    write_status(cell, "idle")
+    cell.runtime.mirror.happened(
+        EventType.ACTOR_STARTED,
+        cell.path,
+        {
+            "kind": tag_of(cell.blueprint.cls),
+            "cause": None if cause is None else in_a_line(cause),
+            "checkpoint_id": None if restored is None else restored.checkpoint_id,
+        },
+        incarnation=cell.incarnation,
+    )
+
+
+def report_failure(
+    cell: Cell, error: BaseException, entry: Entry | None, where: str = "handler", words: str = ""
+) -> None:
+    """A handler (of `entry`) or a hook has raised; `words`: the error in a line, if it is made already."""
+    runtime = cell.runtime
+    runtime.failures += 1
+    is_logged = runtime.failure_log.admits()
+    if not is_logged and not cell.blueprint.is_mirrored:
+        return
+    trace = None if entry is None else entry[3]
+    correlation = 0 if trace is None else trace.correlation
+    what = {
+        "error": words or in_a_line(error),
+        "where": where,
+        "message_type": None if entry is None else tag_of(type(entry[0])),
+    }
+    lines = last_lines(error)
+    if is_logged:
+        runtime.failure_log.write(
+            {
+                "path": cell.path,
+                "incarnation": cell.incarnation,
+                "correlation_id": runtime.mirror.id_of(correlation),
+                **what,
+                "exception": lines,  # the key that structlog's renderers print as it is
+            }
+        )
+    if cell.blueprint.is_mirrored:
+        runtime.mirror.happened(
+            EventType.ACTOR_FAILED,
+            cell.path,
+            {**what, "traceback": lines},
+            incarnation=cell.incarnation,
+            correlation=correlation,
+            causation=0 if trace is None else trace.seq,
+        )
+
+
+def report_end(cell: Cell, cause: BaseException | None) -> None:
+    """A mirrored actor has ended for good; `cause` None: in order."""
+    write_status(cell, "completed" if cause is None else "failed")
+    cell.runtime.mirror.happened(
+        EventType.ACTOR_STOPPED,
+        cell.path,
+        {"cause": None if cause is None else in_a_line(cause)},
+        incarnation=cell.incarnation,
+    )
+
+
+def write_status(cell: Cell, status: str) -> None:
+    """Write the actor's row."""
+    parent = cell.parent
+    cell.runtime.mirror.status(
+        AgentStatus(
+            path=cell.path,
+            name=cell.name,
+            kind=tag_of(cell.blueprint.cls),
+            parent="" if parent is None else parent.path,
+            status=status,
+            incarnation=cell.incarnation,
+            restarts=max(0, cell.starts - 1),
+            at=time.time_ns(),
+            capabilities=cell.blueprint.capabilities,
+        )
+    )
