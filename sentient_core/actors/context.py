@@ -207,7 +207,8 @@ class Context:
         What this handler returns is no reply. It never waits; a target that has ended or is full makes a
         dead letter, as with `tell`, and one who asked is told at once (ActorStopped, MailboxFull). For the
         mirror it is a new message of the same conversation. Raises NotInTurn where there is no message in
-        hand, or not any more; InvalidArgument, ForeignRef, UnencodableMessage: it is then still in hand.
+        hand, or not any more; InvalidArgument (also for this actor itself: see `stash` and `timers`),
+        ForeignRef, UnencodableMessage: it is then still in hand.
         """
         self._enter("forwarding").forward(ref)
 

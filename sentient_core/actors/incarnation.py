@@ -109,6 +109,12 @@ class Incarnation:
         """`Context.forward`."""
         target = watching.cell_for(self.cell, ref, "forward")
         in_hand = self._in_hand("forwarding")
+        if target is self.cell:
+            raise InvalidArgument(
+                f"'{self.cell.path}' cannot forward a message to itself: it would come again at once, for ever. "
+                "For later: self.context.stash() and unstash_all(), or self.context.timers.once(key, seconds, "
+                "message)."
+            )
         event = forwarding.event_of(in_hand, target)
         content = forwarding.content_of(in_hand, target, posting_of(ref))
         forwarding.deliver(self.cell, target, self._take(), content, event)
