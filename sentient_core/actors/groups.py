@@ -86,8 +86,8 @@ class Memberships:
         settled = self._types.setdefault(topic, of)
         if settled is not of:
             raise InvalidArgument(
-                f"the topic '{topic}' is of {settled.__qualname__}, not of {of.__qualname__}: it was taken as "
-                "such before. Take it with the same type, or give one of them another name."
+                f"the topic '{topic}' is of {settled.__qualname__}, not of {of.__qualname__}: it was taken "
+                "as such before. Take it with the same type, or give one of them another name."
             )
 
     def next(self, key: Key) -> Cell | None:

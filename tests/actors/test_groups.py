@@ -400,3 +400,16 @@ async def test_a_topic_keeps_its_type_when_its_last_subscriber_has_gone() -> Non
 async def test_a_topic_without_a_type_carries_any_message() -> None:
     async with running() as system:
         assert system.topic("news").publish(Say("x")) == system.topic("news").publish(Add(1)) == 0
+
+
+@pytest.mark.parametrize("wrong", ["one", 3, None], ids=repr)
+async def test_one_ref_is_no_list_of_refs(wrong: Any) -> None:
+    async with running() as system:
+        ref = await system.spawn(Counter)
+        refs: Any = ref if wrong == "one" else wrong
+        why = r"is one ref, and several are taken: \[ref\]" if wrong == "one" else "is no list of refs"
+
+        with pytest.raises(InvalidArgument, match=why):
+            system.broadcast(refs, Add())
+        with pytest.raises(InvalidArgument, match=why):
+            await system.ask_many(refs, Total(), timeout=1)
