@@ -289,7 +289,11 @@ class ActorSystem:
     @overload
     def topic(self, name: str) -> Topic[Any]: ...
     def topic(self, name: str, of: type[Any] | None = None) -> Topic[Any]:
-        """The topic under a name; `of` is the type of the messages it carries, None: of any."""
+        """The topic under a name; `of` is the type of the messages it carries, None: as it was taken before.
+
+        One that was never taken with a type carries any. Raises InvalidArgument for one that was taken with
+        another type.
+        """
         return Topic(self._open("look up a topic").runtime, name, of)
 
     def broadcast(self, refs: Iterable[ActorRef[Any]], message: object) -> int:

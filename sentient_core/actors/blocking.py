@@ -6,9 +6,12 @@ threads and processes a system uses at once is limited for all of its actors tog
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
+import sys
 from collections.abc import Callable
-from typing import TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
 import anyio.to_process
 import anyio.to_thread
@@ -16,7 +19,14 @@ from anyio import CapacityLimiter
 
 from sentient_core.errors import InvalidArgument
 
-__all__ = ["THREADS", "Limits", "check_threads", "run_process", "run_sync"]
+__all__ = [
+    "THREADS",
+    "Limits",
+    "blocks",
+    "check_threads",
+    "run_process",
+    "run_sync",
+]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -44,6 +54,7 @@ def check_threads(threads: object) -> int:
 
 async def run_sync(limits: Limits, limiter: CapacityLimiter | None, fn: Callable[[*Ts], T], *args: *Ts) -> T:
     """`Actor.run_sync`. Cancelled, it leaves the thread to itself."""
+    _check_plain("run_sync", fn)
     return await anyio.to_thread.run_sync(
         fn, *args, abandon_on_cancel=True, limiter=limiter or limits.threads
     )
@@ -51,4 +62,52 @@ async def run_sync(limits: Limits, limiter: CapacityLimiter | None, fn: Callable
 
 async def run_process(limits: Limits, fn: Callable[[*Ts], T], *args: *Ts) -> T:
     """`Actor.run_process`. Cancelled, it ends the process."""
+    _check_plain("run_process", fn)
     return await anyio.to_process.run_sync(fn, *args, cancellable=True, limiter=limits.processes)
+
+
+def blocks(fn: Callable[..., Any]) -> bool:
+    """It surely is a plain function that works while it is called, so that there is nothing to await.
+
+    Of most plain functions this shows only in what they return, which may be an awaitable. It is sure of
+    those of Python's own library, such as `time.sleep`: what is to be awaited there is in asyncio.
+    """
+    fn = _unwrapped(fn)
+    library = (getattr(fn, "__module__", None) or "").partition(".")[0]
+    is_known = inspect.isroutine(fn) and library in sys.stdlib_module_names
+    may_await = fn is anext or library in ("asyncio", "operator")
+    return (
+        is_known and not may_await and not inspect.iscoroutinefunction(fn) and not _is_method_of_an_object(fn)
+    )
+
+
+def _is_method_of_an_object(fn: Any) -> bool:
+    """Of some, such as an async generator's, the methods that are written in C return awaitables."""
+    owner = getattr(fn, "__self__", None)
+    return owner is not None and not inspect.ismodule(owner)
+
+
+def _check_plain(what: str, fn: Any) -> None:
+    """Raise InvalidArgument for what is no function, or one that only makes something to await."""
+    if inspect.isawaitable(fn):
+        if inspect.iscoroutine(fn):
+            fn.close()  # it will not be awaited, which is no mistake of its own
+        raise InvalidArgument(f"{what} takes a plain function, not {fn!r}. Await it: no thread is needed.")
+    if not callable(fn):
+        raise InvalidArgument(f"{what} takes a plain function and its arguments, not {fn!r}")
+    plain = _unwrapped(fn)
+    if any(
+        test(each)
+        for test in (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+        for each in (plain, getattr(type(plain), "__call__", None))  # noqa: B004 - to look at, not to call
+    ):
+        raise InvalidArgument(
+            f"{what} takes plain functions, and {fn!r} is async: it would only make a coroutine there. "
+            "Await it, or have it run beside the actor: self.context.pipe_to_self(fn, ...)."
+        )
+
+
+def _unwrapped(fn: Any) -> Any:
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return fn

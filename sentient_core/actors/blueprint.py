@@ -13,7 +13,7 @@ from sentient_core.actors.behaviour import Behaviour, behaviours_of, unknown_sta
 from sentient_core.actors.calls import CALL_HANDLERS
 from sentient_core.actors.checkpoints import CheckpointPolicy
 from sentient_core.actors.declared import declared_messages, unhandled
-from sentient_core.actors.handlers import Handler, as_handler
+from sentient_core.actors.handlers import Handler, as_handler, check_not_generator
 from sentient_core.actors.members import Members
 from sentient_core.errors import InvalidArgument, InvalidHandler
 from sentient_core.mailbox import Isolation, MailboxOptions
@@ -79,6 +79,8 @@ class Blueprint:
             name for name in _HOOKS if base is not None and _is_own(cls, base, name)
         )
         """The hooks that the class overrides; the others are not called."""
+        for hook in self.hooks:
+            check_not_generator(getattr(cls, hook))
         receives = base is not None and _is_own(cls, base, "on_receive")
         self.on_receive: Handler | None = as_handler(cls.on_receive) if receives else None
         self.messages: Any = vars(cls)["__parameters__"][0] if base is None else declared_messages(cls)

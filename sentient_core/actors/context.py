@@ -208,7 +208,8 @@ class Context:
         dead letter, as with `tell`, and one who asked is told at once (ActorStopped, MailboxFull); so does
         one that waits for who asked (AskCycle). For the mirror it is a new message of the same
         conversation. Raises NotInTurn where there is no message in hand, or not any more;
-        InvalidArgument, ForeignRef, UnencodableMessage: it is then still in hand.
+        InvalidArgument (also for this actor itself: see `stash` and `timers`), ForeignRef,
+        UnencodableMessage: it is then still in hand.
         """
         self._enter("forwarding").forward(ref)
 

@@ -39,6 +39,7 @@ class Memberships:
         self._cells: dict[Key, dict[Cell, None]] = {}
         self._keys: dict[Cell, set[Key]] = {}
         self._turns: dict[Key, int] = {}
+        self._types: dict[str, type] = {}
 
     def cells(self, key: Key) -> list[Cell]:
         """Those that belong to it, in the order they came."""
@@ -72,6 +73,22 @@ class Memberships:
         if self._keys:
             for key in tuple(self._keys.get(cell, ())):
                 self.discard(key, cell)
+
+    def type_of(self, topic: str) -> type | None:
+        """The type of message that a topic was taken with; None: it never was with any."""
+        return self._types.get(topic)
+
+    def settle_type(self, topic: str, of: type) -> None:
+        """Let a topic be of this type for as long as the system is there. Raises InvalidArgument.
+
+        Kept also while nobody has subscribed: a publisher may be there before any subscriber.
+        """
+        settled = self._types.setdefault(topic, of)
+        if settled is not of:
+            raise InvalidArgument(
+                f"the topic '{topic}' is of {settled.__qualname__}, not of {of.__qualname__}: it was taken "
+                "as such before. Take it with the same type, or give one of them another name."
+            )
 
     def next(self, key: Key) -> Cell | None:
         """Another one at each call, around and around."""
@@ -168,21 +185,25 @@ class Topic(Generic[M_contra]):
         prices.subscribe(ref)                   # in an actor's own on_start: self.context.subscribe("prices")
         prices.publish(Price("EUR", 1.08))
 
+    A topic is of the type that it was first taken with, in the whole system; with another type it cannot be
+    taken any more (InvalidArgument), and without one it is the same topic.
+
     The publisher needs no subscriber and does not wait for one: a message that is published before an
     actor has subscribed does not reach it. A subscription ends when it is taken back or its actor ends
     for good; a restart or a passivation keeps it.
     """
 
-    __slots__ = ("_key", "_memberships", "_of", "_runtime", "name")
+    __slots__ = ("_key", "_memberships", "_runtime", "name")
 
     def __init__(self, runtime: Runtime, name: str, of: type[M_contra] | None) -> None:
         self.name: str = _name("topic", name)
         if of is not None and not isinstance(of, type):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgument(f"a topic is of one type of message, not {of!r}")
         self._key: Key = ("topic", name)
-        self._of = of
         self._runtime = runtime
         self._memberships = runtime.registry.memberships
+        if of is not None:
+            self._memberships.settle_type(name, of)
 
     @property
     def subscribers(self) -> tuple[ActorRef[Any], ...]:
@@ -204,8 +225,9 @@ class Topic(Generic[M_contra]):
         the others do not notice. Raises InvalidArgument for a message of another type than the topic's,
         and what `tell` raises, all before any of them has it.
         """
-        if self._of is not None and not isinstance(message, self._of):
-            raise InvalidArgument(f"the topic '{self.name}' is of {self._of.__qualname__}, not {message!r}")
+        of = self._memberships.type_of(self.name)
+        if of is not None and not isinstance(message, of):
+            raise InvalidArgument(f"the topic '{self.name}' is of {of.__qualname__}, not {message!r}")
         return broadcast(self._runtime, self.subscribers, message)
 
     def __repr__(self) -> str:

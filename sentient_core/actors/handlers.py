@@ -16,7 +16,15 @@ from typing import Any, TypeVar, overload
 
 from sentient_core.errors import InvalidHandler
 
-__all__ = ["Handler", "as_handler", "handler_for", "handlers_of", "handles", "states_of"]
+__all__ = [
+    "Handler",
+    "as_handler",
+    "check_not_generator",
+    "handler_for",
+    "handlers_of",
+    "handles",
+    "states_of",
+]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -128,14 +136,30 @@ def handler_for(table: dict[type, Handler], message_type: type) -> Handler | Non
 
 
 def as_handler(function: Callable[..., Any]) -> Handler:
-    """A dispatch table's entry for a plain function."""
+    """A dispatch table's entry for a plain function. Raises InvalidHandler for a generator."""
+    check_not_generator(function)
     return function, inspect.iscoroutinefunction(function)
+
+
+def check_not_generator(function: Callable[..., Any]) -> None:
+    """Raise InvalidHandler for a method with a `yield`: called, it would not run, but make a generator."""
+    is_awaited = isinstance(getattr(function, "__code__", None), types.CodeType) and bool(
+        function.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE
+    )
+    is_generator = inspect.isgeneratorfunction(function) and not is_awaited  # types.coroutine makes such
+    if is_generator or inspect.isasyncgenfunction(function):
+        raise InvalidHandler(
+            f"{function.__qualname__} is a generator (there is a `yield` in it), and so would never run. "
+            "Return one reply, a list for instance, or tell the parts to who asked one by one."
+        )
 
 
 def _states(when: str | Iterable[str] | None) -> tuple[str, ...]:
     if when is None:
         return ()
-    states: tuple[Any, ...] = (when,) if isinstance(when, str) else tuple(when)
+    given: Any = when
+    is_many = hasattr(given, "__iter__") and not isinstance(given, str)
+    states: tuple[Any, ...] = tuple(given) if is_many else (given,)
     if not states or not all(isinstance(state, str) and state for state in states):
         raise InvalidHandler(f"@handles(when=...) takes the name of a behaviour, or several, not {when!r}")
     return states

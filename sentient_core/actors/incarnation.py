@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sentient_core.actors import forwarding, linking, watching
 from sentient_core.actors.behaviour import unknown_state
 from sentient_core.actors.notices import check_message, check_seconds
-from sentient_core.actors.piping import Pipe
+from sentient_core.actors.piping import Pipe, check_pipe
 from sentient_core.actors.receive_timeout import Quiet
 from sentient_core.actors.ref import posting_of
 from sentient_core.actors.stash import Stash
@@ -109,6 +109,12 @@ class Incarnation:
         """`Context.forward`."""
         target = watching.cell_for(self.cell, ref, "forward")
         in_hand = self._in_hand("forwarding")
+        if target is self.cell:
+            raise InvalidArgument(
+                f"'{self.cell.path}' cannot forward a message to itself: it would come again at once, for "
+                "ever. For later: self.context.stash() and unstash_all(), or "
+                "self.context.timers.once(key, seconds, message)."
+            )
         event = forwarding.event_of(in_hand, target)
         content = forwarding.content_of(in_hand, target, posting_of(ref))
         forwarding.deliver(self.cell, target, self._take(), content, event)
@@ -120,9 +126,7 @@ class Incarnation:
         on_error: Callable[[Exception], object] | None,
     ) -> None:
         """`Context.pipe_to_self`."""
-        for given in (fn, fn if on_error is None else on_error):
-            if not callable(given):
-                raise InvalidArgument(f"pipe_to_self takes functions, not {given!r}")
+        check_pipe(fn, on_error)
         Pipe(self, fn, args, on_error).start()
 
     def watch(self, ref: ActorRef[Any], message: object) -> None:

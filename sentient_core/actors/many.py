@@ -119,6 +119,10 @@ def _checked(runtime: Runtime, refs: Iterable[ActorRef[Any]], message: object) -
     """The refs as a list, once nothing is left that is the caller's mistake."""
     if not runtime.is_open:
         raise SystemClosed(runtime.system.name, "send a message")
+    if isinstance(refs, ActorRef):
+        raise InvalidArgument(f"{refs!r} is one ref, and several are taken: [ref], or a list of them")
+    if not hasattr(refs, "__iter__"):
+        raise InvalidArgument(f"{refs!r} is no list of refs")
     targets = list(refs)
     cells = [check_ref(runtime, ref) for ref in targets]
     delivery.check_message(message)

@@ -7,20 +7,22 @@ mailbox is served meanwhile, and nothing of an old incarnation acts for the next
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from inspect import isasyncgenfunction, isawaitable, iscoroutine, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
 from sentient_core.actors import delivery
+from sentient_core.actors.blocking import blocks
 from sentient_core.actors.notices import put_own
 from sentient_core.causes import in_a_line
-from sentient_core.errors import HandlerCancelled, UncopyableMessage, UnencodableMessage
+from sentient_core.errors import HandlerCancelled, InvalidArgument, UncopyableMessage, UnencodableMessage
 from sentient_core.mailbox import DeadLetterReason
 
 if TYPE_CHECKING:
     from sentient_core.actors.incarnation import Incarnation
 
-__all__ = ["Pipe"]
+__all__ = ["Pipe", "check_pipe"]
 
 
 class Pipe:
@@ -60,7 +62,7 @@ class Pipe:
             return
         with self._scope:
             try:
-                result = await self._fn(*self._args)
+                result = await _awaitable(self._fn, self._fn(*self._args))
             except Exception as error:  # noqa: BLE001 - the supervision boundary: it is the actor's failure
                 self._failed(error)
             except BaseException as error:  # noqa: BLE001 - what is not the actor's goes on
@@ -114,3 +116,32 @@ class Pipe:
         if failures is not None:
             self._life.cell.log().warning("raised while it was cancelled", error=in_a_line(failures))
         return group if others is None else others
+
+
+def check_pipe(fn: Any, on_error: Any) -> None:
+    """Raise InvalidArgument for what `pipe_to_self` cannot run, as far as it shows before it is called."""
+    if isawaitable(fn):
+        if iscoroutine(fn):
+            fn.close()  # it will not be awaited, which is no mistake of its own
+        raise InvalidArgument(
+            f"pipe_to_self takes functions, not {fn!r}. Pass the function and its arguments: "
+            "pipe_to_self(fetch, url)"
+        )
+    for given in (fn, fn if on_error is None else on_error):
+        if not callable(given):
+            raise InvalidArgument(f"pipe_to_self takes functions, not {given!r}")
+    if blocks(fn) or isgeneratorfunction(fn) or isasyncgenfunction(fn):
+        raise _not_async(fn)
+
+
+def _awaitable(fn: object, returned: Any) -> Awaitable[Any]:
+    if hasattr(returned, "__await__") or isawaitable(returned):
+        return cast("Awaitable[Any]", returned)
+    raise _not_async(fn)
+
+
+def _not_async(fn: object) -> InvalidArgument:
+    return InvalidArgument(
+        f"pipe_to_self takes async functions, and {fn!r} is none. For work that blocks: "
+        "await self.run_sync(fn, ...), or pipe_to_self(self.run_sync, fn, ...)"
+    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import anyio
@@ -215,3 +217,40 @@ async def test_a_kill_ends_the_process_too() -> None:
                 await ref.kill()
 
         assert not ref.is_alive
+
+
+class Caller:
+    async def __call__(self) -> None: ...
+
+
+async def no_work() -> None: ...
+
+
+@pytest.mark.parametrize("fn", [no_work, partial(no_work), Caller(), anyio.sleep], ids=repr)
+@pytest.mark.parametrize("what", ["run_sync", "run_process"])
+async def test_an_async_function_is_refused(what: str, fn: Any) -> None:
+    async with running() as system:
+        ref = await system.spawn(Puppet)
+
+        async def try_it(actor: Any) -> None:
+            with pytest.raises(InvalidArgument, match=f"{what} takes plain functions.* is async"):
+                await getattr(actor, what)(fn)
+
+        await in_turn(ref, try_it)
+
+
+@pytest.mark.parametrize("what", ["run_sync", "run_process"])
+async def test_a_coroutine_and_what_is_no_function_are_refused(what: str) -> None:
+    async with running() as system:
+        ref = await system.spawn(Puppet)
+
+        async def try_it(actor: Any) -> None:
+            with pytest.raises(InvalidArgument, match=f"{what} takes a plain function, not <coroutine"):
+                await getattr(actor, what)(no_work())
+            with pytest.raises(
+                InvalidArgument, match=f"{what} takes a plain function and its arguments, not 3"
+            ):
+                await getattr(actor, what)(3)
+            gc.collect()  # a coroutine that was never awaited would warn
+
+        await in_turn(ref, try_it)

@@ -13,6 +13,7 @@ from sentient_core import (
     ActorStopped,
     AskCycle,
     HandlerFailed,
+    InvalidArgument,
     MailboxFull,
     MailboxOptions,
     MemoryStore,
@@ -240,3 +241,16 @@ async def test_a_handler_that_raises_before_it_fails_as_ever() -> None:
 
         with pytest.raises(HandlerFailed):
             await in_turn(front, raises)
+
+
+async def test_an_actor_cannot_forward_to_itself_and_is_told_what_to_do_instead() -> None:
+    async with running() as system:
+        ref = await system.spawn(Puppet)
+
+        def retry(actor: Any) -> str:
+            for itself in (actor.context.ref, actor.context.ref.with_options(priority=1)):
+                with pytest.raises(InvalidArgument, match=r"stash\(\).*timers\.once"):
+                    actor.context.forward(itself)
+            return "still in hand"
+
+        assert await in_turn(ref, retry) == "still in hand"

@@ -97,7 +97,7 @@ async def test_actors_in_no_group_cost_nothing_and_groups_leave_nothing() -> Non
         for ref in refs:
             await ref.stop()
 
-        assert vars(groups) == {"_cells": {}, "_keys": {}, "_turns": {}}
+        assert vars(groups) == {"_cells": {}, "_keys": {}, "_turns": {}, "_types": {}}
 
 
 async def test_an_actor_leaves_by_itself() -> None:
@@ -365,3 +365,51 @@ async def test_after_the_end_everything_is_refused() -> None:
         await group.ask_many(Add(), timeout=1)
     with pytest.raises(SystemClosed):
         system.broadcast([ref], Add())
+
+
+async def test_a_topic_is_of_the_type_that_it_was_first_taken_with() -> None:
+    async with running() as system:
+        log = Log()
+        ref = await system.spawn(Recorder, log)
+        untyped = system.topic("news")
+        news = system.topic("news", Say)
+
+        with pytest.raises(InvalidArgument, match=r"'news' is of Say, not of Add") as raised:
+            system.topic("news", Add)
+        system.topic("other", Add)
+
+        assert "name" in str(raised.value)
+        news.subscribe(ref)
+        assert system.topic("news", Say).subscribers == untyped.subscribers == (ref,)
+        assert system.topic("news").publish(Say("x")) == 1
+        for topic in (untyped, system.topic("news")):
+            with pytest.raises(InvalidArgument, match="is of Say"):
+                topic.publish(Add(1))
+
+
+async def test_a_topic_keeps_its_type_when_its_last_subscriber_has_gone() -> None:
+    async with running() as system:
+        ref = await system.spawn(Recorder, Log())
+        system.topic("news", Say).subscribe(ref)
+        await ref.stop()
+
+        with pytest.raises(InvalidArgument, match="of Say"):
+            system.topic("news", Add)
+
+
+async def test_a_topic_without_a_type_carries_any_message() -> None:
+    async with running() as system:
+        assert system.topic("news").publish(Say("x")) == system.topic("news").publish(Add(1)) == 0
+
+
+@pytest.mark.parametrize("wrong", ["one", 3, None], ids=repr)
+async def test_one_ref_is_no_list_of_refs(wrong: Any) -> None:
+    async with running() as system:
+        ref = await system.spawn(Counter)
+        refs: Any = ref if wrong == "one" else wrong
+        why = r"is one ref, and several are taken: \[ref\]" if wrong == "one" else "is no list of refs"
+
+        with pytest.raises(InvalidArgument, match=why):
+            system.broadcast(refs, Add())
+        with pytest.raises(InvalidArgument, match=why):
+            await system.ask_many(refs, Total(), timeout=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from typing import Any, Generic, Optional, TypeVar, Union
 
 import msgspec
@@ -272,3 +273,49 @@ def test_a_method_that_does_not_take_one_message_is_refused(arguments: str) -> N
 def test_what_is_no_type_is_refused_at_the_decorator(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(InvalidHandler, match="takes a method"):
         handles(*arguments)
+
+
+def test_a_generator_is_no_handler() -> None:
+    with pytest.raises(InvalidHandler, match=r"Streams\.take is a generator.*one reply"):
+
+        class Streams(Actor):
+            @handles
+            async def take(self, message: Deposit) -> Any:
+                yield 1
+
+    with pytest.raises(InvalidHandler, match=r"Plain\.take is a generator"):
+
+        class Plain(Actor):
+            @handles(Deposit, when="open")
+            def take(self, message: Any) -> Any:
+                yield 1
+
+    with pytest.raises(InvalidHandler, match=r"CatchAll\.on_receive is a generator"):
+
+        class CatchAll(Actor):
+            async def on_receive(self, message: Any) -> Any:
+                yield 1
+
+
+def test_a_generator_is_no_hook() -> None:
+    with pytest.raises(InvalidHandler, match=r"Starts\.on_start is a generator"):
+
+        class Starts(Actor):
+            async def on_start(self) -> Any:
+                yield 1
+
+
+def test_a_coroutine_of_the_old_kind_is_a_handler() -> None:
+    class Old(Actor):
+        @handles
+        @types.coroutine
+        def take(self, message: Deposit) -> Any:
+            yield
+
+    assert methods_of(Old) == {Deposit: "take"}
+
+
+@pytest.mark.parametrize("when", [3, 2.5, [], [3], ""], ids=repr)
+def test_a_behaviour_is_named_by_words(when: Any) -> None:
+    with pytest.raises(InvalidHandler, match=r"when=\.\.\.\) takes the name of a behaviour"):
+        handles(when=when)

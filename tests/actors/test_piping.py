@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import shutil
+import time
+from functools import partial
 from typing import Any
 
 import anyio
@@ -249,7 +253,7 @@ async def test_a_result_that_cannot_be_mirrored_fails_the_actor() -> None:
         assert ref.incarnation == 2
 
 
-async def test_what_is_no_function_is_refused_and_what_is_no_coroutine_fails_the_actor() -> None:
+async def test_what_is_no_function_is_refused_and_what_is_not_async_fails_the_actor() -> None:
     async with running() as system:
         log = Log()
         ref = await system.spawn(Puppet, log, name="a")
@@ -264,7 +268,50 @@ async def test_what_is_no_function_is_refused_and_what_is_no_coroutine_fails_the
         await in_turn(ref, try_it)
         await anyio.sleep(1)
 
-        assert log.lines == ["a failed: TypeError"]
+        assert log.lines == ["a failed: InvalidArgument"]
+
+
+def yields() -> Any:
+    yield 1
+
+
+@pytest.mark.parametrize("fn", [time.sleep, partial(time.sleep, 0), shutil.copy, print, yields], ids=repr)
+async def test_what_surely_is_not_async_is_refused_at_the_call(fn: Any) -> None:
+    async with running() as system:
+        ref = await system.spawn(Puppet)
+
+        def try_it(actor: Any) -> None:
+            with pytest.raises(InvalidArgument, match=r"takes async functions.*run_sync"):
+                actor.context.pipe_to_self(fn, 0)
+
+        await in_turn(ref, try_it)
+        assert ref.incarnation == 1
+
+
+async def test_a_coroutine_is_refused_at_the_call_and_leaves_no_warning() -> None:
+    async with running() as system:
+        ref = await system.spawn(Puppet)
+
+        def try_it(actor: Any) -> None:
+            with pytest.raises(
+                InvalidArgument, match=r"function and its arguments: pipe_to_self\(fetch, url\)"
+            ):
+                actor.context.pipe_to_self(fetch(1))
+            gc.collect()
+
+        await in_turn(ref, try_it)
+
+
+async def test_a_plain_function_may_return_what_is_awaited() -> None:
+    async with running() as system:
+        log = Log()
+        ref = await system.spawn(Puppet, log)
+
+        await in_turn(ref, doing(lambda actor: actor.context.pipe_to_self(lambda: fetch(1))))
+        await in_turn(ref, doing(lambda actor: actor.context.pipe_to_self(partial(fetch, 2, "later"))))
+        await anyio.sleep(3)
+
+        assert log.lines == ["result", "later"]
 
 
 async def test_a_cancellation_that_nobody_asked_for_is_a_failure(anyio_backend_name: str) -> None:
