@@ -294,8 +294,8 @@ class Cell:
         return self._cause if self.status is _DOWN else None
 
     def at_home(self) -> Cell:
-        """Itself; for a path that was empty when a stored ref was read, who lives there by now."""
-        return (self.runtime.registry.find(self.path) or self) if self.is_nobody else self
+        """Itself while it lives, then who lives at its path by now: a ref is an address."""
+        return (self.runtime.registry.find(self.path) or self) if self.status is _ENDED else self
 
     def become_nobody(self) -> None:
         """Stand for a path where nobody lives."""

@@ -52,8 +52,10 @@ class ProxyClass(Protocol[A_contra, X_co]):
 class ActorRef(Generic[A_co]):
     """Address and handle of one actor, good for all its incarnations.
 
-    It may be shared freely within its system and the thread of its event loop; nothing reachable from
-    it is the actor's object or state. Refs are equal if they stand for the same path of the same system.
+    It stands for a path: when its actor has ended for good and another one is started there, it is that
+    one's. Refs are equal if they stand for the same path of the same system. It may be shared freely
+    within its system and the thread of its event loop; nothing reachable from it is the actor's object or
+    state.
     """
 
     __slots__ = ("_cell", "_mailbox")

@@ -17,7 +17,20 @@ from sentient_core import (
     HandlerFailed,
     handles,
 )
-from tests.probes import Add, Counter, Fail, Gate, Log, Pass, Recorder, Say, Total, letters, running
+from tests.probes import (
+    Add,
+    Counter,
+    Fail,
+    Gate,
+    Log,
+    Pass,
+    Recorder,
+    Say,
+    Total,
+    VolatileCounter,
+    letters,
+    running,
+)
 
 
 class GatedHooks(Recorder):
@@ -679,14 +692,31 @@ async def test_a_name_is_free_again_after_the_end_and_the_incarnations_go_on() -
         first = await system.spawn(Counter, name="a")
         first.tell(Add(5))
         await first.drain()
+        first.tell(Add())
+        assert letters(system) == [(Add(), "stopped")]
 
         second = await system.spawn(Counter, name="a")
 
         assert second is not first
         assert second.incarnation == 2
         assert await second.ask(Total(), timeout=1) == 5
-        first.tell(Add())
-        assert letters(system) == [(Add(), "stopped")]
+
+
+async def test_a_ref_is_an_address_it_finds_who_lives_at_its_path() -> None:
+    async with running() as system:
+        first = await system.spawn(VolatileCounter, name="a")
+        await first.stop()
+        assert not first.is_alive
+
+        second = await system.spawn(VolatileCounter, name="a")
+
+        assert first == second
+        assert first.is_alive
+        first.tell(Add(2))
+        await first.send(Add(3))
+        assert await first.ask(Total(), timeout=1) == 5
+        await first.stop()
+        assert not second.is_alive
 
 
 class _Unprintable(Exception):
