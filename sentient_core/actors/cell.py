@@ -57,7 +57,7 @@ from sentient_core.actors.special import Opened, Special, is_discarded_at_end, p
 from sentient_core.actors.watching import announce_end
 from sentient_core.actors.water import report_low_water
 from sentient_core.backend import Slot
-from sentient_core.causes import in_a_line, last_lines
+from sentient_core.causes import class_sent, in_a_line, last_lines
 from sentient_core.codec import tag_of
 from sentient_core.errors import (
     ActorKilled,
@@ -749,6 +749,8 @@ class Cell:
     def _unhandled(self, entry: Entry) -> None:
         state = "" if self.behaviour.name is None else f" when {str(self.behaviour.name)!r}"
         why = f"{self.blueprint.cls.__qualname__} has no handler for it{state} and no on_receive"
+        if isinstance(entry[0], type):
+            why = f"{why}; {class_sent(entry[0])}"
         delivery.dead(self, entry, DeadLetterReason.UNHANDLED, why)
         handled = [kind for kind in self.behaviour.handlers if kind not in CALL_HANDLERS]
         known = ", ".join(sorted(kind.__qualname__ for kind in handled)) or "nothing"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sentient_core.actors.special import plain
+from sentient_core.causes import kind_of
 from sentient_core.mailbox import DeadLetter, DeadLetterReason
 from sentient_core.paths import EXTERNAL
 
@@ -26,7 +27,7 @@ def dead(cell: Cell, entry: Entry, reason: DeadLetterReason, cause: str) -> None
 def late_reply(cell: Cell, value: object, asked: Entry, answer: Event | None) -> None:
     """Make a dead letter of a reply by `cell` that nobody waits for any more."""
     asker = source_of(cell, asked[1])
-    cause = f"nobody waits any more for the reply to {type(asked[0]).__qualname__}"
+    cause = f"nobody waits any more for the reply to {kind_of(asked[0])}"
     _dead_letter(cell, value, cell.path, asker, answer, DeadLetterReason.LATE_REPLY, cause)
 
 
