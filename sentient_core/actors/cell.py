@@ -53,6 +53,7 @@ from sentient_core.actors.saving import (
     save_in_time,
     save_state,
 )
+from sentient_core.actors.settling import how_ended
 from sentient_core.actors.special import Opened, Special, is_discarded_at_end, plain
 from sentient_core.actors.watching import announce_end
 from sentient_core.actors.water import report_low_water
@@ -1131,13 +1132,14 @@ class Cell:
             self._start_waiter = None
         self._tell_end_waiters()
         queued, line = self.mailbox.close()
+        how = how_ended(self) if queued or line else ""
         for entry in map(plain, filterfalse(is_discarded_at_end, queued)):
-            delivery.dead(self, entry, _WAS_STOPPED, "its actor ended before it was handled")
-            delivery.fail_asker(
-                entry, ActorStopped(entry[0], self.ref, "the actor ended before it was handled")
-            )
+            delivery.dead(self, entry, _WAS_STOPPED, f"its actor ended before it was handled{how}")
+            ended = ActorStopped(entry[0], self.ref, f"the actor ended before it was handled{how}")
+            delivery.fail_asker(entry, ended)
         for entry, slot in line:
-            slot.fail(ActorStopped(plain(entry)[0], self.ref, "the actor ended while this waited for room"))
+            why = f"the actor ended while this waited for room{how}"
+            slot.fail(ActorStopped(plain(entry)[0], self.ref, why))
         if self.blueprint.is_mirrored and was_started:
             cause = self._cause
             self.write_status("completed" if cause is None else "failed")
