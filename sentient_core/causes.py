@@ -1,10 +1,13 @@
-"""An exception in words: whatever it is, this never raises and the text can be encoded and stored."""
+"""Exceptions and messages in words, for errors and dead letters.
+
+Of an exception, whatever it is, this never raises, and the text can be encoded and stored.
+"""
 
 from __future__ import annotations
 
 import traceback
 
-__all__ = ["in_a_line", "last_lines"]
+__all__ = ["class_sent", "in_a_line", "kind_of", "last_lines"]
 
 
 def in_a_line(error: BaseException) -> str:
@@ -27,3 +30,19 @@ def last_lines(error: BaseException) -> str:
 
 def _encodable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def kind_of(message: object) -> str:
+    """What an error calls a message: its type, and which method a call of a proxy was for."""
+    if isinstance(message, type):
+        return f"the class {message.__qualname__}"
+    words = getattr(type(message), "__sentient_words__", None)
+    return str(words(message)) if callable(words) else type(message).__qualname__
+
+
+def class_sent(message: object) -> str:
+    """What to say to who sent a class; nothing of any other message."""
+    if not isinstance(message, type):
+        return ""
+    name = message.__qualname__
+    return f"you sent the class {name}: send {name}(...)"

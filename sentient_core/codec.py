@@ -65,5 +65,8 @@ def digest(data: bytes) -> bytes:
 def tag_of(type_: type) -> str:
     """The name a type is stored under."""
     config = getattr(type_, "__struct_config__", None)
-    tag = vars(type_).get("__sentient_tag__") if config is None else config.tag
+    if isinstance(config, msgspec.structs.StructConfig):  # of the metaclass of Structs it is not
+        tag = config.tag
+    else:
+        tag = vars(type_).get("__sentient_tag__")
     return type_.__qualname__.rpartition("<locals>.")[2] if tag is None else str(tag)

@@ -66,7 +66,7 @@ import difflib
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from sentient_core.causes import in_a_line
+from sentient_core.causes import class_sent, in_a_line, kind_of
 
 if TYPE_CHECKING:
     from sentient_core.actors.ref import ActorRef
@@ -257,10 +257,10 @@ class UnencodableMessage(SentientError, TypeError):
     def __init__(self, message: object, recipient: str, why: str) -> None:
         self.message = message
         self.recipient = recipient
-        super().__init__(
-            f"{type(message).__qualname__} to '{recipient}' cannot be mirrored: {why}. Use "
-            "msgspec Structs of plain data, or declare the actor durability = 'volatile'."
-        )
+        advice = "Use msgspec Structs of plain data, or declare the actor durability = 'volatile'."
+        if class_sent(message) == why:  # which is all there is to say
+            advice = ""
+        super().__init__(f"{kind_of(message)} to '{recipient}' cannot be mirrored: {why}. {advice}".rstrip())
 
 
 class UnencodableState(SentientError, TypeError):
@@ -316,7 +316,7 @@ class UncopyableMessage(SentientError, TypeError):
         self.message = message
         self.recipient = recipient
         super().__init__(
-            f"{type(message).__qualname__} to '{recipient}' cannot be isolated: {why}. Send plain data, or "
+            f"{kind_of(message)} to '{recipient}' cannot be isolated: {why}. Send plain data, or "
             "declare the actor isolation = 'none' and make its messages frozen."
         )
 
@@ -433,7 +433,7 @@ class MessageChanged(DeliveryError):
         super().__init__(
             message,
             ref,
-            f"{type(message).__qualname__} from '{sender}' to '{ref.path}' was changed after it was sent. "
+            f"{kind_of(message)} from '{sender}' to '{ref.path}' was changed after it was sent. "
             "Make its class frozen, or send a copy.",
         )
 
@@ -651,7 +651,7 @@ class Fenced(StoreError):
 
 
 def _of(message: object, ref: ActorRef, why: str) -> str:
-    return f"{type(message).__qualname__} to '{ref.path}': {why}"
+    return f"{kind_of(message)} to '{ref.path}': {why}"
 
 
 def _why(cause: BaseException | None) -> str:

@@ -125,3 +125,7 @@ def test_a_tag_is_what_a_renamed_class_keeps() -> None:
         pass
 
     assert [tag_of(kind) for kind in (Plain, Tagged, Numbered, int)] == ["Plain", "kept", "3", "int"]
+
+
+def test_the_class_of_a_struct_class_has_a_tag_too() -> None:
+    assert tag_of(type(msgspec.Struct)) == "StructMeta"

@@ -164,6 +164,8 @@ class Actor(Generic[M_contra]):
         As `run_sync`, beyond Python's lock; a system runs as many at once as there are processors. `fn`, its
         arguments and its result are pickled: a function on the top level of a module, plain data. The first
         call starts a process, which takes a moment, and later ones use it again. Cancelling ends the process.
+        The process imports your main module: start your program there under `if __name__ == "__main__":`,
+        or it runs once more in each of them.
         """
         check_at_work(self.__cell, self)
         return await run_process(self.__cell.runtime.limits, fn, *args)

@@ -32,11 +32,17 @@ class ProxyCall(msgspec.Struct, frozen=True):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
+    def __sentient_words__(self) -> str:
+        return f"ProxyCall {self.method}()"
+
 
 class ProxyRead(msgspec.Struct, frozen=True):
     """Read a public attribute."""
 
     attribute: str
+
+    def __sentient_words__(self) -> str:
+        return f"ProxyRead {self.attribute}"
 
 
 class ProxyRefusal(msgspec.Struct, frozen=True):

@@ -54,11 +54,12 @@ from sentient_core.actors.saving import (
     save_in_time,
     save_state,
 )
+from sentient_core.actors.settling import how_ended
 from sentient_core.actors.special import Opened, Special, is_discarded_at_end, plain
 from sentient_core.actors.watching import announce_end
 from sentient_core.actors.water import report_low_water
 from sentient_core.backend import Slot
-from sentient_core.causes import in_a_line
+from sentient_core.causes import class_sent, in_a_line
 from sentient_core.errors import (
     ActorKilled,
     ActorStopped,
@@ -334,10 +335,12 @@ class Cell:
 
     def stop(self) -> Ending:
         """`ActorRef.stop`."""
+        self.runtime.dispatcher.check_thread()
         return self._end(_STOP)
 
     def drain(self) -> Ending:
         """`ActorRef.drain`."""
+        self.runtime.dispatcher.check_thread()
         if self.is_alive:
             self.draining = True
             self.mailbox.shut()
@@ -345,6 +348,7 @@ class Cell:
 
     def kill(self) -> Ending:
         """`ActorRef.kill`."""
+        self.runtime.dispatcher.check_thread()
         ending = Ending(self, self.incarnation)
         # One that is down has failed already, and will be started again or not as it would be without this.
         if self.is_alive and self.status is not _DOWN and not self._killed:
@@ -748,6 +752,8 @@ class Cell:
     def _unhandled(self, entry: Entry) -> None:
         state = "" if self.behaviour.name is None else f" when {str(self.behaviour.name)!r}"
         why = f"{self.blueprint.cls.__qualname__} has no handler for it{state} and no on_receive"
+        if isinstance(entry[0], type):
+            why = f"{why}; {class_sent(entry[0])}"
         delivery.dead(self, entry, DeadLetterReason.UNHANDLED, why)
         handled = [kind for kind in self.behaviour.handlers if kind not in CALL_HANDLERS]
         known = ", ".join(sorted(kind.__qualname__ for kind in handled)) or "nothing"
@@ -1060,13 +1066,14 @@ class Cell:
             self._start_waiter = None
         self._tell_end_waiters()
         queued, line = self.mailbox.close()
+        how = how_ended(self) if queued or line else ""
         for entry in map(plain, filterfalse(is_discarded_at_end, queued)):
-            delivery.dead(self, entry, _WAS_STOPPED, "its actor ended before it was handled")
-            delivery.fail_asker(
-                entry, ActorStopped(entry[0], self.ref, "the actor ended before it was handled")
-            )
+            delivery.dead(self, entry, _WAS_STOPPED, f"its actor ended before it was handled{how}")
+            ended = ActorStopped(entry[0], self.ref, f"the actor ended before it was handled{how}")
+            delivery.fail_asker(entry, ended)
         for entry, slot in line:
-            slot.fail(ActorStopped(plain(entry)[0], self.ref, "the actor ended while this waited for room"))
+            why = f"the actor ended while this waited for room{how}"
+            slot.fail(ActorStopped(plain(entry)[0], self.ref, why))
         if self.blueprint.is_mirrored and was_started:
             report_end(self, self._cause)
         if self.runtime.watchers:

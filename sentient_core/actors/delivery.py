@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sentient_core.actors.current import current_cell, current_event
 from sentient_core.actors.isolating import isolated
 from sentient_core.actors.posting import Posted
-from sentient_core.actors.settling import dead, fail_asker, late_reply, source_of
+from sentient_core.actors.settling import dead, fail_asker, late_reply, source_of, why_closed
 from sentient_core.actors.special import plain
 from sentient_core.actors.water import report_high_water
 from sentient_core.errors import (
@@ -63,8 +63,6 @@ __all__ = [
 ]
 
 _AS_IT_IS = Isolation.NONE
-_ENDED = "the actor has ended or is draining"
-_NOBODY = "nobody lives at this path"
 _TAKE = Room.TAKE
 
 
@@ -182,9 +180,8 @@ def _tell_closed(cell: Cell, message: object, posting: Posting | None) -> None:
 
 def _dead_on_arrival(cell: Cell, entry: Entry) -> str:
     """Make a dead letter of a message to a mailbox that is closed; says why."""
-    reason, why = (
-        (DeadLetterReason.UNKNOWN, _NOBODY) if cell.is_nobody else (DeadLetterReason.STOPPED, _ENDED)
-    )
+    reason = DeadLetterReason.UNKNOWN if cell.is_nobody else DeadLetterReason.STOPPED
+    why = why_closed(cell)
     record(cell, entry)
     dead(cell, entry, reason, why)
     return why
@@ -199,7 +196,7 @@ def recipient(cell: Cell, message: object) -> Cell:
         raise SystemClosed(cell.runtime.system.name, "send a message")
     cell = cell.at_home()
     if not cell.mailbox.is_open:
-        raise ActorStopped(message, cell.ref, _NOBODY if cell.is_nobody else _ENDED)
+        raise ActorStopped(message, cell.ref, why_closed(cell))
     return cell
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sentient_core.actors.special import plain
+from sentient_core.causes import in_a_line, kind_of
+from sentient_core.errors import ActorKilled, RestartLimitExceeded
 from sentient_core.mailbox import DeadLetter, DeadLetterReason
 from sentient_core.paths import EXTERNAL
 
@@ -13,7 +15,9 @@ if TYPE_CHECKING:
     from sentient_core.mailbox.envelope import Entry, Sender
     from sentient_core.store.records import Event
 
-__all__ = ["dead", "fail_asker", "late_reply", "source_of"]
+__all__ = ["dead", "fail_asker", "how_ended", "late_reply", "source_of", "why_closed"]
+
+_NOBODY = "nobody lives at this path"
 
 
 def dead(cell: Cell, entry: Entry, reason: DeadLetterReason, cause: str) -> None:
@@ -26,7 +30,7 @@ def dead(cell: Cell, entry: Entry, reason: DeadLetterReason, cause: str) -> None
 def late_reply(cell: Cell, value: object, asked: Entry, answer: Event | None) -> None:
     """Make a dead letter of a reply by `cell` that nobody waits for any more."""
     asker = source_of(cell, asked[1])
-    cause = f"nobody waits any more for the reply to {type(asked[0]).__qualname__}"
+    cause = f"nobody waits any more for the reply to {kind_of(asked[0])}"
     _dead_letter(cell, value, cell.path, asker, answer, DeadLetterReason.LATE_REPLY, cause)
 
 
@@ -39,6 +43,34 @@ def fail_asker(entry: Entry, error: Exception) -> None:
     """End the ask that brought a message, if it was one."""
     if entry[2] is not None:
         entry[2].fail(error)
+
+
+def why_closed(cell: Cell) -> str:
+    """Why a cell takes no messages: what errors and dead letters say of it."""
+    if cell.is_nobody:
+        return _NOBODY
+    if cell.is_alive:
+        return "the actor is draining: it handles what is queued, and takes nothing more"
+    return f"the actor has ended{how_ended(cell)}"
+
+
+def how_ended(cell: Cell) -> str:
+    """Why a cell is down, as the rest of a sentence; nothing, if that was in order.
+
+    Made of what is kept anyway, so it is no more than what is known when it is asked for.
+    """
+    cause, above = cell.cause, cell.parent
+    given_up = cell.runtime.given_up.get(cell.path)
+    if isinstance(cause, ActorKilled):
+        own = ": it was killed"
+    else:
+        own = "" if cause is None else f": it failed: {in_a_line(cause)}"
+    if given_up is not None:
+        return f"{own}; {given_up}"
+    if above is None or above.cause is None:
+        return own
+    verb = "gave up" if isinstance(above.cause, RestartLimitExceeded) else "failed"
+    return f"{own}; its supervisor {verb}: {in_a_line(above.cause)}"
 
 
 def _dead_letter(

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from sentient_core.causes import in_a_line
+from sentient_core.causes import class_sent, in_a_line
 from sentient_core.codec import Codec, tag_of
 from sentient_core.errors import ForeignRef, StoreUnavailable, UnencodableMessage
 from sentient_core.events.event_type import EventType
@@ -324,7 +324,8 @@ def _parts(message_id: str) -> tuple[int, int]:
 
 
 def _unencodable(message: object, target: str, error: Exception) -> UnencodableMessage:
-    return UnencodableMessage(message, target, str(error) or type(error).__name__)
+    why = class_sent(message) or str(error) or type(error).__name__
+    return UnencodableMessage(message, target, why)
 
 
 def _words(message: object) -> str:
