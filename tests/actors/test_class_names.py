@@ -51,12 +51,12 @@ def test_hooks_and_other_words_are_not_misspelt(name: str) -> None:
 def test_a_misspelt_hook_is_refused_when_the_class_is_made() -> None:
     with pytest.raises(InvalidHandler, match=r"Mistaken\.on_recieve looks like on_receive misspelt"):
 
-        class Mistaken(Actor):
+        class Mistaken(Actor):  # pyright: ignore[reportUnusedClass]
             def on_recieve(self, message: Any) -> None: ...
 
     with pytest.raises(InvalidHandler, match=r"Late\.on_stat looks like on_start"):
 
-        class Late(Supervisor):
+        class Late(Supervisor):  # pyright: ignore[reportUnusedClass]
             async def on_stat(self) -> None: ...
 
 
