@@ -6,7 +6,7 @@ SentientError
 │   ├── InvalidHandler                   a @handles method the dispatch table cannot take
 │   ├── InvalidChildSpec                 a child that no supervisor could start
 │   ├── InvalidStoreUrl                  a store address of an unknown or unusable form
-│   ├── InvalidCall (TypeError)          arguments that a method behind a proxy does not take
+│   ├── InvalidCall (TypeError)          arguments that a proxied method, or an __init__, does not take
 │   └── ForeignRef                       a ref of another actor system was used in this one
 ├── NameTaken                            the path is in use; carries the living ref
 ├── UnknownActor (LookupError)           no actor lives under this path
@@ -167,7 +167,10 @@ class InvalidStoreUrl(InvalidArgument):
 
 
 class InvalidCall(InvalidArgument, TypeError):
-    """Arguments that a method behind a proxy does not take; nothing was sent."""
+    """Arguments that a method behind a proxy, or the `__init__` of a virtual actor, does not take.
+
+    Nothing was sent or made.
+    """
 
     def __init__(self, method: str, why: str) -> None:
         self.method = method

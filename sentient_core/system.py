@@ -248,7 +248,8 @@ class ActorSystem:
         `args` and `kwargs` go to the class's `__init__` at every start; those of the first call in this
         process hold. When it does not start, what is queued becomes dead letters (`failed`) and askers
         get ActivationFailed; the next message tries again. Raises InvalidChildSpec for a class that is
-        volatile or has no State, InvalidName, NameTaken where something else lives at its path.
+        volatile or has no State, InvalidCall for arguments that its `__init__` does not take (looked at
+        in the first call, since they hold), InvalidName, NameTaken where something else lives at its path.
         """
         root = self._open("spawn an actor").root
         return virtual_ref(self._family_of(root), cls, key, args, kwargs)

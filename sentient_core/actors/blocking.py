@@ -96,10 +96,12 @@ def _check_plain(what: str, fn: Any) -> None:
     if not callable(fn):
         raise InvalidArgument(f"{what} takes a plain function and its arguments, not {fn!r}")
     plain = _unwrapped(fn)
+    # Of an object its `__call__`, to look at; a class is called to make one.
+    call = None if isinstance(plain, type) else getattr(plain, "__call__", None)  # noqa: B004
     if any(
         test(each)
         for test in (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
-        for each in (plain, getattr(type(plain), "__call__", None))  # noqa: B004 - to look at, not to call
+        for each in (plain, call)
     ):
         raise InvalidArgument(
             f"{what} takes plain functions, and {fn!r} is async: it would only make a coroutine there. "

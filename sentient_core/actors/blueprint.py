@@ -12,8 +12,9 @@ import msgspec
 from sentient_core.actors.behaviour import Behaviour, behaviours_of, unknown_state
 from sentient_core.actors.calls import CALL_HANDLERS
 from sentient_core.actors.checkpoints import CheckpointPolicy
+from sentient_core.actors.class_names import check_names
 from sentient_core.actors.declared import declared_messages, unhandled
-from sentient_core.actors.handlers import Handler, as_handler, check_not_generator
+from sentient_core.actors.handlers import Handler, as_handler, check_not_generator, marked
 from sentient_core.actors.members import Members
 from sentient_core.errors import InvalidArgument, InvalidHandler
 from sentient_core.mailbox import Isolation, MailboxOptions
@@ -67,6 +68,8 @@ class Blueprint:
 
     def __init__(self, cls: type[Actor], base: type[Actor] | None) -> None:
         self.cls: type[Actor] = cls
+        if base is not None:
+            check_names(cls, base, marked(cls))
         self.is_mirrored: bool = _durability(cls) is Durability.MIRRORED
         self.isolation: Isolation | None = _isolation(cls)
         """None: as the system says."""

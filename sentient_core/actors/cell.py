@@ -586,7 +586,7 @@ class Cell:
                     if self._is_stray(error):
                         await self._handler_failed(entry, _stray(error))
                         break
-                    self._interrupted(entry)
+                    self._interrupted(entry, error)
                     raise self._passes_on(error, "handler", entry) from None
                 if ledger is not None:
                     ledger.unsaved += 1
@@ -647,7 +647,7 @@ class Cell:
                 raise
             outcome = raising(error)
         except BaseException as error:  # noqa: BLE001 - what is not the actor's goes on
-            self._interrupted(entry)
+            self._interrupted(entry, error)
             raise self._passes_on(error, "handler", entry) from None
         finally:
             self.in_hand = None
@@ -759,13 +759,16 @@ class Cell:
         known = ", ".join(sorted(kind.__qualname__ for kind in handled)) or "nothing"
         delivery.fail_asker(entry, UnhandledMessage(entry[0], self.ref, f"{why}; it handles {known}"))
 
-    def _interrupted(self, entry: Entry) -> None:
-        """The handler was cancelled, by `kill`: its message is settled before the turn unwinds."""
+    def _interrupted(self, entry: Entry, error: BaseException | None = None) -> None:
+        """The handler was cancelled, by `kill` or the program's end: settled before the turn unwinds."""
         if not self._is_in_hand(entry):
             self.handled += 1
             return
-        delivery.dead(self, entry, _WAS_STOPPED, "the actor was killed while handling it")
-        delivery.fail_asker(entry, ActorStopped(entry[0], self.ref, "the actor was killed while handling it"))
+        # A KeyboardInterrupt or SystemExit out of a handler is nobody's kill: the program ends.
+        is_kill = not isinstance(error, KeyboardInterrupt | SystemExit)
+        what = "the actor was killed" if is_kill else f"{type(error).__name__} ended the program"
+        delivery.dead(self, entry, _WAS_STOPPED, f"{what} while handling it")
+        delivery.fail_asker(entry, ActorStopped(entry[0], self.ref, f"{what} while handling it"))
 
     def _is_in_hand(self, entry: Entry) -> bool:
         """The message of a handler that has raised is this cell's to settle. False: it was forwarded."""

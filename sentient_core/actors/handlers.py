@@ -23,6 +23,7 @@ __all__ = [
     "handler_for",
     "handlers_of",
     "handles",
+    "marked",
     "states_of",
 ]
 
@@ -90,6 +91,13 @@ def handles(*args: Any, when: str | Iterable[str] | None = None) -> Any:
         return method
 
     return mark
+
+
+def marked(cls: type) -> frozenset[str]:
+    """The names of the methods of one class, without its bases, that `@handles` has marked."""
+    return frozenset(
+        name for name, method in vars(cls).items() if isinstance(getattr(method, _MARK, None), _Mark)
+    )
 
 
 def states_of(cls: type) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ alarm, an error) is in here only while it does.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
@@ -21,7 +22,7 @@ from sentient_core.actors.timekeeper import Alarm
 from sentient_core.actors.virtual import VirtualCell
 from sentient_core.causes import in_a_line
 from sentient_core.codec import tag_of
-from sentient_core.errors import InvalidChildSpec, NameTaken, StoreUnavailable
+from sentient_core.errors import InvalidCall, InvalidChildSpec, NameTaken, StoreUnavailable
 from sentient_core.events import EventType
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import check_name, join
@@ -45,6 +46,7 @@ def virtual_ref(
     found = root.owner.runtime.registry.find(join(tag, check_name(key)))
     if found is None:
         _check_class(plain)
+        _check_arguments(plain, args, kwargs)
         found = _family_of(root, check_name(tag)).add(plain, key, args, kwargs)
     elif not isinstance(found, VirtualCell) or found.blueprint.cls is not plain:
         raise NameTaken(found.path, found.ref)
@@ -224,6 +226,22 @@ def _check_class(cls: type[Actor]) -> None:
             f"{name} cannot be a virtual actor: it declares no State, and what it knows would be gone when "
             "it is passivated. Give it a State, or spawn it."
         )
+
+
+def _check_arguments(cls: type[Actor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Raise InvalidCall for what `__init__` does not take: here, not at the first message."""
+    try:
+        signature = inspect.signature(cls.__init__ if cls.__blueprint__.has_init else _no_init)
+    except (TypeError, ValueError):  # some callables have none; the first start will show
+        return
+    try:
+        signature.bind(None, *args, **kwargs)
+    except TypeError as error:
+        raise InvalidCall(f"{cls.__qualname__}.__init__{signature}", str(error)) from None
+
+
+def _no_init(self: object) -> None:
+    """What a class takes that has no `__init__`."""
 
 
 def _family_of(root: Children, tag: str) -> VirtualFamily:

@@ -278,21 +278,21 @@ def test_what_is_no_type_is_refused_at_the_decorator(arguments: tuple[Any, ...])
 def test_a_generator_is_no_handler() -> None:
     with pytest.raises(InvalidHandler, match=r"Streams\.take is a generator.*one reply"):
 
-        class Streams(Actor):
+        class Streams(Actor):  # pyright: ignore[reportUnusedClass]
             @handles
             async def take(self, message: Deposit) -> Any:
                 yield 1
 
     with pytest.raises(InvalidHandler, match=r"Plain\.take is a generator"):
 
-        class Plain(Actor):
+        class Plain(Actor):  # pyright: ignore[reportUnusedClass]
             @handles(Deposit, when="open")
             def take(self, message: Any) -> Any:
                 yield 1
 
     with pytest.raises(InvalidHandler, match=r"CatchAll\.on_receive is a generator"):
 
-        class CatchAll(Actor):
+        class CatchAll(Actor):  # pyright: ignore[reportUnusedClass]
             async def on_receive(self, message: Any) -> Any:
                 yield 1
 
@@ -300,7 +300,7 @@ def test_a_generator_is_no_handler() -> None:
 def test_a_generator_is_no_hook() -> None:
     with pytest.raises(InvalidHandler, match=r"Starts\.on_start is a generator"):
 
-        class Starts(Actor):
+        class Starts(Actor):  # pyright: ignore[reportUnusedClass]
             async def on_start(self) -> Any:
                 yield 1
 

@@ -91,6 +91,9 @@ def test_what_ends_the_program_is_not_supervised(backend: str, where: str, error
     assert process.returncode != 0
     assert "not reached" not in out
     assert ("SystemExit" if error == "exit" else "KeyboardInterrupt") in err or process.returncode == 7
+    kind = "SystemExit" if error == "exit" else "KeyboardInterrupt"
+    assert f"{kind} ended the program while handling it" in out + err
+    assert "killed" not in out + err
     assert out.count("other started") == 1
     assert "other stopped" in out, "the other actors were not stopped in order"
 

@@ -22,6 +22,7 @@ from sentient_core import (
     CheckpointUnusable,
     HandlerFailed,
     InvalidArgument,
+    InvalidCall,
     InvalidChildSpec,
     InvalidName,
     JournalOptions,
@@ -990,3 +991,29 @@ async def test_whenever_a_message_comes_it_is_handled_once_and_its_effect_is_kep
             assert await ref.ask(Total(), timeout=100) == sent[key]
 
     assert done == Count(range(1, number + 1))
+
+
+class Plain(Actor):
+    class State(msgspec.Struct):
+        total: int = 0
+
+
+@pytest.mark.parametrize(
+    ("cls", "args", "kwargs", "why"),
+    [
+        (Account, (), {"foo": 1}, "foo"),
+        (Account, (None, None, 3), {}, "too many"),
+        (Plain, (), {"foo": 1}, "foo"),
+        (Plain, (3,), {}, "too many"),
+    ],
+)
+async def test_arguments_that_do_not_fit_are_refused_at_the_call(
+    cls: type[Actor], args: tuple[Any, ...], kwargs: dict[str, Any], why: str
+) -> None:
+    async with running() as system:
+        with pytest.raises(InvalidCall, match=rf"{cls.__name__}\.__init__\(.*{why}"):
+            await system.get_or_spawn(cls, "z", *args, **kwargs)
+
+        assert system.actors(cls) == []
+        ref = await system.get_or_spawn(cls, "z")
+        assert await system.get_or_spawn(cls, "z") == ref
