@@ -105,6 +105,10 @@ class Actor(Generic[M_contra]):
     initial_behaviour: ClassVar[str | None] = None
     """The behaviour that every incarnation begins with, for classes with `@handles(when=...)`."""
 
+    behaviours: ClassVar[Collection[str]] = ()
+    """Behaviours that no handler is for, so that only the handlers without `when` are at work in them:
+    `behaviours = ("shipped", "cancelled")`. Those of `@handles(when=...)` and of the bases count as well."""
+
     State: ClassVar[type[msgspec.Struct]] = NoState
     """What a checkpoint holds: a nested msgspec.Struct class with a default for every field."""
     state: Any
@@ -170,7 +174,7 @@ class Actor(Generic[M_contra]):
         check_at_work(self.__cell, self)
         return await run_process(self.__cell.runtime.limits, fn, *args)
 
-    def on_receive(self, message: Any) -> Any:
+    def on_receive(self, message: Any, /) -> Any:
         """The catch-all, for messages that no `@handles` method takes. Return value: the reply.
 
         A class that does not override it makes dead letters (`unhandled`) of them.
@@ -189,10 +193,10 @@ class Actor(Generic[M_contra]):
         Raising is reported, makes the end a failure, and does not stop the stopping.
         """
 
-    def on_failure(self, cause: Exception) -> Any:
+    def on_failure(self, cause: Exception, /) -> Any:
         """Runs after a handler raised `cause`, before `on_stop`. Raising is reported."""
 
-    def on_restart(self, cause: BaseException | None) -> Any:
+    def on_restart(self, cause: BaseException | None, /) -> Any:
         """Runs in a restarted incarnation, after the state is loaded, before `on_start`.
 
         `cause` is None for a permanent actor that had ended in order.
