@@ -77,7 +77,7 @@ class Account(Actor):
     async def on_stop(self) -> None:
         assert_type(self.context.ref.path, str)
 
-    def on_failure(self, cause: Exception) -> None: ...
+    def on_failure(self, error: Exception) -> None: ...
 
     async def on_restart(self, cause: BaseException | None) -> None: ...
 
@@ -109,7 +109,7 @@ class Savings(Account, tag="savings"):
 class Sponge(Actor):
     capabilities = ("soak", "drip")
 
-    def on_receive(self, message: object) -> str:
+    def on_receive(self, anything: object) -> str:
         return "got it"
 
 
