@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, Self, TypeAlias, TypeVarTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVarTuple
 
 import msgspec
 from anyio import CapacityLimiter
@@ -13,6 +13,7 @@ from sentient_core.actors.blocking import run_process, run_sync
 from sentient_core.actors.blueprint import Blueprint
 from sentient_core.actors.checkpoints import CheckpointPolicy
 from sentient_core.actors.context import Context
+from sentient_core.actors.request import Askable, Request
 from sentient_core.actors.saving import check_at_work, save_and_wait
 from sentient_core.mailbox import MailboxOptions
 from sentient_core.paths import check_name
@@ -22,39 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Actor", "Askable", "IsolationName", "M_contra", "NoState", "Request", "new_actor"]
 
-R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
-A_contra = TypeVar("A_contra", contravariant=True)
 M_contra = TypeVar("M_contra", contravariant=True, default=Any)
 """The messages that an actor class takes; Any, where it does not say: senders are then not checked."""
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 DurabilityName: TypeAlias = Literal["volatile", "mirrored"]
 IsolationName: TypeAlias = Literal["none", "copy", "check"]
-
-
-class Request(msgspec.Struct, Generic[R], frozen=True):
-    """The base of messages that are answered; `R` is the type of the reply, known to type checkers.
-
-    ::
-
-        class Balance(Request[int], frozen=True):
-            '''Ask for the balance.'''
-
-        total = await ref.ask(Balance(), timeout=1.0)   # an int
-    """
-
-    if TYPE_CHECKING:
-
-        def __asked__(self, actor: Actor[Self]) -> R:
-            """For type checkers alone: who may be asked this, and what comes back."""
-            ...
-
-
-class Askable(Protocol[A_contra, R_co]):
-    """What type checkers see of a Request that an actor of type `A` answers with an `R`."""
-
-    def __asked__(self, actor: A_contra) -> R_co: ...
 
 
 class NoState(msgspec.Struct):
