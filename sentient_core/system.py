@@ -300,14 +300,15 @@ class ActorSystem:
         """`tell` a message to each of `refs`; returns how many they are. See `Group.broadcast`."""
         return broadcast(self._open("send a message").runtime, refs, message)
 
-    # As in `ActorRef.ask`; the second is for mypy alone.
+    # As in `ActorRef.ask`; the second is for mypy alone, which also wants the first parameter to be of one type
+    # in all three: else it forgets the reply's type where the class of the actor is not known.
     @overload
     async def ask_many(
-        self, refs: Iterable[ActorRef[A]], message: Askable[A, R], *, timeout: float
+        self, refs: Iterable[ActorRef[Actor[M]]], message: Askable[Actor[M], R], *, timeout: float
     ) -> list[Answer[R]]: ...
     @overload
     async def ask_many(  # pyright: ignore[reportOverlappingOverload] - as above
-        self, refs: Iterable[ActorRef[A]], message: Askable[A, object], *, timeout: float
+        self, refs: Iterable[ActorRef[Actor[M]]], message: Askable[Actor[M], object], *, timeout: float
     ) -> list[Answer[object]]: ...
     @overload
     async def ask_many(

@@ -38,7 +38,7 @@ async def test_an_answer_is_shown_as_its_reply_or_its_error() -> None:
         failed = LookupError("no such thing")
 
         assert repr(Answer(ref, None, 9)) == f"Answer(ref={ref!r}, reply=9)"
-        assert repr(Answer(ref, failed)) == f"Answer(ref={ref!r}, error={failed!r})"
+        assert repr(Answer[int](ref, failed)) == f"Answer(ref={ref!r}, error={failed!r})"
 
 
 async def test_a_circle_that_one_of_many_closes_is_found() -> None:

@@ -301,6 +301,32 @@ async def check_messages(
     assert total or text
 
 
+async def check_messages_to_many(
+    system: ActorSystem,
+    plain: ActorRef[Account],
+    ledger: ActorRef[Ledger],
+    special: ActorRef[Special],
+    unknown: ActorRef[Any],
+) -> None:
+    assert_type(await system.ask_many([plain, ledger], Balance(), timeout=1), list[Answer[int]])
+    assert_type(await system.ask_many([ledger, special, unknown], Balance(), timeout=1), list[Answer[int]])
+    assert_type(system.broadcast([ledger, plain, unknown], Deposit(1)), int)
+    assert_type(system.broadcast([plain, unknown], "anything"), int)
+
+    threads = system.from_thread
+    assert_type(threads.ask(ledger, Balance(), timeout=1), int)
+    assert_type(threads.ask(plain, Owners(), timeout=1), list[str])
+    assert_type(threads.ask(unknown, Balance(), timeout=1), int)
+    assert_type(threads.ask(ledger, Deposit(1), timeout=1), Any)
+    threads.tell(unknown, "anything")
+    threads.send(ledger, Deposit(1))
+
+    deposits = system.topic("deposits", Deposit)
+    for ref in (plain, ledger, special, unknown):
+        deposits.subscribe(ref)
+    system.topic("anything").subscribe(ledger)
+
+
 async def check_generic_actors(system: ActorSystem) -> None:
     cache = await system.spawn(Cache[int], 3)
     assert_type(cache, ActorRef[Cache[int]])
