@@ -64,7 +64,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sentient_core.causes import class_sent, in_a_line, kind_of
 
@@ -130,6 +130,15 @@ __all__ = [
 
 class SentientError(Exception):
     """The root of all errors of this package."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An error of another process (`run_process`) comes as it was. Python would call the class with the
+        # text, where it takes the data.
+        return _unpickled, (type(self), self.args), self.__dict__
+
+
+def _unpickled(cls: type[SentientError], args: tuple[Any, ...]) -> SentientError:
+    return cls.__new__(cls, *args)
 
 
 class InvalidArgument(SentientError, ValueError):

@@ -11,7 +11,7 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
-from sentient_core.actors.actor import Actor, IsolationName, Request
+from sentient_core.actors.actor import Actor, Askable, IsolationName
 from sentient_core.actors.blocking import THREADS, Limits, check_threads
 from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.current import current_cell, current_event
@@ -297,17 +297,23 @@ class ActorSystem:
         """
         return Topic(self._open("look up a topic").runtime, name, of)
 
-    def broadcast(self, refs: Iterable[ActorRef[Any]], message: object) -> int:
+    def broadcast(self, refs: Iterable[ActorRef[Actor[M]]], message: M) -> int:
         """`tell` a message to each of `refs`; returns how many they are. See `Group.broadcast`."""
         return broadcast(self._open("send a message").runtime, refs, message)
 
+    # As in `ActorRef.ask`; the second is for mypy alone, which also wants the first parameter to be of one type
+    # in all three: else it forgets the reply's type where the class of the actor is not known.
     @overload
     async def ask_many(
-        self, refs: Iterable[ActorRef[Any]], message: Request[R], *, timeout: float
+        self, refs: Iterable[ActorRef[Actor[M]]], message: Askable[Actor[M], R], *, timeout: float
     ) -> list[Answer[R]]: ...
     @overload
+    async def ask_many(  # pyright: ignore[reportOverlappingOverload] - as above
+        self, refs: Iterable[ActorRef[Actor[M]]], message: Askable[Actor[M], object], *, timeout: float
+    ) -> list[Answer[object]]: ...
+    @overload
     async def ask_many(
-        self, refs: Iterable[ActorRef[Any]], message: object, *, timeout: float
+        self, refs: Iterable[ActorRef[Actor[M]]], message: M, *, timeout: float
     ) -> list[Answer[Any]]: ...
     async def ask_many(
         self, refs: Iterable[ActorRef[Any]], message: object, *, timeout: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import anyio
@@ -27,6 +28,7 @@ from sentient_core import (
     Overflow,
     SendTimeout,
     StashFull,
+    StoreInUse,
     handles,
 )
 from tests.probes import Add, Counter, Fail, Gate, Log, Pass, Recorder, running
@@ -127,3 +129,13 @@ async def test_errors_about_refs_carry_them_and_name_them() -> None:
 def test_errors_about_turns_say_whose_and_what() -> None:
     assert "the stash of 'a' can be used only while it handles" in str(NotInTurn("a", "the stash"))
     assert "the stash of 'a' is full (3 messages)" in str(StashFull("a", Add(1), 3))
+
+
+def test_an_error_of_another_process_says_what_it_said_there() -> None:
+    error = StoreInUse("a.db")
+    error.add_note("a note")
+
+    came: StoreInUse = pickle.loads(pickle.dumps(error))
+
+    assert (type(came), str(came), came.path) == (StoreInUse, str(error), "a.db")
+    assert came.__notes__ == ["a note"]

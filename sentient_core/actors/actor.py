@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, Self, TypeAlias, TypeVarTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVarTuple
 
 import msgspec
 from anyio import CapacityLimiter
@@ -13,6 +13,7 @@ from sentient_core.actors.blocking import run_process, run_sync
 from sentient_core.actors.blueprint import Blueprint
 from sentient_core.actors.checkpoints import CheckpointPolicy
 from sentient_core.actors.context import Context
+from sentient_core.actors.request import Askable, Request
 from sentient_core.actors.saving import check_at_work, save_and_wait
 from sentient_core.mailbox import MailboxOptions
 from sentient_core.paths import check_name
@@ -22,39 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Actor", "Askable", "IsolationName", "M_contra", "NoState", "Request", "new_actor"]
 
-R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
-A_contra = TypeVar("A_contra", contravariant=True)
 M_contra = TypeVar("M_contra", contravariant=True, default=Any)
 """The messages that an actor class takes; Any, where it does not say: senders are then not checked."""
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 DurabilityName: TypeAlias = Literal["volatile", "mirrored"]
 IsolationName: TypeAlias = Literal["none", "copy", "check"]
-
-
-class Request(msgspec.Struct, Generic[R], frozen=True):
-    """The base of messages that are answered; `R` is the type of the reply, known to type checkers.
-
-    ::
-
-        class Balance(Request[int], frozen=True):
-            '''Ask for the balance.'''
-
-        total = await ref.ask(Balance(), timeout=1.0)   # an int
-    """
-
-    if TYPE_CHECKING:
-
-        def __asked__(self, actor: Actor[Self]) -> R:
-            """For type checkers alone: who may be asked this, and what comes back."""
-            ...
-
-
-class Askable(Protocol[A_contra, R_co]):
-    """What type checkers see of a Request that an actor of type `A` answers with an `R`."""
-
-    def __asked__(self, actor: A_contra) -> R_co: ...
 
 
 class NoState(msgspec.Struct):
@@ -104,6 +78,10 @@ class Actor(Generic[M_contra]):
 
     initial_behaviour: ClassVar[str | None] = None
     """The behaviour that every incarnation begins with, for classes with `@handles(when=...)`."""
+
+    behaviours: ClassVar[Collection[str]] = ()
+    """Behaviours that no handler is for, so that only the handlers without `when` are at work in them:
+    `behaviours = ("shipped", "cancelled")`. Those of `@handles(when=...)` and of the bases count as well."""
 
     State: ClassVar[type[msgspec.Struct]] = NoState
     """What a checkpoint holds: a nested msgspec.Struct class with a default for every field."""
@@ -170,7 +148,7 @@ class Actor(Generic[M_contra]):
         check_at_work(self.__cell, self)
         return await run_process(self.__cell.runtime.limits, fn, *args)
 
-    def on_receive(self, message: Any) -> Any:
+    def on_receive(self, message: Any, /) -> Any:
         """The catch-all, for messages that no `@handles` method takes. Return value: the reply.
 
         A class that does not override it makes dead letters (`unhandled`) of them.
@@ -189,10 +167,10 @@ class Actor(Generic[M_contra]):
         Raising is reported, makes the end a failure, and does not stop the stopping.
         """
 
-    def on_failure(self, cause: Exception) -> Any:
+    def on_failure(self, cause: Exception, /) -> Any:
         """Runs after a handler raised `cause`, before `on_stop`. Raising is reported."""
 
-    def on_restart(self, cause: BaseException | None) -> Any:
+    def on_restart(self, cause: BaseException | None, /) -> Any:
         """Runs in a restarted incarnation, after the state is loaded, before `on_start`.
 
         `cause` is None for a permanent actor that had ended in order.

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from sentient_core.actors import delivery
+from sentient_core.actors.calls import ProxyCall
 from sentient_core.actors.current import current_cell
 from sentient_core.actors.special import plain
 from sentient_core.actors.timekeeper import Alarm
@@ -168,7 +169,10 @@ class _AskOver(Alarm):
 def _at_work(cell: Cell) -> str:
     if cell.in_hand is None:
         return "at work on nothing"
-    kind = type(plain(cell.in_hand)[0])
+    message = plain(cell.in_hand)[0]
+    kind = type(message)
+    if isinstance(message, ProxyCall):
+        return f"at work on {kind.__qualname__} in {message.method}()"
     handler = cell.handler_of(kind)
     function = cell.blueprint.cls.on_receive if handler is None else handler[0]
     name = getattr(function, "__name__", type(function).__name__)  # a partial has none

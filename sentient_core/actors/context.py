@@ -136,7 +136,7 @@ class Context:
         What its handlers do not take goes to those without `when`, then to `on_receive`; calls of proxies
         go to their methods in every behaviour. None: back to the class's `initial_behaviour`, with which
         every incarnation begins. Raises InvalidArgument, with near misses, for one that no handler is
-        marked with.
+        marked with and that is not in the class's `behaviours`.
         """
         self._enter("the behaviour").become(behaviour)
 

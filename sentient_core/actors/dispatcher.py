@@ -141,12 +141,12 @@ class Dispatcher:
             if sender is not None:
                 sender.give_way()
 
-    def check_thread(self) -> None:
-        """Raise WrongThread off the event loop's thread."""
+    def check_thread(self, instead: str = "tell(ref, message); it has send, ask and spawn as well") -> None:
+        """Raise WrongThread off the event loop's thread; `instead` is the method of `from_thread` to call."""
         if get_ident() != self._thread:
             raise WrongThread(
-                "refs belong to the thread of their event loop. From any other thread, call "
-                "system.from_thread.tell(ref, message); it has send, ask and spawn as well."
+                "refs belong to the thread of their event loop, as do groups and topics. From any other "
+                f"thread, call system.from_thread.{instead}."
             )
 
     def take_slot(self) -> Slot[Any]:

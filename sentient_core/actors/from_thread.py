@@ -24,7 +24,7 @@ import sniffio
 from anyio.abc import TaskGroup
 
 from sentient_core.actors import delivery
-from sentient_core.actors.actor import Actor, Request
+from sentient_core.actors.actor import Actor, Askable
 from sentient_core.actors.current import current_cell, current_event
 from sentient_core.actors.lane import LOOK_SECONDS, Lane
 from sentient_core.actors.ref import ActorRef, cell_of, check_timeout, posting_of
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["FromThread"]
 
 A = TypeVar("A", bound=Actor)
+M = TypeVar("M")
 R = TypeVar("R")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -85,7 +86,7 @@ class FromThread:
         """The actor system. Of its own methods, only `health` is for other threads."""
         return self._runtime.system
 
-    def tell(self, ref: ActorRef[Any], message: object) -> None:
+    def tell(self, ref: ActorRef[Actor[M]], message: M) -> None:
         """Put a message into the actor's mailbox and go on, as `ActorRef.tell`.
 
         It is encoded here, if the actor is mirrored, so UnencodableMessage is raised here. It waits
@@ -112,7 +113,7 @@ class FromThread:
         )
         self._lane.put(put, "send a message")
 
-    def send(self, ref: ActorRef[Any], message: object, *, timeout: float | None = None) -> None:
+    def send(self, ref: ActorRef[Actor[M]], message: M, *, timeout: float | None = None) -> None:
         """Put a message into the mailbox, waiting for room, as `ActorRef.send`."""
         self._cell(ref)
         if timeout is None:
@@ -122,10 +123,16 @@ class FromThread:
             late = SendTimeout(message, ref, timeout)
             self._outcome("send a message", lambda left: ref.send(message, timeout=left), timeout, late)
 
+    # As in `ActorRef.ask`; the second is for mypy alone, which also wants the first parameter to be of one type
+    # in all three: else it forgets the reply's type where the class of the actor is not known.
     @overload
-    def ask(self, ref: ActorRef[Any], message: Request[R], *, timeout: float) -> R: ...
+    def ask(self, ref: ActorRef[Actor[M]], message: Askable[Actor[M], R], *, timeout: float) -> R: ...
     @overload
-    def ask(self, ref: ActorRef[Any], message: object, *, timeout: float) -> Any: ...
+    def ask(  # pyright: ignore[reportOverlappingOverload] - as above
+        self, ref: ActorRef[Actor[M]], message: Askable[Actor[M], object], *, timeout: float
+    ) -> object: ...
+    @overload
+    def ask(self, ref: ActorRef[Actor[M]], message: M, *, timeout: float) -> Any: ...
     def ask(self, ref: ActorRef[Any], message: object, *, timeout: float) -> Any:
         """Send a message and return the handler's reply, as `ActorRef.ask`.
 

@@ -18,7 +18,7 @@ from sentient_core.actors.many import Answer, ask_many, broadcast, check_ref
 from sentient_core.errors import EmptyGroup, InvalidArgument
 
 if TYPE_CHECKING:
-    from sentient_core.actors.actor import Request
+    from sentient_core.actors.actor import Actor, Request
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.ref import ActorRef
     from sentient_core.actors.runtime import Runtime
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Group", "Memberships", "Topic"]
 
 R = TypeVar("R")
-M_contra = TypeVar("M_contra", contravariant=True)
+M = TypeVar("M")
 
 Key = tuple[str, str]
 """What it is (`group`, `topic`) and its name."""
@@ -133,11 +133,11 @@ class Group:
 
     def join(self, ref: ActorRef[Any]) -> None:
         """Take an actor in. Nothing happens if it is in already, or has ended."""
-        _join(self._runtime, self._key, ref)
+        _join(self._runtime, self._key, ref, "call(group.join, ref)")
 
     def leave(self, ref: ActorRef[Any]) -> None:
         """Let an actor out. Nothing happens if it is not in."""
-        self._memberships.discard(self._key, check_ref(self._runtime, ref))
+        _leave(self._runtime, self._key, ref, "call(group.leave, ref)")
 
     def broadcast(self, message: object) -> int:
         """`tell` a message to every member; returns how many there were.
@@ -176,7 +176,7 @@ class Group:
         return f"<Group {self.name!r} of {len(self)}>"
 
 
-class Topic(Generic[M_contra]):
+class Topic(Generic[M]):
     """Messages of one kind for whoever wants them: `system.topic("prices", Price)`.
 
     ::
@@ -195,7 +195,7 @@ class Topic(Generic[M_contra]):
 
     __slots__ = ("_key", "_memberships", "_runtime", "name")
 
-    def __init__(self, runtime: Runtime, name: str, of: type[M_contra] | None) -> None:
+    def __init__(self, runtime: Runtime, name: str, of: type[M] | None) -> None:
         self.name: str = _name("topic", name)
         if of is not None and not isinstance(of, type):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgument(f"a topic is of one type of message, not {of!r}")
@@ -210,15 +210,15 @@ class Topic(Generic[M_contra]):
         """Those that have subscribed, in that order."""
         return tuple(cell.ref for cell in self._memberships.cells(self._key))
 
-    def subscribe(self, ref: ActorRef[Any]) -> None:
+    def subscribe(self, ref: ActorRef[Actor[M]]) -> None:
         """Let an actor have every message from now on. Nothing happens if it does already, or has ended."""
-        _join(self._runtime, self._key, ref)
+        _join(self._runtime, self._key, ref, "call(topic.subscribe, ref)")
 
     def unsubscribe(self, ref: ActorRef[Any]) -> None:
         """Let an actor have no more of them; what is in its mailbox stays there."""
-        self._memberships.discard(self._key, check_ref(self._runtime, ref))
+        _leave(self._runtime, self._key, ref, "call(topic.unsubscribe, ref)")
 
-    def publish(self, message: M_contra) -> int:
+    def publish(self, message: M) -> int:
         """`tell` a message to every subscriber; returns how many there were.
 
         The actor that publishes is the sender. A subscriber whose mailbox is full makes a dead letter,
@@ -240,7 +240,14 @@ def _name(what: str, name: object) -> str:
     raise InvalidArgument(f"a {what} is named by a str that is not empty, not by {name!r}")
 
 
-def _join(runtime: Runtime, key: Key, ref: ActorRef[Any]) -> None:
+def _join(runtime: Runtime, key: Key, ref: ActorRef[Any], from_thread: str) -> None:
     cell = check_ref(runtime, ref)
+    runtime.dispatcher.check_thread(from_thread)
     if cell.is_alive:
         runtime.registry.memberships.add(key, cell)
+
+
+def _leave(runtime: Runtime, key: Key, ref: ActorRef[Any], from_thread: str) -> None:
+    cell = check_ref(runtime, ref)
+    runtime.dispatcher.check_thread(from_thread)
+    runtime.registry.memberships.discard(key, cell)

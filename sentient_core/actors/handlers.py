@@ -14,6 +14,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, overload
 
+from sentient_core.actors.request import check_reply
 from sentient_core.errors import InvalidHandler
 
 __all__ = [
@@ -70,7 +71,8 @@ def handles(*args: Any, when: str | Iterable[str] | None = None) -> Any:
 
     The method takes one message; it may be sync or async. What it returns is the reply of an `ask`.
     The annotation may be a union. Raises InvalidHandler, when the class is made, for an annotation
-    that is missing or cannot be resolved and for a type that two methods of one class take in one state.
+    that is missing or cannot be resolved, for a type that two methods of one class take in one state, and for
+    a return annotation that is not the reply which a `Request[R]` promises.
     """
     # Message types may be local to a function: remember the names around the class, for annotations
     # that are strings there. Frame 1 is the class body, frame 2 what encloses it.
@@ -120,6 +122,8 @@ def handlers_of(cls: type, state: str | None = None) -> dict[type, Handler]:
                 continue
             parameter = _message_parameter(base, name, method)
             types_ = mark.explicit or _annotated_types(base, name, method, parameter, mark.names)
+            if mark.names:  # else it was looked at with a class that has it too
+                check_reply(f"{base.__qualname__}.{name}", method, types_, mark.names)
             mark.explicit, mark.names = types_, {}  # resolved: the names around the class are not kept
             for message_type in types_:
                 if message_type in own:

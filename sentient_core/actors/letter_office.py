@@ -128,8 +128,8 @@ class DeadLetterOffice(DeadLetters):
         With ids all are sent, or none and the error says why: UnknownDeadLetter, DeadLetterSettled (it is
         not open), NotRedrivable (nobody lives at its path or he takes nothing more; it is a late reply;
         the message cannot be made from the stored bytes: its type is looked for among those that the
-        recipient's class handles). With a filter that names a recipient NotRedrivable is raised if nobody
-        takes messages there; other letters that cannot be sent again are skipped and counted.
+        recipient's class handles). By a filter, those that cannot be sent again are skipped and counted,
+        with the reason why.
 
         A cancellation while it waits for the commit takes nothing back; before, nothing has happened to
         the letters that were not yet sent.
@@ -185,8 +185,6 @@ class DeadLetterOffice(DeadLetters):
         async with self._lock:
             await self._catch_up("redrive dead letters")
             ids = await self._store.open_letters(self._system, matching)
-            if ids and matching.recipient is not None:
-                self._recipient(ids[0], matching.recipient)
             for some in _in_parts(ids):
                 in_memory = self._in_memory()
                 for row in await self._rows(some):

@@ -47,6 +47,10 @@ class Answer(msgspec.Struct, Generic[R], frozen=True):
             raise self.error
         return cast("R", self._reply)
 
+    def __repr__(self) -> str:
+        outcome = f"reply={self._reply!r}" if self.error is None else f"error={self.error!r}"
+        return f"Answer(ref={self.ref!r}, {outcome})"
+
 
 def broadcast(runtime: Runtime, refs: Iterable[ActorRef[Any]], message: object) -> int:
     """`tell` a message to each; returns how many it was told.

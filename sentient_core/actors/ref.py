@@ -87,8 +87,12 @@ class ActorRef(Generic[A_co]):
         return self._cell.at_home().is_alive
 
     def statistics(self) -> MailboxStatistics:
-        """The mailbox at this moment, and what has become of its messages."""
+        """The mailbox at this moment, and what has become of its messages.
+
+        Raises WrongThread on another thread, which calls `system.from_thread.call(ref.statistics)`.
+        """
         cell = self._cell.at_home()
+        cell.runtime.dispatcher.check_thread("call(ref.statistics)")
         now = cell.runtime.backend.now()
         return cell.mailbox.statistics(cell.handled, now, is_paused=cell.is_paused)
 

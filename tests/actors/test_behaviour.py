@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import ClassVar
 
 import msgspec
 import pytest
 
-from sentient_core import Actor, HandlerFailed, InvalidArgument, InvalidHandler, Request, handles
+from sentient_core import (
+    Actor,
+    HandlerFailed,
+    InvalidArgument,
+    InvalidHandler,
+    Request,
+    UnhandledMessage,
+    handles,
+)
 from tests.probes import Fail, Gate, letters, running
 
 
@@ -165,10 +174,45 @@ async def test_a_state_that_is_none_is_refused_and_near_misses_are_named() -> No
 
 
 def test_an_initial_state_that_is_none_is_refused_with_the_class() -> None:
-    with pytest.raises(InvalidArgument, match=r"no behaviour 'ajar'.*\['open', 'closed', 'locked'\]"):
+    with pytest.raises(InvalidArgument, match=r"no behaviour 'ajar'\. It has 'open', 'closed', 'locked'\."):
 
         class Odd(Door):  # pyright: ignore[reportUnusedClass]
             initial_behaviour = "ajar"
+
+
+async def test_the_error_says_how_to_declare_a_state_that_only_the_unmarked_handlers_serve() -> None:
+    async with running() as system:
+        door = await system.spawn(Door)
+
+        with pytest.raises(HandlerFailed) as caught:
+            await door.ask(Become("walled up"), timeout=1)
+
+        assert "@handles(when=('open', 'walled up'))" in str(caught.value.__cause__)
+        assert "behaviours = ('walled up',)" in str(caught.value.__cause__)
+
+
+async def test_a_declared_state_without_handlers_of_its_own_has_the_unmarked_ones() -> None:
+    class Demolished(Door):
+        behaviours: ClassVar[Collection[str]] = ("gone", "forgotten")
+
+    class Buried(Demolished):
+        initial_behaviour = "buried"
+        behaviours = ("buried",)
+
+    async with running() as system:
+        door = await system.spawn(Buried)
+
+        assert await door.ask(Become("gone"), timeout=1) == "gone"  # by the unmarked handler of the base
+        assert await door.ask(Become("open"), timeout=1) == "open"
+        assert await door.ask(Become("buried"), timeout=1) == "buried"
+        with pytest.raises(UnhandledMessage):
+            await door.ask(Knock(), timeout=1)
+
+
+@pytest.mark.parametrize("names", ["shipped", ("shipped", ""), ("shipped", 3), None, 3])
+def test_behaviours_that_are_not_names_are_refused_with_the_class(names: object) -> None:
+    with pytest.raises(InvalidArgument, match=r"behaviours must be several names such as \('shipped', "):
+        type("Odd", (Actor,), {"behaviours": names})
 
 
 def test_two_handlers_for_one_type_in_one_state_are_refused_with_the_class() -> None:

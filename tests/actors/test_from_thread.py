@@ -387,6 +387,36 @@ async def test_off_the_loops_thread_a_ref_says_what_to_use() -> None:
             await in_thread(lambda: ref.tell(Add()))
 
 
+async def test_off_the_loops_thread_groups_topics_and_statistics_say_what_to_use() -> None:
+    async with running() as system:
+        ref = await system.spawn(Counter)
+        group, topic = system.group("workers"), system.topic("news")
+        calls: dict[str, Callable[[], object]] = {
+            "group.join, ref": lambda: group.join(ref),
+            "group.leave, ref": lambda: group.leave(ref),
+            "topic.subscribe, ref": lambda: topic.subscribe(ref),
+            "topic.unsubscribe, ref": lambda: topic.unsubscribe(ref),
+            "ref.statistics": ref.statistics,
+        }
+
+        for instead, call in calls.items():
+            with pytest.raises(WrongThread, match=rf"system\.from_thread\.call\({instead}\)\."):
+                await in_thread(call)
+
+        assert (len(group), topic.subscribers) == (0, ())
+        await in_thread(lambda: system.from_thread.call(group.join, ref))
+        assert group.members == (ref,)
+        statistics = await in_thread(lambda: system.from_thread.call(ref.statistics))
+        assert statistics == ref.statistics()
+
+
+async def test_the_health_is_for_every_thread() -> None:
+    async with running() as system:
+        await system.spawn(Counter)
+
+        assert await in_thread(system.health) == system.health()
+
+
 @pytest.mark.parametrize("ref", [None, "a/path", 3])
 async def test_what_is_no_ref_is_refused(ref: Any) -> None:
     async with running() as system:

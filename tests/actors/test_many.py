@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 
-from sentient_core import ActorRef, AskCycle
+from sentient_core import ActorRef, Answer, AskCycle
 from sentient_core.actors.ref import cell_of
 from tests.probes import running
 from tests.puppet import Do, Puppet, in_turn
@@ -30,6 +30,15 @@ async def test_who_asks_a_group_that_it_is_in_is_told_of_the_circle_at_once() ->
         assert isinstance(itself.error, AskCycle)
         assert other.reply == 7
         assert cell_of(a).runtime.crowds == {}
+
+
+async def test_an_answer_is_shown_as_its_reply_or_its_error() -> None:
+    async with running() as system:
+        ref = await system.spawn(Puppet, name="a")
+        failed = LookupError("no such thing")
+
+        assert repr(Answer(ref, None, 9)) == f"Answer(ref={ref!r}, reply=9)"
+        assert repr(Answer[int](ref, failed)) == f"Answer(ref={ref!r}, error={failed!r})"
 
 
 async def test_a_circle_that_one_of_many_closes_is_found() -> None:

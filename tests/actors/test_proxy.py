@@ -152,6 +152,17 @@ async def test_an_async_method_is_awaited_in_the_actor() -> None:
         assert await ref.proxy(ShopProxy).wait() == "waited"
 
 
+async def test_a_call_that_takes_too_long_is_named_by_its_method() -> None:
+    gate = Gate()
+    async with running() as system:
+        ref = await system.spawn(Shop, gate)
+
+        with pytest.raises(AskTimeout, match=r"at work on ProxyCall in wait\(\)"):
+            await ref.proxy(timeout=0.25).wait()
+
+        gate.open.set()
+
+
 async def test_attributes_of_every_kind_are_read() -> None:
     async with running() as system:
         proxy = (await system.spawn(Shop)).proxy()

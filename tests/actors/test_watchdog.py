@@ -110,6 +110,33 @@ async def test_a_handler_that_blocks_the_loop_is_named(message: Request[None], h
         assert f"{handler} of 'culprit' with {report.message_type} blocked the event loop for" in str(report)
 
 
+@pytest.mark.parametrize("member", ["now", "later", "prop"])
+async def test_what_a_proxy_called_and_blocks_the_loop_is_named(member: str) -> None:
+    class Shop(Actor):
+        def now(self) -> None:
+            block_until_noticed(self.context.system)
+
+        async def later(self) -> None:
+            await anyio.sleep(0.001)
+            block_until_noticed(self.context.system)
+
+        @property
+        def prop(self) -> None:
+            block_until_noticed(self.context.system)
+
+    async with a_system() as system:
+        ref = await system.spawn(Shop, name="culprit")
+        proxied: Any = getattr(ref.proxy(), member)
+
+        await (proxied if member == "prop" else proxied())
+        report = await report_when_over(system)
+
+        assert report.handler is not None
+        assert report.handler.endswith(f"Shop.{member}")
+        assert report.message_type in {"ProxyCall", "ProxyRead"}
+        assert "actors/calls.py" not in report.stack
+
+
 async def test_a_hook_that_blocks_the_loop_is_named() -> None:
     async with a_system() as system:
         await system.spawn(SlowStarter, name="slow")

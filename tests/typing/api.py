@@ -77,7 +77,7 @@ class Account(Actor):
     async def on_stop(self) -> None:
         assert_type(self.context.ref.path, str)
 
-    def on_failure(self, cause: Exception) -> None: ...
+    def on_failure(self, error: Exception) -> None: ...
 
     async def on_restart(self, cause: BaseException | None) -> None: ...
 
@@ -109,7 +109,7 @@ class Savings(Account, tag="savings"):
 class Sponge(Actor):
     capabilities = ("soak", "drip")
 
-    def on_receive(self, message: object) -> str:
+    def on_receive(self, anything: object) -> str:
         return "got it"
 
 
@@ -299,6 +299,32 @@ async def check_messages(
     text: str = await ledger.ask(Deposit(3), timeout=1)
     await ledger.ask(message, timeout=1)
     assert total or text
+
+
+async def check_messages_to_many(
+    system: ActorSystem,
+    plain: ActorRef[Account],
+    ledger: ActorRef[Ledger],
+    special: ActorRef[Special],
+    unknown: ActorRef[Any],
+) -> None:
+    assert_type(await system.ask_many([plain, ledger], Balance(), timeout=1), list[Answer[int]])
+    assert_type(await system.ask_many([ledger, special, unknown], Balance(), timeout=1), list[Answer[int]])
+    assert_type(system.broadcast([ledger, plain, unknown], Deposit(1)), int)
+    assert_type(system.broadcast([plain, unknown], "anything"), int)
+
+    threads = system.from_thread
+    assert_type(threads.ask(ledger, Balance(), timeout=1), int)
+    assert_type(threads.ask(plain, Owners(), timeout=1), list[str])
+    assert_type(threads.ask(unknown, Balance(), timeout=1), int)
+    assert_type(threads.ask(ledger, Deposit(1), timeout=1), Any)
+    threads.tell(unknown, "anything")
+    threads.send(ledger, Deposit(1))
+
+    deposits = system.topic("deposits", Deposit)
+    for ref in (plain, ledger, special, unknown):
+        deposits.subscribe(ref)
+    system.topic("anything").subscribe(ledger)
 
 
 async def check_generic_actors(system: ActorSystem) -> None:

@@ -86,6 +86,20 @@ async def check_messages(
     print(first, second, third, wider)
 
 
+async def check_messages_to_many(system: ActorSystem, ledger: ActorRef[Ledger]) -> None:
+    system.from_thread.tell(ledger, "x")  # WRONG
+    system.from_thread.send(ledger, 3)  # WRONG
+    system.from_thread.ask(ledger, "x", timeout=1)  # WRONG
+    system.from_thread.ask(ledger, Owners(), timeout=1)  # WRONG
+    first: str = system.from_thread.ask(ledger, Balance(), timeout=1)  # WRONG
+    await system.ask_many([ledger], "x", timeout=1)  # WRONG
+    await system.ask_many([ledger], Owners(), timeout=1)  # WRONG
+    system.broadcast([ledger], "x")  # WRONG
+    system.topic("owners", Owners).subscribe(ledger)  # WRONG
+    system.topic("balances", Balance).subscribe(ledger)
+    print(first)
+
+
 class Shop(Actor):
     items: list[str]
 
