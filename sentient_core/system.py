@@ -301,8 +301,8 @@ class ActorSystem:
         """`tell` a message to each of `refs`; returns how many they are. See `Group.broadcast`."""
         return broadcast(self._open("send a message").runtime, refs, message)
 
-    # As in `ActorRef.ask`; the second is for mypy alone, which also wants the first parameter to be of one type
-    # in all three: else it forgets the reply's type where the class of the actor is not known.
+    # As in `ActorRef.ask`; the second is for mypy alone, which also wants the first parameter to be of one
+    # type in all three: else it forgets the reply's type where the actor's class is not known.
     @overload
     async def ask_many(
         self, refs: Iterable[ActorRef[Actor[M]]], message: Askable[Actor[M], R], *, timeout: float

@@ -123,8 +123,8 @@ class FromThread:
             late = SendTimeout(message, ref, timeout)
             self._outcome("send a message", lambda left: ref.send(message, timeout=left), timeout, late)
 
-    # As in `ActorRef.ask`; the second is for mypy alone, which also wants the first parameter to be of one type
-    # in all three: else it forgets the reply's type where the class of the actor is not known.
+    # As in `ActorRef.ask`; the second is for mypy alone, which also wants the first parameter to be of one
+    # type in all three: else it forgets the reply's type where the actor's class is not known.
     @overload
     def ask(self, ref: ActorRef[Actor[M]], message: Askable[Actor[M], R], *, timeout: float) -> R: ...
     @overload
