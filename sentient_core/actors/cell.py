@@ -27,7 +27,7 @@ from contextvars import Context
 from enum import StrEnum
 from itertools import filterfalse
 from types import MappingProxyType
-from typing import Any, Final, NoReturn, TypeVar, cast
+from typing import Any, Final, NoReturn, TypeVar
 
 import anyio
 
@@ -39,6 +39,7 @@ from sentient_core.actors.behaviour import Behaviour
 from sentient_core.actors.blueprint import Blueprint
 from sentient_core.actors.calls import CALL_HANDLERS
 from sentient_core.actors.current import current_cell, current_event
+from sentient_core.actors.escaped import parted, stray
 from sentient_core.actors.handlers import Handler
 from sentient_core.actors.incarnation import Incarnation, enter
 from sentient_core.actors.isolating import isolated_reply
@@ -63,7 +64,6 @@ from sentient_core.causes import class_sent, in_a_line
 from sentient_core.errors import (
     ActorKilled,
     ActorStopped,
-    HandlerCancelled,
     HandlerFailed,
     SentientError,
     StartFailed,
@@ -584,7 +584,7 @@ class Cell:
                 except BaseException as error:  # noqa: BLE001 - what is not the actor's goes on
                     missed += 1
                     if self._is_stray(error):
-                        await self._handler_failed(entry, _stray(error))
+                        await self._handler_failed(entry, stray(error))
                         break
                     self._interrupted(entry, error)
                     raise self._passes_on(error, "handler", entry) from None
@@ -781,17 +781,11 @@ class Cell:
         return self.runtime.backend.absorb_cancellation(error)
 
     def _passes_on(self, error: BaseException, where: str, entry: Entry | None = None) -> BaseException:
-        """What of an exception is not the actor's own: it goes on through the worker.
-
-        A task group that is cancelled while one of its tasks fails raises both in one group.
-        """
-        if not isinstance(error, BaseExceptionGroup):
-            return error
-        group = cast("BaseExceptionGroup[BaseException]", error)
-        failures, others = group.split(Exception)
+        """What of an exception is not the actor's own: it goes on through the worker."""
+        failures, others = parted(error)
         if failures is not None:
             report_failure(self, failures, entry, where)
-        return group if others is None else others
+        return others
 
     async def _handler_failed(self, entry: Entry, error: Exception) -> None:
         words = in_a_line(error)
@@ -852,7 +846,7 @@ class Cell:
             return
         except BaseException as error:  # noqa: BLE001 - as in a handler
             if self._is_stray(error):
-                self._start_raised(_stray(error))
+                self._start_raised(stray(error))
                 return
             raise self._passes_on(error, "start") from None
         if self.ledger is not None:
@@ -1002,9 +996,9 @@ class Cell:
         except BaseException as error:  # noqa: BLE001 - as in a handler
             if not self._is_stray(error):
                 raise self._passes_on(error, name) from None
-            stray = _stray(error)
-            report_failure(self, stray, None, name)
-            return stray
+            failure = stray(error)
+            report_failure(self, failure, None, name)
+            return failure
         return None
 
     def _down(self, cause: BaseException | None, *, first_cause: BaseException | None = None) -> None:
@@ -1086,9 +1080,3 @@ class Cell:
 async def _finished(outcome: Any) -> None:
     if hasattr(outcome, "__await__"):
         await outcome
-
-
-def _stray(error: BaseException) -> HandlerCancelled:
-    stray = HandlerCancelled("a cancellation escaped that nobody had asked of this actor")
-    stray.__cause__ = error
-    return stray

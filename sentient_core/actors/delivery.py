@@ -52,9 +52,9 @@ __all__ = [
     "late_reply",
     "new_entry",
     "put",
+    "put_anyway",
     "recipient",
     "record",
-    "redeliver",
     "send",
     "source_of",
     "tell",
@@ -161,8 +161,8 @@ def record(cell: Cell, entry: Entry) -> None:
         cell.runtime.mirror.record(event)
 
 
-def redeliver(cell: Cell, entry: Entry) -> None:
-    """Queue a message that has been accepted before: it is not refused for want of room."""
+def put_anyway(cell: Cell, entry: Entry) -> None:
+    """Queue what is not refused for want of room: accepted before, or sent by the actor to itself."""
     cell.mailbox.put(entry)
     if not cell.scheduled:
         cell.runtime.dispatcher.schedule(cell)

@@ -77,7 +77,7 @@ class Schedulable(Protocol):
         ...
 
     def wants_kill(self) -> bool:
-        """The turn that has just suspended is to be interrupted."""
+        """The turn has just suspended. True: it is to be interrupted."""
         ...
 
     def catch_up(self) -> None:

@@ -245,7 +245,7 @@ class DeadLetterOffice(DeadLetters):
 
     def _send(self, row: DeadLetterRow, cell: Cell, message: object) -> None:
         resent = self._mirror.redrive(row)
-        delivery.redeliver(cell, (message, self._sender(row, cell), None, resent))
+        delivery.put_anyway(cell, (message, self._sender(row, cell), None, resent))
         self.redriven += 1
 
     def _sender(self, row: DeadLetterRow, cell: Cell) -> Sender | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
     from sentient_core.mailbox.envelope import Entry
 
-__all__ = ["Notice", "check_message", "check_seconds", "notice_entry", "put_own"]
+__all__ = ["Notice", "check_message", "check_seconds", "notice_entry"]
 
 
 class Notice(Special):
@@ -51,13 +51,6 @@ def notice_entry(cell: Cell, notice: Notice, sender: Cell) -> Entry:
         mirror = cell.runtime.mirror
         event = mirror.message(message, sender.path, cell.path, sender.incarnation, 0, 0)
     return notice, sender, None, event
-
-
-def put_own(cell: Cell, entry: Entry) -> None:
-    """Queue what an actor sends to itself, whether there is room or not. The mailbox is open."""
-    cell.mailbox.put(entry)
-    if not cell.scheduled:
-        cell.runtime.dispatcher.schedule(cell)
 
 
 def check_message(cell: Cell, message: object) -> None:

@@ -14,9 +14,9 @@ import anyio
 
 from sentient_core.actors import delivery
 from sentient_core.actors.blocking import blocks
-from sentient_core.actors.notices import put_own
+from sentient_core.actors.escaped import parted, stray
 from sentient_core.causes import in_a_line
-from sentient_core.errors import HandlerCancelled, InvalidArgument, UncopyableMessage, UnencodableMessage
+from sentient_core.errors import InvalidArgument, UncopyableMessage, UnencodableMessage
 from sentient_core.mailbox import DeadLetterReason
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ __all__ = ["Pipe", "check_pipe"]
 class Pipe:
     """One function at work beside an actor."""
 
-    __slots__ = ("_args", "_conversation", "_fn", "_life", "_on_error", "_scope")
+    __slots__ = ("_args", "_fn", "_life", "_on_error", "_scope")
 
     def __init__(
         self,
@@ -41,8 +41,6 @@ class Pipe:
         self._fn = fn
         self._args = args
         self._on_error = on_error
-        trace = None if life.cell.in_hand is None else life.cell.in_hand[3]
-        self._conversation = (0, 0) if trace is None else (trace.correlation, trace.seq)
         # Shielded like the workers: when the program is cancelled, the actors are stopped in order.
         self._scope = anyio.CancelScope(shield=True)
 
@@ -68,9 +66,7 @@ class Pipe:
             except BaseException as error:  # noqa: BLE001 - what is not the actor's goes on
                 if self._scope.cancel_called or not life.cell.runtime.backend.absorb_cancellation(error):
                     raise self._passes_on(error) from None
-                stray = HandlerCancelled("a cancellation escaped that nobody had asked of this actor")
-                stray.__cause__ = error
-                self._failed(stray)
+                self._failed(stray(error))
             else:
                 self._send(result)
         life.pipes.pop(self, None)
@@ -90,32 +86,25 @@ class Pipe:
         cell = self._life.cell
         if message is None or self._life.is_over:
             return
-        event = None
         try:
-            content = delivery.content_for(cell, message)
-            if cell.mailbox.is_mirrored:
-                event = cell.runtime.mirror.message(
-                    message, cell.path, cell.path, cell.incarnation, *self._conversation
-                )
+            entry = delivery.new_entry(
+                cell, message, None
+            )  # of the conversation that this task was started in
         except (UncopyableMessage, UnencodableMessage) as error:
             self._life.fail(error, "pipe_to_self")
             return
-        entry = (content, cell, None, event)
         delivery.record(cell, entry)
         if cell.mailbox.is_open:
-            put_own(cell, entry)
+            delivery.put_anyway(cell, entry)
         else:
             delivery.dead(cell, entry, DeadLetterReason.STOPPED, "the actor is draining")
 
     def _passes_on(self, error: BaseException) -> BaseException:
-        """What of an exception is not the actor's own; a cancelled task group may raise both in one."""
-        if not isinstance(error, BaseExceptionGroup):
-            return error
-        group = cast("BaseExceptionGroup[BaseException]", error)
-        failures, others = group.split(Exception)
+        """What of an exception is not the actor's own."""
+        failures, others = parted(error)
         if failures is not None:
             self._life.cell.log().warning("raised while it was cancelled", error=in_a_line(failures))
-        return group if others is None else others
+        return others
 
 
 def check_pipe(fn: Any, on_error: Any) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sentient_core.actors.notices import Notice, notice_entry, put_own
+from sentient_core.actors import delivery
+from sentient_core.actors.notices import Notice, notice_entry
 from sentient_core.errors import UncopyableMessage, UnencodableMessage
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Quiet:
         except (UncopyableMessage, UnencodableMessage) as error:  # it was changed after the timeout was set
             self._life.fail(error, "receive timeout")
         else:
-            put_own(cell, entry)
+            delivery.put_anyway(cell, entry)
 
 
 class _TimeIsUp(Notice):

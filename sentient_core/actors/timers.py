@@ -13,7 +13,8 @@ import weakref
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-from sentient_core.actors.notices import Notice, check_message, check_seconds, notice_entry, put_own
+from sentient_core.actors import delivery
+from sentient_core.actors.notices import Notice, check_message, check_seconds, notice_entry
 from sentient_core.errors import InvalidArgument, UncopyableMessage, UnencodableMessage
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class Timer:
             self._life.fail(error, "timer")
             return
         self._tick = weakref.ref(tick)
-        put_own(cell, entry)
+        delivery.put_anyway(cell, entry)
 
 
 class _Tick(Notice):
