@@ -452,8 +452,8 @@ class Cell:
         if not self.scheduled:
             self.runtime.dispatcher.schedule(self)
 
-    def wants_kill(self) -> bool:
-        """For the dispatcher: the turn that has just suspended is to be interrupted."""
+    def turn_suspends(self) -> bool:
+        """For the dispatcher: the turn has just suspended. True: it is to be interrupted."""
         self.mailbox.pause(self.runtime.backend.now())
         return self._killed
 

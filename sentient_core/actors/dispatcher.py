@@ -76,7 +76,7 @@ class Schedulable(Protocol):
         """Do what there is to do. False: nothing is left, and `scheduled` is off again."""
         ...
 
-    def wants_kill(self) -> bool:
+    def turn_suspends(self) -> bool:
         """The turn has just suspended. True: it is to be interrupted."""
         ...
 
@@ -221,7 +221,7 @@ class Dispatcher:
                 if is_suspended:
                     self._let_go()
                     cell.scope = scope
-                    if cell.wants_kill():
+                    if cell.turn_suspends():
                         scope.cancel()
                     while trap is not _ENDED and trap is not _GOES_ON:
                         self.running = None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.saving import Ledger
     from sentient_core.mailbox.envelope import Entry
 
-__all__ = ["report_end", "report_failure", "report_start", "write_status"]
+__all__ = ["report_alert", "report_end", "report_failure", "report_start", "write_status"]
 
 
 def report_start(cell: Cell, ledger: Ledger) -> None:
@@ -82,6 +82,17 @@ def report_end(cell: Cell, cause: BaseException | None) -> None:
         EventType.ACTOR_STOPPED,
         cell.path,
         {"cause": None if cause is None else in_a_line(cause)},
+        incarnation=cell.incarnation,
+    )
+
+
+def report_alert(cell: Cell, alert: str, words: str | None) -> None:
+    """Something about an actor that a person should look at; `words`: its cause in a line."""
+    cell.log().error(alert, cause=words)
+    cell.runtime.mirror.happened(
+        EventType.SYSTEM_ALERT,
+        cell.path,
+        {"alert": alert, "cause": words},
         incarnation=cell.incarnation,
     )
 

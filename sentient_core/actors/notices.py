@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from sentient_core.actors import delivery
 from sentient_core.actors.special import Special
-from sentient_core.errors import InvalidArgument
+from sentient_core.errors import InvalidArgument, UncopyableMessage, UnencodableMessage
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
+    from sentient_core.actors.incarnation import Incarnation
     from sentient_core.mailbox.envelope import Entry
 
 __all__ = ["Notice", "check_message", "check_seconds", "notice_entry"]
@@ -40,16 +41,20 @@ class Notice(Special):
         return True
 
 
-def notice_entry(cell: Cell, notice: Notice, sender: Cell) -> Entry:
-    """The entry of a notice to `cell`: the beginning of a conversation.
+def notice_entry(life: Incarnation, notice: Notice, sender: Cell, where: str) -> Entry | None:
+    """The entry of a notice to an incarnation: the beginning of a conversation.
 
-    Raises UnencodableMessage and UncopyableMessage.
+    None: its message was changed after it was checked, and cannot be copied or encoded now. The actor fails
+    with that, in `where`.
     """
-    message, event = notice.message, None
-    notice.message = delivery.content_for(cell, message)
-    if cell.mailbox.is_mirrored:
-        mirror = cell.runtime.mirror
-        event = mirror.message(message, sender.path, cell.path, sender.incarnation, 0, 0)
+    cell, message, event = life.cell, notice.message, None
+    try:
+        notice.message = delivery.content_for(cell, message)
+        if cell.mailbox.is_mirrored:
+            event = delivery.event_of(cell, message, sender, None)
+    except (UncopyableMessage, UnencodableMessage) as error:
+        life.fail(error, where)
+        return None
     return notice, sender, None, event
 
 

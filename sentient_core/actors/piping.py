@@ -87,9 +87,8 @@ class Pipe:
         if message is None or self._life.is_over:
             return
         try:
-            entry = delivery.new_entry(
-                cell, message, None
-            )  # of the conversation that this task was started in
+            # Of this actor, in the conversation of the message that the task was started for.
+            entry = delivery.new_entry(cell, message, None)
         except (UncopyableMessage, UnencodableMessage) as error:
             self._life.fail(error, "pipe_to_self")
             return

@@ -13,7 +13,6 @@ import msgspec
 
 from sentient_core.actors import delivery
 from sentient_core.actors.notices import Notice, notice_entry
-from sentient_core.errors import UncopyableMessage, UnencodableMessage
 
 if TYPE_CHECKING:
     from sentient_core.actors.incarnation import Incarnation
@@ -69,11 +68,8 @@ class Quiet:
             return
         if not cell.mailbox.is_open:
             return
-        try:
-            entry = notice_entry(cell, _TimeIsUp(self, self._message), cell)
-        except (UncopyableMessage, UnencodableMessage) as error:  # it was changed after the timeout was set
-            self._life.fail(error, "receive timeout")
-        else:
+        entry = notice_entry(self._life, _TimeIsUp(self, self._message), cell, "receive timeout")
+        if entry is not None:
             delivery.put_anyway(cell, entry)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sentient_core.actors import delivery
 from sentient_core.actors.notices import Notice, check_message, check_seconds, notice_entry
-from sentient_core.errors import InvalidArgument, UncopyableMessage, UnencodableMessage
+from sentient_core.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
@@ -152,13 +152,10 @@ class Timer:
         if not cell.mailbox.is_open:
             return
         tick = _Tick(self, self._message)
-        try:
-            entry = notice_entry(cell, tick, cell)
-        except (UncopyableMessage, UnencodableMessage) as error:  # it was changed after the timer was set
-            self._life.fail(error, "timer")
-            return
-        self._tick = weakref.ref(tick)
-        delivery.put_anyway(cell, entry)
+        entry = notice_entry(self._life, tick, cell, "timer")
+        if entry is not None:
+            self._tick = weakref.ref(tick)
+            delivery.put_anyway(cell, entry)
 
 
 class _Tick(Notice):

@@ -18,8 +18,6 @@ from sentient_core.errors import (
     DeathPactError,
     ForeignRef,
     InvalidArgument,
-    UncopyableMessage,
-    UnencodableMessage,
 )
 from sentient_core.mailbox.signals import Signal, SignalKind
 
@@ -80,11 +78,8 @@ class Watch:
         message = self.message
         if message is None:
             message = Terminated(target.ref, None if cause is None else in_a_line(cause))
-        try:
-            entry = notice_entry(cell, _End(self, message), target)
-        except (UncopyableMessage, UnencodableMessage) as error:  # it was changed after the watch was made
-            self.life.fail(error, "watch")
-        else:
+        entry = notice_entry(self.life, _End(self, message), target, "watch")
+        if entry is not None:
             cell.signal(Signal(SignalKind.DELIVER, entry=entry))
 
 

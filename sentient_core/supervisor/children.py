@@ -18,11 +18,11 @@ from enum import Enum
 from typing import Any
 
 from sentient_core.actors.cell import Cell, CellStatus
+from sentient_core.actors.life_events import report_alert
 from sentient_core.actors.ref import ActorRef
 from sentient_core.actors.timekeeper import Alarm
 from sentient_core.causes import in_a_line
 from sentient_core.errors import CheckpointUnusable, NameTaken, RestartLimitExceeded, StartFailed
-from sentient_core.events import EventType
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import join
 from sentient_core.supervisor.intensity import RestartWindow
@@ -408,17 +408,11 @@ class Children:
     def _alert(self, alert: str, entry: _Child, cause: BaseException | None) -> None:
         path = entry.cell.path
         words = None if cause is None else in_a_line(cause)
-        entry.cell.log().error(alert, cause=words)
+        report_alert(entry.cell, alert, words)
         given_up = self._runtime.given_up
         given_up[path] = alert if words is None else f"{alert}: {words}"
         if len(given_up) > MOST_GIVEN_UP:
             del given_up[next(iter(given_up))]
-        self._runtime.mirror.happened(
-            EventType.SYSTEM_ALERT,
-            path,
-            {"alert": alert, "cause": words},
-            incarnation=entry.cell.incarnation,
-        )
 
     def _forget(self, entry: _Child) -> None:
         entry.silence()

@@ -17,13 +17,13 @@ from typing import Any, ClassVar, TypeVar
 
 from sentient_core.actors.actor import Actor, DurabilityName
 from sentient_core.actors.cell import Cell, CellStatus
+from sentient_core.actors.life_events import report_alert
 from sentient_core.actors.ref import ActorRef
 from sentient_core.actors.timekeeper import Alarm
 from sentient_core.actors.virtual import VirtualCell
 from sentient_core.causes import in_a_line
 from sentient_core.codec import tag_of
 from sentient_core.errors import InvalidCall, InvalidChildSpec, NameTaken, StoreUnavailable
-from sentient_core.events import EventType
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import check_name, join
 from sentient_core.supervisor.children import HOLD_SECONDS, Children
@@ -202,16 +202,8 @@ class VirtualFamily:
         return window
 
     def _alert_if_spent(self, child: Cell, what: str, cause: BaseException) -> None:
-        if not self._window(child).seconds_left(self._runtime.backend.now()):
-            return
-        alert, words = f"virtual actor {what}", in_a_line(cause)
-        child.log().error(alert, cause=words)
-        self._runtime.mirror.happened(
-            EventType.SYSTEM_ALERT,
-            child.path,
-            {"alert": alert, "cause": words},
-            incarnation=child.incarnation,
-        )
+        if self._window(child).seconds_left(self._runtime.backend.now()):
+            report_alert(child, f"virtual actor {what}", in_a_line(cause))
 
 
 def _check_class(cls: type[Actor]) -> None:
