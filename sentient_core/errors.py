@@ -5,6 +5,16 @@ SentientError
 │   ├── InvalidName                      an actor's or a system's name
 │   ├── InvalidHandler                   a @handles method the dispatch table cannot take
 │   ├── InvalidChildSpec                 a child that no supervisor could start
+│   │   ├── InvalidChildClass            it is no class of actors
+│   │   ├── InvalidRestart               of no known restart type
+│   │   ├── InvalidShutdown              its grace is no time
+│   │   ├── InvalidStartTimeout          its start deadline is no time
+│   │   ├── InvalidSignificance          it, or its supervisor, cannot be ended by the end of others
+│   │   └── DuplicateChild               two children of one name
+│   ├── InvalidStrategy                  a supervisor's strategy that cannot work
+│   │   ├── InvalidIntensity             its window, or the budget of a tree
+│   │   ├── InvalidBackoff               its backoff, or a child's
+│   │   └── InvalidDecision              its rules for failures, or a child's
 │   ├── InvalidStoreUrl                  a store address of an unknown or unusable form
 │   ├── InvalidCall (TypeError)          arguments that a proxied method, or an __init__, does not take
 │   └── ForeignRef                       a ref of another actor system was used in this one
@@ -45,7 +55,21 @@ SentientError
 │   ├── DeadLetterSettled                it was redriven or discarded already
 │   └── NotRedrivable                    it cannot be sent again, and why
 ├── StartFailed                          an actor did not start; carries its path, `__cause__` says why
+│   ├── StartTimeout (TimeoutError)      not within its start deadline
+│   └── StartIgnored                     its `on_start` returned IGNORE
 ├── RestartLimitExceeded                 a supervisor gave up: more restarts than its window allows
+├── Escalated                            why a supervisor failed: a child's failure was escalated to it
+├── ChildError                           what was asked cannot be done with a child; carries its name
+│   ├── UnknownChild (LookupError)       the supervisor has none of this name
+│   ├── ChildPresent                     there is a child of this name, which has ended: restart_child
+│   ├── ChildRunning                     it runs, or is being started or stopped
+│   ├── ChildRestarting                  it waits for its next start
+│   └── PoolFull                         the pool has as many children as it may
+├── AgentFailure                         for handlers to raise: failures that say what is to be done
+│   ├── RateLimited                      too many requests: restart not before a time
+│   ├── Transient                        gone with another try
+│   ├── Poison                           it is the message's fault: quarantine it, go on
+│   └── BudgetExceeded                   pause until somebody resumes the actor
 ├── CheckpointUnusable                   no stored checkpoint of an actor can be loaded
 └── StoreError                           the store
     ├── StoreUnavailable                 cannot be reached, does not answer, is closed; nothing is said
@@ -75,25 +99,42 @@ __all__ = [
     "ActivationFailed",
     "ActorKilled",
     "ActorStopped",
+    "AgentFailure",
     "AskCycle",
     "AskError",
     "AskTimeout",
+    "BudgetExceeded",
     "CheckpointUnusable",
+    "ChildError",
+    "ChildPresent",
+    "ChildRestarting",
+    "ChildRunning",
     "DeadLetterError",
     "DeadLetterSettled",
     "DeathPactError",
     "DeliveryError",
+    "DuplicateChild",
     "EmptyGroup",
+    "Escalated",
     "Fenced",
     "ForeignRef",
     "HandlerCancelled",
     "HandlerFailed",
     "InvalidArgument",
+    "InvalidBackoff",
     "InvalidCall",
+    "InvalidChildClass",
     "InvalidChildSpec",
+    "InvalidDecision",
     "InvalidHandler",
+    "InvalidIntensity",
     "InvalidName",
+    "InvalidRestart",
+    "InvalidShutdown",
+    "InvalidSignificance",
+    "InvalidStartTimeout",
     "InvalidStoreUrl",
+    "InvalidStrategy",
     "LinkBroken",
     "MailboxFull",
     "MessageChanged",
@@ -104,11 +145,16 @@ __all__ = [
     "NotHandedOver",
     "NotInTurn",
     "NotRedrivable",
+    "Poison",
+    "PoolFull",
+    "RateLimited",
     "RestartLimitExceeded",
     "SendTimeout",
     "SentientError",
     "StaleIncarnation",
     "StartFailed",
+    "StartIgnored",
+    "StartTimeout",
     "StashFull",
     "StoreError",
     "StoreInUse",
@@ -117,11 +163,13 @@ __all__ = [
     "StoreSchemaTooNew",
     "StoreUnavailable",
     "SystemClosed",
+    "Transient",
     "UncopyableMessage",
     "UnencodableMessage",
     "UnencodableState",
     "UnhandledMessage",
     "UnknownActor",
+    "UnknownChild",
     "UnknownDeadLetter",
     "WaitTimeout",
     "WrongThread",
@@ -162,6 +210,78 @@ class InvalidHandler(InvalidArgument):
 
 class InvalidChildSpec(InvalidArgument):
     """A child specification that no supervisor could start."""
+
+
+class InvalidChildClass(InvalidChildSpec):
+    """What is to be a child is no class of actors."""
+
+    def __init__(self, given: object, hint: str = "") -> None:
+        self.given = given
+        super().__init__(f"a child must be a subclass of Actor{hint} (got {given!r})")
+
+
+class InvalidRestart(InvalidChildSpec):
+    """A restart type that there is not."""
+
+    def __init__(self, given: object, known: Iterable[str]) -> None:
+        self.given = given
+        super().__init__(f"restart is {given!r}; it can be {', '.join(map(repr, known))}")
+
+
+class InvalidShutdown(InvalidChildSpec):
+    """A grace that is no time."""
+
+    def __init__(self, given: object) -> None:
+        self.given = given
+        super().__init__(
+            f"shutdown is {given!r}; it can be a number of seconds, None (no limit) or 'brutal_kill'"
+        )
+
+
+class InvalidStartTimeout(InvalidChildSpec):
+    """A start deadline that is no time."""
+
+    def __init__(self, given: object) -> None:
+        self.given = given
+        super().__init__(
+            f"start_timeout is {given!r}; it can be a number of seconds above 0, or None (no limit)"
+        )
+
+
+class InvalidSignificance(InvalidChildSpec):
+    """A significant child, or an auto_shutdown, that cannot have the effect it stands for."""
+
+
+class DuplicateChild(InvalidChildSpec):
+    """Two children of one supervisor have the same name."""
+
+    def __init__(self, supervisor: str, name: str) -> None:
+        self.supervisor = supervisor
+        self.name = name
+        super().__init__(f"{supervisor}.children names '{name}' twice")
+
+
+class InvalidStrategy(InvalidArgument):
+    """A strategy that no supervisor could follow."""
+
+
+class InvalidIntensity(InvalidStrategy):
+    """A restart window, or a budget of restarts, that is none."""
+
+
+class InvalidBackoff(InvalidStrategy):
+    """A backoff that cannot be waited for."""
+
+
+class InvalidDecision(InvalidStrategy):
+    """Rules for failures that cannot be followed; see `Supervisor.one_for_one(decide=...)`."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"decide cannot be used: {why}. Give pairs such as [(ConnectionError, 'resume'), (is_fatal, "
+            "'escalate')]: an exception class, a tuple of them or a function of the exception, and what is "
+            "then to be done."
+        )
 
 
 class InvalidStoreUrl(InvalidArgument):
@@ -576,6 +696,151 @@ class StartFailed(SentientError):
     def __init__(self, path: str, why: str) -> None:
         self.path = path
         super().__init__(f"'{path}' did not start: {why}")
+
+
+class StartTimeout(StartFailed, TimeoutError):
+    """A start took longer than the `start_timeout` of its spec; it was cancelled."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        self.timeout = timeout
+        super().__init__(path, f"it took longer than its start_timeout of {timeout:g} s")
+
+
+class StartIgnored(StartFailed):
+    """The actor's `on_start` returned IGNORE: it is not to live now, and nothing has failed."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "its on_start returned IGNORE")
+
+
+class Escalated(SentientError):
+    """Why a supervisor failed: a child's failure was to be decided above it. `__cause__` is that failure."""
+
+    def __init__(self, supervisor: str, child: str, cause: BaseException | None) -> None:
+        self.supervisor = supervisor
+        self.child = child
+        super().__init__(
+            f"'{child}' failed, which '{supervisor or 'the root supervisor'}' escalates: "
+            f"{'no cause is known' if cause is None else in_a_line(cause)}"
+        )
+        self.__cause__ = cause
+
+
+class ChildError(SentientError):
+    """What was asked cannot be done with a child as it is; nothing was changed."""
+
+    def __init__(self, supervisor: str, name: str, text: str) -> None:
+        self.supervisor = supervisor
+        self.name = name
+        super().__init__(text)
+
+
+class UnknownChild(ChildError, LookupError):
+    """The supervisor has no child of this name."""
+
+    def __init__(self, supervisor: str, name: str, known: Iterable[str] = ()) -> None:
+        self.near: tuple[str, ...] = tuple(difflib.get_close_matches(name, list(known)[:1_000], n=2))
+        hint = f" Did you mean {' or '.join(repr(n) for n in self.near)}?" if self.near else ""
+        super().__init__(supervisor, name, f"'{supervisor}' has no child '{name}'.{hint}")
+
+
+class ChildPresent(ChildError):
+    """There is a child of this name that has ended, and whose spec is kept."""
+
+    def __init__(self, supervisor: str, name: str) -> None:
+        super().__init__(
+            supervisor,
+            name,
+            f"'{supervisor}' has a child '{name}' already, which has ended. Start it again by "
+            f"restart_child({name!r}), or give it up by delete_child({name!r}).",
+        )
+
+
+class ChildRunning(ChildError):
+    """The child is up, or on its way up or down."""
+
+    def __init__(self, supervisor: str, name: str) -> None:
+        super().__init__(
+            supervisor, name, f"'{name}' of '{supervisor}' is running: await terminate_child({name!r}) first."
+        )
+
+
+class ChildRestarting(ChildError):
+    """The child is down and waits for its next start."""
+
+    def __init__(self, supervisor: str, name: str) -> None:
+        super().__init__(
+            supervisor,
+            name,
+            f"'{name}' of '{supervisor}' is being restarted: wait for that, or await "
+            f"terminate_child({name!r}).",
+        )
+
+
+class PoolFull(ChildError):
+    """A dynamic supervisor has `max_children` children."""
+
+    def __init__(self, supervisor: str, name: str, most: int) -> None:
+        self.most = most
+        super().__init__(
+            supervisor,
+            name,
+            f"'{supervisor}' has {most} children, as many as its max_children allows: '{name}' was not "
+            "started. Wait until one ends, or raise Supervisor.dynamic(max_children=...).",
+        )
+
+
+class AgentFailure(SentientError):
+    """The root of the failures that handlers raise to say what is to be done about them."""
+
+
+class RateLimited(AgentFailure):
+    """A service wants fewer requests: the actor is restarted, but not before `retry_after` seconds.
+
+    Its mailbox is kept meanwhile. The message in hand is then tried again, `attempts` times in all or as
+    often as `Actor.max_attempts` says, whichever is more.
+    """
+
+    def __init__(self, retry_after: float, text: str = "", *, attempts: int = 5) -> None:
+        _check_wait(retry_after)
+        _check_attempts(attempts)
+        self.retry_after = float(retry_after)
+        self.attempts = attempts
+        super().__init__(text or f"rate limited: not before {retry_after:g} s from now")
+
+
+class Transient(AgentFailure):
+    """It will pass: the actor is restarted, and the message in hand is tried again.
+
+    `attempts` times in all, or as often as `Actor.max_attempts` says, whichever is more. How long the actor
+    waits in between is its supervisor's backoff.
+    """
+
+    def __init__(self, text: str = "", *, attempts: int = 5) -> None:
+        _check_attempts(attempts)
+        self.attempts = attempts
+        super().__init__(text)
+
+
+class Poison(AgentFailure):
+    """The message in hand cannot be handled, ever: it is quarantined, and the actor goes on."""
+
+
+class BudgetExceeded(AgentFailure):
+    """What the actor may spend is spent: it pauses, with the message in hand back at the head of its mailbox.
+
+    `ref.resume()` lets it go on.
+    """
+
+
+def _check_wait(seconds: object) -> None:
+    if not (isinstance(seconds, int | float) and 0 <= seconds < float("inf")):
+        raise InvalidArgument(f"retry_after must be a number of seconds, not {seconds!r}")
+
+
+def _check_attempts(attempts: object) -> None:
+    if not isinstance(attempts, int) or attempts < 1:
+        raise InvalidArgument(f"attempts must be at least 1, not {attempts!r}")
 
 
 class RestartLimitExceeded(SentientError):

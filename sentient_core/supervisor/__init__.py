@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from sentient_core.supervisor.intensity import RestartWindow
+from sentient_core.supervisor.backoff import Backoff
+from sentient_core.supervisor.intensity import RestartBudget, RestartWindow
 from sentient_core.supervisor.spec import BRUTAL_KILL, ChildSpec, Restart
-from sentient_core.supervisor.strategy import Strategy, Verdict, verdict
+from sentient_core.supervisor.strategy import AutoShutdown, Strategy, Verdict, verdict
 from sentient_core.supervisor.supervisor import Supervisor
 
 __all__ = [
     "BRUTAL_KILL",
+    "AutoShutdown",
+    "Backoff",
     "ChildSpec",
     "Restart",
+    "RestartBudget",
     "RestartWindow",
     "Strategy",
     "Supervisor",

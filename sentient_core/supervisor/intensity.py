@@ -6,9 +6,43 @@ Source: `add_restart/1` in OTP's supervisor.erl. A restart at `now` is allowed i
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from typing import TypeGuard
 
-__all__ = ["RestartWindow"]
+import msgspec
+
+from sentient_core.errors import InvalidIntensity
+
+__all__ = ["RestartBudget", "RestartWindow", "check_intensity", "is_seconds"]
+
+
+class RestartBudget(msgspec.Struct, frozen=True):
+    """Most restarts in a whole tree within a time: what ends a storm that no single supervisor sees."""
+
+    max_restarts: int
+    within: float
+    """Seconds."""
+
+    def __post_init__(self) -> None:
+        check_intensity("a budget", self.max_restarts, self.within)
+
+    def window(self) -> RestartWindow:
+        """A window without restarts."""
+        return RestartWindow(self.max_restarts, self.within)
+
+
+def check_intensity(what: str, max_restarts: object, within: object) -> None:
+    """Raise InvalidIntensity for what is no window of restarts."""
+    if not isinstance(max_restarts, int) or isinstance(max_restarts, bool) or max_restarts < 0:
+        raise InvalidIntensity(f"max_restarts of {what} must be a count from 0 on, not {max_restarts!r}")
+    if not is_seconds(within) or within == 0:
+        raise InvalidIntensity(f"within of {what} must be a number of seconds above 0, not {within!r}")
+
+
+def is_seconds(value: object) -> TypeGuard[float]:
+    """Whether it is a number that can be waited for."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 class RestartWindow:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal, TypeGuard, get_origin
 
 from sentient_core.actors.actor import Actor
 from sentient_core.actors.cell import NO_KWARGS
-from sentient_core.errors import InvalidChildSpec
+from sentient_core.actors.decision import Rule, Rules, check_rules
+from sentient_core.errors import (
+    InvalidBackoff,
+    InvalidChildClass,
+    InvalidRestart,
+    InvalidShutdown,
+    InvalidSignificance,
+    InvalidStartTimeout,
+)
 from sentient_core.paths import check_name
+from sentient_core.supervisor.backoff import Backoff
+from sentient_core.supervisor.intensity import is_seconds
 
 __all__ = ["BRUTAL_KILL", "ChildSpec", "Restart"]
 
@@ -35,11 +44,27 @@ class ChildSpec:
     `args` and `kwargs` go to the class's `__init__`, at every start. `shutdown` is the grace in
     seconds between the request to stop and the kill; None: no limit; `"brutal_kill"`: no grace;
     `"default"`: 5 seconds, or no limit for a supervisor, whose children have theirs.
-    `name` None makes an anonymous child. Raises InvalidChildSpec and InvalidName for
-    what could never start.
+    `start_timeout`: seconds that each start may take, `on_start` and the children included; one that takes
+    longer is cancelled and has failed (StartTimeout). None: no limit. `significant`: its end may end its
+    supervisor (`auto_shutdown` of the strategy). `backoff` and `decide` are as those of a strategy, for this
+    child alone; its rules come before those of the strategy.
+
+    `name` None makes an anonymous child. Raises InvalidName and the kinds of InvalidChildSpec,
+    InvalidBackoff and InvalidDecision for what could never start or be kept.
     """
 
-    __slots__ = ("args", "cls", "kwargs", "name", "restart", "shutdown")
+    __slots__ = (
+        "args",
+        "backoff",
+        "cls",
+        "kwargs",
+        "name",
+        "restart",
+        "rules",
+        "shutdown",
+        "significant",
+        "start_timeout",
+    )
 
     def __init__(
         self,
@@ -50,6 +75,10 @@ class ChildSpec:
         kwargs: Mapping[str, Any] | None = None,
         restart: Restart | str = Restart.PERMANENT,
         shutdown: float | str | None = "default",
+        start_timeout: float | None = None,
+        significant: bool = False,
+        backoff: Backoff | None = None,
+        decide: Rules | None = None,
     ) -> None:
         self.cls: type[Actor] = cls if _is_actor_class(cls) else _without_brackets(cls)
         self.name: str | None = None if name is None else check_name(name)
@@ -57,17 +86,49 @@ class ChildSpec:
         self.kwargs: Mapping[str, Any] = dict(kwargs) if kwargs else NO_KWARGS
         self.restart: Restart = restart if isinstance(restart, Restart) else _restart(restart)
         self.shutdown = self.cls.default_shutdown if shutdown == "default" else _shutdown(shutdown)
+        self.start_timeout: float | None = None if start_timeout is None else _start_timeout(start_timeout)
+        self.significant: bool = significant
+        self.backoff: Backoff | None = backoff
+        self.rules: tuple[Rule, ...] = check_rules(decide) if decide else ()
+        if backoff is not None:
+            check_backoff(backoff)
+        if significant:
+            _check_significant(significant, self.restart)
+
+    @property
+    def is_plain(self) -> bool:
+        """Nothing of it is needed after the start, but for its restart type and its grace."""
+        return not (
+            self.start_timeout is not None or self.significant or self.backoff is not None or self.rules
+        )
+
+    def of_pool(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ChildSpec:
+        """The same for one child of many, with what that one gets beyond the others."""
+        spec = object.__new__(ChildSpec)
+        for slot in ChildSpec.__slots__:
+            setattr(spec, slot, getattr(self, slot))
+        spec.name = check_name(name)
+        spec.args = (*self.args, *args)
+        spec.kwargs = {**self.kwargs, **kwargs} if kwargs else self.kwargs
+        return spec
 
     def __repr__(self) -> str:
         return f"ChildSpec({self.cls.__qualname__}, name={self.name!r}, restart={self.restart.value!r})"
+
+
+def check_backoff(backoff: object) -> None:
+    """Raise InvalidBackoff for what is none."""
+    if not isinstance(backoff, Backoff):
+        raise InvalidBackoff(f"backoff is {backoff!r}; make one: Backoff(first=0.1, most=30.0)")
 
 
 def _without_brackets(cls: object) -> type[Actor]:
     plain: object = get_origin(cls)  # what Cache[int] says beyond Cache is for type checkers
     if _is_actor_class(plain):
         return plain
+    given: object = cls
     hint = ", not an instance: pass the class and its args" if isinstance(cls, Actor) else ""
-    raise InvalidChildSpec(f"a child must be a subclass of Actor{hint} (got {cls!r})")
+    raise InvalidChildClass(given, hint)
 
 
 def _is_actor_class(value: object) -> TypeGuard[type[Actor]]:
@@ -78,15 +139,28 @@ def _restart(restart: object) -> Restart:
     try:
         return Restart(str(restart))
     except ValueError:
-        names = ", ".join(repr(r.value) for r in Restart)
-        raise InvalidChildSpec(f"restart is {restart!r}; it can be {names}") from None
+        raise InvalidRestart(restart, [r.value for r in Restart]) from None
 
 
 def _shutdown(shutdown: object) -> float | Literal["brutal_kill"] | None:
     if shutdown is None or shutdown == BRUTAL_KILL:
         return None if shutdown is None else BRUTAL_KILL
-    if isinstance(shutdown, int | float) and shutdown >= 0 and math.isfinite(shutdown):
+    if is_seconds(shutdown):
         return float(shutdown)
-    raise InvalidChildSpec(
-        f"shutdown is {shutdown!r}; it can be a number of seconds, None (no limit) or 'brutal_kill'"
-    )
+    raise InvalidShutdown(shutdown)
+
+
+def _start_timeout(seconds: object) -> float:
+    if is_seconds(seconds) and seconds > 0:
+        return float(seconds)
+    raise InvalidStartTimeout(seconds)
+
+
+def _check_significant(significant: object, restart: Restart) -> None:
+    if not isinstance(significant, bool):
+        raise InvalidSignificance(f"significant is {significant!r}; it can be True or False")
+    if restart is Restart.PERMANENT:
+        raise InvalidSignificance(
+            "a permanent child cannot be significant, since it never ends by itself: make it transient or "
+            "temporary"
+        )

@@ -9,14 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum, StrEnum
+from typing import cast
 
 import msgspec
 
-from sentient_core.errors import CheckpointUnusable, Fenced, InvalidArgument, StoreUnavailable
-from sentient_core.supervisor.intensity import RestartWindow
-from sentient_core.supervisor.spec import Restart
+from sentient_core.actors.decision import RESTARTED, Decision, Directive, Rule
+from sentient_core.errors import CheckpointUnusable, Fenced, InvalidStrategy, StoreUnavailable
+from sentient_core.supervisor.backoff import Backoff
+from sentient_core.supervisor.intensity import RestartBudget, RestartWindow, check_intensity
+from sentient_core.supervisor.spec import Restart, check_backoff
 
-__all__ = ["Plan", "RestartKind", "Sibling", "Strategy", "Verdict", "plan", "verdict"]
+__all__ = [
+    "AutoShutdown",
+    "Plan",
+    "RestartKind",
+    "Sibling",
+    "Strategy",
+    "Verdict",
+    "ends_supervisor",
+    "plan",
+    "verdict",
+]
 
 
 class RestartKind(StrEnum):
@@ -30,6 +43,20 @@ class RestartKind(StrEnum):
     """It and those started after it: for those that build on the ones before them."""
 
 
+class AutoShutdown(StrEnum):
+    """Which ends of significant children end their supervisor, in order. As in OTP's supervisor.
+
+    Only an end of its own counts, after which the child is not started again: not one by `terminate_child`,
+    and not the end of the supervisor.
+    """
+
+    NEVER = "never"
+    ANY = "any"
+    """That of any of them."""
+    ALL = "all"
+    """That of the last of them."""
+
+
 class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     """How a supervisor restarts its children. Made by `Supervisor.one_for_one(…)` and its siblings."""
 
@@ -38,6 +65,17 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     """Most restarts within the window, over all children; 0: none. A group counts as one."""
     within: float = 5.0
     """Length of the window in seconds."""
+    backoff: Backoff | None = None
+    """The waits before restarts, of each child by itself; None: none."""
+    rules: tuple[Rule, ...] = ()
+    """What is done about which failure, where the child's own rules do not say."""
+    budget: RestartBudget | None = None
+    """Most restarts in the whole tree below; the supervisor gives up when it is spent."""
+    auto_shutdown: AutoShutdown = AutoShutdown.NEVER
+    is_dynamic: bool = False
+    """A pool: children of one kind, started on demand under keys of their own."""
+    max_children: int | None = None
+    """Of a pool; None: any number."""
     is_per_child: bool = False
     """Each child has a window of its own, and one that exhausts it ends for good, alone: what the root
     supervisor does. Otherwise the supervisor gives up: it stops its children and fails itself."""
@@ -46,16 +84,21 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     """Children are all asked to end at once, not one by one from the last started to the first."""
 
     def __post_init__(self) -> None:
-        try:
-            kind = RestartKind(self.kind)
-        except ValueError:
-            names = ", ".join(repr(k.value) for k in RestartKind)
-            raise InvalidArgument(f"the strategy's kind is {self.kind!r}; it can be {names}") from None
-        msgspec.structs.force_setattr(self, "kind", kind)
-        if self.max_restarts < 0:
-            raise InvalidArgument(f"max_restarts must be at least 0, not {self.max_restarts}")
-        if not self.within > 0:
-            raise InvalidArgument(f"within must be above 0 seconds, not {self.within}")
+        check_intensity("a strategy", self.max_restarts, self.within)
+        if self.backoff is not None:
+            check_backoff(self.backoff)
+        if not (self.budget is None or isinstance(self.budget, RestartBudget)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidStrategy(f"budget is {self.budget!r}; make one: RestartBudget(100, within=60.0)")
+        most = cast("object", self.max_children)
+        if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
+            raise InvalidStrategy(f"max_children must be at least 1, or None, not {most!r}")
+        for name, kinds in (("kind", RestartKind), ("auto_shutdown", AutoShutdown)):
+            value = getattr(self, name)
+            try:
+                msgspec.structs.force_setattr(self, name, kinds(value))
+            except ValueError:
+                names = ", ".join(repr(k.value) for k in kinds)
+                raise InvalidStrategy(f"the strategy's {name} is {value!r}; it can be {names}") from None
 
     def window(self) -> RestartWindow:
         """A window without restarts."""
@@ -70,30 +113,61 @@ class Verdict(Enum):
     HOLD = "hold"
     """Start it again a little later; costs nothing: it is the store that is away."""
     BURY = "bury"
-    """It has ended for good, in order."""
+    """It has ended for good, as its restart type or a rule says."""
     QUARANTINE = "quarantine"
     """It has ended for good, since starting it again cannot help."""
+    ESCALATE = "escalate"
+    """The supervisor fails with it."""
 
 
-def verdict(restart: Restart, cause: BaseException | None, *, was_ready: bool, is_restart: bool) -> Verdict:
+def verdict(
+    restart: Restart,
+    cause: BaseException | None,
+    *,
+    was_ready: bool,
+    is_restart: bool,
+    decision: Decision = RESTARTED,
+) -> Verdict:
     """Decide on a child that is down.
 
     `cause` None is an orderly end. `was_ready` False: its start failed; `is_restart` says whether that
     was a start after an earlier incarnation (a first start that fails is its starter's to report).
+    `decision` is what the rules say of the cause; resuming what is down is restarting it.
     """
     if not was_ready and not is_restart:
         return Verdict.BURY
     if isinstance(cause, _HOPELESS):
         return Verdict.QUARANTINE
-    if restart is Restart.TEMPORARY or (restart is Restart.TRANSIENT and cause is None):
+    if cause is not None:
+        if decision.directive is _ESCALATE:
+            return Verdict.ESCALATE
+        if decision.directive is _STOP:
+            return Verdict.BURY
+    if restart is _TEMPORARY or (restart is _TRANSIENT and cause is None):
         return Verdict.BURY
-    if isinstance(cause, StoreUnavailable) and not was_ready:
+    if decision.is_free or (isinstance(cause, StoreUnavailable) and not was_ready):
         return Verdict.HOLD
     return _AGAIN
 
 
 _HOPELESS = (CheckpointUnusable, Fenced)
-_AGAIN = Verdict.RESTART  # the usual answer; a member's attribute is slow to look up in Python 3.11
+# Of the usual way; a member's attribute is slow to look up in Python 3.11.
+_AGAIN = Verdict.RESTART
+_TEMPORARY = Restart.TEMPORARY
+_TRANSIENT = Restart.TRANSIENT
+_ESCALATE = Directive.ESCALATE
+_STOP = Directive.STOP
+
+
+def ends_supervisor(kind: AutoShutdown, others: Sequence[bool]) -> bool:
+    """A significant child has ended by itself: whether its supervisor ends with it.
+
+    `others` are the other significant children: whether each of them is still there. Source:
+    `do_auto_shutdown` of OTP's supervisor.erl.
+    """
+    if kind is AutoShutdown.ALL:
+        return not any(others)
+    return kind is AutoShutdown.ANY
 
 
 class Sibling(msgspec.Struct, frozen=True):

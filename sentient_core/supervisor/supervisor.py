@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias, cast
+
+import msgspec
 
 from sentient_core.actors.actor import Actor, M_contra
-from sentient_core.errors import InvalidArgument, InvalidChildSpec
+from sentient_core.actors.decision import Rules, check_rules
+from sentient_core.errors import DuplicateChild, InvalidChildSpec, InvalidSignificance, InvalidStrategy
+from sentient_core.supervisor.backoff import Backoff
+from sentient_core.supervisor.intensity import RestartBudget
 from sentient_core.supervisor.spec import ChildSpec
-from sentient_core.supervisor.strategy import RestartKind, Strategy
+from sentient_core.supervisor.strategy import AutoShutdown, RestartKind, Strategy
 
-__all__ = ["Supervisor"]
+__all__ = ["AutoShutdownName", "Supervisor", "check_significance"]
+
+AutoShutdownName: TypeAlias = Literal["never", "any", "all"]
 
 
 class Supervisor(Actor[M_contra]):
@@ -37,7 +44,7 @@ class Supervisor(Actor[M_contra]):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if not isinstance(cls.strategy, Strategy):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidArgument(
+            raise InvalidStrategy(
                 f"{cls.__qualname__}.strategy is {cls.strategy!r}; make one: Supervisor.one_for_one()"
             )
         names: set[str] = set()
@@ -45,21 +52,137 @@ class Supervisor(Actor[M_contra]):
             if not isinstance(spec, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise InvalidChildSpec(f"{cls.__qualname__}.children holds {spec!r}; wrap it: ChildSpec(...)")
             if spec.name is not None and spec.name in names:
-                raise InvalidChildSpec(f"{cls.__qualname__}.children names '{spec.name}' twice")
+                raise DuplicateChild(cls.__qualname__, spec.name)
             if spec.name is not None:
                 names.add(spec.name)
+            check_significance(cls.__qualname__, cls.strategy, spec)
+        if cls.strategy.is_dynamic:
+            _check_template(cls)
 
     @staticmethod
-    def one_for_one(*, max_restarts: int = 3, within: float = 5.0) -> Strategy:
-        """Restart the child that ended, and it alone; give up beyond `max_restarts` in `within` seconds."""
-        return Strategy(max_restarts=max_restarts, within=within)
+    def one_for_one(
+        *,
+        max_restarts: int = 3,
+        within: float = 5.0,
+        backoff: Backoff | None = None,
+        decide: Rules | None = None,
+        budget: RestartBudget | None = None,
+        auto_shutdown: AutoShutdown | AutoShutdownName = AutoShutdown.NEVER,
+    ) -> Strategy:
+        """Restart the child that ended, and it alone; give up beyond `max_restarts` in `within` seconds.
+
+        `backoff`: how long a child that fails again and again waits before it is started. `decide`: what is
+        done about which failure, as pairs of an exception class (or a function of the exception) and
+        `"resume"`, `"quarantine"`, `"pause"`, `"restart"`, `"stop"` or `"escalate"`; the first that matches
+        holds, and a failure that none matches is a restart. `budget`: most restarts in the whole tree
+        below. `auto_shutdown`: whether the supervisor ends in order when any, or all, of its significant
+        children have ended by themselves. Raises the kinds of InvalidStrategy.
+        """
+        return _strategy(
+            RestartKind.ONE_FOR_ONE, max_restarts, within, backoff, decide, budget, auto_shutdown
+        )
 
     @staticmethod
-    def one_for_all(*, max_restarts: int = 3, within: float = 5.0) -> Strategy:
-        """Restart all children when one ends: the others are stopped first, the last started first."""
-        return Strategy(kind=RestartKind.ONE_FOR_ALL, max_restarts=max_restarts, within=within)
+    def one_for_all(
+        *,
+        max_restarts: int = 3,
+        within: float = 5.0,
+        backoff: Backoff | None = None,
+        decide: Rules | None = None,
+        budget: RestartBudget | None = None,
+        auto_shutdown: AutoShutdown | AutoShutdownName = AutoShutdown.NEVER,
+    ) -> Strategy:
+        """Restart all children when one ends: the others are stopped first, the last started first.
+
+        Arguments as of `one_for_one`; the group waits for the backoff of the child that ended.
+        """
+        return _strategy(
+            RestartKind.ONE_FOR_ALL, max_restarts, within, backoff, decide, budget, auto_shutdown
+        )
 
     @staticmethod
-    def rest_for_one(*, max_restarts: int = 3, within: float = 5.0) -> Strategy:
-        """Restart the child that ended and those started after it, which are stopped first."""
-        return Strategy(kind=RestartKind.REST_FOR_ONE, max_restarts=max_restarts, within=within)
+    def rest_for_one(
+        *,
+        max_restarts: int = 3,
+        within: float = 5.0,
+        backoff: Backoff | None = None,
+        decide: Rules | None = None,
+        budget: RestartBudget | None = None,
+        auto_shutdown: AutoShutdown | AutoShutdownName = AutoShutdown.NEVER,
+    ) -> Strategy:
+        """Restart the child that ended and those started after it, which are stopped first.
+
+        Arguments as of `one_for_one`; the group waits for the backoff of the child that ended.
+        """
+        return _strategy(
+            RestartKind.REST_FOR_ONE, max_restarts, within, backoff, decide, budget, auto_shutdown
+        )
+
+    @staticmethod
+    def dynamic(
+        *,
+        max_restarts: int = 3,
+        within: float = 5.0,
+        backoff: Backoff | None = None,
+        decide: Rules | None = None,
+        budget: RestartBudget | None = None,
+        auto_shutdown: AutoShutdown | AutoShutdownName = AutoShutdown.NEVER,
+        max_children: int | None = None,
+    ) -> Strategy:
+        """A pool: many children of one kind, started by `ref.start_child(key)`, stopped in parallel.
+
+        ::
+
+            class Sessions(Supervisor):
+                strategy = Supervisor.dynamic(max_restarts=10, within=5.0)
+                children = [ChildSpec(Session, restart="transient")]
+
+            alice = await sessions.start_child("alice", language="en")
+
+        `children` holds the one spec that all of them are started by. Each is restarted alone, as by
+        `one_for_one`. One that has ended for good is gone, its key free; none of them is started again with
+        the supervisor. `max_children`: most of them at a time (PoolFull for the next one).
+        """
+        pool = _strategy(
+            RestartKind.ONE_FOR_ONE, max_restarts, within, backoff, decide, budget, auto_shutdown
+        )
+        return msgspec.structs.replace(
+            pool, is_dynamic=True, stops_in_parallel=True, max_children=max_children
+        )
+
+
+def check_significance(supervisor: str, strategy: Strategy, spec: ChildSpec) -> None:
+    """Raise InvalidSignificance for a significant child that no end of its own can matter of."""
+    if spec.significant and strategy.auto_shutdown is AutoShutdown.NEVER:
+        raise InvalidSignificance(
+            f"{supervisor} has a significant child, {spec!r}, and auto_shutdown 'never': its end would end "
+            "nothing. Give the strategy auto_shutdown='any' or 'all'."
+        )
+
+
+def _check_template(cls: type[Supervisor[Any]]) -> None:
+    if len(cls.children) != 1 or cls.children[0].name is not None:
+        raise InvalidChildSpec(
+            f"{cls.__qualname__} is a pool: its children must be one ChildSpec, without a name, for all that "
+            f"start_child starts, not {list(cls.children)!r}"
+        )
+
+
+def _strategy(
+    kind: RestartKind,
+    max_restarts: int,
+    within: float,
+    backoff: Backoff | None,
+    decide: Rules | None,
+    budget: RestartBudget | None,
+    auto_shutdown: AutoShutdown | AutoShutdownName,
+) -> Strategy:
+    return Strategy(
+        kind=kind,
+        max_restarts=max_restarts,
+        within=within,
+        backoff=backoff,
+        rules=check_rules(decide),
+        budget=budget,
+        auto_shutdown=cast("AutoShutdown", auto_shutdown),
+    )
