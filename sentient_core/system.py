@@ -551,6 +551,9 @@ class _Ground:
     def cells(self) -> list[Cell]:
         return []
 
+    def restarts_in_window(self, child: Cell) -> int:
+        return 0
+
     def start_static(self) -> bool:
         return False
 

@@ -905,6 +905,11 @@ class Cell:
         """Incarnations of this cell."""
         return self.incarnation if self.ledger is None else self.incarnation - self.ledger.first_incarnation
 
+    @property
+    def restarts(self) -> int:
+        """How often it was started again."""
+        return max(0, self.starts - 1)
+
     async def _on_stop(self) -> None:
         if self.status in (_RUNNING, _STARTING):
             self.status = _STOPPING

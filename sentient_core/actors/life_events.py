@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from sentient_core.causes import in_a_line, last_lines
+from sentient_core.causes import chain, in_a_line, last_lines
 from sentient_core.codec import tag_of
 from sentient_core.events import EventType
 from sentient_core.store.records import AgentStatus
@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from sentient_core.actors.saving import Ledger
     from sentient_core.mailbox.envelope import Entry
 
-__all__ = ["report_alert", "report_end", "report_failure", "report_start", "write_status"]
+__all__ = [
+    "report_alert",
+    "report_end",
+    "report_escalation",
+    "report_failure",
+    "report_give_up",
+    "report_restart",
+    "report_start",
+    "write_status",
+]
 
 
 def report_start(cell: Cell, ledger: Ledger) -> None:
@@ -75,6 +84,55 @@ def report_failure(
         )
 
 
+def report_restart(cell: Cell, cause: BaseException | None, delay: float) -> None:
+    """It is decided that an actor is started again, in `delay` seconds; `cause` None: it had ended in order.
+
+    Called once per child and restart, siblings of a group included, behind spending it and before the
+    START. It costs an actor that is not mirrored nothing but this look.
+    """
+    if not cell.blueprint.is_mirrored:
+        return
+    cell.runtime.mirror.happened(
+        EventType.ACTOR_RESTARTED,
+        cell.path,
+        {
+            "next_incarnation": cell.incarnation + 1,
+            "restarts": cell.restarts + 1,
+            "restarts_in_window": cell.above.restarts_in_window(cell),
+            "delay": delay,
+            "causes": chain(cause),
+        },
+        incarnation=cell.incarnation,
+    )
+
+
+def report_escalation(cell: Cell, cause: BaseException) -> None:
+    """A failure of `cell` becomes that of its supervisor."""
+    parent = cell.parent
+    if not (cell.blueprint.is_mirrored or (parent is not None and parent.blueprint.is_mirrored)):
+        return
+    cell.runtime.mirror.happened(
+        EventType.ACTOR_ESCALATED,
+        cell.path,
+        {"supervisor": "" if parent is None else parent.path, "causes": chain(cause)},
+        incarnation=cell.incarnation,
+    )
+
+
+def report_give_up(owner: Cell, child: Cell, error: BaseException) -> None:
+    """A supervisor fails, since a restart of `child` was one too many (`error`): an event, and an alert.
+
+    Of any supervisor, mirrored or not: it does not happen often, and somebody should know.
+    """
+    owner.runtime.mirror.happened(
+        EventType.SUPERVISOR_GAVE_UP,
+        owner.path,
+        {"child": child.path, "restarts": child.restarts, "causes": chain(error)},
+        incarnation=owner.incarnation,
+    )
+    report_alert(owner, "supervisor gave up", in_a_line(error))
+
+
 def report_end(cell: Cell, cause: BaseException | None) -> None:
     """A mirrored actor has ended for good; `cause` None: in order."""
     write_status(cell, "completed" if cause is None else "failed")
@@ -108,7 +166,7 @@ def write_status(cell: Cell, status: str) -> None:
             parent="" if parent is None else parent.path,
             status=status,
             incarnation=cell.incarnation,
-            restarts=max(0, cell.starts - 1),
+            restarts=cell.restarts,
             at=time.time_ns(),
             capabilities=cell.blueprint.capabilities,
         )

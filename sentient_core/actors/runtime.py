@@ -53,6 +53,10 @@ class Family(Protocol):
         """The children's cells, in start order."""
         ...
 
+    def restarts_in_window(self, child: Cell) -> int:
+        """The restarts that count by now in the window which a restart of this child is taken from."""
+        ...
+
     def start_static(self) -> bool:
         """Start the declared children in order; False: there are none.
 

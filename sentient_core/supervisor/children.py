@@ -423,3 +423,9 @@ class Children:
         """Children that nobody declared are not started again with their parent."""
         for child in [c for c in self._children.values() if not c.is_static]:
             self._forget(child)
+
+    def restarts_in_window(self, child: Cell) -> int:
+        entry = self._children.get(child)
+        own = None if entry is None else entry.window
+        window = own if self._strategy.is_per_child else self._window
+        return 0 if window is None else window.count(self._runtime.backend.now())

@@ -59,6 +59,14 @@ class RestartWindow:
     def __len__(self) -> int:
         return len(self._times)
 
+    def count(self, now: float) -> int:
+        """The restarts within the window that ends now."""
+        times = self._times
+        since = now - self.within
+        while times and times[0] < since:
+            times.popleft()
+        return len(times)
+
     def seconds_left(self, now: float) -> float:
         """How long no restart is allowed yet; 0: one is. Always `within` where none ever is."""
         times = self._times

@@ -96,6 +96,10 @@ class VirtualFamily:
     def cells(self) -> Sequence[Cell]:
         return tuple(self._cells.values())
 
+    def restarts_in_window(self, child: Cell) -> int:
+        window = self._windows.get(child)
+        return 0 if window is None else window.count(self._runtime.backend.now())
+
     def start_static(self) -> bool:
         self._is_awake = True
         for cell in self._cells.values():
