@@ -24,6 +24,8 @@ from sentient_core.actors import (
     handles,
     reads,
 )
+from sentient_core.actors.actor import IGNORE
+from sentient_core.actors.administration import ChildCounts, ChildInfo, ChildStatus
 from sentient_core.actors.decision import Directive
 from sentient_core.actors.from_thread import FromThread
 from sentient_core.actors.letter_office import DeadLetterOffice, Redriven
@@ -139,6 +141,7 @@ from sentient_core.supervisor import (
 from sentient_core.system import ActorSystem, SystemStatistics
 
 __all__ = [
+    "IGNORE",
     "ActivationFailed",
     "Actor",
     "ActorKilled",
@@ -158,11 +161,14 @@ __all__ = [
     "BudgetExceeded",
     "CheckpointPolicy",
     "CheckpointUnusable",
+    "ChildCounts",
     "ChildError",
+    "ChildInfo",
     "ChildPresent",
     "ChildRestarting",
     "ChildRunning",
     "ChildSpec",
+    "ChildStatus",
     "Context",
     "DeadLetter",
     "DeadLetterError",

@@ -804,8 +804,8 @@ class RateLimited(AgentFailure):
     def __init__(self, retry_after: float, text: str = "", *, attempts: int = 5) -> None:
         _check_wait(retry_after)
         _check_attempts(attempts)
-        self.retry_after = float(retry_after)
-        self.attempts = attempts
+        self.retry_after: float = float(retry_after)
+        self.attempts: int = attempts
         super().__init__(text or f"rate limited: not before {retry_after:g} s from now")
 
 
@@ -818,7 +818,7 @@ class Transient(AgentFailure):
 
     def __init__(self, text: str = "", *, attempts: int = 5) -> None:
         _check_attempts(attempts)
-        self.attempts = attempts
+        self.attempts: int = attempts
         super().__init__(text)
 
 

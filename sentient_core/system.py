@@ -15,6 +15,7 @@ from sentient_core.actors.actor import Actor, Askable, IsolationName
 from sentient_core.actors.blocking import THREADS, Limits, check_threads
 from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.current import current_cell, current_event
+from sentient_core.actors.decision import RESTARTED, Decision
 from sentient_core.actors.dispatcher import Dispatcher
 from sentient_core.actors.from_thread import FromThread
 from sentient_core.actors.groups import Group, Topic
@@ -40,6 +41,7 @@ from sentient_core.paths import check_name
 from sentient_core.store import open_store
 from sentient_core.store.protocols import Backlog, Journal, JournalOptions, Store
 from sentient_core.store.surreal import SurrealStore
+from sentient_core.supervisor.administration import AdministeredChildren
 from sentient_core.supervisor.children import Children
 from sentient_core.supervisor.spec import ChildSpec, Restart
 from sentient_core.supervisor.strategy import Strategy
@@ -422,7 +424,7 @@ class ActorSystem:
         )
         ground = _Ground(backend.slot())
         root = Cell(runtime, ground, "", _Root)
-        root.family = Children(root, _Root.strategy)
+        root.family = AdministeredChildren(root, _Root.strategy)
         watchdog = None if self._threshold is None else Watchdog(runtime, self._threshold)
         return _Parts(tasks, runtime, ground, root, office, FromThread(runtime, tasks), watchdog)
 
@@ -440,7 +442,7 @@ class ActorSystem:
     def _family_of(self, cell: Cell) -> Children:
         if isinstance(cell.family, Children):
             return cell.family
-        cell.family = family = Children(cell, Strategy())
+        cell.family = family = AdministeredChildren(cell, Strategy())
         return family
 
     def _resolve(self, kind: type, path: str) -> object:
@@ -560,6 +562,9 @@ class _Ground:
     def stop_all(self, *, kill: bool) -> bool:
         return False
 
+    def decide(self, child: Cell, error: BaseException) -> Decision:
+        return RESTARTED
+
     def child_started(self, child: Cell) -> None:
         pass
 
@@ -580,5 +585,5 @@ def _checked_isolation(isolation: str) -> Isolation:
 
 def _declared_family(cell: Cell, actor: Actor) -> Family | None:
     if isinstance(actor, Supervisor):
-        return Children(cell, actor.strategy, actor.children)
+        return AdministeredChildren(cell, actor.strategy, actor.children)
     return None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVarTuple
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, TypeAlias, TypeVarTuple
 
 import msgspec
 from anyio import CapacityLimiter
@@ -21,7 +22,17 @@ from sentient_core.paths import check_name
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
 
-__all__ = ["Actor", "Askable", "IsolationName", "M_contra", "NoState", "Request", "new_actor"]
+__all__ = [
+    "IGNORE",
+    "Actor",
+    "Askable",
+    "Ignore",
+    "IsolationName",
+    "M_contra",
+    "NoState",
+    "Request",
+    "new_actor",
+]
 
 M_contra = TypeVar("M_contra", contravariant=True, default=Any)
 """The messages that an actor class takes; Any, where it does not say: senders are then not checked."""
@@ -29,6 +40,16 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 DurabilityName: TypeAlias = Literal["volatile", "mirrored"]
 IsolationName: TypeAlias = Literal["none", "copy", "check"]
+
+
+class Ignore(Enum):
+    """What `on_start` may return."""
+
+    IGNORE = "ignore"
+
+
+IGNORE: Final = Ignore.IGNORE
+"""Returned by `on_start`: the actor is not to live now. No failure: a supervisor goes on without it."""
 
 
 class NoState(msgspec.Struct):
@@ -158,7 +179,9 @@ class Actor(Generic[M_contra]):
     def on_start(self) -> Any:
         """Runs in every incarnation, after the state is loaded, before the first message.
 
-        Raising means that the actor does not start; no further hook of this instance runs.
+        Raising means that the actor does not start; no further hook of this instance runs. Returning
+        IGNORE means that it is not to live now, which is no failure: a supervisor goes on without it,
+        `spawn` raises StartIgnored.
         """
 
     def on_stop(self) -> Any:

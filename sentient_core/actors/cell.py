@@ -32,18 +32,26 @@ from typing import Any, Final, NoReturn, TypeVar
 import anyio
 
 from sentient_core.actors import delivery
-from sentient_core.actors.actor import Actor, new_actor
+from sentient_core.actors.actor import IGNORE, Actor, new_actor
 from sentient_core.actors.asking import NOT_YET
 from sentient_core.actors.begun import Begun, raising
 from sentient_core.actors.behaviour import Behaviour
 from sentient_core.actors.blueprint import Blueprint
 from sentient_core.actors.calls import CALL_HANDLERS
 from sentient_core.actors.current import current_cell, current_event
+from sentient_core.actors.decision import Directive
 from sentient_core.actors.escaped import parted, stray
 from sentient_core.actors.handlers import Handler
 from sentient_core.actors.incarnation import Incarnation, enter
 from sentient_core.actors.isolating import isolated_reply
-from sentient_core.actors.life_events import report_end, report_failure, report_start, write_status
+from sentient_core.actors.life_events import (
+    report_end,
+    report_failure,
+    report_pause,
+    report_resume,
+    report_start,
+    write_status,
+)
 from sentient_core.actors.ref import ActorRef, Ending, new_ref
 from sentient_core.actors.runtime import Family, Runtime
 from sentient_core.actors.saving import (
@@ -67,6 +75,7 @@ from sentient_core.errors import (
     HandlerFailed,
     SentientError,
     StartFailed,
+    StartIgnored,
     StoreUnavailable,
     UnencodableState,
     UnhandledMessage,
@@ -76,7 +85,7 @@ from sentient_core.logs import RuntimeLog
 from sentient_core.mailbox import DeadLetterReason, Envelope, Isolation, Mailbox, Queue
 from sentient_core.mailbox.envelope import Entry
 from sentient_core.mailbox.mailbox import CROWDED
-from sentient_core.mailbox.signals import Signal, SignalKind
+from sentient_core.mailbox.signals import SUPERVISION, Signal, SignalKind
 from sentient_core.mailbox.statistics import BUDGET
 from sentient_core.paths import is_anonymous
 from sentient_core.store.records import Event
@@ -97,6 +106,8 @@ class CellStatus(StrEnum):
     NEW = "new"
     STARTING = "starting"
     RUNNING = "running"
+    PAUSED = "paused"
+    """Ready, but nothing is taken from the mailbox until it is resumed."""
     STOPPING = "stopping"
     FAILING = "failing"
     DOWN = "down"
@@ -109,6 +120,7 @@ class CellStatus(StrEnum):
 _NEW = CellStatus.NEW
 _STARTING = CellStatus.STARTING
 _RUNNING = CellStatus.RUNNING
+_PAUSED = CellStatus.PAUSED
 _STOPPING = CellStatus.STOPPING
 _FAILING = CellStatus.FAILING
 _DOWN = CellStatus.DOWN
@@ -117,6 +129,8 @@ _START = SignalKind.START
 _STOP = SignalKind.STOP
 _DRAIN = SignalKind.DRAIN
 _KILL = SignalKind.KILL
+_PAUSE = SignalKind.PAUSE
+_RESUME = SignalKind.RESUME
 _FAIL = SignalKind.FAIL
 _SAVE = SignalKind.SAVE
 _PASSIVATE = SignalKind.PASSIVATE
@@ -128,6 +142,9 @@ _FAMILY_GONE = SignalKind.FAMILY_GONE
 _WAS_STOPPED = DeadLetterReason.STOPPED
 _HAS_FAILED = DeadLetterReason.FAILED
 _AS_IT_IS = Isolation.NONE
+_GOES_ON = (Directive.RESUME, Directive.QUARANTINE)
+_IS_PAUSED = Directive.PAUSE
+_UP = (CellStatus.STARTING, CellStatus.RUNNING, CellStatus.PAUSED)
 
 
 class Cell:
@@ -208,7 +225,7 @@ class Cell:
         self.scope: anyio.CancelScope | None = None
         self._actor: Actor | None = None
         self._cause: BaseException | None = None
-        self._killed = False
+        self._killed: BaseException | None = None
         self._is_ready = False
         self._is_unwanted = False
         self._start_waiter: Slot[None] | None = None
@@ -233,6 +250,11 @@ class Cell:
     def is_down(self) -> bool:
         """There is no incarnation now."""
         return self.status in (_DOWN, CellStatus.PASSIVE, _ENDED)
+
+    @property
+    def is_ending(self) -> bool:
+        """Its incarnation is on its way down."""
+        return self.status in (_STOPPING, _FAILING)
 
     @property
     def is_passive(self) -> bool:
@@ -346,13 +368,30 @@ class Cell:
             self.mailbox.shut()
         return self._end(_DRAIN)
 
-    def kill(self) -> Ending:
-        """`ActorRef.kill`."""
+    def pause(self) -> None:
+        """`ActorRef.pause`."""
+        self.runtime.dispatcher.check_thread()
+        if self.is_alive:
+            self.signal(Signal(_PAUSE))
+
+    def resume(self) -> None:
+        """`ActorRef.resume`."""
+        self.runtime.dispatcher.check_thread()
+        if self.is_alive:
+            self.signal(Signal(_RESUME))
+
+    def ending(self) -> Ending:
+        """The end of the incarnation of now, which somebody else brings about. Raises as awaiting it."""
+        self._check_may_wait()
+        return Ending(self, self.incarnation)
+
+    def kill(self, cause: Exception | None = None) -> Ending:
+        """`ActorRef.kill`; `cause`: why it is down then, ActorKilled if nothing is said."""
         self.runtime.dispatcher.check_thread()
         ending = Ending(self, self.incarnation)
         # One that is down has failed already, and will be started again or not as it would be without this.
-        if self.is_alive and self.status is not _DOWN and not self._killed:
-            self._killed = True
+        if self.is_alive and self.status is not _DOWN and self._killed is None:
+            self._killed = cause or ActorKilled(self.path)
             self._signal_first(Signal(_KILL))
             if self.scope is not None:
                 self.scope.cancel()
@@ -371,14 +410,7 @@ class Cell:
 
         For a drain: when the incarnation that has handled the last message is down.
         """
-        asker = current_cell.get()
-        while asker is not None and asker is not self:
-            asker = asker.parent
-        if asker is self and self.is_alive:
-            raise SentientError(
-                f"waiting here for the end of '{self.path}' would wait for ever, since it ends only when the "
-                "handler that waits has returned. Call stop(), drain() or kill() without awaiting it."
-            )
+        self._check_may_wait()
         is_over = self.status is _ENDED or (self.status is _DOWN and not self.will_start)
         if is_over or (self.incarnation > incarnation and not (is_drain and self.draining)):
             return
@@ -387,6 +419,16 @@ class Cell:
             self._end_waiters = []
         self._end_waiters.append((slot, is_drain))
         await slot
+
+    def _check_may_wait(self) -> None:
+        asker = current_cell.get()
+        while asker is not None and asker is not self:
+            asker = asker.parent
+        if asker is self and self.is_alive:
+            raise SentientError(
+                f"waiting here for the end of '{self.path}' would wait for ever, since it ends only when the "
+                "handler that waits has returned. Call stop(), drain() or kill() without awaiting it."
+            )
 
     async def start(self) -> None:
         """Start the first incarnation and return when it is ready; raise what kept it from it."""
@@ -455,7 +497,7 @@ class Cell:
     def turn_suspends(self) -> bool:
         """For the dispatcher: the turn has just suspended. True: it is to be interrupted."""
         self.mailbox.pause(self.runtime.backend.now())
-        return self._killed
+        return self._killed is not None
 
     def __deepcopy__(self, memo: object) -> NoReturn:
         # What a copied value leads to, through an actor or its context: see `handover`.
@@ -518,6 +560,10 @@ class Cell:
             await self._on_catch_up()
         elif kind is _PASSIVATE:
             await self._on_passivate()
+        elif kind is _PAUSE:
+            self._on_pause(signal)
+        elif kind is _RESUME:
+            self._on_resume()
 
     async def _on_catch_up(self) -> None:
         ends = time.perf_counter() + TURN_SECONDS
@@ -660,7 +706,7 @@ class Cell:
         if signal.entry is None:
             return
         begun = signal.entry[0]
-        if self.status is _STARTING:
+        if self.status is _STARTING or self.status is _PAUSED:
             self.belongings().undelivered.append(signal)
         elif self.status is _RUNNING:
             await self._handle(deque((signal.entry,)))
@@ -776,7 +822,7 @@ class Cell:
 
     def _is_stray(self, error: BaseException) -> bool:
         """A cancellation that the runtime did not ask for: the actor's failure, not the worker's end."""
-        if self._killed or self._is_spent():
+        if self._killed is not None or self._is_spent():
             return False
         return self.runtime.backend.absorb_cancellation(error)
 
@@ -789,6 +835,7 @@ class Cell:
 
     async def _handler_failed(self, entry: Entry, error: Exception) -> None:
         words = in_a_line(error)
+        decision = self.above.decide(self, error)
         report_failure(self, error, entry, words=words)
         if not self._is_in_hand(entry):
             self.handled += 1
@@ -799,8 +846,36 @@ class Cell:
                 failed.__cause__ = error
                 entry[2].fail(failed)
         self.in_hand = None
-        if not self._killed:  # else it is KILL that ends this incarnation, without hooks
+        if self._killed is None:  # else it is KILL that ends this incarnation, without hooks
+            await self._obey_directive(decision.directive, error)
+
+    async def _obey_directive(self, directive: Directive, error: Exception) -> None:
+        """Go on, pause or fail, as it was decided of a failure of the incarnation at work."""
+        if directive is _IS_PAUSED:
+            self._pause(error)
+        elif directive not in _GOES_ON:
             await self._fail(error)
+
+    def _pause(self, cause: Exception | None) -> None:
+        if self.status is _RUNNING:
+            self.status = _PAUSED
+            self.mailbox.pause(self.runtime.backend.now())
+            report_pause(self, cause)
+
+    def _on_pause(self, signal: Signal) -> None:
+        if self.status is _STARTING:
+            self.belongings().undelivered.append(signal)
+        else:
+            self._pause(None)
+
+    def _on_resume(self) -> None:
+        if self.status is _PAUSED:
+            self.status = _RUNNING
+            report_resume(self)
+            if self.life is not None:
+                self.life.deliver_all()
+            if self.draining:
+                self.signal(Signal(_DRAIN))
 
     async def _on_start(self, cause: BaseException | None) -> None:
         if self.status not in (_NEW, _DOWN):
@@ -814,7 +889,7 @@ class Cell:
         self.draining = self.draining and not (is_restart and self._cause is None)
         self.status = _STARTING
         self._cause = None
-        self._killed = self._is_ready = False
+        self._killed, self._is_ready = None, False
         if self.ledger is not None:
             self.ledger.unsaved = 0
         if is_restart and not self.draining:
@@ -839,8 +914,9 @@ class Cell:
             hooks = self.blueprint.hooks
             if is_restart and "on_restart" in hooks:
                 await _finished(actor.on_restart(cause))
-            if "on_start" in hooks:
-                await _finished(actor.on_start())
+            if "on_start" in hooks and await _finished(actor.on_start()) is IGNORE:
+                self._start_over(StartIgnored(self.path))
+                return
         except Exception as error:  # noqa: BLE001 - the supervision boundary
             self._start_raised(error)
             return
@@ -855,9 +931,12 @@ class Cell:
             self._ready()
 
     def _start_raised(self, error: Exception) -> None:
-        """No further hook of this instance runs."""
-        self._actor = None
         report_failure(self, error, None, "start")
+        self._start_over(error)
+
+    def _start_over(self, error: Exception) -> None:
+        """It does not come to life; no further hook of this instance runs."""
+        self._actor = None
         self.status = _FAILING
         self._cause = error
         if self.family is None or not self.family.stop_all(kill=False):
@@ -886,7 +965,8 @@ class Cell:
 
     async def _on_save(self) -> None:
         ledger, actor = self.ledger, self._actor
-        if self.status is _RUNNING and actor is not None and ledger is not None and ledger.unsaved:
+        is_up = self.status is _RUNNING or self.status is _PAUSED
+        if is_up and actor is not None and ledger is not None and ledger.unsaved:
             await self._save(lambda actor: save_in_time(self, actor), actor)
 
     async def _save_by_policy(self, actor: Actor) -> None:
@@ -898,7 +978,7 @@ class Cell:
             save(actor)
         except UnencodableState as error:
             report_failure(self, error, None, "checkpoint")
-            await self._fail(error)
+            await self._obey_directive(self.above.decide(self, error).directive, error)
 
     @property
     def starts(self) -> int:
@@ -911,7 +991,7 @@ class Cell:
         return max(0, self.starts - 1)
 
     async def _on_stop(self) -> None:
-        if self.status in (_RUNNING, _STARTING):
+        if self.status in _UP:
             self.status = _STOPPING
             await self._after_family()
         elif self.status in (_DOWN, _FAILING):
@@ -928,14 +1008,19 @@ class Cell:
     def _on_kill(self) -> None:
         if self.status not in (_DOWN, _ENDED):
             self.status = _FAILING
-            self._cause = ActorKilled(self.path)
+            self._cause = cause = self._killed or ActorKilled(self.path)
+            if not isinstance(cause, ActorKilled):
+                report_failure(self, cause, None, "start")
             if self.family is None or not self.family.stop_all(kill=True):
                 self._down(self._cause)
 
     async def _on_fail(self, cause: BaseException | None, where: str) -> None:
-        if self.status in (_RUNNING, _STARTING) and isinstance(cause, Exception):
+        if self.status in _UP and isinstance(cause, Exception):
             report_failure(self, cause, None, where)
-            await self._fail(cause)
+            if where == SUPERVISION or self.status is _STARTING:  # there is no going on without the children
+                await self._fail(cause)
+            else:
+                await self._obey_directive(self.above.decide(self, cause).directive, cause)
 
     async def _fail(self, error: Exception) -> None:
         self.status = _FAILING
@@ -957,7 +1042,7 @@ class Cell:
     async def _on_family_gone(self) -> None:
         if self.status not in (_STOPPING, _FAILING):
             return
-        if self._killed:
+        if self._killed is not None:
             self._down(self._cause)
         else:
             await self._wind_up()
@@ -1018,11 +1103,13 @@ class Cell:
         forget_alarm(self.ledger)
         if self.life is not None:
             self._end_life(self.life, cause)
-        if cause is not None:
-            self.runtime.failing[self.path] = self._cause or cause
+        if self.runtime.paused:
+            self.runtime.paused.pop(self.path, None)
         self.mailbox.pause(self.runtime.backend.now())
-        if self.blueprint.is_mirrored and cause is not None and self.starts:
-            write_status(self, "failed")
+        if cause is not None and not isinstance(cause, StartIgnored):
+            self.runtime.failing[self.path] = self._cause or cause
+            if self.blueprint.is_mirrored and self.starts:
+                write_status(self, "failed")
         self.above.child_down(self, cause, was_ready=was_ready)
         self._tell_end_waiters()
 
@@ -1077,11 +1164,10 @@ class Cell:
             why = f"the actor ended while this waited for room{how}"
             slot.fail(ActorStopped(plain(entry)[0], self.ref, why))
         if self.blueprint.is_mirrored and was_started:
-            report_end(self, self._cause)
+            report_end(self, None if isinstance(self._cause, StartIgnored) else self._cause)
         if self.runtime.watchers:
             announce_end(self)
 
 
-async def _finished(outcome: Any) -> None:
-    if hasattr(outcome, "__await__"):
-        await outcome
+async def _finished(outcome: Any) -> Any:
+    return await outcome if hasattr(outcome, "__await__") else outcome

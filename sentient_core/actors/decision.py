@@ -29,6 +29,7 @@ from sentient_core.errors import (
 )
 
 __all__ = [
+    "RESTARTED",
     "Decision",
     "Directive",
     "DirectiveName",
@@ -212,13 +213,13 @@ def _together(decisions: list[Decision]) -> Decision:
     )
 
 
-def _matcher(matcher: Any) -> Any:
+def _matcher(matcher: object) -> Any:
     kinds = cast("tuple[object, ...]", matcher if isinstance(matcher, tuple) else (matcher,))
     if kinds and all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
         return cast("Any", matcher)
     if callable(matcher) and not isinstance(matcher, type):
-        return matcher
-    raise InvalidDecision(f"{cast('object', matcher)!r} matches no exception")
+        return cast("Any", matcher)
+    raise InvalidDecision(f"{matcher!r} matches no exception")
 
 
 def _directive(directive: object) -> Directive:

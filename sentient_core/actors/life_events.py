@@ -21,7 +21,9 @@ __all__ = [
     "report_escalation",
     "report_failure",
     "report_give_up",
+    "report_pause",
     "report_restart",
+    "report_resume",
     "report_start",
     "write_status",
 ]
@@ -131,6 +133,27 @@ def report_give_up(owner: Cell, child: Cell, error: BaseException) -> None:
         incarnation=owner.incarnation,
     )
     report_alert(owner, "supervisor gave up", in_a_line(error))
+
+
+def report_pause(cell: Cell, cause: BaseException | None) -> None:
+    """An actor takes nothing from its mailbox any more; `cause` None: somebody asked for it."""
+    words = "somebody asked for it" if cause is None else in_a_line(cause)
+    cell.runtime.paused[cell.path] = words
+    cell.log().warning("actor paused", cause=words)
+    if cell.blueprint.is_mirrored:
+        write_status(cell, "paused")
+        cell.runtime.mirror.happened(
+            EventType.ACTOR_PAUSED, cell.path, {"causes": chain(cause)}, incarnation=cell.incarnation
+        )
+
+
+def report_resume(cell: Cell) -> None:
+    """It takes messages again."""
+    cell.runtime.paused.pop(cell.path, None)
+    cell.log().info("actor resumed")
+    if cell.blueprint.is_mirrored:
+        write_status(cell, "idle")
+        cell.runtime.mirror.happened(EventType.ACTOR_RESUMED, cell.path, {}, incarnation=cell.incarnation)
 
 
 def report_end(cell: Cell, cause: BaseException | None) -> None:

@@ -9,6 +9,7 @@ from typing_extensions import TypeVar
 
 from sentient_core.actors import asking, delivery
 from sentient_core.actors.actor import Actor, Askable
+from sentient_core.actors.administration import administration_of
 from sentient_core.actors.current import current_cell
 from sentient_core.actors.handover import Handover
 from sentient_core.actors.posting import Posting
@@ -16,8 +17,11 @@ from sentient_core.errors import InvalidArgument
 from sentient_core.mailbox import Mailbox, MailboxStatistics
 
 if TYPE_CHECKING:
+    from sentient_core.actors.administration import ChildCounts, ChildInfo
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.proxy import UntypedProxy
+    from sentient_core.supervisor.spec import ChildSpec
+    from sentient_core.supervisor.supervisor import Supervisor
 
 __all__ = ["ActorRef", "Ending", "ProxyClass", "cell_of", "check_timeout", "new_ref", "posting_of"]
 
@@ -208,6 +212,59 @@ class ActorRef(Generic[A_co]):
         The supervisor sees a failure (ActorKilled): a permanent or transient child is started again.
         """
         return self._cell.at_home().kill()
+
+    def pause(self) -> None:
+        """Let the actor take nothing more from its mailbox, from after the message in hand on.
+
+        What is sent is queued; stops, kills and its supervision go on as ever. A restart ends the pause.
+        """
+        self._cell.at_home().pause()
+
+    def resume(self) -> None:
+        """Let a paused actor go on: one that was paused, or that has paused with BudgetExceeded."""
+        self._cell.at_home().resume()
+
+    async def start_child(
+        self: ActorRef[Supervisor[Any]], child: ChildSpec | str, *args: Any, **kwargs: Any
+    ) -> ActorRef[Any]:
+        """Start one more child of this supervisor, the last in order; returns its ref when it is ready.
+
+        `child` is a ChildSpec. Of a pool (`Supervisor.dynamic`) it is the key, and `args` and `kwargs` go to
+        the class's `__init__` behind those of the pool's spec. It is kept as a declared one, but for one
+        thing: it is not started again with its supervisor. Raises NameTaken (with the living ref),
+        ChildPresent (there is one that has ended), PoolFull, InvalidChildSpec, StartIgnored (its spec is
+        kept, but in a pool), StartTimeout, or whatever its own start raised: nothing of it is then left.
+        """
+        return await administration_of(self._cell).start_child(child, args, kwargs)
+
+    async def terminate_child(self: ActorRef[Supervisor[Any]], name: str) -> None:
+        """End a child for good, within its grace, and return when it is down.
+
+        What it had queued becomes dead letters (`stopped`). Its spec is kept, unless it is temporary or of a
+        pool: `restart_child` starts it again, and so does a restart of its group or its supervisor. One that
+        has ended already is left as it is. Raises UnknownChild.
+        """
+        await administration_of(self._cell).terminate_child(name)
+
+    async def restart_child(self: ActorRef[Supervisor[Any]], name: str) -> ActorRef[Any]:
+        """Start a child that has ended, in its old place; returns its ref when it is ready.
+
+        Raises UnknownChild, ChildRunning, ChildRestarting, or whatever its own start raised: it has then
+        ended, as before.
+        """
+        return await administration_of(self._cell).restart_child(name)
+
+    def delete_child(self: ActorRef[Supervisor[Any]], name: str) -> None:
+        """Give up the spec of a child that has ended. Raises UnknownChild, ChildRunning, ChildRestarting."""
+        administration_of(self._cell).delete_child(name)
+
+    def which_children(self: ActorRef[Supervisor[Any]]) -> list[ChildInfo]:
+        """The children in start order, with those that have ended and whose spec is kept."""
+        return administration_of(self._cell).which_children()
+
+    def count_children(self: ActorRef[Supervisor[Any]]) -> ChildCounts:
+        """How many children this supervisor has."""
+        return administration_of(self._cell).count_children()
 
     def __repr__(self) -> str:
         cell = self._cell.at_home()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context
+from random import Random
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from anyio.abc import TaskGroup
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from sentient_core.actors.actor import Actor
     from sentient_core.actors.cell import Cell
+    from sentient_core.actors.decision import Decision
     from sentient_core.actors.ref import ActorRef
     from sentient_core.actors.watching import Watch
     from sentient_core.actors.water import MailboxNotice
@@ -68,6 +70,10 @@ class Family(Protocol):
         """Stop every child, the last started first, answered by FAMILY_GONE. False: all are down."""
         ...
 
+    def decide(self, child: Cell, error: BaseException) -> Decision:
+        """What a failure of a child means: for the child at once, and when it is down."""
+        ...
+
     def child_started(self, child: Cell) -> None:
         """A child is ready for messages."""
         ...
@@ -92,6 +98,7 @@ class Runtime:
 
     __slots__ = (
         "backend",
+        "chance",
         "codec",
         "crowds",
         "dead_letters",
@@ -108,6 +115,7 @@ class Runtime:
         "new_context",
         "new_family",
         "notices",
+        "paused",
         "registry",
         "restarts",
         "system",
@@ -154,6 +162,8 @@ class Runtime:
         self.tasks: TaskGroup = tasks
         """For what runs beside an actor, which sees to its end itself."""
         self.limits: Limits = limits
+        self.chance: Random = Random()
+        """For the jitter of backoffs."""
         self.isolation: Isolation = isolation
         """Of the classes that say nothing themselves."""
         self.notices: Feed[MailboxNotice] = notices
@@ -168,6 +178,8 @@ class Runtime:
         """Who is to be told of whose end."""
         self.failing: dict[str, BaseException] = {}
         """Why actors are down, by path, until they are up again or given up."""
+        self.paused: dict[str, str] = {}
+        """Why actors are paused, by path."""
         self.given_up: dict[str, str] = {}
         """Why paths ended for good with an alert, until somebody lives there again; the newest of them."""
         self.failures: int = 0

@@ -133,8 +133,8 @@ class VirtualCell(Cell):
     def drain(self) -> Ending:
         return super().drain() if self.is_active or self.mailbox.queue else Ending(self, _AT_ONCE)
 
-    def kill(self) -> Ending:
-        return super().kill() if self.is_active else Ending(self, _AT_ONCE)
+    def kill(self, cause: Exception | None = None) -> Ending:
+        return super().kill(cause) if self.is_active else Ending(self, _AT_ONCE)
 
     async def wait_for_end(self, incarnation: int, *, is_drain: bool) -> None:
         if self.is_active or self.draining:

@@ -30,6 +30,10 @@ class EventType(StrEnum):
     SUPERVISOR_GAVE_UP = "supervisor_gave_up"
     """A supervisor has no restart left: it stops its children and fails. Payload: child (whose restart was
     one too many), restarts (of that child), causes."""
+    ACTOR_PAUSED = "actor_paused"
+    """An actor takes no messages until it is resumed. Payload: causes; empty: somebody asked for it."""
+    ACTOR_RESUMED = "actor_resumed"
+    """It takes messages again."""
     ACTOR_STOPPED = "actor_stopped"
     """An actor ended for good. Payload: cause, if it was not an orderly end."""
     ACTOR_PASSIVATED = "actor_passivated"

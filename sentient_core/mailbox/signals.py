@@ -8,7 +8,11 @@ import msgspec
 
 from sentient_core.mailbox.envelope import Entry
 
-__all__ = ["Signal", "SignalKind"]
+__all__ = ["SUPERVISION", "Signal", "SignalKind"]
+
+
+SUPERVISION = "supervision"
+"""`Signal.where` of what an actor's children have brought about."""
 
 
 class SignalKind(Enum):
@@ -24,6 +28,10 @@ class SignalKind(Enum):
     """End without hooks; a suspended handler has been cancelled already."""
     FAIL = "fail"
     """End as if a handler had raised `cause`: its supervision has given up, a link is broken …"""
+    PAUSE = "pause"
+    """Take nothing more from the user lane."""
+    RESUME = "resume"
+    """Take from the user lane again."""
     SAVE = "save"
     """Write a checkpoint: the policy's time is over."""
     DELIVER = "deliver"
@@ -47,5 +55,5 @@ class Signal(msgspec.Struct, frozen=True):
     cause: BaseException | None = None
     entry: Entry | None = None
     """Of DELIVER."""
-    where: str = "supervision"
+    where: str = SUPERVISION
     """Of FAIL, for people: what the cause came out of."""

@@ -4,30 +4,56 @@ Everything here is synchronous. A child reports by calling `child_started` and `
 turn; what is to happen goes into the control lane of the cell it concerns. So a restart in place costs
 one signal, nothing waits on a worker, and nothing recurses over the depth of a tree.
 
-What takes several steps is a `_Job`: bringing the declared children up, restarting a group, taking all
+What takes several steps is a `Job`: bringing the declared children up, restarting a group, taking all
 down. There is one at a time; each report of a child that the job waits for takes the next step. A
 failure that comes in meanwhile from a child outside the job waits until it is done. Taking all down
 replaces whatever job there is, so a shutdown is never kept waiting by restarts.
+
+What is decided is decided elsewhere, by pure functions: what a failure means (`decide`), what becomes of
+the child (`verdict`), who goes down and comes up with it (`plan`), whether a restart is left
+(`RestartWindow`), how long it waits (`Backoff.delay`). What people ask for is in administration.py.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from enum import Enum
+from collections.abc import Sequence
 from typing import Any
 
 from sentient_core.actors.cell import Cell, CellStatus
-from sentient_core.actors.life_events import report_alert
+from sentient_core.actors.decision import RESTARTED, Decision, Directive, decide
+from sentient_core.actors.life_events import (
+    report_alert,
+    report_escalation,
+    report_give_up,
+    report_restart,
+)
 from sentient_core.actors.ref import ActorRef
-from sentient_core.actors.timekeeper import Alarm
 from sentient_core.causes import in_a_line
-from sentient_core.errors import CheckpointUnusable, NameTaken, RestartLimitExceeded, StartFailed
+from sentient_core.errors import (
+    ChildPresent,
+    Escalated,
+    NameTaken,
+    RestartLimitExceeded,
+    StartFailed,
+    StartIgnored,
+    StartTimeout,
+)
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import join
+from sentient_core.supervisor.backoff import Backoff
+from sentient_core.supervisor.child import Child
 from sentient_core.supervisor.intensity import RestartWindow
+from sentient_core.supervisor.job import Job, Purpose
 from sentient_core.supervisor.spec import BRUTAL_KILL, ChildSpec, Restart
-from sentient_core.supervisor.strategy import RestartKind, Sibling, Strategy, Verdict, plan, verdict
+from sentient_core.supervisor.strategy import (
+    RestartKind,
+    Sibling,
+    Strategy,
+    Verdict,
+    ends_supervisor,
+    plan,
+    verdict,
+)
 
 __all__ = ["Children"]
 
@@ -37,96 +63,12 @@ HOLD_SECONDS = 0.5
 MOST_GIVEN_UP = 100
 """Actors given up that the health of a system remembers."""
 
-_UP = (CellStatus.STARTING, CellStatus.RUNNING)
-_IS_DOWN = (CellStatus.NEW, CellStatus.DOWN, CellStatus.ENDED)
+_UP = (CellStatus.STARTING, CellStatus.RUNNING, CellStatus.PAUSED)
 _START = SignalKind.START
 _ONE_FOR_ONE = RestartKind.ONE_FOR_ONE
 _RESTART = Verdict.RESTART
-
-
-class _Child:
-    """One child: how it is kept, and its cell."""
-
-    __slots__ = ("alarm", "cell", "has_started", "is_retired", "place", "restart", "shutdown", "window")
-
-    def __init__(self, spec: ChildSpec, cell: Cell, place: int | None) -> None:
-        self.restart = spec.restart
-        self.shutdown = spec.shutdown
-        self.cell = cell
-        self.window: RestartWindow | None = None
-        """Of its own, if the strategy gives it one and it has been restarted."""
-        self.place = place
-        """Among the declared children; None for one that was spawned."""
-        self.has_started = False
-        self.is_retired = False
-        """Whatever its spec says, it is not started again."""
-        self.alarm: Alarm | None = None
-
-    @property
-    def is_static(self) -> bool:
-        return self.place is not None
-
-    @property
-    def is_down(self) -> bool:
-        return self.cell.status in _IS_DOWN
-
-    def silence(self) -> None:
-        if self.alarm is not None:
-            self.alarm.cancel()
-            self.alarm = None
-
-
-class _Purpose(Enum):
-    """What a job is for."""
-
-    UP = "up"
-    """The owner starts: one child that does not start ends it."""
-    AGAIN = "again"
-    """A group restart: a child that does not start costs one more restart."""
-    DOWN = "down"
-    """The owner ends: nothing is started again."""
-
-
-class _Job:
-    """Stops, then starts, one step at a time (of a parallel job: all stops at once)."""
-
-    __slots__ = ("cause", "is_parallel", "kills", "purpose", "starts", "stops")
-
-    def __init__(
-        self,
-        purpose: _Purpose,
-        stops: Iterable[_Child],
-        starts: Iterable[_Child],
-        *,
-        cause: BaseException | None = None,
-        kills: bool = False,
-        is_parallel: bool = False,
-    ) -> None:
-        self.purpose = purpose
-        self.stops = OrderedDict.fromkeys(stops)  # a plain dict finds its last key slowly after deletions
-        """Still to go down, the next one last."""
-        self.starts = list(starts)
-        """Still to come up, the next one last."""
-        self.cause = cause
-        """Of the restart."""
-        self.kills = kills
-        self.is_parallel = is_parallel
-
-    @property
-    def next_stop(self) -> _Child | None:
-        """Who is to go down next."""
-        return next(reversed(self.stops), None)
-
-    @property
-    def next_start(self) -> _Child | None:
-        """Who is to come up next, once nobody is left to go down."""
-        return self.starts[-1] if self.starts and not self.stops else None
-
-    def drop(self, child: _Child) -> None:
-        """Leave a child out of what is still to be done."""
-        self.stops.pop(child, None)
-        if child in self.starts:
-            self.starts.remove(child)
+_ONCE_MORE = Directive.RESTART
+_STOPPED = Decision(Directive.STOP)
 
 
 class Children:
@@ -134,78 +76,131 @@ class Children:
 
     def __init__(self, owner: Cell, strategy: Strategy, declared: Sequence[ChildSpec] = ()) -> None:
         self.owner = owner
+        self.strategy: Strategy = strategy
+        self.template: ChildSpec | None = declared[0] if strategy.is_dynamic else None
+        """Of a pool: what all of its children are started by."""
         self._runtime = owner.runtime
-        self._strategy = strategy
-        self._declared = tuple(declared)
-        self._children: dict[Cell, _Child] = {}
+        self._declared: tuple[ChildSpec, ...] = () if strategy.is_dynamic else tuple(declared)
+        self._children: dict[Cell, Child] = {}
         """In start order."""
+        self._ended: dict[str, Child] = {}
+        """Those of them that are in the list only, by name."""
         self._window = strategy.window()
-        self._job: _Job | None = None
-        self._waiting: list[tuple[_Child, BaseException | None]] = []
+        above = owner.above
+        budgets = above.budgets if isinstance(above, Children) else ()
+        self._budget: RestartWindow | None = None if strategy.budget is None else strategy.budget.window()
+        self.budgets: tuple[tuple[Children, RestartWindow], ...] = (
+            budgets if self._budget is None else ((self, self._budget), *budgets)
+        )
+        """Which a restart in this tree is taken from, the nearest first."""
+        self._job: Job | None = None
+        self._waiting: list[tuple[Child, BaseException | None, Decision]] = []
         """Children outside the job that went down meanwhile, and why."""
+        self._decided: tuple[BaseException | None, Decision] = (None, RESTARTED)
+        """The last failure that a child's cell has asked about: what it fails of is not decided twice."""
+
+    @property
+    def is_open(self) -> bool:
+        """Children can be started: the owner is up."""
+        return self.owner.status in _UP
 
     def refs(self) -> tuple[ActorRef[Any], ...]:
-        return tuple(cell.ref for cell in self._children)
+        return tuple(cell.ref for cell in self.cells())
 
     def cells(self) -> Sequence[Cell]:
-        return list(self._children)
+        if not self._ended:
+            return list(self._children)
+        return [cell for cell, child in self._children.items() if not child.has_ended]
+
+    def members(self) -> Sequence[Child]:
+        """The children, in start order, with those that are in the list only."""
+        return list(self._children.values())
+
+    def find(self, name: str) -> Child | None:
+        """The child of a name, also one that is in the list only."""
+        cell = self._runtime.registry.find(join(self.owner.path, name))
+        child = None if cell is None else self._children.get(cell)
+        return child or self._ended.get(name)
+
+    def decide(self, child: Cell, error: BaseException) -> Decision:
+        spec = self._children[child].spec
+        decision = decide(error, () if spec is None else spec.rules, self.strategy.rules)
+        if decision.directive is _ONCE_MORE and self._children[child].restart is Restart.TEMPORARY:
+            decision = _STOPPED  # it is not started again: nor is its message tried again
+        self._decided = (error, decision)
+        return decision
 
     def start_soon(self, spec: ChildSpec) -> Cell:
         """Start a child without waiting for it. Raises NameTaken, and StartFailed while the owner ends."""
-        self._check_open(spec)
-        cell = self._new_child(spec, None).cell
-        cell.signal(Signal(_START))
-        return cell
+        child = self._new_child(spec, None)
+        self._start(child, None)
+        return child.cell
 
-    async def spawn(self, spec: ChildSpec) -> ActorRef[Any]:
+    async def spawn(self, spec: ChildSpec, *, is_listed: bool = False) -> ActorRef[Any]:
         """Start a child beside the declared ones and return its ref when it is ready.
 
-        Raises NameTaken, or what kept it from starting; nothing of it is then left. Cancelling it kills
-        the child.
+        Raises NameTaken, ChildPresent, or what kept it from starting; nothing of it is then left, but for
+        one that is listed and has ignored its start. Cancelling it kills the child.
         """
-        self._check_open(spec)
-        child = self._new_child(spec, None)
-        cell = child.cell
+        child = self._new_child(spec, None, is_listed=is_listed)
+        if not child.cell.start_at_once():
+            await self.wait_for_start(child)
+            return child.cell.ref
+        self._note_ready(child)
+        if self._runtime.dispatcher.is_pass_due():
+            try:
+                await self._runtime.backend.checkpoint()
+            except BaseException:
+                child.is_retired = True
+                child.cell.kill()
+                raise
+        return child.cell.ref
+
+    async def wait_for_start(self, child: Child) -> None:
+        """Start a child and return when it is ready. Raises what kept it from that; it is not tried again."""
+        self._set_start_deadline(child)
         try:
-            if cell.start_at_once():
-                child.has_started = True
-                if self._runtime.dispatcher.is_pass_due():
-                    await self._runtime.backend.checkpoint()
-            else:
-                await cell.start()
+            await child.cell.start()
         except BaseException:
             child.is_retired = True
-            cell.kill()
+            child.cell.kill()
             raise
-        return cell.ref
 
     def start_static(self) -> bool:
-        self._window = self._strategy.window()
+        self._window.clear()
+        if self._budget is not None:
+            self._budget.clear()
         self._waiting = []
         # Kept over a restart of the owner: ref and mailbox of each that had not ended for good.
         kept = {child.place: child for child in self._children.values() if child.place is not None}
         for child in kept.values():
             del self._children[child.cell]
-        starts: list[_Child] = []
+            self._ended.pop(child.cell.name, None)
+        starts: list[Child] = []
         try:
             for place, spec in enumerate(self._declared):
-                child = kept.pop(place) if place in kept else self._new_child(spec, place)
+                old = kept.pop(place, None)
+                if old is None:
+                    child = self._new_child(spec, place)
+                else:
+                    child = self._again(old, spec) if old.has_ended else old
+                child.is_retired = False
                 self._children[child.cell] = child
                 starts.append(child)
         except NameTaken as error:
             for child in (*starts, *kept.values()):
                 self._children[child.cell] = child
-                self._forget(child)
+                self._drop(child)
             self.owner.signal(Signal(SignalKind.FAIL, error))
             return True
         if not starts:
             return False
-        self._begin(_Job(_Purpose.UP, (), reversed(starts)))
+        self._begin(Job(Purpose.UP, (), reversed(starts)))
         return True
 
     def stop_all(self, *, kill: bool) -> bool:
         job = self._job
-        if job is not None and job.purpose is _Purpose.DOWN:
+        if job is not None and job.purpose is Purpose.DOWN:
             if kill and not job.kills:
                 job.kills = True
                 for child in job.stops:
@@ -217,15 +212,16 @@ class Children:
         self._waiting = []
         stops = [child for child in self._children.values() if not child.is_down]
         if not stops:
-            self._job = None
+            self._set_job(None)
             self._bury_unkept()
             return False
-        self._begin(_Job(_Purpose.DOWN, stops, (), kills=kill, is_parallel=self._strategy.stops_in_parallel))
+        self._begin(Job(Purpose.DOWN, stops, (), kills=kill, is_parallel=self.strategy.stops_in_parallel))
         return True
 
     def child_started(self, child: Cell) -> None:
         entry = self._children[child]
-        entry.has_started = True
+        entry.silence()
+        self._note_ready(entry)
         if self._job is not None and self._job.next_start is entry:
             self._job.starts.pop()
             self._go_on()
@@ -233,179 +229,325 @@ class Children:
     def child_unwanted(self, child: Cell) -> bool:
         entry = self._children[child]
         job = self._job
-        if entry.restart is Restart.PERMANENT or (job is not None and job.purpose is _Purpose.DOWN):
+        if entry.restart is Restart.PERMANENT or (job is not None and job.purpose is Purpose.DOWN):
             return False
-        is_next = job is not None and entry in (job.next_stop, job.next_start)
-        if job is not None:
-            job.drop(entry)
-        self._forget(entry)
-        if is_next:
-            self._go_on()
+        self._end_where_it_is(entry, by_itself=True)
         return True
 
     def child_down(self, child: Cell, cause: BaseException | None, *, was_ready: bool) -> None:
         entry = self._children[child]
         entry.silence()
+        decision = RESTARTED
+        if cause is not None:
+            decision = self._decided[1] if self._decided[0] is cause else self.decide(child, cause)
+            self._decided = (None, RESTARTED)
         job = self._job
         if job is not None and entry in job.stops:
             if job.is_parallel or job.next_stop is entry:
                 self._go_on()
         elif job is not None and job.next_start is entry:
-            self._not_started(job, entry, cause)
-        elif job is None or (job.purpose is not _Purpose.DOWN and entry not in job.starts):
-            self._decide(entry, cause, was_ready=was_ready)
+            self._not_started(job, entry, cause, decision)
+        elif job is None or (job.purpose is not Purpose.DOWN and entry not in job.starts):
+            self._judge(entry, cause, decision, was_ready=was_ready)
 
-    def _check_open(self, spec: ChildSpec) -> None:
-        if self.owner.status not in _UP:
+    def restarts_in_window(self, child: Cell) -> int:
+        entry = self._children.get(child)
+        window: RestartWindow | None = self._window
+        if self.strategy.is_per_child:
+            window = None if entry is None or entry.trouble is None else entry.trouble.window
+        return 0 if window is None else window.count(self._runtime.backend.now())
+
+    def retire(self, child: Child) -> None:
+        """End a child for good; it stays in the list if it is listed. To be awaited: the end of its cell."""
+        child.is_retired = True
+        if child.is_down:
+            self._end_where_it_is(child, by_itself=False)
+        elif child.alarm is None or not child.cell.is_ending:
+            child.silence()
+            self._ask_to_end(child)
+
+    def revive(self, child: Child) -> Child:
+        """Give a child that has ended a new cell in its old place."""
+        spec = child.spec
+        assert spec is not None  # noqa: S101 - what is listed keeps it
+        again = self._again(child, spec)
+        del self._ended[child.cell.name]
+        children = self._children.values()
+        self._children = {each.cell: each for each in (again if c is child else c for c in children)}
+        return again
+
+    def strike_off(self, child: Child) -> None:
+        """Remove a child that has ended from the list."""
+        del self._ended[child.cell.name]
+        del self._children[child.cell]
+
+    def _new_child(self, spec: ChildSpec, place: int | None, *, is_listed: bool = False) -> Child:
+        if not self.is_open:
             raise StartFailed(join(self.owner.path, spec.name or ""), "its parent is ending")
-
-    def _new_child(self, spec: ChildSpec, place: int | None) -> _Child:
-        runtime = self._runtime
-        above = self.owner.path
-        name = spec.name or runtime.registry.new_name()
-        path = f"{above}/{name}" if above else name
-        cell = Cell(runtime, self, path, spec.cls, spec.args, spec.kwargs)
-        runtime.registry.add(cell)
-        child = self._children[cell] = _Child(spec, cell, place)
+        name = spec.name or self._runtime.registry.new_name()
+        if name in self._ended:
+            raise ChildPresent(self.owner.path, name)
+        cell = self._new_cell(spec, name)
+        child = self._children[cell] = Child(spec, cell, place, is_listed=is_listed or place is not None)
         return child
 
-    def _decide(self, entry: _Child, cause: BaseException | None, *, was_ready: bool) -> None:
-        """A child is down that no job has asked to be."""
-        decision = verdict(entry.restart, cause, was_ready=was_ready, is_restart=entry.has_started)
-        if entry.is_retired:
-            decision = Verdict.BURY
-        if decision is _RESTART:
-            if self._job is not None and self._strategy.kind is not _ONE_FOR_ONE:
-                self._waiting.append((entry, cause))  # one group restart at a time
-            else:
-                self._restart(entry, cause)
-        elif decision is Verdict.HOLD:
-            self._hold(entry)
-        else:
-            if decision is Verdict.QUARANTINE:
-                self._alert("actor quarantined", entry, cause)
-            self._forget(entry)
+    def _again(self, ended: Child, spec: ChildSpec) -> Child:
+        cell = self._new_cell(spec, ended.cell.name)
+        # The numbers of a path go on. What the store knows of it, the cell has from there.
+        cell.incarnation = max(cell.incarnation, ended.cell.incarnation)
+        return Child(spec, cell, ended.place, is_listed=ended.is_listed)
 
-    def _restart(self, entry: _Child, cause: BaseException | None) -> None:
+    def _new_cell(self, spec: ChildSpec, name: str) -> Cell:
+        above = self.owner.path
+        path = f"{above}/{name}" if above else name
+        cell = Cell(self._runtime, self, path, spec.cls, spec.args, spec.kwargs)
+        self._runtime.registry.add(cell)
+        return cell
+
+    def _judge(
+        self, entry: Child, cause: BaseException | None, decision: Decision, *, was_ready: bool
+    ) -> None:
+        """A child is down that no job has asked to be."""
+        found = verdict(
+            entry.restart, cause, was_ready=was_ready, is_restart=entry.has_started, decision=decision
+        )
+        if entry.is_retired or isinstance(cause, StartIgnored):
+            found = Verdict.BURY
+        if found is _RESTART:
+            if self._job is not None and self.strategy.kind is not _ONE_FOR_ONE:
+                self._waiting.append((entry, cause, decision))  # one group restart at a time
+            else:
+                self._restart(entry, cause, decision)
+        elif found is Verdict.HOLD:
+            self._hold(entry)
+        elif found is Verdict.ESCALATE and cause is not None:
+            self._escalate(entry, cause)
+        else:
+            if found is Verdict.QUARANTINE:
+                self._alert("actor quarantined", entry, cause)
+            is_ignored = isinstance(cause, StartIgnored)
+            is_first = not was_ready and not entry.has_started
+            by_itself = not (entry.is_retired or is_ignored or is_first)
+            self._end(entry, by_itself=by_itself, is_kept=is_ignored or not is_first)
+
+    def _restart(self, entry: Child, cause: BaseException | None, decision: Decision) -> None:
         if not self._spend(entry, cause):
             return
-        if self._strategy.kind is _ONE_FOR_ONE:
-            entry.cell.signal(Signal(_START, cause))
+        delay = self._delay(entry, decision)
+        if self.strategy.kind is _ONE_FOR_ONE:
+            report_restart(entry.cell, cause, delay)
+            self._start(entry, cause, delay)
             return
         by_name = {child.cell.name: child for child in self._children.values()}
         siblings = [Sibling(name, child.restart) for name, child in by_name.items()]
-        steps = plan(self._strategy.kind, siblings, entry.cell.name)
+        steps = plan(self.strategy.kind, siblings, entry.cell.name)
         stops = [by_name[name] for name in reversed(steps.stops)]
         starts = [by_name[name] for name in reversed(steps.starts)]
         for child in stops:
             child.silence()
             child.cell.forget_start()
-        self._begin(_Job(_Purpose.AGAIN, stops, starts, cause=cause))
+        for child in starts:
+            if not child.has_ended:
+                report_restart(child.cell, cause, delay)
+        self._begin(Job(Purpose.AGAIN, stops, starts, cause=cause, wait=delay))
 
-    def _spend(self, entry: _Child, cause: BaseException | None) -> bool:
-        """Take a restart from the window; without one left, give up."""
-        window = self._window
-        if self._strategy.is_per_child:
-            window = entry.window = entry.window or self._strategy.window()
-        if window.spend(self._runtime.backend.now()):
-            return True
-        error = RestartLimitExceeded(
-            self.owner.path, entry.cell.path, self._strategy.max_restarts, self._strategy.within
-        )
+    def _spend(self, entry: Child, cause: BaseException | None) -> bool:
+        """Take a restart from the window and from the budgets of the trees it is in; or give up."""
+        now = self._runtime.backend.now()
+        strategy, window = self.strategy, self._window
+        if strategy.is_per_child:
+            trouble = entry.troubled()
+            window = trouble.window = trouble.window or strategy.window()
+        if not window.spend(now):
+            self._give_up(entry, self._exceeded(entry.cell, window, cause))
+            return False
+        for family, budget in self.budgets:
+            if not budget.spend(now):
+                family.exhaust(entry.cell, budget, cause)
+                return False
+        return True
+
+    def _exceeded(
+        self, child: Cell, window: RestartWindow, cause: BaseException | None
+    ) -> RestartLimitExceeded:
+        error = RestartLimitExceeded(self.owner.path, child.path, window.max_restarts, window.within)
         error.__cause__ = cause
-        if self._strategy.is_per_child:
-            self._alert("actor given up", entry, error)
-            self._forget(entry)
-        else:
-            self._job = None
+        return error
+
+    def exhaust(self, below: Cell, budget: RestartWindow, cause: BaseException | None) -> None:
+        """The budget of this tree is spent: `below`, somewhere in it, cannot be restarted."""
+        cell = below
+        while cell.above is not self and cell.parent is not None:
+            cell = cell.parent
+        self._give_up(self._children[cell], self._exceeded(below, budget, cause))
+
+    def _give_up(self, entry: Child, error: RestartLimitExceeded | Escalated) -> None:
+        """No restart is left: the owner fails, or the child ends if it has a window of its own."""
+        if not self.strategy.is_per_child:
+            self._set_job(None)
+            if isinstance(error, RestartLimitExceeded):
+                report_give_up(self.owner, entry.cell, error)
             self.owner.signal(Signal(SignalKind.FAIL, error))
-        return False
+            return
+        self._alert("actor given up", entry, error)
+        entry.is_retired = True
+        if entry.is_down:
+            self._end_where_it_is(entry, by_itself=False)
+        else:  # the storm was somewhere below it
+            entry.cell.kill()
 
-    def _hold(self, entry: _Child) -> None:
+    def _escalate(self, entry: Child, cause: BaseException) -> None:
+        report_escalation(entry.cell, cause)
+        self._give_up(entry, Escalated(self.owner.path, entry.cell.path, cause))
+
+    def _delay(self, entry: Child, decision: Decision) -> float:
+        """Seconds before the child is started again."""
+        backoff = self._backoff_of(entry)
+        if backoff is None:
+            return decision.not_before
+        trouble = entry.troubled()
+        since, trouble.ready_since = trouble.ready_since, None
+        if since is not None and backoff.is_healthy(self._runtime.backend.now() - since):
+            trouble.failures = 0
+        trouble.failures += 1
+        return max(decision.not_before, backoff.delay(trouble.failures, self._runtime.chance.random()))
+
+    def _backoff_of(self, entry: Child) -> Backoff | None:
+        own = None if entry.spec is None else entry.spec.backoff
+        return own or self.strategy.backoff
+
+    def _note_ready(self, entry: Child) -> None:
+        entry.has_started = True
+        if self._backoff_of(entry) is not None:
+            entry.troubled().ready_since = self._runtime.backend.now()
+
+    def _start(self, entry: Child, cause: BaseException | None, delay: float = 0.0) -> None:
+        """Let a child start, now or later."""
+        if delay > 0:
+            entry.alarm = self._runtime.timekeeper.after(delay, lambda: self._start(entry, cause))
+            return
+        entry.alarm = None
+        self._set_start_deadline(entry)
+        entry.cell.signal(Signal(_START, cause))
+
+    def _set_start_deadline(self, entry: Child) -> None:
+        seconds = None if entry.spec is None else entry.spec.start_timeout
+        if seconds is not None:
+            error = StartTimeout(entry.cell.path, seconds)
+            entry.alarm = self._runtime.timekeeper.after(seconds, lambda: entry.cell.kill(error))
+
+    def _hold(self, entry: Child) -> None:
+        """Start a child when the store is back."""
         cause = entry.cell.last_cause  # what it failed of, not that the store is away
-        entry.alarm = self._runtime.timekeeper.after(
-            HOLD_SECONDS, lambda: entry.cell.signal(Signal(_START, cause))
-        )
 
-    def _begin(self, job: _Job) -> None:
+        def look() -> None:
+            if self._runtime.mirror.journal.backlog().is_down:
+                self._hold(entry)
+            else:
+                self._start(entry, cause)
+
+        entry.alarm = self._runtime.timekeeper.after(HOLD_SECONDS, look)
+
+    def _set_job(self, job: Job | None) -> None:
+        if self._job is not None:
+            self._job.silence()
         self._job = job
+
+    def _begin(self, job: Job) -> None:
+        self._set_job(job)
         if job.is_parallel:
             for child in reversed(job.stops):
-                self._ask_to_end(child, job)
+                self._ask_to_end(child, kills=job.kills)
         else:
             self._go_on()
 
     def _go_on(self) -> None:
         """Take the next step of the job, or end it."""
         job = self._job
-        if job is None:
+        if job is None or job.alarm is not None:
             return
         while (child := job.next_stop) is not None:
             if not child.is_down:
                 if not job.is_parallel:
-                    self._ask_to_end(child, job)
+                    self._ask_to_end(child, kills=job.kills)
                 return
             del job.stops[child]
-            if job.purpose is _Purpose.AGAIN and child.restart is Restart.TEMPORARY:
-                self._forget(child)
+            is_over = child.is_retired or child.restart is Restart.TEMPORARY
+            if is_over and job.purpose is Purpose.AGAIN and not child.has_ended:
+                self._end(child, by_itself=False)
+        if job.wait > 0 and job.starts:
+            job.alarm = self._runtime.timekeeper.after(job.wait, lambda: self._wait_is_over(job))
+            return
         if job.next_start is not None:
-            cell = job.next_start.cell
-            cell.signal(Signal(_START, job.cause or cell.last_cause))
+            child = job.next_start
+            if child.has_ended:
+                job.starts[-1] = child = self.revive(child)
+            self._start(child, job.cause or child.cell.last_cause)
             return
         self._job = None
-        if job.purpose is _Purpose.DOWN:
+        if job.purpose is Purpose.DOWN:
             self._bury_unkept()
             self.owner.signal(Signal(SignalKind.FAMILY_GONE))
             return
-        if job.purpose is _Purpose.UP:
+        if job.purpose is Purpose.UP:
             self.owner.signal(Signal(SignalKind.FAMILY_READY))
         self._look_at_waiting()
+
+    def _wait_is_over(self, job: Job) -> None:
+        job.alarm, job.wait = None, 0.0
+        self._go_on()
 
     def _look_at_waiting(self) -> None:
         """Failures that came in during a job: those that it has not mended."""
         while self._waiting and self._job is None:
-            entry, cause = self._waiting.pop(0)
-            if entry.cell.status is CellStatus.DOWN and not entry.cell.will_start:
-                self._restart(entry, cause)
+            entry, cause, decision = self._waiting.pop(0)
+            if entry.waits_for_start:
+                self._restart(entry, cause, decision)
 
-    def _ask_to_end(self, child: _Child, job: _Job) -> None:
+    def _ask_to_end(self, child: Child, *, kills: bool = False) -> None:
         """Ask a child to end, and see to it that it does."""
         grace = child.shutdown
-        if job.kills or grace == BRUTAL_KILL:
+        child.silence()
+        if kills or grace == BRUTAL_KILL:
             child.cell.kill()
             return
         child.cell.signal(Signal(SignalKind.STOP))
         if isinstance(grace, float):
             child.alarm = self._runtime.timekeeper.after(grace, lambda: self._end_of_grace(child))
 
-    def _end_of_grace(self, child: _Child) -> None:
+    def _end_of_grace(self, child: Child) -> None:
         child.cell.log().warning("killed, since it did not end within its shutdown", shutdown=child.shutdown)
         child.cell.kill()
 
-    def _not_started(self, job: _Job, entry: _Child, cause: BaseException | None) -> None:
+    def _not_started(self, job: Job, entry: Child, cause: BaseException | None, decision: Decision) -> None:
         """The child that the job waits for did not come up."""
-        is_quarantined = isinstance(cause, CheckpointUnusable)
-        if job.purpose is _Purpose.UP and not is_quarantined:
-            self._job = None
+        found = verdict(entry.restart, cause, was_ready=False, is_restart=True, decision=decision)
+        if isinstance(cause, StartIgnored) or entry.is_retired:
+            found = Verdict.BURY
+        elif job.purpose is Purpose.UP and found is not Verdict.QUARANTINE:
+            self._set_job(None)
             error = StartFailed(entry.cell.path, "it was stopped" if cause is None else in_a_line(cause))
             error.__cause__ = cause
             self.owner.signal(Signal(SignalKind.FAIL, error))
             return
-        decision = verdict(entry.restart, cause, was_ready=False, is_restart=True)
-        if decision is Verdict.HOLD:
+        if found is Verdict.HOLD:
             self._hold(entry)
-        elif decision is _RESTART:
+        elif found is Verdict.ESCALATE and cause is not None:
+            self._escalate(entry, cause)
+        elif found is _RESTART:
             # Through its control lane, so that whatever else is to do gets through between two tries.
             if self._spend(entry, cause):
-                entry.cell.signal(Signal(_START, cause))
+                delay = self._delay(entry, decision)
+                report_restart(entry.cell, cause, delay)
+                self._start(entry, cause, delay)
         else:
-            if decision is Verdict.QUARANTINE:
+            if found is Verdict.QUARANTINE:
                 self._alert("actor quarantined", entry, cause)
             job.starts.pop()
-            self._forget(entry)
+            self._end(entry, by_itself=False)
             self._go_on()
 
-    def _alert(self, alert: str, entry: _Child, cause: BaseException | None) -> None:
+    def _alert(self, alert: str, entry: Child, cause: BaseException | None) -> None:
         path = entry.cell.path
         words = None if cause is None else in_a_line(cause)
         report_alert(entry.cell, alert, words)
@@ -414,18 +556,34 @@ class Children:
         if len(given_up) > MOST_GIVEN_UP:
             del given_up[next(iter(given_up))]
 
-    def _forget(self, entry: _Child) -> None:
+    def _end_where_it_is(self, entry: Child, *, by_itself: bool) -> None:
+        """End a child for good that is down, whatever job it is part of."""
+        job = self._job
+        is_next = job is not None and job.drop(entry)
+        self._end(entry, by_itself=by_itself)
+        if is_next:
+            self._go_on()
+
+    def _end(self, entry: Child, *, by_itself: bool, is_kept: bool = True) -> None:
+        """A child that is down is not started again; a listed one stays in the list, if it is kept."""
+        if not (entry.is_listed and is_kept):
+            self._drop(entry)
+        elif not entry.has_ended:
+            entry.silence()
+            self._ended[entry.cell.name] = entry
+            entry.cell.bury()
+        if by_itself and entry.is_significant:
+            others = [not c.has_ended for c in self._children.values() if c.is_significant and c is not entry]
+            if ends_supervisor(self.strategy.auto_shutdown, others):
+                self.owner.signal(Signal(SignalKind.STOP))
+
+    def _drop(self, entry: Child) -> None:
         entry.silence()
         del self._children[entry.cell]
+        self._ended.pop(entry.cell.name, None)
         entry.cell.bury()
 
     def _bury_unkept(self) -> None:
         """Children that nobody declared are not started again with their parent."""
         for child in [c for c in self._children.values() if not c.is_static]:
-            self._forget(child)
-
-    def restarts_in_window(self, child: Cell) -> int:
-        entry = self._children.get(child)
-        own = None if entry is None else entry.window
-        window = own if self._strategy.is_per_child else self._window
-        return 0 if window is None else window.count(self._runtime.backend.now())
+            self._drop(child)

@@ -59,6 +59,10 @@ class RestartWindow:
     def __len__(self) -> int:
         return len(self._times)
 
+    def clear(self) -> None:
+        """Forget all restarts."""
+        self._times.clear()
+
     def count(self, now: float) -> int:
         """The restarts within the window that ends now."""
         times = self._times

@@ -21,7 +21,7 @@ from sentient_core.paths import check_name
 from sentient_core.supervisor.backoff import Backoff
 from sentient_core.supervisor.intensity import is_seconds
 
-__all__ = ["BRUTAL_KILL", "ChildSpec", "Restart"]
+__all__ = ["BRUTAL_KILL", "ChildSpec", "Restart", "check_backoff"]
 
 BRUTAL_KILL: Literal["brutal_kill"] = "brutal_kill"
 """`shutdown` of a child that is killed at once."""
@@ -85,7 +85,9 @@ class ChildSpec:
         self.args: tuple[Any, ...] = args if type(args) is tuple else tuple(args)
         self.kwargs: Mapping[str, Any] = dict(kwargs) if kwargs else NO_KWARGS
         self.restart: Restart = restart if isinstance(restart, Restart) else _restart(restart)
-        self.shutdown = self.cls.default_shutdown if shutdown == "default" else _shutdown(shutdown)
+        self.shutdown: float | Literal["brutal_kill"] | None = (
+            self.cls.default_shutdown if shutdown == "default" else _shutdown(shutdown)
+        )
         self.start_timeout: float | None = None if start_timeout is None else _start_timeout(start_timeout)
         self.significant: bool = significant
         self.backoff: Backoff | None = backoff

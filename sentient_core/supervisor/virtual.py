@@ -17,7 +17,8 @@ from typing import Any, ClassVar, TypeVar
 
 from sentient_core.actors.actor import Actor, DurabilityName
 from sentient_core.actors.cell import Cell, CellStatus
-from sentient_core.actors.life_events import report_alert
+from sentient_core.actors.decision import Decision, decide
+from sentient_core.actors.life_events import report_alert, report_restart
 from sentient_core.actors.ref import ActorRef
 from sentient_core.actors.timekeeper import Alarm
 from sentient_core.actors.virtual import VirtualCell
@@ -125,6 +126,9 @@ class VirtualFamily:
                 ending.kill()
         return bool(self._ending)
 
+    def decide(self, child: Cell, error: BaseException) -> Decision:
+        return decide(error)
+
     def child_started(self, child: Cell) -> None:
         self._start_errors.pop(child, None)
 
@@ -147,12 +151,13 @@ class VirtualFamily:
         elif cause is None:
             child.announce_passive()
             child.passivate()
+        elif isinstance(cause, StoreUnavailable):
+            if not was_ready:
+                child.wait_for_start()
+            self._hold(child, HOLD_SECONDS, lambda: self._try_again(child))
         elif was_ready:
             self._alert_if_spent(child, "fails too often: its restart waits", cause)
-            self._restart(child, cause)
-        elif isinstance(cause, StoreUnavailable):
-            child.wait_for_start()
-            self._hold(child, HOLD_SECONDS, lambda: child.signal(Signal(SignalKind.START, child.last_cause)))
+            self._restart(child, cause, decide(cause).not_before)
         else:
             self._not_started(child, cause)
 
@@ -162,13 +167,23 @@ class VirtualFamily:
             return None
         return error
 
-    def _restart(self, child: VirtualCell, cause: BaseException) -> None:
+    def _restart(self, child: VirtualCell, cause: BaseException, not_before: float = 0.0) -> None:
         now = self._runtime.backend.now()
         window = self._window(child)
-        if window.spend(now):
-            child.signal(Signal(SignalKind.START, cause))
+        wait = max(not_before, window.seconds_left(now))
+        if wait > 0:
+            self._hold(child, wait, lambda: self._restart(child, cause))
+            return
+        window.spend(now)
+        report_restart(child, cause, 0.0)
+        child.signal(Signal(SignalKind.START, cause))
+
+    def _try_again(self, child: VirtualCell) -> None:
+        """Start what the store's absence has brought down, if it is back."""
+        if self._runtime.mirror.journal.backlog().is_down:
+            self._hold(child, HOLD_SECONDS, lambda: self._try_again(child))
         else:
-            self._hold(child, window.seconds_left(now), lambda: self._restart(child, cause))
+            child.signal(Signal(SignalKind.START, child.last_cause))
 
     def _not_started(self, child: VirtualCell, cause: BaseException) -> None:
         self._window(child).spend(self._runtime.backend.now())

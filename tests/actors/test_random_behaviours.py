@@ -33,6 +33,7 @@ from sentient_core import (
     handles,
 )
 from sentient_core.actors import cell, dispatcher
+from sentient_core.actors.cell import Cell
 from sentient_core.actors.ref import cell_of
 
 
@@ -81,7 +82,7 @@ class World:
         self.random = random.Random(seed)
         self.done: Count[int] = Count()
         """How often the handling of a message ended well."""
-        self.watches: dict[int, tuple[str, int, ActorRef[Any]]] = {}
+        self.watches: dict[int, tuple[str, int, Cell]] = {}
         """Who watches whom: path and incarnation of the watcher."""
         self.unwatched: set[int] = set()
         self.told: Count[int] = Count()
@@ -169,7 +170,7 @@ class Unit(Actor):
         elif step == "watch" and other != context.ref:
             self.unwatched(other)
             self.watches[other] = number = world.number()
-            world.watches[number] = (*self.me, other)
+            world.watches[number] = (*self.me, cell_of(other).at_home())
             context.watch(other, Ended(number))
         elif step == "unwatch" and other != context.ref:
             self.unwatched(other)
@@ -223,7 +224,7 @@ class Unit(Actor):
         if message.watch in self.world.unwatched:
             self.world.faults.append(f"{self.me}: told of what it had unwatched")
         if target.is_alive:
-            self.world.faults.append(f"{self.me}: told of {target}, which lives")
+            self.world.faults.append(f"{self.me}: told of {target.path}, which lives")
 
 
 class VolatileUnit(Unit):
@@ -299,14 +300,14 @@ def _check_watches(world: World) -> None:
         watcher = next(ref for ref in world.refs if ref.path == path)
         is_in_force = watcher.is_alive and watcher.incarnation == incarnation
         if is_in_force and not target.is_alive and number not in world.unwatched:
-            assert world.told[number] == 1, f"watch {number} of {target} by {path} #{incarnation}"
+            assert world.told[number] == 1, f"watch {number} of {target.path} by {path} #{incarnation}"
         assert world.told[number] <= 1
 
 
 def _check_links(world: World) -> None:
     """Each link is known on both sides."""
     for ref in world.refs:
-        life = cell_of(ref).life
+        life = cell_of(ref).at_home().life
         for other in {} if life is None else life.links:
             assert not other.is_over
             assert life in other.links

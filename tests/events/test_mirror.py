@@ -196,10 +196,11 @@ async def test_a_life_in_events() -> None:
         ("actor_started", 1),
         ("state_checkpoint", 1),
         ("actor_failed", 1),
+        ("actor_restarted", 1),
         ("actor_started", 2),
         ("actor_stopped", 2),
     ]
-    started, saved, failed, again, stopped = life
+    started, saved, failed, _, again, stopped = life
     assert started.payload["cause"] is None
     assert started.payload["checkpoint_id"] is None
     assert failed.payload["error"] == "ValueError: boom"
