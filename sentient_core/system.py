@@ -63,6 +63,7 @@ class SystemStatistics(msgspec.Struct, frozen=True, kw_only=True):
     failures: int
     """Handlers and hooks that raised."""
     restarts: int
+    """Incarnations started in place of one that was down, of all actors."""
     dead_letters: int
     mirrored: int
     """Messages and replies given to the store."""
@@ -392,7 +393,7 @@ class ActorSystem:
         codec = Codec(self._resolve, self._check_is_own)
         log = self._log
         mirror = Mirror(journal, codec)
-        registry = Registry(journal.epoch, journal.known)
+        registry = Registry(journal.epoch, journal.known, journal.known_restarts)
         office = DeadLetterOffice(
             LimitedLog(log, backend.now, "dead letter"),
             Feed(LimitedLog(log, backend.now, "a subscriber of dead letters failed")),

@@ -55,6 +55,7 @@ class SurrealJournal:
     ) -> None:
         self.epoch: int = start.epoch
         self.known: Mapping[str, int] = start.known
+        self.known_restarts: Mapping[str, int] = start.restarts
         self.ended_cleanly: bool = start.ended_cleanly
         self._engine = engine
         self._system = system
@@ -86,7 +87,7 @@ class SurrealJournal:
         self._projector = Projector(
             engine,
             system,
-            Settlement(engine, system, start.epoch, start.projected, start.known, options),
+            Settlement(engine, system, start.epoch, start.projected, start.known, start.restarts, options),
             self._intake,
             self._tail,
             options,

@@ -215,6 +215,7 @@ class MemoryJournal:
         self._final: Backlog | None = None
         self.epoch: int = records.epoch + 1
         self.known: Mapping[str, int] = dict(records.known)
+        self.known_restarts: Mapping[str, int] = dict(records.restarts)
         self.ended_cleanly: bool = records.is_clean
         self._pending.append(Opened(self.epoch, f"memory-{self.epoch}", 0))
         self._appended = 1
@@ -318,6 +319,7 @@ class _Records:
         self.epoch: int = 0
         self.is_clean: bool = True
         self.known: dict[str, int] = {}
+        self.restarts: dict[str, int] = {}
         self.events: deque[Placed[Event]] = deque(maxlen=keep_events)
         self.agents: dict[str, AgentEffect] = {}
         self.turns: dict[str, tuple[Placed[Checkpoint], ...]] = {}
@@ -348,6 +350,8 @@ class _Records:
             self.agents[path] = agent if known is None else AgentEffect(known.first_at, agent.last)
         for path, incarnation in effect.incarnations.items():
             self.known[path] = max(incarnation, self.known.get(path, 0))
+        for path, restarts in effect.restarts.items():
+            self.restarts[path] = max(restarts, self.restarts.get(path, 0))
         for path, placed in effect.turns.items():
             self.turns[path] = newest((*placed, *self.turns.get(path, ())), kept_checkpoints)
         for checkpoint in effect.named:

@@ -102,6 +102,7 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: list[str]
     incarnation: int
     restarts: int
+    """How often it was started again since the store knows it; starts of the process are none."""
     created_at: datetime
     updated_at: datetime
 
@@ -161,6 +162,11 @@ class Journal(Protocol):
     @property
     def known(self) -> Mapping[str, int]:
         """Paths the store knew when the journal was opened, with their last incarnation."""
+        ...
+
+    @property
+    def known_restarts(self) -> Mapping[str, int]:
+        """Of these, the paths that were ever restarted, with how often."""
         ...
 
     @property
