@@ -24,6 +24,7 @@ from sentient_core.actors import (
     handles,
     reads,
 )
+from sentient_core.actors.alerts import Alert, Alerts
 from sentient_core.actors.decision import Directive
 from sentient_core.actors.from_thread import FromThread
 from sentient_core.actors.letter_office import DeadLetterOffice, Redriven
@@ -124,7 +125,7 @@ from sentient_core.mailbox import (
 )
 from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.memory import MemoryStore
-from sentient_core.store.protocols import Backlog, JournalOptions, Store
+from sentient_core.store.protocols import Backlog, JournalOptions, Outage, Store
 from sentient_core.store.records import LetterStatus
 from sentient_core.store.surreal import SurrealStore
 from sentient_core.supervisor import (
@@ -147,6 +148,8 @@ __all__ = [
     "ActorStopped",
     "ActorSystem",
     "AgentFailure",
+    "Alert",
+    "Alerts",
     "Answer",
     "AskCycle",
     "AskError",
@@ -220,6 +223,7 @@ __all__ = [
     "NotHandedOver",
     "NotInTurn",
     "NotRedrivable",
+    "Outage",
     "Overflow",
     "Poison",
     "PoolFull",

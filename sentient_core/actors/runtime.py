@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sentient_core.actors.actor import Actor
+    from sentient_core.actors.alerts import Alert
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.ref import ActorRef
     from sentient_core.actors.watching import Watch
@@ -91,6 +92,7 @@ class Runtime:
     """The services of one actor system."""
 
     __slots__ = (
+        "alerts",
         "backend",
         "codec",
         "crowds",
@@ -135,6 +137,7 @@ class Runtime:
         tasks: TaskGroup,
         limits: Limits,
         notices: Feed[MailboxNotice],
+        alerts: Feed[Alert],
         isolation: Isolation,
     ) -> None:
         self.system: ActorSystem = system
@@ -158,6 +161,8 @@ class Runtime:
         """Of the classes that say nothing themselves."""
         self.notices: Feed[MailboxNotice] = notices
         """High and low water of mailboxes."""
+        self.alerts: Feed[Alert] = alerts
+        """What a person should look at."""
         self.is_open: bool = True
         """False once the system has ended: sending raises SystemClosed."""
         self.waits: Waits = {}

@@ -27,6 +27,7 @@ __all__ = [
     "EventRow",
     "Journal",
     "JournalOptions",
+    "Outage",
     "Store",
 ]
 
@@ -71,6 +72,18 @@ class Backlog(msgspec.Struct, frozen=True):
     is_full: bool
     is_down: bool
     """The database does not take commits at the moment; they are retried."""
+
+
+class Outage(msgspec.Struct, frozen=True, kw_only=True):
+    """The database does not take commits, or takes them again."""
+
+    cause: str
+    """What it said when it stopped."""
+    is_over: bool
+    seconds: float = 0.0
+    """How long it was away."""
+    records: int = 0
+    """Those that waited for it when it was back."""
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,12 +253,14 @@ class Store(Protocol):
         *,
         options: JournalOptions | None = None,
         on_fenced: Callable[[StoreError], None] | None = None,
+        on_outage: Callable[[Outage], None] | None = None,
     ) -> Journal:
         """Open the database where needed and take the ownership of `system`'s records.
 
         Whoever owned them is refused at its next commit. `on_fenced` is called on this loop's
-        thread when that happens to this journal. Raises StoreInUse, StorePathUnusable,
-        StoreSchemaTooNew or StoreUnavailable; nothing is then left open.
+        thread when that happens to this journal, `on_outage` when the database stops taking its commits
+        and when it takes them again. Raises StoreInUse, StorePathUnusable, StoreSchemaTooNew or
+        StoreUnavailable; nothing is then left open.
         """
         ...
 
