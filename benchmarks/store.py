@@ -18,6 +18,7 @@ from sentient_core.store.engine import Client, Engine, embedded
 from sentient_core.store.fold import Placed
 from sentient_core.store.journal import SurrealJournal
 from sentient_core.store.migrations import migrate
+from sentient_core.store.protocols import Outage
 from sentient_core.store.records import Event
 from sentient_core.store.rows import RowEncoder
 from sentient_core.store.url import parse_url
@@ -105,8 +106,11 @@ class WatchedStore(SurrealStore):
         *,
         options: JournalOptions | None = None,
         on_fenced: Callable[[StoreError], None] | None = None,
+        on_outage: Callable[[Outage], None] | None = None,
     ) -> SurrealJournal:
-        journal = await super().open_journal(system, options=options, on_fenced=on_fenced)
+        journal = await super().open_journal(
+            system, options=options, on_fenced=on_fenced, on_outage=on_outage
+        )
         self._journals.append(journal)
         return journal
 

@@ -26,6 +26,7 @@ from sentient_core.actors import (
 )
 from sentient_core.actors.actor import IGNORE
 from sentient_core.actors.administration import ChildCounts, ChildInfo, ChildStatus
+from sentient_core.actors.alerts import Alert, Alerts
 from sentient_core.actors.decision import Directive
 from sentient_core.actors.from_thread import FromThread
 from sentient_core.actors.letter_office import DeadLetterOffice, Redriven
@@ -126,7 +127,7 @@ from sentient_core.mailbox import (
 )
 from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.memory import MemoryStore
-from sentient_core.store.protocols import Backlog, JournalOptions, Store
+from sentient_core.store.protocols import Backlog, JournalOptions, Outage, Store
 from sentient_core.store.records import LetterStatus
 from sentient_core.store.surreal import SurrealStore
 from sentient_core.supervisor import (
@@ -150,6 +151,8 @@ __all__ = [
     "ActorStopped",
     "ActorSystem",
     "AgentFailure",
+    "Alert",
+    "Alerts",
     "Answer",
     "AskCycle",
     "AskError",
@@ -226,6 +229,7 @@ __all__ = [
     "NotHandedOver",
     "NotInTurn",
     "NotRedrivable",
+    "Outage",
     "Overflow",
     "Poison",
     "PoolFull",

@@ -12,6 +12,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from sentient_core.actors.actor import Actor, Askable, IsolationName
+from sentient_core.actors.alerts import Alerts, StoreAlerts
 from sentient_core.actors.blocking import THREADS, Limits, check_threads
 from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.current import current_cell, current_event
@@ -39,7 +40,7 @@ from sentient_core.mailbox import Isolation
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import check_name
 from sentient_core.store import open_store
-from sentient_core.store.protocols import Backlog, Journal, JournalOptions, Store
+from sentient_core.store.protocols import Backlog, Journal, JournalOptions, Outage, Store
 from sentient_core.store.surreal import SurrealStore
 from sentient_core.supervisor.administration import AdministeredChildren
 from sentient_core.supervisor.children import Children
@@ -65,6 +66,7 @@ class SystemStatistics(msgspec.Struct, frozen=True, kw_only=True):
     failures: int
     """Handlers and hooks that raised."""
     restarts: int
+    """Incarnations started in place of one that was down, of all actors."""
     dead_letters: int
     mirrored: int
     """Messages and replies given to the store."""
@@ -150,7 +152,7 @@ class ActorSystem:
         self._phase = Phase.STARTING
         try:
             journal = await self.store.open_journal(
-                self.name, options=self._options, on_fenced=self._on_fenced
+                self.name, options=self._options, on_fenced=self._on_fenced, on_outage=self._on_outage
             )
         except BaseException:
             self._phase = Phase.STOPPED
@@ -333,6 +335,11 @@ class ActorSystem:
         """High and low water of the mailboxes that have marks (`MailboxOptions`): to subscribe or follow."""
         return MailboxNotices(self._entered("look at mailbox notices").runtime.notices)
 
+    @property
+    def alerts(self) -> Alerts:
+        """What a person should look at, as it comes up: to subscribe or follow. See `system_alert`."""
+        return Alerts(self._entered("look at alerts").runtime.alerts)
+
     async def flush(self) -> None:
         """Return when everything sent and saved before this call can be queried in the store."""
         mirror = self._open("flush").runtime.mirror
@@ -394,7 +401,7 @@ class ActorSystem:
         codec = Codec(self._resolve, self._check_is_own)
         log = self._log
         mirror = Mirror(journal, codec)
-        registry = Registry(journal.epoch, journal.known)
+        registry = Registry(journal.epoch, journal.known, journal.known_restarts)
         office = DeadLetterOffice(
             LimitedLog(log, backend.now, "dead letter"),
             Feed(LimitedLog(log, backend.now, "a subscriber of dead letters failed")),
@@ -420,13 +427,24 @@ class ActorSystem:
             tasks=tasks,
             limits=Limits(self._threads),
             notices=Feed(LimitedLog(log, backend.now, "a subscriber of mailbox notices failed")),
+            alerts=Feed(LimitedLog(log, backend.now, "a subscriber of alerts failed")),
             isolation=self._isolation,
         )
+        mirror.on_gap = self._on_gap
         ground = _Ground(backend.slot())
         root = Cell(runtime, ground, "", _Root)
         root.family = AdministeredChildren(root, _Root.strategy)
         watchdog = None if self._threshold is None else Watchdog(runtime, self._threshold)
-        return _Parts(tasks, runtime, ground, root, office, FromThread(runtime, tasks), watchdog)
+        return _Parts(
+            tasks,
+            runtime,
+            ground,
+            root,
+            office,
+            FromThread(runtime, tasks),
+            watchdog,
+            StoreAlerts(runtime),
+        )
 
     def _entered(self, what: str) -> _Parts:
         if self._parts is None:
@@ -484,6 +502,15 @@ class ActorSystem:
         if self._parts is not None:
             self._parts.tasks.cancel_scope.cancel()
 
+    def _on_outage(self, outage: Outage) -> None:
+        if self._parts is not None:
+            self._parts.store_alerts.outage(outage)
+
+    def _on_gap(self) -> None:
+        # One that is fenced or has ended takes nothing any more: that is not what is to be looked at.
+        if self._parts is not None and self._parts.runtime.is_open and self._fenced is None:
+            self._parts.store_alerts.gap()
+
     async def _shut_down(self, parts: _Parts) -> None:
         runtime = parts.runtime
         if parts.root.status is CellStatus.RUNNING:
@@ -497,6 +524,7 @@ class ActorSystem:
         runtime.dead_letters.close()
         runtime.failure_log.close()
         runtime.notices.close()
+        runtime.alerts.close()
         runtime.mirror.close()
         try:
             left = await runtime.mirror.journal.close(self._patience)
@@ -518,7 +546,16 @@ class ActorSystem:
 class _Parts:
     """What exists between entering and leaving."""
 
-    __slots__ = ("from_thread", "ground", "office", "root", "runtime", "tasks", "watchdog")
+    __slots__ = (
+        "from_thread",
+        "ground",
+        "office",
+        "root",
+        "runtime",
+        "store_alerts",
+        "tasks",
+        "watchdog",
+    )
 
     def __init__(
         self,
@@ -529,6 +566,7 @@ class _Parts:
         office: DeadLetterOffice,
         from_thread: FromThread,
         watchdog: Watchdog | None,
+        store_alerts: StoreAlerts,
     ) -> None:
         self.tasks = tasks
         self.office = office
@@ -537,6 +575,7 @@ class _Parts:
         self.root = root
         self.from_thread = from_thread
         self.watchdog = watchdog
+        self.store_alerts = store_alerts
 
 
 class _Ground:

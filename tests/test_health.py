@@ -20,6 +20,7 @@ from sentient_core import (
     SystemStatus,
 )
 from sentient_core.store.memory import MemoryJournal
+from sentient_core.store.protocols import Outage
 from tests.probes import Add, Counter, Fail, Log, Recorder, Say, Total, VolatileCounter, running
 from tests.virtual_time import anyio_backend
 
@@ -62,9 +63,12 @@ async def test_while_it_is_being_entered_it_is_starting() -> None:
             *,
             options: JournalOptions | None = None,
             on_fenced: Callable[[StoreError], None] | None = None,
+            on_outage: Callable[[Outage], None] | None = None,
         ) -> MemoryJournal:
             seen.append(the_system.health().status)
-            return await super().open_journal(system, options=options, on_fenced=on_fenced)
+            return await super().open_journal(
+                system, options=options, on_fenced=on_fenced, on_outage=on_outage
+            )
 
     the_system = ActorSystem("test", store=Curious())
     async with the_system:
@@ -81,6 +85,7 @@ async def test_one_that_could_not_start_is_stopped() -> None:
             *,
             options: JournalOptions | None = None,
             on_fenced: Callable[[StoreError], None] | None = None,
+            on_outage: Callable[[Outage], None] | None = None,
         ) -> MemoryJournal:
             raise OSError("no")
 

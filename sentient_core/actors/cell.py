@@ -210,8 +210,12 @@ class Cell:
         self.status: CellStatus = _NEW
         last = runtime.registry.last_incarnation(path)
         self.incarnation: int = last
-        self.ledger: Ledger | None = Ledger(last) if last or self.blueprint.is_stored else None
+        self.ledger: Ledger | None = None
         """What the store knows of it; None for an actor that leaves nothing there."""
+        if last:
+            self.ledger = Ledger(last, runtime.registry.last_restarts(path))
+        elif self.blueprint.is_stored:
+            self.ledger = Ledger(0)
         self.family: Family | None = None
         self.life: Incarnation | None = None
         """What the incarnation of now has of its own, if anything."""
@@ -906,6 +910,8 @@ class Cell:
         self.incarnation += 1
         if is_restart:
             self.runtime.restarts += 1
+            if self.ledger is not None:
+                self.ledger.restarts += 1
         try:
             self._actor = actor = self._new_actor()
             if self.family is None:
@@ -987,8 +993,8 @@ class Cell:
 
     @property
     def restarts(self) -> int:
-        """How often it was started again."""
-        return max(0, self.starts - 1)
+        """How often it was started again; in earlier starts of the process too, if the store knows it."""
+        return max(0, self.incarnation - 1) if self.ledger is None else self.ledger.restarts
 
     async def _on_stop(self) -> None:
         if self.status in _UP:

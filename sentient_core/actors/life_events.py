@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from sentient_core.actors.alerts import raise_alert
 from sentient_core.causes import chain, in_a_line, last_lines
 from sentient_core.codec import tag_of
 from sentient_core.events import EventType
@@ -132,7 +133,7 @@ def report_give_up(owner: Cell, child: Cell, error: BaseException) -> None:
         {"child": child.path, "restarts": child.restarts, "causes": chain(error)},
         incarnation=owner.incarnation,
     )
-    report_alert(owner, "supervisor gave up", in_a_line(error))
+    report_alert(owner, "supervisor gave up", error)
 
 
 def report_pause(cell: Cell, cause: BaseException | None) -> None:
@@ -167,15 +168,11 @@ def report_end(cell: Cell, cause: BaseException | None) -> None:
     )
 
 
-def report_alert(cell: Cell, alert: str, words: str | None) -> None:
-    """Something about an actor that a person should look at; `words`: its cause in a line."""
+def report_alert(cell: Cell, alert: str, cause: BaseException | str | None) -> None:
+    """Something about an actor that a person should look at, and why."""
+    words, links = (in_a_line(cause), chain(cause)) if isinstance(cause, BaseException) else (cause, [])
     cell.log().error(alert, cause=words)
-    cell.runtime.mirror.happened(
-        EventType.SYSTEM_ALERT,
-        cell.path,
-        {"alert": alert, "cause": words},
-        incarnation=cell.incarnation,
-    )
+    raise_alert(cell.runtime, alert, words, path=cell.path, incarnation=cell.incarnation, causes=links)
 
 
 def write_status(cell: Cell, status: str) -> None:

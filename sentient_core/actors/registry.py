@@ -18,9 +18,11 @@ __all__ = ["Registry"]
 class Registry:
     """The living actors of one system, by path."""
 
-    def __init__(self, epoch: int, known: Mapping[str, int]) -> None:
+    def __init__(self, epoch: int, known: Mapping[str, int], restarts: Mapping[str, int]) -> None:
         self._epoch = epoch
         self._known = known
+        self._restarts = dict(restarts)
+        """Of actors that have ended."""
         self._ended: dict[str, int] = {}
         self._cells: dict[str, Cell] = {}
         self._anonymous = 0
@@ -47,10 +49,16 @@ class Registry:
             is_stored = ledger is not None and (cell.blueprint.is_mirrored or ledger.is_known)
             if is_stored and not is_anonymous(cell.path):
                 self._ended[cell.path] = cell.incarnation
+                if cell.restarts:
+                    self._restarts[cell.path] = cell.restarts
 
     def last_incarnation(self, path: str) -> int:
         """The last incarnation of actors that have lived at a path, earlier starts included; 0 for none."""
         return self._ended.get(path) or self._known.get(path, 0)
+
+    def last_restarts(self, path: str) -> int:
+        """How often actors that have lived at a path were restarted, in earlier starts too."""
+        return self._restarts.get(path, 0)
 
     def get(self, path: str) -> Cell:
         """The cell at a path. Raises UnknownActor, whose text names near misses."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sentient_core.actors.actor import Actor
+    from sentient_core.actors.alerts import Alert
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.decision import Decision
     from sentient_core.actors.ref import ActorRef
@@ -97,6 +98,7 @@ class Runtime:
     """The services of one actor system."""
 
     __slots__ = (
+        "alerts",
         "backend",
         "chance",
         "codec",
@@ -143,6 +145,7 @@ class Runtime:
         tasks: TaskGroup,
         limits: Limits,
         notices: Feed[MailboxNotice],
+        alerts: Feed[Alert],
         isolation: Isolation,
     ) -> None:
         self.system: ActorSystem = system
@@ -168,6 +171,8 @@ class Runtime:
         """Of the classes that say nothing themselves."""
         self.notices: Feed[MailboxNotice] = notices
         """High and low water of mailboxes."""
+        self.alerts: Feed[Alert] = alerts
+        """What a person should look at."""
         self.is_open: bool = True
         """False once the system has ended: sending raises SystemClosed."""
         self.waits: Waits = {}

@@ -44,12 +44,15 @@ CHECKPOINTS_TRIED = 3
 class Ledger:
     """What is stored of one actor, and what is not stored yet."""
 
-    __slots__ = ("alarm", "first_incarnation", "saved", "saved_mark", "started_with", "unsaved")
+    __slots__ = ("alarm", "first_incarnation", "restarts", "saved", "saved_mark", "started_with", "unsaved")
 
-    def __init__(self, first_incarnation: int) -> None:
+    def __init__(self, first_incarnation: int, restarts: int = 0) -> None:
         self.first_incarnation: int = first_incarnation
         """The last incarnation before this cell: of an earlier start of the program, or of an actor that
         has ended."""
+        self.restarts: int = restarts
+        """How often an incarnation was started in place of one that was down, with those of actors that
+        lived here before. A new start of the process, a spawn and an activation are none."""
         self.saved: Checkpoint | None = None
         """The newest checkpoint that this process wrote or read."""
         self.saved_mark: int = 0

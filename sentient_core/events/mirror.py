@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -48,10 +49,14 @@ class Mirror:
         """Messages and replies handed to the journal."""
         self.unmirrored: int = 0
         """Messages and replies that found the journal full."""
+        self.on_gap: Callable[[], None] | None = None
+        """Called when the first of some records is left out, and again once all that were are told."""
         self._append = journal.append
         self._encode = codec.encode
         self._owes = False
         """There is something in one of the next three."""
+        self._is_gap = False
+        """There is something in one of the next two."""
         self._gaps: Counter[str] = Counter()
         """Messages left out, by their target."""
         self._others: Counter[str] = Counter()
@@ -130,7 +135,7 @@ class Mirror:
         else:
             self.unmirrored += 1
             self._gaps[event.target or ""] += 1
-            self._owes = True
+            self._begin_gap()
 
     def happened(
         self,
@@ -273,7 +278,7 @@ class Mirror:
             if not self._append(self._event(EventType.MIRROR_GAP, path, payload), force=force):
                 return
             del self._gaps[path], self._others[path]
-        self._owes = False
+        self._owes = self._is_gap = False
 
     def close(self) -> None:
         """Write what is still owed, whether there is room or not."""
@@ -286,7 +291,14 @@ class Mirror:
 
     def _leave_out(self, path: str) -> None:
         self._others[path] += 1
+        self._begin_gap()
+
+    def _begin_gap(self) -> None:
         self._owes = True
+        if not self._is_gap:
+            self._is_gap = True
+            if self.on_gap is not None:
+                self.on_gap()
 
     def _event(
         self,

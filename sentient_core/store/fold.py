@@ -89,6 +89,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     agents: Mapping[str, AgentEffect] = {}
     incarnations: Mapping[str, int] = {}
     """Highest incarnation by path."""
+    restarts: Mapping[str, int] = {}
+    """By path, how often it was restarted; of paths that were."""
     turns: Mapping[str, tuple[Placed[Checkpoint], ...]] = {}
     """By path, the newest `turn` checkpoints, newest first, as many as are kept."""
     named: tuple[Placed[Checkpoint], ...] = ()
@@ -109,6 +111,7 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
     events: list[Placed[Event]] = []
     agents: dict[str, AgentEffect] = {}
     incarnations: dict[str, int] = {}
+    restarts: dict[str, int] = {}
     turns: dict[str, list[Placed[Checkpoint]]] = {}
     named: list[Placed[Checkpoint]] = []
     letters: dict[str, LetterEffect] = {}
@@ -124,6 +127,8 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
                 known = agents.get(record.path)
                 agents[record.path] = AgentEffect(record.at if known is None else known.first_at, record)
                 _raise(incarnations, record.path, record.incarnation)
+                if record.restarts > 0:
+                    _raise(restarts, record.path, record.restarts)
             elif isinstance(record, Checkpoint):
                 placed = Placed(number, index, epoch, record)
                 if record.kind is CheckpointKind.TURN:
@@ -158,6 +163,7 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
         events=tuple(events),
         agents=agents,
         incarnations=incarnations,
+        restarts=restarts,
         turns={path: newest(reversed(placed), kept_checkpoints) for path, placed in turns.items()},
         named=tuple(named),
         letters=letters,
@@ -175,6 +181,9 @@ def merge(earlier: Effect, later: Effect, kept_checkpoints: int) -> Effect:
     incarnations = dict(earlier.incarnations)
     for path, incarnation in later.incarnations.items():
         _raise(incarnations, path, incarnation)
+    restarts = dict(earlier.restarts)
+    for path, count in later.restarts.items():
+        _raise(restarts, path, count)
     turns = dict(earlier.turns)
     for path, placed in later.turns.items():
         turns[path] = newest((*placed, *turns.get(path, ())), kept_checkpoints)
@@ -182,6 +191,7 @@ def merge(earlier: Effect, later: Effect, kept_checkpoints: int) -> Effect:
         events=earlier.events + later.events,
         agents=agents,
         incarnations=incarnations,
+        restarts=restarts,
         turns=turns,
         named=earlier.named + later.named,
         letters=merge_letters(dict(earlier.letters), later.letters),
@@ -215,7 +225,7 @@ def _mark(letters: dict[str, LetterEffect], id_: str, mark: LetterEffect) -> Non
     letters[id_] = mark
 
 
-def _raise(incarnations: dict[str, int], path: str, incarnation: int) -> None:
+def _raise(highest: dict[str, int], path: str, number: int) -> None:
     # A path that the runtime made is never used again: nothing is to be remembered of it.
-    if incarnation > incarnations.get(path, -1) and not is_anonymous(path):
-        incarnations[path] = incarnation
+    if number > highest.get(path, -1) and not is_anonymous(path):
+        highest[path] = number

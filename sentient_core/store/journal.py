@@ -20,7 +20,7 @@ from sentient_core.errors import StoreError, StoreUnavailable
 from sentient_core.logs import runtime_log
 from sentient_core.store.engine import Engine
 from sentient_core.store.projector import Projector
-from sentient_core.store.protocols import Backlog, JournalOptions
+from sentient_core.store.protocols import Backlog, JournalOptions, Outage
 from sentient_core.store.records import AnyRecord, Checkpoint, Closed
 from sentient_core.store.recovery import Start
 from sentient_core.store.rows import read_checkpoint
@@ -51,15 +51,18 @@ class SurrealJournal:
         *,
         batch_rows: int,
         on_fenced: Callable[[StoreError], None] | None,
+        on_outage: Callable[[Outage], None] | None,
         on_end: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
         self.epoch: int = start.epoch
         self.known: Mapping[str, int] = start.known
+        self.known_restarts: Mapping[str, int] = start.restarts
         self.ended_cleanly: bool = start.ended_cleanly
         self._engine = engine
         self._system = system
         self._backend = backend
         self._on_fenced = on_fenced
+        self._on_outage = on_outage
         self._on_end = on_end
         self._committed_line = WaitingLine(backend)
         self._projected_line = WaitingLine(backend)
@@ -82,11 +85,12 @@ class SurrealJournal:
             self._tail,
             options,
             self._after_commit,
+            self._after_change,
         )
         self._projector = Projector(
             engine,
             system,
-            Settlement(engine, system, start.epoch, start.projected, start.known, options),
+            Settlement(engine, system, start.epoch, start.projected, start.known, start.restarts, options),
             self._intake,
             self._tail,
             options,
@@ -213,6 +217,11 @@ class SurrealJournal:
         if is_news and self._on_fenced is not None:
             self._on_fenced(error)
 
+    def _tell_outage(self, outage: Outage) -> None:
+        """On the caller's loop: the database is away, or back."""
+        if self._on_outage is not None and self._failure is None:
+            self._on_outage(outage)
+
     # What follows runs on the store thread.
 
     def _start_tasks(self) -> None:
@@ -245,6 +254,11 @@ class SurrealJournal:
         self._has_moved.set()
         if not self._committed_line.is_empty:
             self._announce_from_thread()
+
+    def _after_change(self, outage: Outage) -> None:
+        if self._on_outage is not None:
+            with suppress(RuntimeError):  # the caller's loop has ended
+                self._backend.call_threadsafe(self._tell_outage, outage)
 
     def _after_projection(self) -> None:
         self._has_moved.set()

@@ -35,6 +35,7 @@ from sentient_core.store.protocols import (
     DeadLetterRow,
     EventRow,
     JournalOptions,
+    Outage,
 )
 from sentient_core.store.records import (
     AnyRecord,
@@ -51,6 +52,8 @@ from sentient_core.store.views import agent_row, checkpoint_row, dead_letter_row
 from sentient_core.store.waiting import WaitingLine
 
 __all__ = ["MemoryJournal", "MemoryStore"]
+
+_PAUSED = "the memory store is paused"
 
 
 class MemoryStore:
@@ -77,16 +80,19 @@ class MemoryStore:
         *,
         options: JournalOptions | None = None,
         on_fenced: Callable[[StoreError], None] | None = None,
+        on_outage: Callable[[Outage], None] | None = None,
     ) -> MemoryJournal:
         """See `Store.open_journal`. StoreUnavailable while paused."""
         backend = current_backend()
         await backend.checkpoint()
         if self.is_paused:
-            raise StoreUnavailable("the memory store is paused")
+            raise StoreUnavailable(_PAUSED)
         records = self._systems.setdefault(system, _Records(self._keep_events))
         if records.owner is not None:
             records.owner.fence()
-        journal = MemoryJournal(self, system, records, options or JournalOptions(), backend, on_fenced)
+        journal = MemoryJournal(
+            self, system, records, options or JournalOptions(), backend, on_fenced, on_outage
+        )
         records.owner = journal
         return journal
 
@@ -96,11 +102,15 @@ class MemoryStore:
         What was appended before counts as committed.
         """
         self._settle()
-        self.is_paused = True
+        if not self.is_paused:
+            self.is_paused = True
+            self._tell(MemoryJournal.begin_outage)
 
     def resume(self) -> None:
         """End of the outage: everything accepted meanwhile is committed, waiters are woken."""
-        self.is_paused = False
+        if self.is_paused:
+            self.is_paused = False
+            self._tell(MemoryJournal.end_outage)
         self._settle()
 
     async def events(
@@ -170,6 +180,11 @@ class MemoryStore:
         """Nothing to close; the data stays."""
         await current_backend().checkpoint()
 
+    def _tell(self, what: Callable[[MemoryJournal], None]) -> None:
+        for records in self._systems.values():
+            if records.owner is not None:
+                what(records.owner)
+
     def _settle(self) -> None:
         for records in self._systems.values():
             if records.owner is not None:
@@ -199,6 +214,7 @@ class MemoryJournal:
         options: JournalOptions,
         backend: Backend,
         on_fenced: Callable[[StoreError], None] | None,
+        on_outage: Callable[[Outage], None] | None,
     ) -> None:
         self._store = store
         self._system = system
@@ -206,6 +222,8 @@ class MemoryJournal:
         self._options = options
         self._backend = backend
         self._on_fenced = on_fenced
+        self._on_outage = on_outage
+        self._away_since = 0.0
         self._failure: StoreError | None = None
         self._is_refusing = False
         self._pending: list[AnyRecord] = []
@@ -215,6 +233,7 @@ class MemoryJournal:
         self._final: Backlog | None = None
         self.epoch: int = records.epoch + 1
         self.known: Mapping[str, int] = dict(records.known)
+        self.known_restarts: Mapping[str, int] = dict(records.restarts)
         self.ended_cleanly: bool = records.is_clean
         self._pending.append(Opened(self.epoch, f"memory-{self.epoch}", 0))
         self._appended = 1
@@ -296,6 +315,21 @@ class MemoryJournal:
         self._pending_bytes = 0
         self._line.advance(self._appended)
 
+    def begin_outage(self) -> None:
+        """The store was paused."""
+        self._away_since = self._backend.now()
+        self._tell(Outage(cause=_PAUSED, is_over=False))
+
+    def end_outage(self) -> None:
+        """The store goes on."""
+        seconds = self._backend.now() - self._away_since
+        self._tell(Outage(cause=_PAUSED, is_over=True, seconds=seconds, records=len(self._pending)))
+
+    def _tell(self, outage: Outage) -> None:
+        if self._on_outage is not None and self._failure is None:
+            with suppress(RuntimeError):  # the loop of an abandoned start has ended: nobody to tell
+                self._backend.call_threadsafe(self._on_outage, outage)
+
     def fence(self) -> None:
         """Another start took the records over."""
         error = Fenced(self._system)
@@ -318,6 +352,7 @@ class _Records:
         self.epoch: int = 0
         self.is_clean: bool = True
         self.known: dict[str, int] = {}
+        self.restarts: dict[str, int] = {}
         self.events: deque[Placed[Event]] = deque(maxlen=keep_events)
         self.agents: dict[str, AgentEffect] = {}
         self.turns: dict[str, tuple[Placed[Checkpoint], ...]] = {}
@@ -348,6 +383,8 @@ class _Records:
             self.agents[path] = agent if known is None else AgentEffect(known.first_at, agent.last)
         for path, incarnation in effect.incarnations.items():
             self.known[path] = max(incarnation, self.known.get(path, 0))
+        for path, restarts in effect.restarts.items():
+            self.restarts[path] = max(restarts, self.restarts.get(path, 0))
         for path, placed in effect.turns.items():
             self.turns[path] = newest((*placed, *self.turns.get(path, ())), kept_checkpoints)
         for checkpoint in effect.named:

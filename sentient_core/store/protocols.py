@@ -27,6 +27,7 @@ __all__ = [
     "EventRow",
     "Journal",
     "JournalOptions",
+    "Outage",
     "Store",
 ]
 
@@ -73,6 +74,18 @@ class Backlog(msgspec.Struct, frozen=True):
     """The database does not take commits at the moment; they are retried."""
 
 
+class Outage(msgspec.Struct, frozen=True, kw_only=True):
+    """The database does not take commits, or takes them again."""
+
+    cause: str
+    """What it said when it stopped."""
+    is_over: bool
+    seconds: float = 0.0
+    """How long it was away."""
+    records: int = 0
+    """Those that waited for it when it was back."""
+
+
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `agent_event`."""
 
@@ -102,6 +115,7 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: list[str]
     incarnation: int
     restarts: int
+    """How often it was started again since the store knows it; starts of the process are none."""
     created_at: datetime
     updated_at: datetime
 
@@ -161,6 +175,11 @@ class Journal(Protocol):
     @property
     def known(self) -> Mapping[str, int]:
         """Paths the store knew when the journal was opened, with their last incarnation."""
+        ...
+
+    @property
+    def known_restarts(self) -> Mapping[str, int]:
+        """Of these, the paths that were ever restarted, with how often."""
         ...
 
     @property
@@ -234,12 +253,14 @@ class Store(Protocol):
         *,
         options: JournalOptions | None = None,
         on_fenced: Callable[[StoreError], None] | None = None,
+        on_outage: Callable[[Outage], None] | None = None,
     ) -> Journal:
         """Open the database where needed and take the ownership of `system`'s records.
 
         Whoever owned them is refused at its next commit. `on_fenced` is called on this loop's
-        thread when that happens to this journal. Raises StoreInUse, StorePathUnusable,
-        StoreSchemaTooNew or StoreUnavailable; nothing is then left open.
+        thread when that happens to this journal, `on_outage` when the database stops taking its commits
+        and when it takes them again. Raises StoreInUse, StorePathUnusable, StoreSchemaTooNew or
+        StoreUnavailable; nothing is then left open.
         """
         ...
 

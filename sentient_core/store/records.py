@@ -93,6 +93,7 @@ class AgentStatus(Record, frozen=True, array_like=True, gc=False, tag="a"):
     status: str
     incarnation: int
     restarts: int
+    """How often it was started again since the store knows it, starts of the process not counted."""
     at: int
     capabilities: tuple[str, ...] = ()
 

@@ -35,7 +35,7 @@ COMMIT;"""
 # Every range is bounded: an open one runs to the end of the table.
 _READ = "SELECT * FROM journal:[$system, $first]..=[$system, $last]"
 _STATE = """SELECT projected, is_clean FROM ONLY $owner;
-SELECT id, incarnation FROM ownership:[$system, '']..=[$system, []]"""
+SELECT id, incarnation, restarts FROM ownership:[$system, '']..=[$system, []]"""
 _BROKEN = "UPDATE $id SET is_broken = true RETURN NONE"
 
 _CLAIM_TRIES = 50
@@ -53,6 +53,8 @@ class Start(msgspec.Struct, frozen=True):
     """Committed and not projected, that first entry included."""
     known: Mapping[str, int]
     """Last incarnation by path."""
+    restarts: Mapping[str, int]
+    """How often it was restarted, by path; of paths that were."""
     ended_cleanly: bool
 
 
@@ -109,8 +111,12 @@ async def _started(
     known = {str(row["id"].key[1]): int(row["incarnation"]) for row in incarnations}
     for path, incarnation in before.incarnations.items():
         known[path] = max(incarnation, known.get(path, 0))
+    # Rows of an older release have no restarts.
+    restarts = {str(row["id"].key[1]): int(row["restarts"]) for row in incarnations if row.get("restarts")}
+    for path, count in before.restarts.items():
+        restarts[path] = max(count, restarts.get(path, 0))
     was_clean = bool(state["is_clean"]) if before.is_clean is None else before.is_clean
-    return Start(epoch, number, projected, tail, known, was_clean and is_whole)
+    return Start(epoch, number, projected, tail, known, restarts, was_clean and is_whole)
 
 
 async def _read_tail(

@@ -102,9 +102,10 @@ class RowEncoder:
             }
         )
 
-    def incarnation(self, path: str, incarnation: int) -> bytes:
+    def incarnation(self, path: str, incarnation: int, restarts: int) -> bytes:
         """A row of `ownership` for one path."""
-        return _encode({"id": record_id("ownership", self._system, path), "incarnation": incarnation})
+        id_ = record_id("ownership", self._system, path)
+        return _encode({"id": id_, "incarnation": incarnation, "restarts": restarts})
 
     def checkpoint(self, placed: Placed[Checkpoint], why_refused: str | None = None) -> bytes:
         """A row of `state_checkpoint`."""

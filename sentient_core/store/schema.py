@@ -7,7 +7,7 @@
 | dead_letter | [system, message id] |
 | agent_state | [system, path] |
 | state_checkpoint | [system, path, n, i] |
-| ownership | [system]: epoch, projected n, clean end; [system, path]: incarnation |
+| ownership | [system]: epoch, projected n, clean end; [system, path]: incarnation, restarts |
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 
 __all__ = ["TABLES", "VERSION", "Table", "definitions"]
 
-VERSION = 2
+VERSION = 3
 """Version of the schema that this release writes."""
 
 _OBJECT = "object FLEXIBLE"  # in this order; without it nested keys are refused
@@ -50,6 +50,7 @@ TABLES = (
             "projected": "option<int>",
             "is_clean": "option<bool>",
             "incarnation": "option<int>",
+            "restarts": "option<int>",
         },
     ),
     Table(

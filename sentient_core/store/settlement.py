@@ -27,7 +27,7 @@ _AGENTS = """INSERT INTO agent_state $agents ON DUPLICATE KEY UPDATE
     restarts = $input.restarts, incarnation = $input.incarnation RETURN NONE;
 """
 _INCARNATIONS = """INSERT INTO ownership $incarnations
-    ON DUPLICATE KEY UPDATE incarnation = $input.incarnation RETURN NONE;
+    ON DUPLICATE KEY UPDATE incarnation = $input.incarnation, restarts = $input.restarts RETURN NONE;
 """
 _CHECKPOINTS = "INSERT IGNORE INTO state_checkpoint $checkpoints RETURN NONE;\n"
 _PRUNE = "DELETE $pruned RETURN NONE;\n"
@@ -65,6 +65,7 @@ class Settlement:
         epoch: int,
         projected: int,
         incarnations: Mapping[str, int],
+        restarts: Mapping[str, int],
         options: JournalOptions,
     ) -> None:
         self._engine = engine
@@ -72,6 +73,7 @@ class Settlement:
         self._epoch = epoch
         self._projected = projected
         self._incarnations = dict(incarnations)
+        self._restarts = dict(restarts)
         self._options = options
         self._encoder = RowEncoder(system)
         self._turns: dict[str, list[Place]] = {}
@@ -133,9 +135,14 @@ class Settlement:
             _INCARNATIONS,
             "incarnations",
             (
-                encoder.incarnation(path, incarnation)
+                encoder.incarnation(
+                    path,
+                    max(incarnation, self._incarnations.get(path, 0)),
+                    max(effect.restarts.get(path, 0), self._restarts.get(path, 0)),
+                )
                 for path, incarnation in effect.incarnations.items()
                 if incarnation > self._incarnations.get(path, -1)
+                or effect.restarts.get(path, 0) > self._restarts.get(path, 0)
             ),
         )
         checkpoints = [placed for turns in effect.turns.values() for placed in turns]
@@ -201,6 +208,8 @@ class Settlement:
         self._projected = last
         for path, incarnation in effect.incarnations.items():
             self._incarnations[path] = max(incarnation, self._incarnations.get(path, -1))
+        for path, restarts in effect.restarts.items():
+            self._restarts[path] = max(restarts, self._restarts.get(path, 0))
         for path, turns in effect.turns.items():
             places = self._turns[path] + [placed.position for placed in reversed(turns)]
             self._turns[path] = places[-self._options.kept_checkpoints :]

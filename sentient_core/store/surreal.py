@@ -19,6 +19,7 @@ from sentient_core.store.protocols import (
     DeadLetterRow,
     EventRow,
     JournalOptions,
+    Outage,
 )
 from sentient_core.store.queries import Queries
 from sentient_core.store.records import LetterStatus
@@ -94,6 +95,7 @@ class SurrealStore:
         *,
         options: JournalOptions | None = None,
         on_fenced: Callable[[StoreError], None] | None = None,
+        on_outage: Callable[[Outage], None] | None = None,
     ) -> SurrealJournal:
         """See `Store.open_journal`."""
         settings = options or JournalOptions()
@@ -119,6 +121,7 @@ class SurrealStore:
             backend,
             batch_rows=_BATCH_ROWS if self._address.path is not None else _BATCH_ROWS_IN_MEMORY,
             on_fenced=on_fenced,
+            on_outage=on_outage,
             on_end=leave,
         )
         shared.journals.add(journal)

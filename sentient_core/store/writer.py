@@ -9,15 +9,17 @@ unanswered), or by a later start of the same system, and then this one is over.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import msgspec
 
+from sentient_core.causes import in_a_line
 from sentient_core.errors import Fenced, StoreError
 from sentient_core.logs import runtime_log
 from sentient_core.store.backoff import Backoff
 from sentient_core.store.engine import Engine
-from sentient_core.store.protocols import JournalOptions
+from sentient_core.store.protocols import JournalOptions, Outage
 from sentient_core.store.records import AnyRecord, Entry
 from sentient_core.store.tail import Intake, Tail, TailEntry, encode_entry
 from sentient_core.store.wire import Taken, record_id
@@ -42,6 +44,7 @@ class Writer:
         tail: Tail,
         options: JournalOptions,
         on_commit: Callable[[], None],
+        on_outage: Callable[[Outage], None],
     ) -> None:
         self._engine = engine
         self._system = system
@@ -52,6 +55,9 @@ class Writer:
         self._tail = tail
         self._options = options
         self._on_commit = on_commit
+        self._on_outage = on_outage
+        self._outage: tuple[str, float] | None = None
+        """What the database said when it stopped taking commits, and when."""
         self._group: tuple[TailEntry, tuple[AnyRecord, ...]] | None = None
         self._wake = asyncio.Event()
         self._log = runtime_log(system)
@@ -176,8 +182,15 @@ class Writer:
         if not self._intake.is_down:
             self._intake.is_down = True
             self._log.warning("the store does not take commits, they are retried", error=str(error))
+            cause = in_a_line(error)
+            self._outage = (cause, time.monotonic())
+            self._on_outage(Outage(cause=cause, is_over=False))
 
     def _mark_up(self) -> None:
         if self._intake.is_down:
             self._intake.is_down = False
-            self._log.info("the store takes commits again")
+            cause, since = self._outage or ("", time.monotonic())
+            seconds = time.monotonic() - since
+            records = self._intake.count_in - self._intake.committed
+            self._log.info("the store takes commits again", seconds=round(seconds, 3), records=records)
+            self._on_outage(Outage(cause=cause, is_over=True, seconds=seconds, records=records))

@@ -550,7 +550,7 @@ class Children:
     def _alert(self, alert: str, entry: Child, cause: BaseException | None) -> None:
         path = entry.cell.path
         words = None if cause is None else in_a_line(cause)
-        report_alert(entry.cell, alert, words)
+        report_alert(entry.cell, alert, cause)
         given_up = self._runtime.given_up
         given_up[path] = alert if words is None else f"{alert}: {words}"
         if len(given_up) > MOST_GIVEN_UP:

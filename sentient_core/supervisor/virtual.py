@@ -22,7 +22,6 @@ from sentient_core.actors.life_events import report_alert, report_restart
 from sentient_core.actors.ref import ActorRef
 from sentient_core.actors.timekeeper import Alarm
 from sentient_core.actors.virtual import VirtualCell
-from sentient_core.causes import in_a_line
 from sentient_core.codec import tag_of
 from sentient_core.errors import InvalidCall, InvalidChildSpec, NameTaken, StoreUnavailable
 from sentient_core.mailbox.signals import Signal, SignalKind
@@ -222,7 +221,7 @@ class VirtualFamily:
 
     def _alert_if_spent(self, child: Cell, what: str, cause: BaseException) -> None:
         if self._window(child).seconds_left(self._runtime.backend.now()):
-            report_alert(child, f"virtual actor {what}", in_a_line(cause))
+            report_alert(child, f"virtual actor {what}", cause)
 
 
 def _check_class(cls: type[Actor]) -> None:

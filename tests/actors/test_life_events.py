@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sentient_core import MemoryStore, Supervisor
+from sentient_core import ActorRef, MemoryStore, Supervisor
 from sentient_core.actors.life_events import report_escalation, report_give_up, report_restart
 from sentient_core.actors.ref import cell_of
-from tests.probes import Counter, VolatileCounter, running
+from tests.probes import Counter, Fail, Total, VolatileCounter, running
 
 CAUSES = [{"type": "RuntimeError", "message": "no balance"}, {"type": "KeyError", "message": "'alice'"}]
 
@@ -87,3 +87,59 @@ async def test_a_supervisor_that_gives_up_is_told_and_is_an_alert() -> None:
     assert alert[:2] == ("bank", 1)
     assert alert[2]["alert"] == "supervisor gave up"
     assert alert[2]["cause"] == "RuntimeError: no balance"
+
+
+async def restarts(store: MemoryStore, path: str = "a") -> int:
+    (row,) = [row for row in await store.agents("test") if row.agent_id == path]
+    return row.restarts
+
+
+async def fail(ref: ActorRef[Any], times: int) -> None:
+    for _ in range(times):
+        ref.tell(Fail())
+    await ref.ask(Total(), timeout=1)
+
+
+async def test_restarts_are_counted_over_lives_and_starts_of_the_process() -> None:
+    store = MemoryStore()
+    async with running(store=store) as system:
+        ref = await system.spawn(Counter, name="a")
+        await fail(ref, 2)
+        assert await restarts(store) == 2
+        await ref.stop()
+        ref = await system.spawn(Counter, name="a")  # another actor's start, of the same path
+        assert (ref.incarnation, await restarts(store)) == (4, 2)
+        await fail(ref, 1)
+        assert system.statistics().restarts == 3
+
+    async with running(store=store) as system:
+        ref = await system.spawn(Counter, name="a")
+        assert (ref.incarnation, await restarts(store)) == (6, 3)
+        await fail(ref, 1)
+
+        assert await restarts(store) == 4
+        assert system.statistics().restarts == 1
+
+
+async def test_an_activation_of_a_virtual_actor_is_no_restart() -> None:
+    store = MemoryStore()
+    async with running(store=store) as system:
+        ref = await system.get_or_spawn(Counter, "a")
+        await fail(ref, 1)
+        for _ in range(3):
+            await ref.stop()
+            await ref.ask(Total(), timeout=1)
+        await fail(ref, 1)
+
+        assert ref.incarnation == 6
+        assert await restarts(store, "Counter/a") == 2
+
+
+async def test_an_orderly_end_that_a_permanent_child_comes_back_from_is_a_restart() -> None:
+    store = MemoryStore()
+    async with running(store=store) as system:
+        ref = await system.spawn(Counter, name="a", restart="permanent")
+        await ref.stop()
+        await ref.ask(Total(), timeout=1)
+
+        assert await restarts(store) == 1

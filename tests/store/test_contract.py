@@ -63,6 +63,7 @@ async def journal(database: Database) -> AsyncIterator[Journal]:
 async def test_the_first_start_finds_nothing_and_counts_as_after_a_clean_end(journal: Journal) -> None:
     assert journal.epoch == 1
     assert dict(journal.known) == {}
+    assert dict(journal.known_restarts) == {}
     assert journal.ended_cleanly
     assert journal.backlog().uncommitted == 0
     assert not journal.backlog().is_full
@@ -423,6 +424,38 @@ async def test_a_new_start_after_an_abandoned_one_finds_what_was_committed(datab
     assert [row.event_id for row in await database.store.events("bank")] == ["1.1"]
     await journal.close(5.0)
     await abandoned.close(0.0)
+
+
+@pytest.mark.parametrize("is_projected", [False, True])
+async def test_a_new_start_knows_how_often_paths_were_restarted(
+    database: Database, is_projected: bool
+) -> None:
+    abandoned = await database.store.open_journal("bank")
+    abandoned.append(status("team/a", incarnation=1, restarts=0))
+    abandoned.append(status("team/b", incarnation=2, restarts=1))
+    abandoned.append(status("team/$1.1", incarnation=9, restarts=8))  # it has no name to come back to
+    await abandoned.flush()
+    # A checkpoint within a start comes before the status that says how often it was restarted.
+    abandoned.append(checkpoint("team/b", 1, incarnation=4))
+    if is_projected:
+        await abandoned.flush()
+    abandoned.append(status("team/b", incarnation=4, restarts=3))
+    await (abandoned.flush() if is_projected else abandoned.committed())
+
+    journal = await database.store.open_journal("bank")
+
+    assert dict(journal.known) == {"team/a": 1, "team/b": 4}
+    assert dict(journal.known_restarts) == {"team/b": 3}
+
+    # Whatever is written of it meanwhile, the count stays.
+    journal.append(checkpoint("team/b", 2, incarnation=7))
+    await journal.flush()
+    await journal.close(5.0)
+    await abandoned.close(0.0)
+    again = await (await database.restart()).open_journal("bank")
+    assert dict(again.known) == {"team/a": 1, "team/b": 7}
+    assert dict(again.known_restarts) == {"team/b": 3}
+    await again.close(5.0)
 
 
 async def test_a_later_start_fences_the_earlier_one(database: Database) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sentient_core.store.fold import NOTHING, fold, merge
 from sentient_core.store.records import (
+    AgentStatus,
     AnyRecord,
     CheckpointKind,
     Closed,
@@ -53,6 +54,18 @@ def test_windows_may_be_cut_anywhere(journal: list[tuple[int, Entry]], cuts: lis
         effect = merge(effect, fold(journal[start:end], kept), kept)
 
     assert effect == fold(journal, kept)
+
+
+@given(journals)
+def test_restarts_are_the_most_that_was_ever_written(journal: list[tuple[int, Entry]]) -> None:
+    restarts = fold(journal, 1).restarts
+
+    written: dict[str, list[int]] = {}
+    for _, entry in journal:
+        for record in entry.records:
+            if isinstance(record, AgentStatus) and record.restarts > 0:
+                written.setdefault(record.path, []).append(record.restarts)
+    assert restarts == {path: max(counts) for path, counts in written.items()}
 
 
 @given(journals)

@@ -570,6 +570,7 @@ async def test_an_actor_that_does_not_start_is_tried_only_as_often_as_the_window
         assert alert.payload == {
             "alert": "virtual actor does not start: its messages are refused for a while",
             "cause": "OSError: no database",
+            "causes": [{"type": "OSError", "message": "no database"}],
         }
 
 
