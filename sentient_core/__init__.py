@@ -86,6 +86,7 @@ from sentient_core.errors import (
     RestartLimitExceeded,
     SendTimeout,
     SentientError,
+    SignalsUnavailable,
     StaleIncarnation,
     StartFailed,
     StartIgnored,
@@ -137,6 +138,7 @@ from sentient_core.supervisor import (
     Supervisor,
 )
 from sentient_core.system import ActorSystem, SystemStatistics
+from sentient_core.until_signal import ExitCode
 
 __all__ = [
     "ActivationFailed",
@@ -180,6 +182,7 @@ __all__ = [
     "Envelope",
     "Escalated",
     "EventType",
+    "ExitCode",
     "Fenced",
     "Following",
     "ForeignRef",
@@ -232,6 +235,7 @@ __all__ = [
     "RestartLimitExceeded",
     "SendTimeout",
     "SentientError",
+    "SignalsUnavailable",
     "StaleIncarnation",
     "StartFailed",
     "StartIgnored",

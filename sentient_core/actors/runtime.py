@@ -108,6 +108,8 @@ class Runtime:
         "new_context",
         "new_family",
         "notices",
+        "on_give_up",
+        "overdue",
         "registry",
         "restarts",
         "system",
@@ -136,6 +138,7 @@ class Runtime:
         limits: Limits,
         notices: Feed[MailboxNotice],
         isolation: Isolation,
+        on_give_up: Callable[[str, Exception], None],
     ) -> None:
         self.system: ActorSystem = system
         self.backend: Backend = backend
@@ -158,6 +161,8 @@ class Runtime:
         """Of the classes that say nothing themselves."""
         self.notices: Feed[MailboxNotice] = notices
         """High and low water of mailboxes."""
+        self.on_give_up: Callable[[str, Exception], None] = on_give_up
+        """To be called when a child of the root (its path) has exhausted its budget and ends for good."""
         self.is_open: bool = True
         """False once the system has ended: sending raises SystemClosed."""
         self.waits: Waits = {}
@@ -174,3 +179,5 @@ class Runtime:
         """Handlers and hooks that raised."""
         self.restarts: int = 0
         """Incarnations started after a failure or an end."""
+        self.overdue: int = 0
+        """Actors killed since they had not ended within their `shutdown`."""

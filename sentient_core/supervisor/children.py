@@ -316,6 +316,7 @@ class Children:
         if self._strategy.is_per_child:
             self._alert("actor given up", entry, error)
             self._forget(entry)
+            self._runtime.on_give_up(entry.cell.path, error)
         else:
             self._job = None
             self.owner.signal(Signal(SignalKind.FAIL, error))
@@ -379,6 +380,7 @@ class Children:
             child.alarm = self._runtime.timekeeper.after(grace, lambda: self._end_of_grace(child))
 
     def _end_of_grace(self, child: _Child) -> None:
+        self._runtime.overdue += 1
         child.cell.log().warning("killed, since it did not end within its shutdown", shutdown=child.shutdown)
         child.cell.kill()
 
