@@ -89,6 +89,7 @@ from sentient_core.errors import (
     RestartLimitExceeded,
     SendTimeout,
     SentientError,
+    SignalsUnavailable,
     StaleIncarnation,
     StartFailed,
     StartIgnored,
@@ -140,6 +141,7 @@ from sentient_core.supervisor import (
     Supervisor,
 )
 from sentient_core.system import ActorSystem, SystemStatistics
+from sentient_core.until_signal import ExitCode
 
 __all__ = [
     "IGNORE",
@@ -189,6 +191,7 @@ __all__ = [
     "Envelope",
     "Escalated",
     "EventType",
+    "ExitCode",
     "Fenced",
     "Following",
     "ForeignRef",
@@ -242,6 +245,7 @@ __all__ = [
     "RestartLimitExceeded",
     "SendTimeout",
     "SentientError",
+    "SignalsUnavailable",
     "StaleIncarnation",
     "StartFailed",
     "StartIgnored",

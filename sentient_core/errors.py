@@ -23,6 +23,7 @@ SentientError
 ├── EmptyGroup (LookupError)             nobody is in a group that somebody was wanted from
 ├── SystemClosed                         the actor system has ended or has not been entered
 ├── WrongThread                          called on a thread that it is not for
+├── SignalsUnavailable                   the operating system's signals cannot be waited for here
 ├── WaitTimeout (TimeoutError)           a thread has waited long enough; it was no ask or send
 ├── UnencodableMessage (TypeError)       a message that the store could not hold
 ├── UnencodableState (TypeError)         a state that the store could not hold
@@ -151,6 +152,7 @@ __all__ = [
     "RestartLimitExceeded",
     "SendTimeout",
     "SentientError",
+    "SignalsUnavailable",
     "StaleIncarnation",
     "StartFailed",
     "StartIgnored",
@@ -381,6 +383,16 @@ class WaitTimeout(SentientError, TimeoutError):
     def __init__(self, what: str, timeout: float) -> None:
         self.timeout = timeout
         super().__init__(f"{what} took longer than the {timeout:g} s that were to be waited for it")
+
+
+class SignalsUnavailable(SentientError):
+    """`run_until_signal` cannot wait for the operating system's signals here; nothing has happened."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"run_until_signal cannot wait for signals {why}. Let the program decide when it is over, and "
+            "leave the block `async with ActorSystem(...)`: that stops the actors in the same order."
+        )
 
 
 class UnencodableMessage(SentientError, TypeError):

@@ -68,6 +68,7 @@ class Phase(StrEnum):
     NEW = "it has not been entered yet"
     STARTING = "it is starting"
     RUNNING = "it is running"
+    DRAINING = "it is about to stop, and handles what is queued"
     STOPPING = "it is stopping"
     STOPPED = "it has ended"
 
@@ -75,6 +76,7 @@ class Phase(StrEnum):
 _STATUSES = {
     Phase.NEW: SystemStatus.STARTING,
     Phase.STARTING: SystemStatus.STARTING,
+    Phase.DRAINING: SystemStatus.STOPPING,
     Phase.STOPPING: SystemStatus.STOPPING,
     Phase.STOPPED: SystemStatus.STOPPED,
 }

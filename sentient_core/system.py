@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Iterable
 from contextvars import copy_context
+from signal import SIGINT, SIGTERM
 from types import TracebackType
-from typing import Any, Self, TypeVar, get_origin, overload
+from typing import Any, Literal, Self, TypeAlias, TypeVar, get_origin, overload
 
 import anyio
 import msgspec
@@ -30,7 +31,14 @@ from sentient_core.actors.watchdog import Watchdog, check_threshold
 from sentient_core.actors.water import MailboxNotices
 from sentient_core.backend import Slot, current_backend
 from sentient_core.codec import Codec
-from sentient_core.errors import ForeignRef, InvalidArgument, SentientError, StoreError, SystemClosed
+from sentient_core.errors import (
+    ForeignRef,
+    InvalidArgument,
+    SentientError,
+    SignalsUnavailable,
+    StoreError,
+    SystemClosed,
+)
 from sentient_core.events import EventType, Mirror
 from sentient_core.feed import Feed
 from sentient_core.health import Health, Phase, health_of
@@ -48,8 +56,19 @@ from sentient_core.supervisor.spec import ChildSpec, Restart
 from sentient_core.supervisor.strategy import Strategy
 from sentient_core.supervisor.supervisor import Supervisor
 from sentient_core.supervisor.virtual import virtual_ref
+from sentient_core.until_signal import (
+    ExitCode,
+    Levers,
+    check_seconds,
+    check_signals,
+    received,
+    until_signal,
+)
 
-__all__ = ["ActorSystem", "SystemStatistics"]
+__all__ = ["ActorSystem", "OnGiveUp", "SystemStatistics"]
+
+OnGiveUp: TypeAlias = Literal["end", "stop"]
+"""What the root does about a child that has exhausted its restarts: it alone ends, or the system stops."""
 
 A = TypeVar("A", bound=Actor)
 M = TypeVar("M")
@@ -100,7 +119,12 @@ class ActorSystem:
     Leaving the block, also by an exception or a cancellation, stops all actors, children before
     parents and each within its grace, then writes what the store has not got yet for at most
     `drain_patience` seconds; what is left stays in the journal for the next start. If the store is
-    taken over by another start of the same system, the block is cancelled and raises Fenced.
+    taken over by another start of the same system, the block is cancelled and raises Fenced. A service
+    that ends by a signal waits for it in the block: `run_until_signal`.
+
+    `on_give_up` says what becomes of the system when an actor spawned in it has exhausted its restarts:
+    `"end"`: that actor ends for good with a `system_alert`, the system goes on; `"stop"`: the block is
+    cancelled and raises RestartLimitExceeded, from the last failure.
 
     `threads` is how many threads `Actor.run_sync` uses at the same time, for all actors together.
 
@@ -123,6 +147,7 @@ class ActorSystem:
         threads: int = THREADS,
         watchdog: float | None = 0.25,
         isolation: IsolationName = "none",
+        on_give_up: OnGiveUp = "end",
     ) -> None:
         self.name: str = check_name(name)
         if not drain_patience >= 0:
@@ -138,6 +163,7 @@ class ActorSystem:
         self.store: Store = store
         """The store, for queries: `await system.store.events(system.name, …)`."""
         self._isolation = _checked_isolation(isolation)
+        self._stops_when_given_up = _is_stop(on_give_up)
         self._options = journal or JournalOptions()
         self._patience = drain_patience
         self._threshold = check_threshold(watchdog)
@@ -145,6 +171,13 @@ class ActorSystem:
         self._parts: _Parts | None = None
         self._phase = Phase.NEW
         self._fenced: StoreError | None = None
+        self._gave_up: Exception | None = None
+        self._own_end: anyio.Event | None = None
+        """Of `run_until_signal`, while it waits: set when the system ends by itself."""
+        self._unsaved = 0
+        """Records that the store had not taken at the end."""
+        self._is_own_end_told = False
+        """That call has returned why; the block need not raise it."""
 
     async def __aenter__(self) -> Self:
         if self._parts is not None:
@@ -182,10 +215,8 @@ class ActorSystem:
         parts = self._parts
         if parts is None:
             return None
-        self._phase = Phase.STOPPING
         try:
-            with anyio.CancelScope(shield=True):
-                await self._shut_down(parts)
+            await self._end(parts)
             # The body's own exception passes as it is; the task group sees cancellations alone, which may
             # be its own.
             if isinstance(error, Exception):
@@ -200,8 +231,66 @@ class ActorSystem:
             raise
         finally:
             self._phase = Phase.STOPPED
-            if self._fenced is not None:
-                raise self._fenced
+            reason = None if self._is_own_end_told else self._fenced or self._gave_up
+            if reason is not None:
+                raise reason
+
+    async def run_until_signal(
+        self,
+        *,
+        drain: float = 10.0,
+        grace: float | None = 30.0,
+        signals: Iterable[int] = (SIGTERM, SIGINT),
+    ) -> int:
+        """Run as a service: wait for a signal, end in order, and return the exit code of the process.
+
+        ::
+
+            async def main() -> int:
+                async with ActorSystem("bank", store="surrealkv://bank.db") as system:
+                    await system.spawn(Bank, name="bank")
+                    return await system.run_until_signal()
+
+            raise SystemExit(anyio.run(main))
+
+        After the signal, what is queued gets `drain` seconds to be handled; messages go on being taken
+        meanwhile, and timers and pipes are not waited for. Then all actors stop, children before parents
+        and each within its `shutdown`; those that are not down `grace` seconds later are killed (None: there
+        is no limit but their own). At last the journal is written for at most `drain_patience` seconds. A
+        second signal skips the drain, a third one kills at once. What is still to end is logged every few
+        seconds. `ExitCode` says what is returned when; a process manager's patience should exceed
+        `drain + grace + drain_patience`.
+
+        It also returns when the system ends by itself, with the code for that, and the block then raises
+        nothing: FENCED must not be started again (systemd: `RestartPreventExitStatus=86`). Handlers that go
+        on in spite of being cancelled would be waited for for ever: where there are any, the process is
+        ended with `os._exit(code)` as soon as the store is closed, and only then; `finally` blocks and
+        `atexit` do not run.
+
+        The system has stopped when this returns, and the signals do again what they did before; meanwhile
+        none of them raises KeyboardInterrupt. Cancelling it while it waits or drains stops nothing; the end
+        of the block does. Raises InvalidArgument, and SignalsUnavailable on Windows, off the main thread, in
+        an actor, and while another call waits.
+        """
+        parts = self._open("wait for a signal")
+        check_seconds("drain", drain, is_optional=False)
+        check_seconds("grace", grace, is_optional=True)
+        numbers = check_signals(signals)
+        if current_cell.get() is not None:
+            raise SignalsUnavailable("in an actor, whose own end it would wait for")
+        if self._own_end is not None:
+            raise SignalsUnavailable("twice: another call of it waits already")
+        self._own_end = has_begun = anyio.Event()
+        try:
+            with received(numbers) as source:
+                if self._fenced or self._gave_up:
+                    has_begun.set()
+                levers = self._levers(parts)
+                code = await until_signal(levers, source, has_begun, drain=drain, grace=grace)
+            self._is_own_end_told = code in (ExitCode.FENCED, ExitCode.GAVE_UP)
+            return code
+        finally:
+            self._own_end = None
 
     def spawn(
         self,
@@ -429,6 +518,7 @@ class ActorSystem:
             notices=Feed(LimitedLog(log, backend.now, "a subscriber of mailbox notices failed")),
             alerts=Feed(LimitedLog(log, backend.now, "a subscriber of alerts failed")),
             isolation=self._isolation,
+            on_give_up=self._on_give_up,
         )
         mirror.on_gap = self._on_gap
         ground = _Ground(backend.slot())
@@ -499,7 +589,19 @@ class ActorSystem:
 
     def _on_fenced(self, error: StoreError) -> None:
         self._fenced = error
-        if self._parts is not None:
+        self._end_by_itself()
+
+    def _on_give_up(self, path: str, error: Exception) -> None:
+        is_up = self._phase in (Phase.RUNNING, Phase.DRAINING)
+        if self._stops_when_given_up and is_up and self._gave_up is None:
+            self._log.error("stopping, since an actor was given up", path=path)
+            self._gave_up = error
+            self._end_by_itself()
+
+    def _end_by_itself(self) -> None:
+        if self._own_end is not None:
+            self._own_end.set()
+        elif self._parts is not None:
             self._parts.tasks.cancel_scope.cancel()
 
     def _on_outage(self, outage: Outage) -> None:
@@ -510,6 +612,32 @@ class ActorSystem:
         # One that is fenced or has ended takes nothing any more: that is not what is to be looked at.
         if self._parts is not None and self._parts.runtime.is_open and self._fenced is None:
             self._parts.store_alerts.gap()
+
+    def _levers(self, parts: _Parts) -> Levers:
+        return Levers(
+            runtime=parts.runtime,
+            drain=self._note_drain,
+            stop=lambda: self._end(parts),
+            kill=lambda: _killed(parts.root),
+            own_end=lambda: self._fenced or self._gave_up,
+            unsaved=lambda: self._unsaved,
+        )
+
+    def _note_drain(self) -> None:
+        self._phase = Phase.DRAINING
+
+    async def _end(self, parts: _Parts) -> None:
+        """Stop everything, once: who comes later waits until that is done. Cannot be cancelled."""
+        with anyio.CancelScope(shield=True):
+            if parts.has_ended is not None:
+                await parts.has_ended.wait()
+                return
+            parts.has_ended = anyio.Event()
+            self._phase = Phase.STOPPING
+            try:
+                await self._shut_down(parts)
+            finally:
+                parts.has_ended.set()
 
     async def _shut_down(self, parts: _Parts) -> None:
         runtime = parts.runtime
@@ -529,6 +657,7 @@ class ActorSystem:
         try:
             left = await runtime.mirror.journal.close(self._patience)
             if left.uncommitted and self._fenced is None:
+                self._unsaved = left.uncommitted
                 self._log.error("the store did not take the last records", records=left.uncommitted)
         finally:
             if parts.watchdog is not None:
@@ -549,6 +678,7 @@ class _Parts:
     __slots__ = (
         "from_thread",
         "ground",
+        "has_ended",
         "office",
         "root",
         "runtime",
@@ -576,6 +706,8 @@ class _Parts:
         self.from_thread = from_thread
         self.watchdog = watchdog
         self.store_alerts = store_alerts
+        self.has_ended: anyio.Event | None = None
+        """Set when everything has stopped; None: nobody has begun to stop it."""
 
 
 class _Ground:
@@ -620,6 +752,19 @@ def _checked_isolation(isolation: str) -> Isolation:
     except ValueError:
         names = ", ".join(repr(i.value) for i in Isolation)
         raise InvalidArgument(f"isolation is {isolation!r}; it can be {names}") from None
+
+
+def _is_stop(on_give_up: object) -> bool:
+    if on_give_up not in ("end", "stop"):
+        raise InvalidArgument(f"on_give_up is {on_give_up!r}; it can be 'end' or 'stop'")
+    return on_give_up == "stop"
+
+
+def _killed(root: Cell) -> bool:
+    if root.is_down:
+        return False
+    root.kill()
+    return True
 
 
 def _declared_family(cell: Cell, actor: Actor) -> Family | None:

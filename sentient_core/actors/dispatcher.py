@@ -101,6 +101,8 @@ class Dispatcher:
         self._tasks = tasks
         self._ready: deque[Schedulable] = deque()
         self._idle: list[Slot[None]] = []
+        self._workers = 0
+        """Those there are; who is not among the idle ones has a turn in hand, or is about to."""
         self._is_held = False
         """A worker holds the deque, or has been woken to hold it."""
         self._is_closed = False
@@ -174,6 +176,14 @@ class Dispatcher:
         self._asks_end = now + SLICE
         return True
 
+    @property
+    def busy(self) -> int:
+        """Workers that run turns, have one suspended in hand, or are about to take one.
+
+        At 0, no actor is ready for a turn and none is in one.
+        """
+        return self._workers - len(self._idle)
+
     def close(self) -> None:
         """Let the workers end once they have nothing in hand."""
         self._is_closed = True
@@ -186,16 +196,20 @@ class Dispatcher:
         if self._idle:
             self._idle.pop().set(None)
         else:
+            self._workers += 1
             self._tasks.start_soon(self._work, name="sentient-core worker")
 
     async def _work(self) -> None:
         """A worker's life: it comes as the holder and ends when it is let go."""
         goes_on = True
-        while goes_on:
-            with anyio.CancelScope(shield=True) as scope:
-                goes_on = await self._serve(scope)
-            if scope.cancel_called:  # by `kill`; the turn it was meant for has unwound
-                goes_on = await self._take_hold()
+        try:
+            while goes_on:
+                with anyio.CancelScope(shield=True) as scope:
+                    goes_on = await self._serve(scope)
+                if scope.cancel_called:  # by `kill`; the turn it was meant for has unwound
+                    goes_on = await self._take_hold()
+        finally:
+            self._workers -= 1
 
     @coroutine
     def _serve(self, scope: anyio.CancelScope) -> Generator[Any, Any, bool]:

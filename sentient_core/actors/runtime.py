@@ -117,6 +117,8 @@ class Runtime:
         "new_context",
         "new_family",
         "notices",
+        "on_give_up",
+        "overdue",
         "paused",
         "registry",
         "restarts",
@@ -147,6 +149,7 @@ class Runtime:
         notices: Feed[MailboxNotice],
         alerts: Feed[Alert],
         isolation: Isolation,
+        on_give_up: Callable[[str, Exception], None],
     ) -> None:
         self.system: ActorSystem = system
         self.backend: Backend = backend
@@ -173,6 +176,8 @@ class Runtime:
         """High and low water of mailboxes."""
         self.alerts: Feed[Alert] = alerts
         """What a person should look at."""
+        self.on_give_up: Callable[[str, Exception], None] = on_give_up
+        """To be called when a child of the root (its path) has exhausted its budget and ends for good."""
         self.is_open: bool = True
         """False once the system has ended: sending raises SystemClosed."""
         self.waits: Waits = {}
@@ -191,3 +196,5 @@ class Runtime:
         """Handlers and hooks that raised."""
         self.restarts: int = 0
         """Incarnations started after a failure or an end."""
+        self.overdue: int = 0
+        """Actors killed since they had not ended within their `shutdown`."""

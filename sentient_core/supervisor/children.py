@@ -390,6 +390,7 @@ class Children:
             self.owner.signal(Signal(SignalKind.FAIL, error))
             return
         self._alert("actor given up", entry, error)
+        self._runtime.on_give_up(entry.cell.path, error)
         entry.is_retired = True
         if entry.is_down:
             self._end_where_it_is(entry, by_itself=False)

@@ -205,6 +205,7 @@ class VirtualFamily:
             self._alarms[child] = self._runtime.timekeeper.after(grace, lambda: self._end_of_grace(child))
 
     def _end_of_grace(self, child: VirtualCell) -> None:
+        self._runtime.overdue += 1
         child.log().warning("killed, since it did not end within its shutdown")
         child.kill()
 
