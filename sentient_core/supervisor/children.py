@@ -517,6 +517,7 @@ class Children:
             child.alarm = self._runtime.timekeeper.after(grace, lambda: self._end_of_grace(child))
 
     def _end_of_grace(self, child: Child) -> None:
+        self._runtime.overdue += 1
         child.cell.log().warning("killed, since it did not end within its shutdown", shutdown=child.shutdown)
         child.cell.kill()
 
