@@ -56,6 +56,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Living, supervisors included."""
     failing: tuple[str, ...] = ()
     """Paths of actors that are down after a failure and are to be started again."""
+    paused: tuple[str, ...] = ()
+    """Paths of actors that take no messages until somebody resumes them."""
     given_up: tuple[str, ...] = ()
     """Paths of actors that ended for good with a `system_alert`, until somebody lives there again."""
     blocked: BlockedHandler | None = None
@@ -108,6 +110,7 @@ def health_of(phase: Phase, runtime: Runtime | None, watchdog: Watchdog | None, 
         backlog=backlog,
         actors=len(runtime.registry),
         failing=tuple(runtime.failing),
+        paused=tuple(runtime.paused),
         given_up=tuple(runtime.given_up),
         blocked=None if latest is None else latest[1],
     )
@@ -124,6 +127,9 @@ def _troubles(
         causes = tuple(runtime.failing.items())[:_MOST_NAMED]
         named = [f"'{path}' ({in_a_line(cause)})" for path, cause in causes]
         yield f"down after a failure: {_listed(named, len(runtime.failing))}"
+    if runtime.paused:
+        named = [f"'{path}' ({why})" for path, why in tuple(runtime.paused.items())[:_MOST_NAMED]]
+        yield f"paused: {_listed(named, len(runtime.paused))}"
     if runtime.given_up:
         named = [f"'{path}' ({why})" for path, why in tuple(runtime.given_up.items())[-_MOST_NAMED:]]
         yield f"ended for good: {_listed(named, len(runtime.given_up))}"

@@ -34,6 +34,8 @@ from sentient_core.codec import Codec
 from sentient_core.errors import (
     ForeignRef,
     InvalidArgument,
+    InvalidChildSpec,
+    InvalidSignificance,
     SentientError,
     SignalsUnavailable,
     StoreError,
@@ -52,6 +54,7 @@ from sentient_core.store.protocols import Backlog, Journal, JournalOptions, Outa
 from sentient_core.store.surreal import SurrealStore
 from sentient_core.supervisor.administration import AdministeredChildren
 from sentient_core.supervisor.children import Children
+from sentient_core.supervisor.intensity import RestartBudget
 from sentient_core.supervisor.spec import ChildSpec, Restart
 from sentient_core.supervisor.strategy import Strategy
 from sentient_core.supervisor.supervisor import Supervisor
@@ -126,6 +129,10 @@ class ActorSystem:
     `"end"`: that actor ends for good with a `system_alert`, the system goes on; `"stop"`: the block is
     cancelled and raises RestartLimitExceeded, from the last failure.
 
+    `restart_budget` bounds the restarts of the whole system, whichever supervisors they belong to: while it
+    is spent, an actor that fails is not restarted, and the one below the root that it belongs to ends for
+    good with an alert.
+
     `threads` is how many threads `Actor.run_sync` uses at the same time, for all actors together.
 
     A handler that keeps the event loop from running for `watchdog` seconds is named in the log and in a
@@ -147,6 +154,7 @@ class ActorSystem:
         threads: int = THREADS,
         watchdog: float | None = 0.25,
         isolation: IsolationName = "none",
+        restart_budget: RestartBudget | None = None,
         on_give_up: OnGiveUp = "end",
     ) -> None:
         self.name: str = check_name(name)
@@ -163,6 +171,7 @@ class ActorSystem:
         self.store: Store = store
         """The store, for queries: `await system.store.events(system.name, …)`."""
         self._isolation = _checked_isolation(isolation)
+        self._root_strategy = msgspec.structs.replace(_Root.strategy, budget=restart_budget)
         self._stops_when_given_up = _is_stop(on_give_up)
         self._options = journal or JournalOptions()
         self._patience = drain_patience
@@ -311,6 +320,20 @@ class ActorSystem:
         the actor's own start raised; nothing of it is then left.
         """
         spec = ChildSpec(cls, name=name, args=args, kwargs=kwargs, restart=restart, shutdown=shutdown)
+        return self._family_of(self._open("spawn an actor").root).spawn(spec)
+
+    def start_child(self, spec: ChildSpec) -> Coroutine[Any, Any, ActorRef[Any]]:
+        """Start an actor under the root supervisor by its spec; returns its ref once it is ready.
+
+        For what `spawn` has no argument for: a `start_timeout`, a `backoff` and rules (`decide`) of its own.
+        A spec is `permanent` if it does not say otherwise. Raises as `spawn`.
+        """
+        if not isinstance(spec, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance] - it is the user's
+            raise InvalidChildSpec(f"start_child takes a ChildSpec(...), not {spec!r}; a class is for spawn")
+        if spec.significant:
+            raise InvalidSignificance(
+                "no child of the root supervisor is significant: it does not end with one"
+            )
         return self._family_of(self._open("spawn an actor").root).spawn(spec)
 
     def spawn_child(
@@ -523,7 +546,7 @@ class ActorSystem:
         mirror.on_gap = self._on_gap
         ground = _Ground(backend.slot())
         root = Cell(runtime, ground, "", _Root)
-        root.family = AdministeredChildren(root, _Root.strategy)
+        root.family = AdministeredChildren(root, self._root_strategy)
         watchdog = None if self._threshold is None else Watchdog(runtime, self._threshold)
         return _Parts(
             tasks,
