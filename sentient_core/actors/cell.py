@@ -256,11 +256,6 @@ class Cell:
         return self.status in (_DOWN, CellStatus.PASSIVE, _ENDED)
 
     @property
-    def is_ending(self) -> bool:
-        """Its incarnation is on its way down."""
-        return self.status in (_STOPPING, _FAILING)
-
-    @property
     def is_passive(self) -> bool:
         """It has no instance, and the next message makes one (of a virtual actor alone)."""
         return self.status is CellStatus.PASSIVE

@@ -19,6 +19,7 @@ import msgspec
 
 from sentient_core.causes import in_a_line
 from sentient_core.errors import (
+    AgentFailure,
     BudgetExceeded,
     Escalated,
     InvalidDecision,
@@ -119,14 +120,17 @@ class Rule(msgspec.Struct, frozen=True):
 RESTARTED = Decision()
 """The usual decision."""
 
+_SPEAKING = (AgentFailure, StoreUnavailable, Escalated, BaseExceptionGroup)
+"""What says something of itself, or is made of what may."""
+
 
 def decide(error: BaseException, *rule_sets: tuple[Rule, ...]) -> Decision:
     """What a failure means, by the first rule that matches, of the first set that has one."""
-    if not isinstance(error, Exception):
+    if not isinstance(error, _SPEAKING) and not any(rule_sets):
         return RESTARTED
     if _has_leaves(error):
         return _together([_decide(leaf, rule_sets) for leaf in leaves(error)])
-    return _decide(error, rule_sets)
+    return _decide(error, rule_sets) if isinstance(error, Exception) else RESTARTED
 
 
 def leaves(error: BaseException) -> Iterator[Exception]:

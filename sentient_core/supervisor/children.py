@@ -262,8 +262,7 @@ class Children:
         child.is_retired = True
         if child.is_down:
             self._end_where_it_is(child, by_itself=False)
-        elif child.alarm is None or not child.cell.is_ending:
-            child.silence()
+        elif child.alarm is None or child.cell.status is CellStatus.STARTING:  # else its grace runs already
             self._ask_to_end(child)
 
     def revive(self, child: Child) -> Child:
