@@ -141,6 +141,7 @@ from sentient_core.supervisor import (
     Supervisor,
 )
 from sentient_core.system import ActorSystem, SystemStatistics
+from sentient_core.tree import RestartsInWindow, TreeNode
 from sentient_core.until_signal import ExitCode
 
 __all__ = [
@@ -243,6 +244,7 @@ __all__ = [
     "Restart",
     "RestartBudget",
     "RestartLimitExceeded",
+    "RestartsInWindow",
     "SendTimeout",
     "SentientError",
     "SignalsUnavailable",
@@ -271,6 +273,7 @@ __all__ = [
     "Timers",
     "Topic",
     "Transient",
+    "TreeNode",
     "UncopyableMessage",
     "UnencodableMessage",
     "UnencodableState",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.water import MailboxNotice
     from sentient_core.backend import Slot
     from sentient_core.feed import Feed
+    from sentient_core.supervisor.strategy import Strategy
     from sentient_core.system import ActorSystem
 
 __all__ = ["Crowds", "Family", "Runtime", "Waits"]
@@ -56,8 +57,24 @@ class Family(Protocol):
         """The children's cells, in start order."""
         ...
 
-    def restarts_in_window(self, child: Cell) -> int:
-        """The restarts that count by now in the window which a restart of this child is taken from."""
+    @property
+    def strategy(self) -> Strategy | None:
+        """How the children are kept; None above the root."""
+        ...
+
+    def listed(self) -> Sequence[Cell]:
+        """As `cells`, with those that have ended and whose specs are kept."""
+        ...
+
+    def restarts_in_window(self, child: Cell | None) -> int:
+        """The restarts that count by now in the window which a restart of this child is taken from.
+
+        None: of the children's common window, if they have one.
+        """
+        ...
+
+    def seconds_until_start(self, child: Cell) -> float | None:
+        """How long a child that is down waits for its start; None: not for a time."""
         ...
 
     def start_static(self) -> bool:

@@ -30,6 +30,11 @@ class Alarm:
         self.is_set: bool = True
         """It will go off."""
 
+    @property
+    def due(self) -> float | None:
+        """When it goes off, on the loop's clock; None: only the heap knows."""
+        return None
+
     def ring(self) -> object:
         """Do what is due. Must not raise or wait."""
         raise NotImplementedError
@@ -50,11 +55,16 @@ class Alarm:
 
 
 class _Call(Alarm):
-    __slots__ = ("_call",)
+    __slots__ = ("_call", "_due")
 
-    def __init__(self, keeper: Timekeeper, call: Callable[[], object]) -> None:
+    def __init__(self, keeper: Timekeeper, call: Callable[[], object], due: float) -> None:
         super().__init__(keeper)
         self._call = call
+        self._due = due
+
+    @property
+    def due(self) -> float:
+        return self._due
 
     def ring(self) -> object:
         return self._call()
@@ -74,8 +84,9 @@ class Timekeeper:
 
     def after(self, seconds: float, call: Callable[[], object]) -> Alarm:
         """Make `call` in `seconds` from now."""
-        alarm = _Call(self, call)
-        self.add(self._backend.now() + seconds, alarm)
+        due = self._backend.now() + seconds
+        alarm = _Call(self, call, due)
+        self.add(due, alarm)
         return alarm
 
     def add(self, when: float, alarm: Alarm) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sentient_core.actors.administration import ChildCounts, ChildInfo, ChildStatus
-from sentient_core.actors.cell import CellStatus
+from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.ref import ActorRef
 from sentient_core.errors import (
     ChildRestarting,
@@ -28,7 +28,7 @@ from sentient_core.supervisor.children import Children
 from sentient_core.supervisor.spec import ChildSpec
 from sentient_core.supervisor.supervisor import check_significance
 
-__all__ = ["AdministeredChildren"]
+__all__ = ["AdministeredChildren", "status_of"]
 
 _STATUSES = {
     CellStatus.NEW: ChildStatus.STARTING,
@@ -129,12 +129,17 @@ class AdministeredChildren(Children):
         return child
 
 
+def status_of(cell: Cell) -> ChildStatus:
+    """How an actor is, for who supervises it and for people."""
+    return _STATUSES[cell.status]
+
+
 def _info(child: Child) -> ChildInfo:
     cell = child.cell
     return ChildInfo(
         name=cell.name,
         ref=None if child.has_ended else cell.ref,
-        status=_STATUSES[cell.status],
+        status=status_of(cell),
         kind=cell.blueprint.cls.__qualname__,
         is_supervisor=cell.blueprint.cls.__supervises__,
         restart=child.restart.value,

@@ -250,8 +250,21 @@ class Children:
         elif job is None or (job.purpose is not Purpose.DOWN and entry not in job.starts):
             self._judge(entry, cause, decision, was_ready=was_ready)
 
-    def restarts_in_window(self, child: Cell) -> int:
+    def listed(self) -> Sequence[Cell]:
+        return list(self._children)
+
+    def seconds_until_start(self, child: Cell) -> float | None:
         entry = self._children.get(child)
+        if entry is None or not entry.is_down:
+            return None
+        alarm = entry.alarm
+        if alarm is None and self._job is not None and entry.waits_for_start:
+            alarm = self._job.alarm  # it waits with its group
+        due = None if alarm is None else alarm.due
+        return None if due is None else max(0.0, due - self._runtime.backend.now())
+
+    def restarts_in_window(self, child: Cell | None) -> int:
+        entry = None if child is None else self._children.get(child)
         window: RestartWindow | None = self._window
         if self.strategy.is_per_child:
             window = None if entry is None or entry.trouble is None else entry.trouble.window

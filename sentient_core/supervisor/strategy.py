@@ -100,6 +100,11 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
                 names = ", ".join(repr(k.value) for k in kinds)
                 raise InvalidStrategy(f"the strategy's {name} is {value!r}; it can be {names}") from None
 
+    @property
+    def word(self) -> str:
+        """What it is called."""
+        return "dynamic" if self.is_dynamic else self.kind.value
+
     def window(self) -> RestartWindow:
         """A window without restarts."""
         return RestartWindow(self.max_restarts, self.within)

@@ -96,9 +96,21 @@ class VirtualFamily:
     def cells(self) -> Sequence[Cell]:
         return tuple(self._cells.values())
 
-    def restarts_in_window(self, child: Cell) -> int:
-        window = self._windows.get(child)
+    @property
+    def strategy(self) -> Strategy:
+        return VirtualSupervisor.strategy
+
+    def listed(self) -> Sequence[Cell]:
+        return self.cells()
+
+    def restarts_in_window(self, child: Cell | None) -> int:
+        window = None if child is None else self._windows.get(child)
         return 0 if window is None else window.count(self._runtime.backend.now())
+
+    def seconds_until_start(self, child: Cell) -> float | None:
+        alarm = self._alarms.get(child)
+        due = None if alarm is None else alarm.due
+        return None if due is None else max(0.0, due - self._runtime.backend.now())
 
     def start_static(self) -> bool:
         self._is_awake = True
