@@ -555,6 +555,7 @@ class ActorSystem:
             new_family=_declared_family,
             new_context=base.copy,
             failure_log=LimitedLog(log, backend.now, "actor failed"),
+            quarantine_log=LimitedLog(log, backend.now, "message quarantined"),
             tasks=tasks,
             limits=Limits(self._threads),
             notices=Feed(LimitedLog(log, backend.now, "a subscriber of mailbox notices failed")),
@@ -693,6 +694,7 @@ class ActorSystem:
         runtime.timekeeper.close()
         runtime.dead_letters.close()
         runtime.failure_log.close()
+        runtime.quarantine_log.close()
         runtime.notices.close()
         runtime.alerts.close()
         runtime.mirror.close()

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 
 from sentient_core import (
@@ -19,6 +20,7 @@ from sentient_core import (
     Redriven,
     handles,
 )
+from sentient_core.codec import digest
 from tests.probes import Log, Say
 
 
@@ -75,6 +77,53 @@ async def test_letters_are_listed_redriven_and_discarded_by_later_starts(url: st
         await system.spawn(Works, log, name="clerk")
         with pytest.raises(DeadLetterSettled):
             await system.dead_letters.redrive(zero.message_id)
+
+
+class Poisoned(Actor):
+    """Fails twice with everything, and saves what it has counted."""
+
+    max_attempts = 2
+
+    class State(msgspec.Struct):
+        tries: int = 0
+
+    state: State
+
+    @handles
+    async def say(self, message: Say) -> None:
+        self.state.tries += 1
+        if self.state.tries == 1:
+            await self.checkpoint()
+        raise ValueError(message.text)
+
+
+async def test_a_quarantined_letter_is_found_by_later_starts_with_its_evidence(url: str) -> None:
+    async with ActorSystem("shop", store=url) as system:
+        ref = await system.spawn(Poisoned, name="clerk")
+        async with system.dead_letters.follow() as new:
+            ref.tell(Say("x"))
+            told = await anext(aiter(new))
+
+    log = Log()
+    async with ActorSystem("shop", store=url) as system:
+        (letter,) = await system.dead_letters.list(DeadLetterFilter(reason="quarantined"))
+        assert (letter.attempts, letter.tries, letter.cause) == (1, 2, "ValueError: x")
+        assert letter.traceback is not None
+        assert "raise ValueError(message.text)" in letter.traceback
+        assert (letter.traceback, letter.state_digest, letter.checkpoint_id) == (
+            told.traceback,
+            told.state_digest,
+            told.checkpoint_id,
+        )
+        assert letter.state_digest == digest(msgspec.msgpack.encode(Poisoned.State(2))).hex()
+        (checkpoint,) = await system.store.checkpoint_rows("shop", "clerk")
+        assert checkpoint.checkpoint_id == letter.checkpoint_id
+        (alert,) = await system.store.events("shop", event_type="system_alert")
+        assert (alert.payload["tries"], alert.payload["message_id"]) == (2, letter.message_id)
+
+        await system.spawn(Works, log, name="clerk")
+        assert await system.dead_letters.redrive(DeadLetterFilter(reason="quarantined")) == Redriven(1)
+        await log.until("x")
 
 
 REDRIVER = """

@@ -63,9 +63,10 @@ class Actor(Generic[M_contra]):
     is `State()`, `self.context` works), its latest checkpoint is loaded into `self.state`, in an
     incarnation after the first `on_restart(cause)` runs, then `on_start()`; then messages are
     handled, one at a time, also across a handler's awaits. When a handler raises, the message in hand
-    becomes a dead letter (`failed`), whoever asked gets HandlerFailed, `on_failure(cause)` and then
-    `on_stop()` run, and the supervisor decides: usually the next incarnation, a new instance under
-    the same ref with the same mailbox, begins. `stop()` runs `on_stop()`; `kill()` runs nothing.
+    becomes a dead letter (`failed`), unless `max_attempts` leaves it another try, whoever asked gets
+    HandlerFailed, `on_failure(cause)` and then `on_stop()` run, and the supervisor decides: usually the next
+    incarnation, a new instance under the same ref with the same mailbox, begins. `stop()` runs `on_stop()`;
+    `kill()` runs nothing.
 
     Hooks and handlers may be sync or async. `__init__` needs no `super().__init__()`.
 
@@ -93,6 +94,13 @@ class Actor(Generic[M_contra]):
     """Grace in seconds where neither `ChildSpec` nor `spawn` says one; None: no limit (supervisors)."""
     reply_errors: ClassVar[tuple[type[Exception], ...]] = ()
     """Exceptions that are answers: the asker gets one as it is, and the actor does not fail."""
+    max_attempts: ClassVar[int] = 1
+    """How often a message is tried whose handler raises. 1: it becomes a dead letter (`failed`) at once.
+    More: it goes back to the head of the mailbox and is handled first by the next incarnation, while whoever
+    asked goes on waiting; after its last attempt it is quarantined (a dead letter with the traceback), and
+    the actor goes on with the next message. Each failed attempt costs a restart of the supervisor's window.
+    Handlers must bear being run again; `self.context.message.attempt` says which attempt it is. Ticks,
+    Terminated and receive timeouts are not tried again by another incarnation."""
     capabilities: ClassVar[Collection[str]] = frozenset()
     """What actors of this class can do, in words of your choice, for `system.actors(capability=…)` and the
     `agent_state` rows. A subclass that declares its own replaces those of its bases."""

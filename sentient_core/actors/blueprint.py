@@ -54,6 +54,7 @@ class Blueprint:
         "is_stored",
         "isolation",
         "mailbox",
+        "max_attempts",
         "members",
         "messages",
         "on_receive",
@@ -93,6 +94,7 @@ class Blueprint:
         self.has_state: bool = base is not None and self.state_type is not base.State
         self.mailbox: MailboxOptions = _attribute(cls, "mailbox", MailboxOptions)
         self.reply_errors: tuple[type[Exception], ...] = _reply_errors(cls)
+        self.max_attempts: int = _max_attempts(cls)
         self.schema_version: int = cls.schema_version
         self.capabilities: tuple[str, ...] = _capabilities(cls)
         """Sorted, each once."""
@@ -187,6 +189,15 @@ def _reply_errors(cls: type[Actor]) -> tuple[type[Exception], ...]:
         return errors
     raise InvalidArgument(
         f"{cls.__qualname__}.reply_errors must be a tuple of Exception classes, not {errors!r}"
+    )
+
+
+def _max_attempts(cls: type[Actor]) -> int:
+    attempts: Any = cls.max_attempts
+    if isinstance(attempts, int) and not isinstance(attempts, bool) and attempts >= 1:
+        return attempts
+    raise InvalidArgument(
+        f"{cls.__qualname__}.max_attempts must be a whole number, at least 1, not {attempts!r}"
     )
 
 

@@ -34,6 +34,7 @@ import anyio
 from sentient_core.actors import delivery
 from sentient_core.actors.actor import IGNORE, Actor, new_actor
 from sentient_core.actors.asking import NOT_YET
+from sentient_core.actors.attempts import settle_failed, settle_unfinished
 from sentient_core.actors.begun import Begun, raising
 from sentient_core.actors.behaviour import Behaviour
 from sentient_core.actors.blueprint import Blueprint
@@ -64,7 +65,7 @@ from sentient_core.actors.saving import (
     save_state,
 )
 from sentient_core.actors.settling import how_ended
-from sentient_core.actors.special import Opened, Special, is_discarded_at_end, plain
+from sentient_core.actors.special import Special, inside, is_discarded_at_end, plain, tries_of
 from sentient_core.actors.watching import announce_end
 from sentient_core.actors.water import report_low_water
 from sentient_core.backend import Slot
@@ -72,7 +73,6 @@ from sentient_core.causes import class_sent, in_a_line
 from sentient_core.errors import (
     ActorKilled,
     ActorStopped,
-    HandlerFailed,
     SentientError,
     StartFailed,
     StartIgnored,
@@ -319,6 +319,11 @@ class Cell:
         """Itself while it lives, then who lives at its path by now: a ref is an address."""
         return (self.runtime.registry.find(self.path) or self) if self.status is _ENDED else self
 
+    @property
+    def state_now(self) -> object | None:
+        """The state of the instance of now; None: there is none of either."""
+        return None if self._actor is None or not self.blueprint.has_state else self._actor.state
+
     def become_nobody(self) -> None:
         """Stand for a path where nobody lives."""
         self.is_nobody = True
@@ -341,6 +346,7 @@ class Cell:
             is_ask=reply is not None,
             message_id=None if trace is None else mirror.message_id(trace),
             correlation_id=None if trace is None else mirror.id_of(trace.correlation),
+            attempt=tries_of(self.in_hand) + 1,
         )
 
     def log(self) -> RuntimeLog:
@@ -748,16 +754,12 @@ class Cell:
             self.in_hand = message.in_hand
             return message.entry, message.handler
         handler: Handler | None = None
-        kept: Special | None = None
         while isinstance(message, Special):
             if not message.opens(self, entry):
                 return None
             handler = handler or message.handler
-            kept = message if message.is_kept else kept
-            message = message.message
-            self.in_hand = entry = (message, *entry[1:])
-        if kept is not None:
-            self.in_hand = entry = Opened.of(entry, kept)
+            self.in_hand = entry = inside(entry)
+            message = entry[0]
         handler = handler or self.handler_of(type(message))
         if handler is None:
             self._unhandled(entry)
@@ -839,11 +841,7 @@ class Cell:
         if not self._is_in_hand(entry):
             self.handled += 1
         else:
-            delivery.dead(self, entry, _HAS_FAILED, words)
-            if entry[2] is not None:
-                failed = HandlerFailed(entry[0], self.ref, f"its handler raised {words}")
-                failed.__cause__ = error
-                entry[2].fail(failed)
+            settle_failed(self, entry, error, decision, words)
         self.in_hand = None
         if self._killed is None:  # else it is KILL that ends this incarnation, without hooks
             await self._obey_directive(decision.directive, error)
@@ -1158,6 +1156,8 @@ class Cell:
         queued, line = self.mailbox.close()
         how = how_ended(self) if queued or line else ""
         for entry in map(plain, filterfalse(is_discarded_at_end, queued)):
+            if settle_unfinished(self, entry):
+                continue
             delivery.dead(self, entry, _WAS_STOPPED, f"its actor ended before it was handled{how}")
             ended = ActorStopped(entry[0], self.ref, f"the actor ended before it was handled{how}")
             delivery.fail_asker(entry, ended)

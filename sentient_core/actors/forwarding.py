@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from sentient_core.actors import delivery
 from sentient_core.actors.asking import cycle_of, wait_of
-from sentient_core.actors.posting import Posted
-from sentient_core.actors.special import kept_of
+from sentient_core.actors.posting import Posted, posted_of
 from sentient_core.errors import AskCycle
 from sentient_core.mailbox import DeadLetterReason
 from sentient_core.paths import EXTERNAL
@@ -39,10 +38,10 @@ def event_of(entry: Entry, target: Cell) -> Event | None:
 def content_of(entry: Entry, target: Cell, posting: Posting | None) -> object:
     """What is queued at `target`: with the options of the ref, else with those that the message came with."""
     content = delivery.content_for(target, entry[0])
-    kept = kept_of(entry)
     if posting is not None:
         return delivery.as_posted(target, Posted.by(posting, content, target.runtime.backend.now()))
-    return delivery.as_posted(target, kept.again(content)) if isinstance(kept, Posted) else content
+    posted = posted_of(entry)
+    return content if posted is None else delivery.as_posted(target, posted.again(content))
 
 
 def deliver(by: Cell, target: Cell, entry: Entry, content: object, event: Event | None) -> None:

@@ -16,6 +16,7 @@ from sentient_core.actors.notices import check_message, check_seconds
 from sentient_core.actors.piping import Pipe, check_pipe
 from sentient_core.actors.receive_timeout import Quiet
 from sentient_core.actors.ref import posting_of
+from sentient_core.actors.special import without_asker
 from sentient_core.actors.stash import Stash
 from sentient_core.errors import InvalidArgument, NotInTurn, StaleIncarnation, StashFull
 from sentient_core.mailbox.signals import Signal, SignalKind
@@ -214,7 +215,7 @@ class Incarnation:
         cell = self.cell
         entry = self._in_hand("taking")
         # The rest of the handler goes on in its conversation, but the asker is not its own any more.
-        cell.in_hand = self.taken = (entry[0], entry[1], None, entry[3])
+        cell.in_hand = self.taken = without_asker(entry)
         return entry
 
 

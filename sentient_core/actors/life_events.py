@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sentient_core.actors.alerts import raise_alert
 from sentient_core.causes import chain, in_a_line, last_lines
@@ -168,11 +168,15 @@ def report_end(cell: Cell, cause: BaseException | None) -> None:
     )
 
 
-def report_alert(cell: Cell, alert: str, cause: BaseException | str | None) -> None:
-    """Something about an actor that a person should look at, and why."""
+def report_alert(
+    cell: Cell, alert: str, cause: BaseException | str | None, *, is_logged: bool = True, **more: Any
+) -> None:
+    """Something about an actor that a person should look at, and why; `more` is said of it, too."""
     words, links = (in_a_line(cause), chain(cause)) if isinstance(cause, BaseException) else (cause, [])
-    cell.log().error(alert, cause=words)
-    raise_alert(cell.runtime, alert, words, path=cell.path, incarnation=cell.incarnation, causes=links)
+    if is_logged:
+        cell.log().error(alert, cause=words, **more)
+    runtime, incarnation = cell.runtime, cell.incarnation
+    raise_alert(runtime, alert, words, path=cell.path, incarnation=incarnation, causes=links, **more)
 
 
 def write_status(cell: Cell, status: str) -> None:

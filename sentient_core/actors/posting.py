@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sentient_core.actors.settling import dead, fail_asker
-from sentient_core.actors.special import Special
+from sentient_core.actors.special import Special, kept_of, plain
 from sentient_core.errors import InvalidArgument, MessageExpired
 from sentient_core.mailbox import DeadLetterReason
 from sentient_core.mailbox.priority import Ranked
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
     from sentient_core.mailbox.envelope import Entry
 
-__all__ = ["Posted", "Posting"]
+__all__ = ["Posted", "Posting", "posted_of"]
 
 
 class Posting(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,5 +70,13 @@ class Posted(Special, Ranked):
             return True
         why = "its time was over before its turn came"
         dead(cell, entry, DeadLetterReason.EXPIRED, why)
-        fail_asker(entry, MessageExpired(self.message, cell.ref, why))
+        fail_asker(entry, MessageExpired(plain(entry)[0], cell.ref, why))
         return False
+
+
+def posted_of(entry: Entry) -> Posted | None:
+    """The options that the message in hand came with, if it had any."""
+    wrapper: object = kept_of(entry)
+    while isinstance(wrapper, Special) and not isinstance(wrapper, Posted):
+        wrapper = wrapper.message
+    return wrapper if isinstance(wrapper, Posted) else None

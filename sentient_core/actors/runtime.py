@@ -137,6 +137,7 @@ class Runtime:
         "on_give_up",
         "overdue",
         "paused",
+        "quarantine_log",
         "registry",
         "restarts",
         "system",
@@ -161,6 +162,7 @@ class Runtime:
         new_family: Callable[[Cell, Actor], Family | None],
         new_context: Callable[[], Context],
         failure_log: LimitedLog,
+        quarantine_log: LimitedLog,
         tasks: TaskGroup,
         limits: Limits,
         notices: Feed[MailboxNotice],
@@ -182,6 +184,7 @@ class Runtime:
         self.new_context: Callable[[], Context] = new_context
         """A copy of the context variables that the system was entered with, for one actor."""
         self.failure_log: LimitedLog = failure_log
+        self.quarantine_log: LimitedLog = quarantine_log
         self.tasks: TaskGroup = tasks
         """For what runs beside an actor, which sees to its end itself."""
         self.limits: Limits = limits

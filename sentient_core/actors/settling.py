@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sentient_core.actors.special import plain
+from sentient_core.actors.special import plain, tries_of
 from sentient_core.causes import in_a_line, kind_of
 from sentient_core.errors import ActorKilled, RestartLimitExceeded
-from sentient_core.mailbox import DeadLetter, DeadLetterReason
+from sentient_core.mailbox import DeadLetter, DeadLetterReason, Evidence
 from sentient_core.paths import EXTERNAL
 
 if TYPE_CHECKING:
@@ -20,11 +20,23 @@ __all__ = ["dead", "fail_asker", "how_ended", "late_reply", "source_of", "why_cl
 _NOBODY = "nobody lives at this path"
 
 
-def dead(cell: Cell, entry: Entry, reason: DeadLetterReason, cause: str) -> None:
-    """Make a dead letter of a message to `cell`."""
+def dead(
+    cell: Cell,
+    entry: Entry,
+    reason: DeadLetterReason,
+    cause: str,
+    *,
+    tries: int | None = None,
+    evidence: Evidence | None = None,
+) -> str:
+    """Make a dead letter of a message to `cell`; returns the message's id.
+
+    `tries`: how often its handler has failed with it; None: as often as the entry says.
+    """
     cell.mailbox.tallied().count(reason)
     sender = source_of(cell, entry[1])
-    _dead_letter(cell, plain(entry)[0], sender, cell.path, entry[3], reason, cause)
+    tries = tries_of(entry) if tries is None else tries
+    return _dead_letter(cell, plain(entry)[0], sender, cell.path, entry[3], reason, cause, tries, evidence)
 
 
 def late_reply(cell: Cell, value: object, asked: Entry, answer: Event | None) -> None:
@@ -81,9 +93,13 @@ def _dead_letter(
     event: Event | None,
     reason: DeadLetterReason,
     cause: str,
-) -> None:
+    tries: int = 0,
+    evidence: Evidence | None = None,
+) -> str:
     mirror = cell.runtime.mirror
-    message_id = mirror.dead_letter(message, recipient, sender, reason.value, cause, event, cell.incarnation)
+    message_id = mirror.dead_letter(
+        message, recipient, sender, reason.value, cause, event, cell.incarnation, tries, evidence
+    )
     cell.runtime.dead_letters.add(
         DeadLetter(
             message=message,
@@ -94,5 +110,10 @@ def _dead_letter(
             correlation_id=None if event is None else mirror.id_of(event.correlation),
             incarnation=cell.incarnation,
             cause=cause,
+            tries=tries,
+            traceback=None if evidence is None else evidence.traceback,
+            state_digest=None if evidence is None else evidence.state_digest,
+            checkpoint_id=None if evidence is None else evidence.checkpoint_id,
         )
     )
+    return message_id

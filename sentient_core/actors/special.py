@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from sentient_core.mailbox.envelope import Entry, Sender
     from sentient_core.store.records import Event
 
-__all__ = ["Opened", "Special", "is_discarded_at_end", "kept_of", "plain"]
+__all__ = [
+    "Opened",
+    "Special",
+    "came_in",
+    "inside",
+    "is_discarded_at_end",
+    "kept_of",
+    "plain",
+    "tries_of",
+    "without_asker",
+]
 
 
 class Special:
@@ -37,6 +47,9 @@ class Special:
     handler: Handler | None = None
     """What handles it instead of the actor's table."""
 
+    tries: int = 0
+    """How often a handler has failed with the message."""
+
     def __init__(self, message: object) -> None:
         self.message: object = message
         """What the handler gets: the user's message, or another wrapper."""
@@ -51,31 +64,63 @@ class Special:
 
 
 class Opened(tuple["object", "Sender | None", "Slot[Any] | None", "Event | None"]):  # noqa: SLOT001 - a tuple has no room for them
-    """The entry of a message in hand that came in a wrapper which is kept."""
+    """The entry of a message that came in a wrapper which says something of what may become of it."""
 
-    kept: Special
+    wrapper: Special
 
     @classmethod
-    def of(cls, entry: Entry, kept: Special) -> Self:
-        """That entry, with what is kept of its wrappers."""
+    def of(cls, entry: Entry, wrapper: Special) -> Self:
+        """That entry, with its outermost wrapper of this kind."""
         opened = cls(entry)
-        opened.kept = kept
+        opened.wrapper = wrapper
         return opened
+
+
+def came_in(entry: Entry) -> Special | None:
+    """The wrapper that a message stands in, or came in if that matters for what becomes of it."""
+    if isinstance(entry, Opened):
+        return entry.wrapper
+    return entry[0] if isinstance(entry[0], Special) else None
 
 
 def kept_of(entry: Entry) -> Special | None:
     """What is kept of the wrappers that the message in hand came in."""
-    return entry.kept if isinstance(entry, Opened) else None
+    wrapper = came_in(entry)
+    return wrapper if wrapper is not None and wrapper.is_kept else None
+
+
+def tries_of(entry: Entry) -> int:
+    """How often a handler has failed with a message, queued or in hand."""
+    wrapper: object = came_in(entry)
+    while isinstance(wrapper, Special):
+        if wrapper.tries:
+            return wrapper.tries
+        wrapper = wrapper.message
+    return 0
+
+
+def inside(entry: Entry) -> Entry:
+    """The entry with what is in its wrapper, of which it knows if that matters for what becomes of it."""
+    wrapper = entry[0]
+    if not isinstance(wrapper, Special):
+        return entry
+    bare = (wrapper.message, entry[1], entry[2], entry[3])
+    if isinstance(entry, Opened):
+        return Opened.of(bare, entry.wrapper)
+    return Opened.of(bare, wrapper) if wrapper.is_kept or wrapper.is_discarded_at_end else bare
 
 
 def plain(entry: Entry) -> Entry:
     """The entry with the user's message in it instead of a wrapper."""
-    message = entry[0]
-    if not isinstance(message, Special):
-        return entry
-    while isinstance(message, Special):
-        message = message.message
-    return message, entry[1], entry[2], entry[3]
+    while isinstance(entry[0], Special):
+        entry = inside(entry)
+    return entry
+
+
+def without_asker(entry: Entry) -> Entry:
+    """The entry of a message whose asker somebody else has to answer by now."""
+    rest = (entry[0], entry[1], None, entry[3])
+    return Opened.of(rest, entry.wrapper) if isinstance(entry, Opened) else rest
 
 
 def is_discarded_at_end(entry: Entry) -> bool:

@@ -36,7 +36,7 @@ class Stash:
     def put(self, entry: Entry) -> None:
         """Put the message in hand away, with the deadline and the priority that it came with."""
         kept = kept_of(entry)
-        put_away = entry if kept is None else (kept, *entry[1:])
+        put_away = (entry[0] if kept is None else kept, *entry[1:])
         self._entries.append(put_away)
         self._latest = entry, put_away
         self._uncounted += 1

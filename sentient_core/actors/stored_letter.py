@@ -38,7 +38,7 @@ class StoredDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
     """What happened, for people."""
     attempts: int
-    """How often the message was sent."""
+    """How often the message was sent: once, and once more by every redrive."""
     timestamp: datetime
     """Of its last death, UTC."""
     incarnation: int
@@ -48,6 +48,15 @@ class StoredDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     settled_at: datetime | None
     """When it was redriven or discarded; None while it is open."""
     discard_reason: str | None
+    tries: int = 0
+    """How often its handler failed with it since it was last sent: see `Actor.max_attempts`."""
+    traceback: str | None = None
+    """Of a quarantined message: the innermost frames of its last failure and the exception."""
+    state_digest: str | None = None
+    """Of a quarantined message: the digest (hex) of the actor's State as its handler left it. None: the class
+    declares none, or it could not be encoded."""
+    checkpoint_id: str | None = None
+    """Of a quarantined message: the newest checkpoint that the runtime knew of then, if any."""
 
 
 def as_seen(row: DeadLetterRow) -> StoredDeadLetter:
@@ -67,6 +76,10 @@ def as_seen(row: DeadLetterRow) -> StoredDeadLetter:
         status=LetterStatus(row.status),
         settled_at=row.settled_at,
         discard_reason=row.discard_reason,
+        tries=row.tries,
+        traceback=row.traceback,
+        state_digest=row.state_digest,
+        checkpoint_id=row.checkpoint_id,
     )
 
 

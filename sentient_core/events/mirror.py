@@ -19,6 +19,7 @@ from sentient_core.causes import class_sent, in_a_line
 from sentient_core.codec import Codec, tag_of
 from sentient_core.errors import ForeignRef, StoreUnavailable, UnencodableMessage
 from sentient_core.events.event_type import EventType
+from sentient_core.mailbox import Evidence
 from sentient_core.store.protocols import DeadLetterRow, Journal
 from sentient_core.store.records import (
     AgentStatus,
@@ -189,6 +190,8 @@ class Mirror:
         cause: str,
         event: Event | None,
         incarnation: int,
+        tries: int = 0,
+        evidence: Evidence | None = None,
     ) -> str:
         """Write a message down as dead; returns its id. One that cannot be encoded leaves its repr."""
         epoch, attempts, exact = self.epoch, 1, None if event is None else event.payload
@@ -216,6 +219,10 @@ class Mirror:
             incarnation=incarnation,
             correlation=0 if event is None else event.correlation,
             epoch=0 if epoch == self.epoch else epoch,
+            tries=tries,
+            traceback=None if evidence is None else evidence.traceback,
+            state_digest=None if evidence is None else evidence.state_digest,
+            checkpoint_id=None if evidence is None else evidence.checkpoint_id,
         )
         if not self._append(letter):
             self._leave_out(recipient)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sentient_core.mailbox.dead_letters import DeadLetter, DeadLetterReason, DeadLetters
+from sentient_core.mailbox.dead_letters import DeadLetter, DeadLetterReason, DeadLetters, Evidence
 from sentient_core.mailbox.envelope import Envelope
 from sentient_core.mailbox.isolation import Isolation
 from sentient_core.mailbox.mailbox import Mailbox, MailboxOptions, Queue, Warmth
@@ -14,6 +14,7 @@ __all__ = [
     "DeadLetterReason",
     "DeadLetters",
     "Envelope",
+    "Evidence",
     "Isolation",
     "Mailbox",
     "MailboxOptions",

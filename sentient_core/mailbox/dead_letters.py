@@ -16,7 +16,7 @@ import msgspec
 from sentient_core.feed import Feed, Following, Subscription
 from sentient_core.logs import LimitedLog
 
-__all__ = ["DeadLetter", "DeadLetterReason", "DeadLetters"]
+__all__ = ["DeadLetter", "DeadLetterReason", "DeadLetters", "Evidence"]
 
 
 class DeadLetterReason(StrEnum):
@@ -26,6 +26,8 @@ class DeadLetterReason(StrEnum):
     """Its recipient had ended, ended with it in the queue, or was killed with it in hand."""
     FAILED = "failed"
     """Its handler raised."""
+    QUARANTINED = "quarantined"
+    """Its handler raised at every attempt that it had, or called it poison. Its letter holds the evidence."""
     FULL = "full"
     """The mailbox had no room for a `tell`."""
     DROPPED = "dropped"
@@ -38,6 +40,18 @@ class DeadLetterReason(StrEnum):
     """Nobody lives at the path it was sent to."""
     LATE_REPLY = "late_reply"
     """A reply that nobody waits for any more."""
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """What is known of the last failure of a quarantined message, for its letter."""
+
+    traceback: str
+    """The innermost frames and the exception, at most 4,000 characters."""
+    state_digest: str | None = None
+    """Digest (hex) of the actor's State as the handler left it, made as those of checkpoints; None: the class
+    declares none, or it could not be encoded."""
+    checkpoint_id: str | None = None
+    """The newest checkpoint of the actor that the runtime knew of then; None: there is none."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -56,6 +70,12 @@ class DeadLetter(msgspec.Struct, frozen=True):
     """Of the recipient."""
     cause: str = ""
     """What happened, for people; of a failed handler the exception in one line."""
+    tries: int = 0
+    """How often its handler failed with it since it was last sent: see `Actor.max_attempts`."""
+    traceback: str | None = None
+    """These three of a quarantined message alone, at its last failure: see `Evidence`."""
+    state_digest: str | None = None
+    checkpoint_id: str | None = None
 
 
 class DeadLetters(Sequence[DeadLetter]):

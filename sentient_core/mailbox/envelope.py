@@ -43,3 +43,5 @@ class Envelope(msgspec.Struct, frozen=True):
     """Unique within the system; None for a message to a volatile actor."""
     correlation_id: str | None
     """The id of the message that the conversation began with."""
+    attempt: int = 1
+    """1, and one more for every time that the handler has failed with it: see `Actor.max_attempts`."""

@@ -198,8 +198,7 @@ class Mailbox:
             queue = self.new_queue()
         ranked = PriorityQueue(now)
         came = now() - self._age(now(), is_paused=is_paused)
-        for entry in queue:
-            ranked.add(entry, came)
+        ranked.take_over(queue, came)
         queue.clear()  # a turn may still hold it: it finds nothing there, and ends
         self.queue = ranked
         self.tallied()  # so that the turn which empties the lane looks at it

@@ -14,6 +14,7 @@ from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from typing import ClassVar
 
 from sentient_core.mailbox.envelope import Entry
 
@@ -25,8 +26,11 @@ class Ranked:
 
     __slots__ = ()
 
-    priority: int
+    priority: int = 0
     """Larger first; a message without one has 0."""
+
+    is_first: ClassVar[bool] = False
+    """It has had its turn already: it goes before those of any priority."""
 
 
 def priority_of(entry: Entry) -> int:
@@ -68,6 +72,16 @@ class PriorityQueue:
             insort(self._priorities, priority)
         queue.append((came, entry))
         self._count += 1
+
+    def take_over(self, entries: Iterable[Entry], came: float) -> None:
+        """Queue what stood in a plain lane, in its order; all of it came at that time."""
+        for entry in entries:
+            message = entry[0]
+            if isinstance(message, Ranked) and message.is_first:
+                self._first.append((came, entry))
+                self._count += 1
+            else:
+                self.add(entry, came)
 
     def appendleft(self, entry: Entry) -> None:
         """Put an entry before all others."""

@@ -158,6 +158,12 @@ class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True):
     settled_at: datetime | None
     """When it was redriven or discarded; None while it is open."""
     discard_reason: str | None
+    tries: int = 0
+    """How often its handler failed with it since it was last sent."""
+    traceback: str | None = None
+    """These three of a quarantined message alone: see `mailbox.Evidence`."""
+    state_digest: str | None = None
+    checkpoint_id: str | None = None
 
 
 class Journal(Protocol):

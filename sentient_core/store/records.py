@@ -161,10 +161,16 @@ class DeadLetterRecord(Record, frozen=True, array_like=True, gc=False, tag="d"):
     correlation: int = 0
     epoch: int = 0
     """Of the message; 0: that of the entry, as for every message that was not redriven."""
+    tries: int = 0
+    """How often its handler failed with it since it was last sent."""
+    traceback: str | None = None
+    """These three of a quarantined message alone: see `mailbox.Evidence`."""
+    state_digest: str | None = None
+    checkpoint_id: str | None = None
 
     @property
     def weight(self) -> int:
-        return 300 + len(self.payload) + len(self.cause)
+        return 300 + len(self.payload) + len(self.cause) + len(self.traceback or "")
 
 
 class LetterRedriven(Record, frozen=True, array_like=True, gc=False, tag="r"):

@@ -148,6 +148,7 @@ class RowEncoder:
             "reason": letter.reason,
             "cause": letter.cause,
             "attempts": letter.attempts,
+            "tries": letter.tries,
             "timestamp": _time(letter.at),
             "incarnation": letter.incarnation,
         }
@@ -156,6 +157,10 @@ class RowEncoder:
             row["correlation_id"] = correlation
         if letter.is_exact:
             row["payload"] = letter.payload
+        for field in ("traceback", "state_digest", "checkpoint_id"):
+            known = getattr(letter, field)
+            if known is not None:
+                row[field] = known
         return _encode(row | _settled(effect))
 
     def letter_mark(self, message_id: str, effect: LetterEffect) -> bytes:
@@ -262,6 +267,10 @@ def read_dead_letter(row: Mapping[str, Any]) -> DeadLetterRow:
         status=row["status"],
         settled_at=row.get("settled_at"),
         discard_reason=row.get("discard_reason"),
+        tries=row.get("tries") or 0,
+        traceback=row.get("traceback"),
+        state_digest=row.get("state_digest"),
+        checkpoint_id=row.get("checkpoint_id"),
     )
 
 

@@ -38,7 +38,8 @@ _LETTERS_AGAIN = """INSERT INTO dead_letter $letters_again ON DUPLICATE KEY UPDA
     message = $input.message, payload = $input.payload, is_exact = $input.is_exact,
     reason = $input.reason, cause = $input.cause, attempts = $input.attempts,
     timestamp = $input.timestamp, incarnation = $input.incarnation,
-    correlation_id = $input.correlation_id, status = $input.status,
+    correlation_id = $input.correlation_id, status = $input.status, tries = $input.tries,
+    traceback = $input.traceback, state_digest = $input.state_digest, checkpoint_id = $input.checkpoint_id,
     settled_at = $input.settled_at, discard_reason = $input.discard_reason RETURN NONE;
 """
 _MARKS = "FOR $mark IN $marks { UPDATE $mark.id MERGE $mark.changes RETURN NONE; };\n"

@@ -109,4 +109,8 @@ def dead_letter_row(message_id: str, effect: LetterEffect, death: Placed[DeadLet
         status=effect.status.value,
         settled_at=None if effect.settled_at is None else moment(effect.settled_at),
         discard_reason=effect.discard_reason,
+        tries=letter.tries,
+        traceback=letter.traceback,
+        state_digest=letter.state_digest,
+        checkpoint_id=letter.checkpoint_id,
     )

@@ -257,6 +257,33 @@ async def test_a_dead_letter_row_holds_what_was_recorded(database: Database, jou
 
 
 @pytest.mark.parametrize("is_one_window", [True, False])
+async def test_the_evidence_of_a_quarantine_is_in_the_row_and_goes_with_its_next_death(
+    database: Database, journal: Journal, is_one_window: bool
+) -> None:
+    evidence = {"tries": 3, "traceback": "Traceback: …", "state_digest": "ab12", "checkpoint_id": "1.4"}
+
+    async def seen(row: int = 0) -> tuple[object, ...]:
+        await journal.flush()
+        letter = (await database.store.dead_letters("bank", limit=2))[row]
+        return tuple(getattr(letter, field) for field in evidence)
+
+    journal.append(dead_letter(5, attempts=1))
+    journal.append(dead_letter(6, attempts=1, reason="quarantined", **evidence))
+    if not is_one_window:
+        assert await seen() == (3, "Traceback: …", "ab12", "1.4")
+        assert await seen(1) == (0, None, None, None)
+        which = DeadLetterFilter(reason="quarantined")
+        (letter,) = await database.store.dead_letters("bank", matching=which)
+        assert letter.message_id == "1.6"
+    journal.append(redriven(6, 2))
+    if not is_one_window:
+        assert await seen() == (3, "Traceback: …", "ab12", "1.4")
+    journal.append(dead_letter(6, attempts=2, epoch=1, reason="failed", tries=1))
+
+    assert await seen() == (1, None, None, None)
+
+
+@pytest.mark.parametrize("is_one_window", [True, False])
 async def test_a_letter_is_redriven_dies_again_and_is_discarded(
     database: Database, journal: Journal, is_one_window: bool
 ) -> None:

@@ -249,6 +249,44 @@ async def test_letters_of_the_first_schema_are_found_by_their_messages(store: Su
         assert (await store.query("SELECT VALUE version FROM store_schema")) == [[VERSION]]
 
 
+async def test_letters_of_the_second_schema_have_no_tries(store: SurrealStore) -> None:
+    removed = ("tries", "traceback", "state_digest", "checkpoint_id")
+    row = {
+        "id": RecordId("dead_letter", ["bank", "1.7"]),
+        "message_id": "1.7",
+        "recipient": "a",
+        "sender": "external",
+        "message_type": "Deposit",
+        "message": {"amount": 7},
+        "is_exact": True,
+        "reason": "failed",
+        "cause": "",
+        "attempts": 1,
+        "timestamp": datetime(2026, 11, 21, 12, tzinfo=UTC),
+        "incarnation": 1,
+        "status": "open",
+    }
+    await store.query(
+        "UPDATE store_schema SET version = 2; "
+        + "".join(f"REMOVE FIELD {field} ON dead_letter;" for field in removed)
+        + "INSERT INTO dead_letter $row",
+        row=row,
+    )
+    await store.close()
+
+    (letter,) = await store.dead_letters("bank")
+
+    assert (letter.tries, letter.traceback, letter.state_digest, letter.checkpoint_id) == (
+        0,
+        None,
+        None,
+        None,
+    )
+    assert (await store.query("SELECT VALUE version FROM store_schema")) == [[VERSION]]
+    (info,) = await store.query("INFO FOR TABLE dead_letter")
+    assert set(removed) <= set(info["fields"])
+
+
 async def test_the_fields_of_the_original_design_are_there(store: SurrealStore) -> None:
     original = {
         "agent_event": "event_id event_type source_agent target_agent workflow_id payload timestamp"

@@ -145,6 +145,22 @@ def test_an_older_entry_is_readable() -> None:
     assert record == status("p", name="n", kind="K", at=5, capabilities=())
 
 
+def test_a_letter_of_an_older_release_is_readable() -> None:
+    """It knows of no tries, and of no redrive."""
+    letter = ["d", 7, "a", "external", "Say", b"\x80", True, "failed", "why", 1, 5]
+
+    (record,) = decode_entry(msgspec.msgpack.encode((1, [letter]))).records
+
+    assert isinstance(record, DeadLetterRecord)
+    assert (record.seq, record.at, record.epoch) == (7, 5, 0)
+    assert (record.tries, record.traceback, record.state_digest, record.checkpoint_id) == (
+        0,
+        None,
+        None,
+        None,
+    )
+
+
 def test_a_clean_end_counts_until_the_next_start() -> None:
     opened, closed = Opened(1, "writer", 0), Closed(0)
 
