@@ -259,7 +259,8 @@ async def test_a_quarantine_is_an_alert() -> None:
         "message_id": letter.message_id,
         "tries": 3,
     }
-    assert (event.source_agent, event.payload) == ("team/a", expected)
+    causes = [{"type": "ValueError", "message": "x"}]
+    assert (event.source_agent, event.payload) == ("team/a", {**expected, "causes": causes})
     (line,) = [line for line in lines if line["event"] == "message quarantined"]
     assert (line["log_level"], line["path"]) == ("error", "team/a")
     assert {**expected, **line} == {**line, "alert": "message quarantined"}
