@@ -34,6 +34,9 @@ from sentient_core import (
     Transient,
     handles,
 )
+from sentient_core.actors.attempts import PutBack
+from sentient_core.actors.posting import Posted
+from sentient_core.actors.ref import cell_of
 from sentient_core.codec import digest
 from tests.probes import Gate, Log, Say, letters, running
 
@@ -356,6 +359,7 @@ async def test_a_tick_is_not_tried_again_by_another_incarnation() -> None:
 
         assert world.log.lines == ["tick 1 1", "tick 2 1"]
         assert letters(system) == [(Say("tick 1"), "failed")]
+        assert system.dead_letters[0].cause == "ValueError: tick 1"
         assert counts(ref) == (1, 1, 0)
 
 
@@ -558,15 +562,32 @@ class Passing(Fragile):
         self.context.forward(self.target)
 
 
-async def test_a_forwarded_message_has_all_its_attempts_again_and_keeps_its_options() -> None:
+async def test_a_forwarded_message_has_all_its_attempts_again() -> None:
     front, back = World(x=1), World(x=2)
     async with running() as system:
         target = await system.spawn(Fragile, back)
         ref = await system.spawn(Passing, front, target)
-        ref.with_options(expires=1.0).tell(Say("x"))
+        ref.tell(Say("x"))
         await settled(target)
 
         assert (front.log.lines, back.log.lines) == (["x 1", "x 2"], ["x 1", "x 2", "x 3"])
+
+
+async def test_a_message_that_is_forwarded_by_a_later_attempt_keeps_its_priority() -> None:
+    front, back, gate = World(urgent=1), World(wait=1), Gate()
+    async with running() as system:
+        target = await system.spawn(Guarded, back, gate)
+        ref = await system.spawn(Passing, front, target)
+        target.tell(Say("wait"))
+        await gate.reached.wait()
+        target.tell(Say("plain"))
+        ref.with_options(priority=1).tell(Say("urgent"))
+        await anyio.sleep(1)
+        gate.open.set()
+        await settled(target)
+
+        assert front.log.lines == ["urgent 1", "urgent 2"]
+        assert back.log.lines == ["wait 1", "wait 2", "urgent 1", "plain 1"]
 
 
 class Basket(Actor):
@@ -722,17 +743,47 @@ async def test_a_tick_that_waits_for_another_try_ends_with_its_incarnation() -> 
         assert counts(ref) == (1, 1, 0)
 
 
-@pytest.mark.parametrize("directive", ["stop", "escalate"])
-async def test_with_the_end_of_its_actor_a_message_has_failed(directive: str) -> None:
+class Counting(Fragile):
+    """Notes at its failures how many letters there are."""
+
+    def on_failure(self, cause: Exception) -> None:
+        self.world.log(f"{len(self.context.system.dead_letters)} letters")
+
+
+async def test_an_actor_that_is_stopped_for_it_gives_its_message_up_at_once() -> None:
     world = World(x=9)
-    async with supervised(Fragile, world, decide={ValueError: directive}) as (system, ref):
+    async with supervised(Counting, world, decide={ValueError: "stop"}) as (system, ref):
+        with pytest.raises(HandlerFailed, match="ValueError: x"):
+            await ref.ask(Question("x"), timeout=1.0)
+        await settled(ref)
+
+        assert world.log.lines == ["x 1", "1 letters"]
+        assert letters(system) == [(Question("x"), "failed")]
+
+
+async def test_a_message_is_tried_again_after_an_escalation() -> None:
+    world = World(x=9)
+    async with supervised(Fragile, world, decide={ValueError: "escalate"}) as (system, ref):
         with pytest.raises(HandlerFailed, match="ValueError: x"):
             await ref.ask(Question("x"), timeout=1.0)
 
-        expected = ["x 1"] if directive == "stop" else ["x 1", "x 2", "x 3"]
-        assert world.log.lines == expected
-        reason = "failed" if directive == "stop" else "quarantined"
-        assert letters(system) == [(Question("x"), reason)]
+        assert world.log.lines == ["x 1", "x 2", "x 3"]
+        assert letters(system) == [(Question("x"), "quarantined")]
+
+
+async def test_however_often_it_is_tried_it_is_wrapped_once() -> None:
+    world = World(x=5)
+    world.error = BudgetExceeded
+    async with supervised(Fragile, world) as (_, ref):
+        ref.with_options(priority=1).tell(Say("x"))
+        for _ in range(5):
+            await anyio.sleep(1)
+            (queued,) = cell_of(ref).mailbox.queue or ()
+            assert isinstance(queued[0], PutBack)
+            assert isinstance(queued[0].message, Posted)
+            ref.resume()
+        await settled(ref)
+        assert world.log.lines == ["x 1"] * 6
 
 
 class Endless(Fragile):
