@@ -18,14 +18,15 @@ from sentient_core import (
     ActorStopped,
     ActorSystem,
     AskTimeout,
+    BudgetExceeded,
     ChildSpec,
     DeadLetterFilter,
     HandlerFailed,
     InvalidArgument,
     MailboxOptions,
-    MemoryStore,
     Overflow,
     Poison,
+    RateLimited,
     Redriven,
     Request,
     StoreUnavailable,
@@ -33,6 +34,9 @@ from sentient_core import (
     Transient,
     handles,
 )
+from sentient_core.actors.attempts import PutBack
+from sentient_core.actors.posting import Posted
+from sentient_core.actors.ref import cell_of
 from sentient_core.codec import digest
 from tests.probes import Gate, Log, Say, letters, running
 
@@ -118,12 +122,12 @@ KINDS = pytest.mark.parametrize("cls", [Fragile, VolatileFragile, Slow])
 
 @asynccontextmanager
 async def supervised(
-    cls: type[Actor], *args: Any, restart: str = "permanent", store: MemoryStore | None = None
+    cls: type[Actor], *args: Any, restart: str = "permanent", decide: Any = None, max_restarts: int = 1_000
 ) -> AsyncGenerator[tuple[ActorSystem, ActorRef[Any]]]:
     """A system with an actor under a supervisor that is in no hurry to give up."""
-    spec = ChildSpec(cls, name="a", args=args, restart=restart)
-    members = {"strategy": Supervisor.one_for_one(max_restarts=1_000), "children": [spec]}
-    async with running(store=store) as system:
+    spec = ChildSpec(cls, name="a", args=args, restart=restart, decide=decide)
+    members = {"strategy": Supervisor.one_for_one(max_restarts=max_restarts), "children": [spec]}
+    async with running() as system:
         await system.spawn(type("Team", (Supervisor,), members), name="team")
         yield system, system.get("team/a")
 
@@ -258,12 +262,15 @@ async def test_a_quarantine_is_an_alert() -> None:
         "message_type": "Say",
         "message_id": letter.message_id,
         "tries": 3,
+        "causes": [{"type": "ValueError", "message": "x"}],
     }
     causes = [{"type": "ValueError", "message": "x"}]
     assert (event.source_agent, event.payload) == ("team/a", {**expected, "causes": causes})
     (line,) = [line for line in lines if line["event"] == "message quarantined"]
     assert (line["log_level"], line["path"]) == ("error", "team/a")
-    assert {**expected, **line} == {**line, "alert": "message quarantined"}
+    assert [line[key] for key in ("cause", "message_type", "message_id", "tries")] == [
+        expected[key] for key in ("cause", "message_type", "message_id", "tries")
+    ]
 
 
 async def test_lines_of_quarantines_are_limited_and_the_rest_is_counted() -> None:
@@ -353,6 +360,7 @@ async def test_a_tick_is_not_tried_again_by_another_incarnation() -> None:
 
         assert world.log.lines == ["tick 1 1", "tick 2 1"]
         assert letters(system) == [(Say("tick 1"), "failed")]
+        assert system.dead_letters[0].cause == "ValueError: tick 1"
         assert counts(ref) == (1, 1, 0)
 
 
@@ -555,15 +563,32 @@ class Passing(Fragile):
         self.context.forward(self.target)
 
 
-async def test_a_forwarded_message_has_all_its_attempts_again_and_keeps_its_options() -> None:
+async def test_a_forwarded_message_has_all_its_attempts_again() -> None:
     front, back = World(x=1), World(x=2)
     async with running() as system:
         target = await system.spawn(Fragile, back)
         ref = await system.spawn(Passing, front, target)
-        ref.with_options(expires=1.0).tell(Say("x"))
+        ref.tell(Say("x"))
         await settled(target)
 
         assert (front.log.lines, back.log.lines) == (["x 1", "x 2"], ["x 1", "x 2", "x 3"])
+
+
+async def test_a_message_that_is_forwarded_by_a_later_attempt_keeps_its_priority() -> None:
+    front, back, gate = World(urgent=1), World(wait=1), Gate()
+    async with running() as system:
+        target = await system.spawn(Guarded, back, gate)
+        ref = await system.spawn(Passing, front, target)
+        target.tell(Say("wait"))
+        await gate.reached.wait()
+        target.tell(Say("plain"))
+        ref.with_options(priority=1).tell(Say("urgent"))
+        await anyio.sleep(1)
+        gate.open.set()
+        await settled(target)
+
+        assert front.log.lines == ["urgent 1", "urgent 2"]
+        assert back.log.lines == ["wait 1", "wait 2", "urgent 1", "plain 1"]
 
 
 class Basket(Actor):
@@ -643,6 +668,161 @@ async def test_a_store_that_is_away_costs_no_attempt() -> None:
 
         assert world.log.lines == ["x 1"] * 6
         assert letters(system) == []
+
+
+RESUMED = {Exception: "resume"}
+
+
+@KINDS
+async def test_an_actor_that_goes_on_tries_again_at_once(cls: type[Fragile]) -> None:
+    world = World(x=2, y=9)
+    async with supervised(cls, world, decide=RESUMED) as (system, ref):
+        for text in "xyz":
+            ref.tell(Say(text))
+        await settled(ref)
+
+        assert world.log.lines == ["x 1", "x 2", "x 3", "y 1", "y 2", "y 3", "z 1"]
+        assert letters(system) == [(Say("y"), "quarantined")]
+        assert ref.incarnation == 1
+        assert counts(ref) == (2, 1, 0)
+
+
+async def test_an_actor_that_goes_on_keeps_its_stash() -> None:
+    world = World(x=1)
+    async with supervised(Stashing, world, decide=RESUMED) as (_, ref):
+        for text in ("later", "x", "go"):
+            ref.tell(Say(text))
+        await settled(ref)
+
+        assert world.log.lines == ["later 1", "stashed 1", "x 1", "x 2", "go 1", "later 1"]
+
+
+async def test_an_actor_that_goes_on_tries_its_ticks_again() -> None:
+    world = World()
+    world.failures["tick 1"] = 2
+    async with supervised(Waking, world, decide=RESUMED) as (system, ref):
+        await settled(ref)
+
+        assert world.log.lines == ["tick 1 1", "tick 1 2", "tick 1 3"]
+        assert letters(system) == []
+        assert counts(ref) == (1, 0, 0)
+
+
+async def test_a_paused_actor_keeps_its_message_and_its_tick() -> None:
+    world = World(x=1)
+    world.error = BudgetExceeded
+    world.failures["tick 1"] = 1
+    async with supervised(Waking, world) as (system, ref), anyio.create_task_group() as tasks:
+        tasks.start_soon(_logged_ask, ref, world)
+        await anyio.sleep(0.5)
+        assert counts(ref) == (0, 0, 1)
+        ref.resume()
+        await anyio.sleep(1)
+        assert counts(ref) == (1, 0, 1)
+        ref.resume()
+        await settled(ref)
+
+        assert world.log.lines == ["x 1", "x 1", "x!", "tick 1 1", "tick 1 1"]
+        assert (letters(system), ref.incarnation) == ([], 1)
+
+
+async def _logged_ask(ref: ActorRef[Any], world: World) -> None:
+    world.log(await ref.ask(Question("x"), timeout=5.0))
+
+
+async def test_a_tick_that_waits_for_another_try_ends_with_its_incarnation() -> None:
+    world = World()
+    world.error = BudgetExceeded
+    world.failures["tick 1"] = 1
+    async with supervised(Waking, world) as (system, ref):
+        await anyio.sleep(1.5)
+        await ref.kill()
+        await settled(ref)
+
+        assert world.log.lines == ["tick 1 1", "tick 2 1"]
+        assert letters(system) == [(Say("tick 1"), "failed")]
+        assert counts(ref) == (1, 1, 0)
+
+
+class Counting(Fragile):
+    """Notes at its failures how many letters there are."""
+
+    def on_failure(self, cause: Exception) -> None:
+        self.world.log(f"{len(self.context.system.dead_letters)} letters")
+
+
+async def test_an_actor_that_is_stopped_for_it_gives_its_message_up_at_once() -> None:
+    world = World(x=9)
+    async with supervised(Counting, world, decide={ValueError: "stop"}) as (system, ref):
+        with pytest.raises(HandlerFailed, match="ValueError: x"):
+            await ref.ask(Question("x"), timeout=1.0)
+        await settled(ref)
+
+        assert world.log.lines == ["x 1", "1 letters"]
+        assert letters(system) == [(Question("x"), "failed")]
+
+
+async def test_a_message_is_tried_again_after_an_escalation() -> None:
+    world = World(x=9)
+    async with supervised(Fragile, world, decide={ValueError: "escalate"}) as (system, ref):
+        with pytest.raises(HandlerFailed, match="ValueError: x"):
+            await ref.ask(Question("x"), timeout=1.0)
+
+        assert world.log.lines == ["x 1", "x 2", "x 3"]
+        assert letters(system) == [(Question("x"), "quarantined")]
+
+
+async def test_however_often_it_is_tried_it_is_wrapped_once() -> None:
+    world = World(x=5)
+    world.error = BudgetExceeded
+    async with supervised(Fragile, world) as (_, ref):
+        ref.with_options(priority=1).tell(Say("x"))
+        for _ in range(5):
+            await anyio.sleep(1)
+            (queued,) = cell_of(ref).mailbox.queue or ()
+            assert isinstance(queued[0], PutBack)
+            assert isinstance(queued[0].message, Posted)
+            ref.resume()
+        await settled(ref)
+        assert world.log.lines == ["x 1"] * 6
+
+
+class Endless(Fragile):
+    max_attempts = 1_000
+
+
+async def test_what_its_supervisors_gave_up_on_has_failed() -> None:
+    async with supervised(Endless, World(x=1_000), max_restarts=1) as (system, ref):
+        with pytest.raises(HandlerFailed, match="ValueError: x, at attempt") as caught:
+            await ref.ask(Question("x"), timeout=100.0)
+
+        assert isinstance(caught.value.__cause__, ValueError)
+        (letter,) = system.dead_letters
+        assert (letter.reason.value, letter.tries) == ("failed", 8)  # two of each of the team's four lives
+        assert not ref.is_alive
+
+
+async def test_a_rule_can_quarantine() -> None:
+    world = World(x=9)
+    async with supervised(Fragile, world, decide={ValueError: "quarantine"}) as (system, ref):
+        for text in "xy":
+            ref.tell(Say(text))
+        await settled(ref)
+
+        assert world.log.lines == ["x 1", "y 1"]
+        assert letters(system) == [(Say("x"), "quarantined")]
+        assert ref.incarnation == 1
+
+
+async def test_a_rate_limit_is_waited_for() -> None:
+    world = World(x=2)
+    world.error = lambda _: RateLimited(30.0)
+    async with supervised(Strict, world) as (_, ref):
+        before = anyio.current_time()
+        assert await ref.ask(Question("x"), timeout=100.0) == "x!"
+
+        assert anyio.current_time() - before == pytest.approx(60.0)
+        assert world.log.lines == ["x 1", "x 2", "x 3"]
 
 
 class Refusing(Fragile):
