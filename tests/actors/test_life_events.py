@@ -149,7 +149,7 @@ async def test_an_orderly_end_that_a_permanent_child_comes_back_from_is_a_restar
 
 class Bank(Supervisor):
     strategy = Supervisor.one_for_one(
-        max_restarts=2, within=60.0, backoff=Backoff(first=2.0, jitter=0.0), decide={KeyError: "escalate"}
+        max_restarts=2, within=60.0, backoff=Backoff(first=2.0, jitter=0.0), decide=[(KeyError, "escalate")]
     )
     children = (ChildSpec(Counter, name="a"),)
 
