@@ -22,9 +22,10 @@ class EventType(StrEnum):
     """A handler or hook raised. Payload: error, message_type, and the traceback's last lines."""
     ACTOR_RESTARTED = "actor_restarted"
     """Its supervisor has decided to start an actor again, after a failure, an end, or with its siblings;
-    `actor_started` says when it is ready. Payload: next_incarnation, restarts (of this actor, this one
-    included, also of earlier starts of the process), restarts_in_window (of the window that this one was
-    taken from), delay in seconds, causes (outermost first, each with type and message)."""
+    `actor_started` says when it is ready, and alone tells of children that come up again with their
+    supervisor. Payload: next_incarnation, restarts (of this actor, this one included, also of earlier starts
+    of the process), restarts_in_window (of the window that this one was taken from), delay in seconds, causes
+    (outermost first, each with type and message)."""
     ACTOR_ESCALATED = "actor_escalated"
     """A failure of an actor is made its supervisor's own. Payload: supervisor, causes."""
     SUPERVISOR_GAVE_UP = "supervisor_gave_up"
@@ -53,4 +54,5 @@ class EventType(StrEnum):
     """Messages were handled without being mirrored. Payload: target, count of messages (null: unknown),
     other_records (dead letters and life events left out), reason."""
     SYSTEM_ALERT = "system_alert"
-    """Something a person should look at. Payload: alert, cause in a line, and what belongs to it."""
+    """Something a person should look at. Payload: alert, cause in a line, and what belongs to it: causes of an
+    alert about an actor; seconds and records of a store outage, which is written when it is over."""

@@ -358,7 +358,7 @@ class Children:
         for child in stops:
             child.silence()
             child.cell.forget_start()
-        for child in starts:
+        for child in reversed(starts):
             if not child.has_ended:
                 report_restart(child.cell, cause, delay)
         self._begin(Job(Purpose.AGAIN, stops, starts, cause=cause, wait=delay))

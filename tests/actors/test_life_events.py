@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sentient_core import ActorRef, MemoryStore, Supervisor
+import anyio
+
+from sentient_core import ActorRef, Backoff, ChildSpec, MemoryStore, Supervisor, handles
 from sentient_core.actors.life_events import report_escalation, report_give_up, report_restart
 from sentient_core.actors.ref import cell_of
 from tests.probes import Counter, Fail, Total, VolatileCounter, running
@@ -143,3 +145,137 @@ async def test_an_orderly_end_that_a_permanent_child_comes_back_from_is_a_restar
         await ref.ask(Total(), timeout=1)
 
         assert await restarts(store) == 1
+
+
+class Bank(Supervisor):
+    strategy = Supervisor.one_for_one(
+        max_restarts=2, within=60.0, backoff=Backoff(first=2.0, jitter=0.0), decide=[(KeyError, "escalate")]
+    )
+    children = (ChildSpec(Counter, name="a"),)
+
+
+class Teller(Counter):
+    """Fails of something that failed."""
+
+    @handles
+    def fail(self, message: Fail) -> None:
+        raise RuntimeError("no balance") from ConnectionError(message.why)
+
+
+async def test_a_restart_by_a_supervisor_is_told_between_the_failure_and_the_start() -> None:
+    class Waiting(Supervisor):
+        strategy = Supervisor.one_for_one(backoff=Backoff(first=2.0, jitter=0.0))
+        children = (ChildSpec(Teller, name="a"),)
+
+    store = MemoryStore()
+    async with running(store=store) as system:
+        await system.spawn(Waiting, name="bank")
+        system.get("bank/a").tell(Fail("line is dead"))
+        await anyio.sleep(1)
+        ((source, incarnation, payload),) = await told(store, "actor_restarted")
+        assert len(await told(store, "actor_started")) == 2  # of the bank and, once, its child
+        await anyio.sleep(2)
+        life = [row.event_type for row in reversed(await store.events("test", agent="bank/a"))]
+
+    assert (source, incarnation) == ("bank/a", 1)
+    assert payload == {
+        "next_incarnation": 2,
+        "restarts": 1,
+        "restarts_in_window": 1,
+        "delay": 2.0,
+        "causes": [
+            {"type": "RuntimeError", "message": "no balance"},
+            {"type": "ConnectionError", "message": "line is dead"},
+        ],
+    }
+    assert [kind for kind in life if kind.startswith("actor")] == [
+        "actor_started",
+        "actor_failed",
+        "actor_restarted",
+        "actor_started",
+    ]
+
+
+async def test_each_child_of_a_group_that_is_restarted_is_told() -> None:
+    class Group(Supervisor):
+        strategy = Supervisor.one_for_all()
+        children = tuple(ChildSpec(Counter, name=name) for name in "abc")
+
+    store = MemoryStore()
+    async with running(store=store) as system:
+        await system.spawn(Group, name="g")
+        system.get("g/b").tell(Fail())
+        await anyio.wait_all_tasks_blocked()
+
+    restarted = await told(store, "actor_restarted")
+    assert [source for source, _, _ in restarted] == ["g/a", "g/b", "g/c"]
+    assert {payload["restarts_in_window"] for _, _, payload in restarted} == {1}
+    assert {payload["causes"][0]["type"] for _, _, payload in restarted} == {"ValueError"}
+
+
+async def test_what_is_told_of_a_restart_and_what_is_counted_agree() -> None:
+    store = MemoryStore()
+    async with running(store=store) as system:
+        await system.spawn(Bank, name="bank")
+        child, virtual = system.get("bank/a"), await system.get_or_spawn(Counter, "v")
+        for _ in range(2):
+            child.tell(Fail())
+            virtual.tell(Fail())
+        await anyio.sleep(60)
+
+        nodes = [node for _, node in system.tree().walk()]
+        counts = {node.path: node.restarts for node in nodes if node.restarts}
+        assert counts == {"bank/a": 2, "Counter/v": 2}
+        assert system.statistics().restarts == 4
+    told_of = [(source, payload["restarts"]) for source, _, payload in await told(store, "actor_restarted")]
+    assert sorted(told_of) == [("Counter/v", 1), ("Counter/v", 2), ("bank/a", 1), ("bank/a", 2)]
+
+
+async def test_a_supervisor_that_has_no_restart_left_gives_up_and_is_restarted_itself() -> None:
+    store = MemoryStore()
+    async with running(store=store) as system:
+        await system.spawn(Bank, name="bank")
+        for _ in range(3):
+            system.get("bank/a").tell(Fail())
+            await anyio.sleep(10)
+
+        assert system.tree("bank").restarts == 1
+
+    (gave_up,) = await told(store, "supervisor_gave_up")
+    assert gave_up[:2] == ("bank", 1)
+    assert gave_up[2]["child"] == "bank/a"
+    assert gave_up[2]["restarts"] == 2
+    assert [link["type"] for link in gave_up[2]["causes"]] == ["RestartLimitExceeded", "ValueError"]
+    (alert,) = await told(store, "system_alert")
+    assert (alert[0], alert[2]["alert"], alert[2]["causes"]) == (
+        "bank",
+        "supervisor gave up",
+        gave_up[2]["causes"],
+    )
+    restarted = [source for source, _, _ in await told(store, "actor_restarted")]
+    assert restarted == ["bank/a", "bank/a", "bank"]
+
+
+async def test_a_failure_that_a_rule_escalates_is_told_with_whose_it_becomes() -> None:
+    class Thief(Counter):
+        @handles
+        def fail(self, message: Fail) -> None:
+            raise KeyError(message.why)
+
+    class House(Bank):
+        children = (ChildSpec(Thief, name="a"),)
+
+    store = MemoryStore()
+    async with running(store=store) as system:
+        await system.spawn(House, name="bank")
+        system.get("bank/a").tell(Fail("gold"))
+        await anyio.sleep(10)
+
+    (escalated,) = await told(store, "actor_escalated")
+    assert escalated == (
+        "bank/a",
+        1,
+        {"supervisor": "bank", "causes": [{"type": "KeyError", "message": "'gold'"}]},
+    )
+    bank = next(payload for source, _, payload in await told(store, "actor_restarted") if source == "bank")
+    assert [link["type"] for link in bank["causes"]] == ["Escalated", "KeyError"]
