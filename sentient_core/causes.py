@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
+from itertools import islice
 from typing import TypeAlias, cast
 
 __all__ = ["MOST_CAUSES", "Link", "chain", "class_sent", "in_a_line", "kind_of", "last_lines"]
@@ -46,11 +47,21 @@ def chain(error: BaseException | None) -> list[Link]:
 
 def last_lines(error: BaseException) -> str:
     """The innermost frames of its traceback and the text, at most 4,000 characters."""
+    nearest = list(islice(_unrolled(error), MOST_CAUSES + 1))
     try:
-        text = "".join(traceback.format_exception(error, limit=-8))
+        # All causes are formatted before any is left out: quadratic where a failure climbs a deep tree.
+        if len(nearest) > MOST_CAUSES:
+            text = "\nwhich led to:\n\n".join(map(_frames_and_text, reversed(nearest)))
+        else:
+            text = "".join(traceback.format_exception(error, limit=-8))
     except Exception:  # noqa: BLE001 - as above
         return in_a_line(error)
     return _encodable(text[-4_000:])
+
+
+def _frames_and_text(error: BaseException) -> str:
+    """One exception, without its causes."""
+    return f"{''.join(traceback.format_tb(error.__traceback__, limit=-8))}{in_a_line(error)}\n"
 
 
 def _unrolled(error: BaseException | None) -> Iterator[BaseException]:

@@ -688,6 +688,7 @@ class ActorSystem:
             parts.root.signal(Signal(SignalKind.STOP))
             await parts.ground.is_down
         parts.root.bury()
+        await runtime.burials.finish()
         parts.from_thread.close()
         runtime.is_open = False
         runtime.dispatcher.close()

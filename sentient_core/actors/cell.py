@@ -315,6 +315,12 @@ class Cell:
         """Why the last incarnation is down; None after an orderly end, or before the first."""
         return self._cause if self.status is _DOWN else None
 
+    def go_on_from(self, incarnation: int) -> None:
+        """Before the first start: whoever has lived at this path meanwhile has come to `incarnation`."""
+        if incarnation > self.incarnation:
+            self.incarnation = incarnation
+            self.ledger = Ledger(incarnation)
+
     def at_home(self) -> Cell:
         """Itself while it lives, then who lives at its path by now: a ref is an address."""
         return (self.runtime.registry.find(self.path) or self) if self.status is _ENDED else self
@@ -417,13 +423,13 @@ class Cell:
         """
         self._check_may_wait()
         is_over = self.status is _ENDED or (self.status is _DOWN and not self.will_start)
-        if is_over or (self.incarnation > incarnation and not (is_drain and self.draining)):
-            return
-        slot: Slot[None] = self.runtime.backend.slot()
-        if self._end_waiters is None:
-            self._end_waiters = []
-        self._end_waiters.append((slot, is_drain))
-        await slot
+        if not is_over and (self.incarnation <= incarnation or (is_drain and self.draining)):
+            slot: Slot[None] = self.runtime.backend.slot()
+            if self._end_waiters is None:
+                self._end_waiters = []
+            self._end_waiters.append((slot, is_drain))
+            await slot
+        await self.runtime.burials.finish()
 
     def _check_may_wait(self) -> None:
         asker = current_cell.get()
@@ -1128,16 +1134,20 @@ class Cell:
     def bury(self) -> None:
         """End for good, with all that is kept for it below: nothing will be started again here.
 
-        What is queued becomes dead letters (`stopped`), whoever asked gets ActorStopped.
+        What is queued becomes dead letters (`stopped`), whoever asked gets ActorStopped. Of very many below,
+        most do so a little later (`Burials`).
         """
-        below: list[Cell] = [self]
-        while below:
-            cell = below.pop()
-            cell._end_for_good()
-            if cell.family is not None:
-                below.extend(cell.family.cells())
+        self.end_for_good()
+        self.runtime.burials.below(self)
 
-    def _end_for_good(self) -> None:
+    @property
+    def is_left_behind(self) -> bool:
+        """It is still to end for good, as its parent has done."""
+        above = self.above.owner
+        return above is not None and not above.is_alive
+
+    def end_for_good(self) -> None:
+        """`bury`, for this cell alone; nothing happens if it has ended so already."""
         if self.status is _ENDED:
             return
         was_started = self.starts > 0

@@ -35,10 +35,15 @@ class Registry:
         return iter(self._cells.values())
 
     def add(self, cell: Cell) -> None:
-        """Register a cell. Raises NameTaken."""
+        """Register a cell that has not been started. Raises NameTaken."""
         taken = self._cells.setdefault(cell.path, cell)
-        if taken is not cell:
+        if taken is cell:
+            return
+        if not taken.is_left_behind:
             raise NameTaken(cell.path, taken.ref)
+        taken.end_for_good()
+        self._cells[cell.path] = cell
+        cell.go_on_from(self.last_incarnation(cell.path))
 
     def remove(self, cell: Cell) -> None:
         """Forget a cell that has ended for good, but not its incarnation if the store knows the path."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from anyio.abc import TaskGroup
 
 from sentient_core.actors.blocking import Limits
+from sentient_core.actors.burying import Burials
 from sentient_core.actors.dispatcher import Dispatcher
 from sentient_core.actors.registry import Registry
 from sentient_core.actors.timekeeper import Timekeeper
@@ -117,6 +118,7 @@ class Runtime:
     __slots__ = (
         "alerts",
         "backend",
+        "burials",
         "chance",
         "codec",
         "crowds",
@@ -174,6 +176,8 @@ class Runtime:
         self.backend: Backend = backend
         self.dispatcher: Dispatcher = dispatcher
         self.timekeeper: Timekeeper = timekeeper
+        self.burials: Burials = Burials(backend, tasks)
+        """What has still to end for good, since it is below what has."""
         self.mirror: Mirror = mirror
         self.codec: Codec = codec
         self.registry: Registry = registry

@@ -60,10 +60,14 @@ __all__ = ["Children"]
 HOLD_SECONDS = 0.5
 """Pause before a start that the store's absence has prevented is tried again."""
 
+STEPS_AT_ONCE = 500
+"""Children that are looked at, or asked to end, before the event loop makes a pass."""
+
 MOST_GIVEN_UP = 100
 """Actors given up that the health of a system remembers."""
 
 _UP = (CellStatus.STARTING, CellStatus.RUNNING, CellStatus.PAUSED)
+_RUNNING = CellStatus.RUNNING
 _START = SignalKind.START
 _ONE_FOR_ONE = RestartKind.ONE_FOR_ONE
 _RESTART = Verdict.RESTART
@@ -203,19 +207,16 @@ class Children:
         if job is not None and job.purpose is Purpose.DOWN:
             if kill and not job.kills:
                 job.kills = True
-                for child in job.stops:
-                    child.cell.kill()
+                self._ask_all(job, [*job.later, *job.stops])
             return True
-        for child in self._children.values():
-            child.silence()
-            child.cell.forget_start()
         self._waiting = []
-        stops = [child for child in self._children.values() if not child.is_down]
-        if not stops:
+        is_parallel = self.strategy.stops_in_parallel
+        job = Job(Purpose.DOWN, (), (), kills=kill, is_parallel=is_parallel, later=self._children.values())
+        self._look_at_later(job, len(job.later) if is_parallel else STEPS_AT_ONCE)
+        if not job.stops:
             self._set_job(None)
-            self._bury_unkept()
             return False
-        self._begin(Job(Purpose.DOWN, stops, (), kills=kill, is_parallel=self.strategy.stops_in_parallel))
+        self._begin(job)
         return True
 
     def child_started(self, child: Cell) -> None:
@@ -243,6 +244,8 @@ class Children:
             self._decided = (None, RESTARTED)
         job = self._job
         if job is not None and entry in job.stops:
+            if job.is_parallel:
+                self._note_stopped(job, entry)
             if job.is_parallel or job.next_stop is entry:
                 self._go_on()
         elif job is not None and job.next_start is entry:
@@ -435,7 +438,9 @@ class Children:
             entry.troubled().ready_since = self._runtime.backend.now()
 
     def _start(self, entry: Child, cause: BaseException | None, delay: float = 0.0) -> None:
-        """Let a child start, now or later."""
+        """Let a child start, now or later; not any more, if the family goes down."""
+        if self._job is not None and self._job.purpose is Purpose.DOWN:
+            return
         if delay > 0:
             entry.alarm = self._runtime.timekeeper.after(delay, lambda: self._start(entry, cause))
             return
@@ -469,25 +474,52 @@ class Children:
     def _begin(self, job: Job) -> None:
         self._set_job(job)
         if job.is_parallel:
-            for child in reversed(job.stops):
+            self._ask_all(job, list(job.stops))
+        self._go_on()
+
+    def _look_at_later(self, job: Job, most: int = STEPS_AT_ONCE) -> None:
+        """Find those that go down next with the family, or are down and end with it; none starts any more.
+
+        Of very many children that end one by one, a part at a time, not to keep the event loop.
+        """
+        while job.later and not job.stops:
+            for child in job.take_later(most):
+                if child.alarm is not None or child.cell.status is not _RUNNING:  # which are few
+                    child.silence()
+                    child.cell.forget_start()
+                    if child.is_down and child.is_static:
+                        continue
+                job.stops[child] = None
+
+    def _next_stop(self, job: Job) -> Child | None:
+        self._look_at_later(job)
+        return job.next_stop
+
+    def _ask_all(self, job: Job, left: list[Child]) -> None:
+        """Ask children to end at the same time; of very many, a part before each pass of the event loop."""
+        for child in reversed(left[-STEPS_AT_ONCE:]):
+            if not child.is_down:
                 self._ask_to_end(child, kills=job.kills)
-        else:
-            self._go_on()
+        del left[-STEPS_AT_ONCE:]
+        if left:
+            self._runtime.timekeeper.after(0, lambda: self._ask_all(job, left) if self._job is job else None)
 
     def _go_on(self) -> None:
         """Take the next step of the job, or end it."""
         job = self._job
         if job is None or job.alarm is not None:
             return
-        while (child := job.next_stop) is not None:
+        steps = 0
+        while (child := self._next_stop(job)) is not None:
             if not child.is_down:
                 if not job.is_parallel:
                     self._ask_to_end(child, kills=job.kills)
                 return
-            del job.stops[child]
-            is_over = child.is_retired or child.restart is Restart.TEMPORARY
-            if is_over and job.purpose is Purpose.AGAIN and not child.has_ended:
-                self._end(child, by_itself=False)
+            self._note_stopped(job, child)
+            steps += 1
+            if steps == STEPS_AT_ONCE:
+                job.alarm = self._runtime.timekeeper.after(0, lambda: self._pass_is_over(job))
+                return
         if job.wait > 0 and job.starts:
             job.alarm = self._runtime.timekeeper.after(job.wait, lambda: self._wait_is_over(job))
             return
@@ -499,12 +531,26 @@ class Children:
             return
         self._job = None
         if job.purpose is Purpose.DOWN:
-            self._bury_unkept()
             self.owner.signal(Signal(SignalKind.FAMILY_GONE))
             return
         if job.purpose is Purpose.UP:
             self.owner.signal(Signal(SignalKind.FAMILY_READY))
         self._look_at_waiting()
+
+    def _note_stopped(self, job: Job, child: Child) -> None:
+        """A child that the job has waited for is down: it ends for good if nothing is to start it again."""
+        del job.stops[child]
+        if job.purpose is Purpose.DOWN:
+            if not child.is_static and child.cell in self._children:  # it may have been struck off
+                self._drop(child)
+            return
+        is_over = child.is_retired or child.restart is Restart.TEMPORARY
+        if is_over and job.purpose is Purpose.AGAIN and not child.has_ended:
+            self._end(child, by_itself=False)
+
+    def _pass_is_over(self, job: Job) -> None:
+        job.alarm = None
+        self._go_on()
 
     def _wait_is_over(self, job: Job) -> None:
         job.alarm, job.wait = None, 0.0
@@ -596,8 +642,3 @@ class Children:
         del self._children[entry.cell]
         self._ended.pop(entry.cell.name, None)
         entry.cell.bury()
-
-    def _bury_unkept(self) -> None:
-        """Children that nobody declared are not started again with their parent."""
-        for child in [c for c in self._children.values() if not c.is_static]:
-            self._drop(child)

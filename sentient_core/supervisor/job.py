@@ -28,7 +28,7 @@ class Purpose(Enum):
 class Job:
     """Stops, then starts, one step at a time (of a parallel job: all stops at once)."""
 
-    __slots__ = ("alarm", "cause", "is_parallel", "kills", "purpose", "starts", "stops", "wait")
+    __slots__ = ("alarm", "cause", "is_parallel", "kills", "later", "purpose", "starts", "stops", "wait")
 
     def __init__(
         self,
@@ -40,12 +40,14 @@ class Job:
         kills: bool = False,
         is_parallel: bool = False,
         wait: float = 0.0,
+        later: Iterable[Child] = (),
     ) -> None:
         self.purpose: Purpose = purpose
-        self.stops: OrderedDict[Child, None] = OrderedDict.fromkeys(
-            stops
-        )  # a plain dict finds its last key slowly after deletions
+        # A plain dict finds its last key slowly after deletions.
+        self.stops: OrderedDict[Child, None] = OrderedDict.fromkeys(stops)
         """Still to go down, the next one last."""
+        self.later: list[Child] = list(later)
+        """Those to look at once nobody of `stops` is left, the next one last: there may be very many."""
         self.starts: list[Child] = list(starts)
         """Still to come up, the next one last."""
         self.cause: BaseException | None = cause
@@ -66,6 +68,12 @@ class Job:
     def next_start(self) -> Child | None:
         """Who is to come up next, once nobody is left to go down."""
         return self.starts[-1] if self.starts and not self.stops else None
+
+    def take_later(self, most: int) -> list[Child]:
+        """The next ones to look at, in start order."""
+        taken = self.later[-most:]
+        del self.later[-most:]
+        return taken
 
     def drop(self, child: Child) -> bool:
         """Leave a child out of what is still to be done. True: it was next, so the job is to go on."""

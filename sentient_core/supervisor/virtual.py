@@ -44,7 +44,7 @@ def virtual_ref(
     plain = ChildSpec(cls).cls
     tag = tag_of(plain)
     found = root.owner.runtime.registry.find(join(tag, check_name(key)))
-    if found is None:
+    if found is None or found.is_left_behind:
         _check_class(plain)
         _check_arguments(plain, args, kwargs)
         found = _family_of(root, check_name(tag)).add(plain, key, args, kwargs)
