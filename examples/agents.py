@@ -82,7 +82,7 @@ async def main() -> None:
 
     class Desk(Supervisor):
         strategy = Supervisor.one_for_one(max_restarts=10, within=5.0, backoff=Backoff(first=0.01, most=1.0))
-        children = [ChildSpec(Summarizer, name="reader", args=(model,))]
+        children = (ChildSpec(Summarizer, name="reader", args=(model,)),)
 
     async with ActorSystem("agents", store="mem://") as system:
         await system.spawn(Desk, name="desk")
@@ -93,12 +93,13 @@ async def main() -> None:
             except HandlerFailed as error:
                 print(f"-> none, since {error.__cause__}")
 
-        reader.tell(Summarize("Dogs bark. At cats."))  # the last that the credit is good for
-        reader.tell(Summarize("Eels swim. Far away."))
-        with anyio.fail_after(5):
-            while "desk/reader" not in system.health().paused:
-                await anyio.sleep(0.01)
-        print(f"The reader pauses with {reader.statistics().depth} document before it; the tree of agents:")
+        async with system.alerts.follow() as alerts:
+            reader.tell(Summarize("Dogs bark. At cats."))  # the last that the credit is good for
+            reader.tell(Summarize("Eels swim. Far away."))
+            alert = await anext(alerts)
+        print(
+            f"{alert.alert}: {alert.cause}. {reader.statistics().depth} document waits; the tree of agents:"
+        )
         print(system.tree())
 
         model.credit += 10
@@ -106,7 +107,7 @@ async def main() -> None:
         print(f"-> {await reader.ask(Summarize('Foxes are back. And clever.'), timeout=5.0)}")
         await system.flush()
         [quarantined] = await system.dead_letters.list(DeadLetterFilter(reason="quarantined"))
-        print(f"In quarantine: {quarantined.message!r}, {quarantined.cause}")
+        print(f"In quarantine: {quarantined.message_type}, {quarantined.cause}")
         print(f"Incarnation {reader.incarnation}, {model.calls} calls, nothing lost.")
 
 

@@ -140,7 +140,10 @@ def report_pause(cell: Cell, cause: BaseException | None) -> None:
     """An actor takes nothing from its mailbox any more; `cause` None: somebody asked for it."""
     words = "somebody asked for it" if cause is None else in_a_line(cause)
     cell.runtime.paused[cell.path] = words
-    cell.log().warning("actor paused", cause=words)
+    if cause is None:
+        cell.log().info("actor paused", cause=words)
+    else:
+        report_alert(cell, "actor paused", cause)
     if cell.blueprint.is_mirrored:
         write_status(cell, "paused")
         cell.runtime.mirror.happened(

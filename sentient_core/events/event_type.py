@@ -54,5 +54,5 @@ class EventType(StrEnum):
     """Messages were handled without being mirrored. Payload: target, count of messages (null: unknown),
     other_records (dead letters and life events left out), reason."""
     SYSTEM_ALERT = "system_alert"
-    """Something a person should look at. Payload: alert, cause in a line, and what belongs to it: causes of an
-    alert about an actor; seconds and records of a store outage, which is written when it is over."""
+    """Something a person should look at. Payload: alert, cause in a line, and what belongs to it: causes of
+    an alert about an actor; seconds and records of a store outage, which is written when it is over."""

@@ -50,6 +50,23 @@ def test_trio_program() -> None:
     assert lines[-1] == "The kitchen, in its incarnation 2, has served soup, stew, salad."
 
 
+def test_agents() -> None:
+    lines = run("agents")
+
+    assert [line for line in lines if line.startswith("->")] == [
+        "-> Ants work",
+        "-> Bees dance",
+        "-> none, since this is no text",
+        "-> Cats sleep",
+        "-> Foxes are back",
+    ]
+    assert any("reader" in line and "paused" in line and "the credit is used up" in line for line in lines)
+    assert lines[-2:] == [
+        "In quarantine: Summarize, Poison: this is no text",
+        "Incarnation 4, 11 calls, nothing lost.",
+    ]
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
 def test_an_example_is_short_enough_to_be_read(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 120
