@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sentient_core.actors.decision import Directive, MessageFate
+from sentient_core.actors.decision import RESTARTED, Directive, MessageFate
 from sentient_core.actors.life_events import report_alert
 from sentient_core.actors.notices import Notice
 from sentient_core.actors.settling import dead
@@ -43,6 +43,11 @@ def settle_failed(cell: Cell, entry: Entry, error: Exception, decision: Decision
     is queued again as it was), "retried" (it is queued again with one attempt less), "quarantined", or
     "dead" (a dead letter `failed`).
     """
+    if decision is RESTARTED and type(entry) is tuple and cell.blueprint.max_attempts == 1:
+        dead(cell, entry, DeadLetterReason.FAILED, words)  # the usual case, without a look at all the others
+        if entry[2] is not None:
+            _fail_asker(cell, entry, error, words, 1)
+        return "dead"
     tries = tries_of(entry)
     goes_on = decision.directive in _GOES_ON
     comes_again = _can_come_again(entry, error, decision.directive, goes_on=goes_on)

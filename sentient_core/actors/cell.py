@@ -40,7 +40,7 @@ from sentient_core.actors.behaviour import Behaviour
 from sentient_core.actors.blueprint import Blueprint
 from sentient_core.actors.calls import CALL_HANDLERS
 from sentient_core.actors.current import current_cell, current_event
-from sentient_core.actors.decision import Directive
+from sentient_core.actors.decision import RESTARTED, Directive
 from sentient_core.actors.escaped import parted, stray
 from sentient_core.actors.handlers import Handler
 from sentient_core.actors.incarnation import Incarnation, enter
@@ -849,7 +849,11 @@ class Cell:
         else:
             settle_failed(self, entry, error, decision, words)
         self.in_hand = None
-        if self._killed is None:  # else it is KILL that ends this incarnation, without hooks
+        if self._killed is not None:  # it is KILL that ends this incarnation, without hooks
+            return
+        if decision is RESTARTED:
+            await self._fail(error)
+        else:
             await self._obey_directive(decision.directive, error)
 
     async def _obey_directive(self, directive: Directive, error: Exception) -> None:

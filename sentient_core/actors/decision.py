@@ -31,6 +31,7 @@ from sentient_core.errors import (
 
 __all__ = [
     "RESTARTED",
+    "SPEAKING",
     "Decision",
     "Directive",
     "DirectiveName",
@@ -120,14 +121,12 @@ class Rule(msgspec.Struct, frozen=True):
 RESTARTED = Decision()
 """The usual decision."""
 
-_SPEAKING = (AgentFailure, StoreUnavailable, Escalated, BaseExceptionGroup)
+SPEAKING = (AgentFailure, StoreUnavailable, Escalated, BaseExceptionGroup)
 """What says something of itself, or is made of what may."""
 
 
 def decide(error: BaseException, *rule_sets: tuple[Rule, ...]) -> Decision:
     """What a failure means, by the first rule that matches, of the first set that has one."""
-    if not isinstance(error, _SPEAKING) and not any(rule_sets):
-        return RESTARTED
     if _has_leaves(error):
         return _together([_decide(leaf, rule_sets) for leaf in leaves(error)])
     return _decide(error, rule_sets) if isinstance(error, Exception) else RESTARTED

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sentient_core.actors.cell import Cell, CellStatus
-from sentient_core.actors.decision import RESTARTED, Decision, Directive, decide
+from sentient_core.actors.decision import RESTARTED, SPEAKING, Decision, Directive, Rule, decide
 from sentient_core.actors.life_events import (
     report_alert,
     report_escalation,
@@ -73,6 +73,10 @@ _ONE_FOR_ONE = RestartKind.ONE_FOR_ONE
 _RESTART = Verdict.RESTART
 _ONCE_MORE = Directive.RESTART
 _STOPPED = Decision(Directive.STOP)
+_TEMPORARY = Restart.TEMPORARY
+_PERMANENT = Restart.PERMANENT
+_AGAIN = Purpose.AGAIN
+_DOWN = Purpose.DOWN
 
 
 class Children:
@@ -127,11 +131,15 @@ class Children:
         return child or self._ended.get(name)
 
     def decide(self, child: Cell, error: BaseException) -> Decision:
-        spec = self._children[child].spec
-        decision = decide(error, () if spec is None else spec.rules, self.strategy.rules)
-        if decision.directive is _ONCE_MORE and self._children[child].restart is Restart.TEMPORARY:
-            decision = _STOPPED  # it is not started again: nor is its message tried again
-        self._decided = (error, decision)
+        entry = self._children[child]
+        rules = self._rules_of(entry)
+        decision = RESTARTED
+        if rules is not None or isinstance(error, SPEAKING):
+            if self._decided[0] is not error:
+                self._decided = (error, decide(error, *(rules or ())))
+            decision = self._decided[1]
+        if decision.directive is _ONCE_MORE and entry.restart is _TEMPORARY:
+            return _STOPPED  # it is not started again: nor is its message tried again
         return decision
 
     def start_soon(self, spec: ChildSpec) -> Cell:
@@ -204,14 +212,14 @@ class Children:
 
     def stop_all(self, *, kill: bool) -> bool:
         job = self._job
-        if job is not None and job.purpose is Purpose.DOWN:
+        if job is not None and job.purpose is _DOWN:
             if kill and not job.kills:
                 job.kills = True
                 self._ask_all(job, [*job.later, *job.stops])
             return True
         self._waiting = []
         is_parallel = self.strategy.stops_in_parallel
-        job = Job(Purpose.DOWN, (), (), kills=kill, is_parallel=is_parallel, later=self._children.values())
+        job = Job(_DOWN, (), (), kills=kill, is_parallel=is_parallel, later=self._children.values())
         self._look_at_later(job, len(job.later) if is_parallel else STEPS_AT_ONCE)
         if not job.stops:
             self._set_job(None)
@@ -230,7 +238,7 @@ class Children:
     def child_unwanted(self, child: Cell) -> bool:
         entry = self._children[child]
         job = self._job
-        if entry.restart is Restart.PERMANENT or (job is not None and job.purpose is Purpose.DOWN):
+        if entry.restart is _PERMANENT or (job is not None and job.purpose is _DOWN):
             return False
         self._end_where_it_is(entry, by_itself=True)
         return True
@@ -238,10 +246,8 @@ class Children:
     def child_down(self, child: Cell, cause: BaseException | None, *, was_ready: bool) -> None:
         entry = self._children[child]
         entry.silence()
-        decision = RESTARTED
-        if cause is not None:
-            decision = self._decided[1] if self._decided[0] is cause else self.decide(child, cause)
-            self._decided = (None, RESTARTED)
+        decision = RESTARTED if cause is None else self.decide(child, cause)
+        self._decided = (None, RESTARTED)
         job = self._job
         if job is not None and entry in job.stops:
             if job.is_parallel:
@@ -250,7 +256,7 @@ class Children:
                 self._go_on()
         elif job is not None and job.next_start is entry:
             self._not_started(job, entry, cause, decision)
-        elif job is None or (job.purpose is not Purpose.DOWN and entry not in job.starts):
+        elif job is None or (job.purpose is not _DOWN and entry not in job.starts):
             self._judge(entry, cause, decision, was_ready=was_ready)
 
     def listed(self) -> Sequence[Cell]:
@@ -364,7 +370,7 @@ class Children:
         for child in reversed(starts):
             if not child.has_ended:
                 report_restart(child.cell, cause, delay)
-        self._begin(Job(Purpose.AGAIN, stops, starts, cause=cause, wait=delay))
+        self._begin(Job(_AGAIN, stops, starts, cause=cause, wait=delay))
 
     def _spend(self, entry: Child, cause: BaseException | None) -> bool:
         """Take a restart from the window and from the budgets of the trees it is in; or give up."""
@@ -429,8 +435,15 @@ class Children:
         return max(decision.not_before, backoff.delay(trouble.failures, self._runtime.chance.random()))
 
     def _backoff_of(self, entry: Child) -> Backoff | None:
-        own = None if entry.spec is None else entry.spec.backoff
-        return own or self.strategy.backoff
+        spec = entry.spec
+        return self.strategy.backoff if spec is None or spec.backoff is None else spec.backoff
+
+    def _rules_of(self, entry: Child) -> tuple[tuple[Rule, ...], ...] | None:
+        """Its own, and those of the strategy; None where there are none."""
+        spec, rules = entry.spec, self.strategy.rules
+        if spec is None or not spec.rules:
+            return (rules,) if rules else None
+        return spec.rules, rules
 
     def _note_ready(self, entry: Child) -> None:
         entry.has_started = True
@@ -439,7 +452,7 @@ class Children:
 
     def _start(self, entry: Child, cause: BaseException | None, delay: float = 0.0) -> None:
         """Let a child start, now or later; not any more, if the family goes down."""
-        if self._job is not None and self._job.purpose is Purpose.DOWN:
+        if self._job is not None and self._job.purpose is _DOWN:
             return
         if delay > 0:
             entry.alarm = self._runtime.timekeeper.after(delay, lambda: self._start(entry, cause))
@@ -530,7 +543,7 @@ class Children:
             self._start(child, job.cause or child.cell.last_cause)
             return
         self._job = None
-        if job.purpose is Purpose.DOWN:
+        if job.purpose is _DOWN:
             self.owner.signal(Signal(SignalKind.FAMILY_GONE))
             return
         if job.purpose is Purpose.UP:
@@ -540,12 +553,12 @@ class Children:
     def _note_stopped(self, job: Job, child: Child) -> None:
         """A child that the job has waited for is down: it ends for good if nothing is to start it again."""
         del job.stops[child]
-        if job.purpose is Purpose.DOWN:
+        if job.purpose is _DOWN:
             if not child.is_static and child.cell in self._children:  # it may have been struck off
                 self._drop(child)
             return
-        is_over = child.is_retired or child.restart is Restart.TEMPORARY
-        if is_over and job.purpose is Purpose.AGAIN and not child.has_ended:
+        is_over = child.is_retired or child.restart is _TEMPORARY
+        if is_over and job.purpose is _AGAIN and not child.has_ended:
             self._end(child, by_itself=False)
 
     def _pass_is_over(self, job: Job) -> None:
