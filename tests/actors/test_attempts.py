@@ -32,6 +32,7 @@ from sentient_core import (
     StoreUnavailable,
     Supervisor,
     Transient,
+    UncopyableMessage,
     handles,
 )
 from sentient_core.actors.attempts import PutBack
@@ -615,6 +616,33 @@ async def test_every_attempt_has_a_copy_of_its_own() -> None:
 
         assert (log.lines, items) == (["b", "b"], ["a", "b"])
         assert letters(system) == []
+
+
+class CopiedOnce:
+    """Cannot be copied more often than it is sent."""
+
+    def __init__(self) -> None:
+        self.items: list[str] = []
+
+    def __deepcopy__(self, memo: object) -> CopiedOnce:
+        if self.items:
+            raise RuntimeError("no more copies")
+        copied = CopiedOnce()
+        copied.items.append("of the first")
+        return copied
+
+
+async def test_a_message_that_cannot_be_copied_for_its_attempt_fails_it() -> None:
+    async with supervised(VolatileBasket, Log()) as (system, ref):
+        with pytest.raises(HandlerFailed) as caught:
+            await ref.ask(CopiedOnce(), timeout=5.0)
+
+        assert isinstance(caught.value.__cause__, UncopyableMessage)
+        assert [letter.reason.value for letter in system.dead_letters] == ["quarantined"]
+
+
+class VolatileBasket(Basket):
+    durability = "volatile"
 
 
 class Checking(Basket):

@@ -134,7 +134,9 @@ class Worker(Actor):
 
     @handles
     def tick(self, message: str) -> None:
-        self.world.sent[self.name] += 1
+        envelope = self.context.message
+        if envelope is not None and envelope.attempt == 1:
+            self.world.sent[self.name] += 1
         if self.world.sent[self.name] % 3 == 0:
             raise ValueError(message)
 
@@ -165,7 +167,15 @@ def most_tries(cls: type[Actor], job: Job) -> int:
 
 async def _play(seed: int) -> None:
     choose, world = random.Random(seed), World()
-    specs = [ChildSpec(choose.choice(KINDS), name=f"w{n}", args=(world,)) for n in range(3)]
+    specs = [
+        ChildSpec(
+            choose.choice(KINDS),
+            name=f"w{n}",
+            args=(world,),
+            decide=choose.choice([None, {ValueError: "resume"}]),
+        )
+        for n in range(3)
+    ]
     strategy = choose.choice([Supervisor.one_for_one, Supervisor.one_for_all])(max_restarts=100_000)
     jobs: dict[int, Job] = {}
     async with running() as system:

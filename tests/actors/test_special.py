@@ -5,8 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sentient_core.actors import delivery
+from sentient_core.actors.attempts import PutBack
 from sentient_core.actors.ref import cell_of
-from sentient_core.actors.special import Special, is_discarded_at_end, plain
+from sentient_core.actors.special import (
+    Special,
+    came_in,
+    inside,
+    is_discarded_at_end,
+    kept_of,
+    plain,
+    tries_of,
+    without_asker,
+)
 from sentient_core.mailbox import DeadLetterReason
 from tests.probes import Gate, Log, Pass, Recorder, Say, letters, running
 
@@ -26,6 +36,10 @@ class _Closed(Special):
         return False
 
 
+class _Kept(_Opening):
+    is_kept = True
+
+
 class _Fleeting(_Opening):
     is_discarded_at_end = True
 
@@ -33,6 +47,36 @@ class _Fleeting(_Opening):
 def test_plain_takes_every_wrapper_off() -> None:
     assert plain((_Opening(_Closed("m")), None, None, None)) == ("m", None, None, None)
     assert plain(("m", None, None, None)) == ("m", None, None, None)
+
+
+def test_what_is_kept_of_a_message_is_its_outermost_wrapper_that_is_kept() -> None:
+    kept = _Kept(_Kept("m"))
+    entry = inside((_Opening(kept), None, None, None))
+    assert kept_of(entry) is kept  # while it stands in it
+
+    opened = inside(inside(entry))
+
+    assert opened == ("m", None, None, None)
+    assert kept_of(opened) is came_in(opened) is kept
+    assert kept_of(plain((_Opening(kept), None, None, None))) is kept
+    assert kept_of(without_asker(opened)) is kept
+
+
+def test_what_is_discarded_at_the_end_is_known_and_not_kept() -> None:
+    fleeting = _Fleeting("m")
+    opened = inside((fleeting, None, None, None))
+
+    assert came_in(opened) is fleeting
+    assert kept_of(opened) is None
+    assert came_in(inside((_Opening("m"), None, None, None))) is None
+
+
+def test_tries_are_those_of_whichever_wrapper_has_some() -> None:
+    tried = PutBack("m", ValueError(), 3, None)
+
+    assert tries_of((_Opening(tried), None, None, None)) == 3
+    assert tries_of(plain((_Kept(tried), None, None, None))) == 3
+    assert tries_of((_Opening("m"), None, None, None)) == tries_of(("m", None, None, None)) == 0
 
 
 def test_one_wrapper_that_is_discarded_is_enough() -> None:
