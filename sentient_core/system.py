@@ -13,7 +13,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from sentient_core.actors.actor import Actor, Askable, IsolationName
-from sentient_core.actors.alerts import Alerts, StoreAlerts
+from sentient_core.actors.alerts import Alerts, StoreAlerts, raise_alert
 from sentient_core.actors.blocking import THREADS, Limits, check_threads
 from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.current import current_cell, current_event
@@ -73,6 +73,8 @@ __all__ = ["ActorSystem", "OnGiveUp", "SystemStatistics"]
 
 OnGiveUp: TypeAlias = Literal["end", "stop"]
 """What the root does about a child that has exhausted its restarts: it alone ends, or the system stops."""
+
+_UNCLEAN_END = "the process ended without closing the system"
 
 A = TypeVar("A", bound=Actor)
 M = TypeVar("M")
@@ -623,9 +625,10 @@ class ActorSystem:
         mirror.happened(
             EventType.MIRROR_GAP,
             "",
-            {"target": None, "count": None, "reason": "the process ended without closing the system"},
+            {"target": None, "count": None, "reason": _UNCLEAN_END},
             force=True,
         )
+        raise_alert(parts.runtime, "mirror gap", _UNCLEAN_END, force=True)
         # Committed before anything else happens, or a process killed right now would take the note along.
         with anyio.move_on_after(self._options.call_timeout):
             await mirror.journal.committed()

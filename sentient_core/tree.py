@@ -99,17 +99,20 @@ class TreeNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 def tree_of(top: Cell, *, name: str | None = None, uptime: float | None = None) -> TreeNode:
     """The tree below a cell. `name` and `uptime` are for the root. For the loop's thread."""
-    families: list[tuple[Cell, Sequence[Cell]]] = []
+    cells: list[Cell] = []
+    families: dict[Cell, Sequence[Cell]] = {}
     to_come = [top]
     while to_come:
         cell = to_come.pop()
-        below = () if cell.family is None or not cell.is_alive else cell.family.listed()
-        families.append((cell, below))
-        to_come.extend(below)
+        cells.append(cell)
+        if cell.family is not None and cell.is_alive:
+            families[cell] = below = cell.family.listed()
+            to_come.extend(below)
     now = top.runtime.backend.now()
     nodes: dict[Cell, TreeNode] = {}
-    for cell, below in reversed(families):  # whoever comes behind has its children in here
-        nodes[cell] = _node(cell, tuple([nodes.pop(child) for child in below]), now)
+    for cell in reversed(cells):  # children come behind their parents: they are in here before them
+        children = tuple([nodes.pop(child) for child in families.get(cell, ())])
+        nodes[cell] = _node(cell, children, now)
     node = nodes[top]
     return node if name is None else msgspec.structs.replace(node, name=name, kind="", uptime=uptime)
 
@@ -126,7 +129,7 @@ def _node(cell: Cell, children: tuple[TreeNode, ...], now: float) -> TreeNode:
         strategy=None if strategy is None else strategy.word,
         window=None if family is None else _window(family, None),
         own_window=_window(cell.above, cell) if restarts else None,
-        status=status_of(cell),
+        status=ChildStatus.RUNNING if status is _RUNNING else status_of(cell),  # its hash is slow
         seconds_until_start=cell.above.seconds_until_start(cell) if status is _DOWN else None,
         incarnation=cell.incarnation,
         restarts=restarts,

@@ -221,3 +221,13 @@ def test_ctrl_c_ends_it_in_order(backend: BackendName, where: str) -> None:
     lines = [line for line in out.splitlines() if "dead letter" not in line]
     assert lines == ["stopped in order"]
     assert err.splitlines()[-1] == "KeyboardInterrupt"
+
+
+def test_the_tree_is_read_from_any_thread_by_a_call() -> None:
+    system = a_system()
+    with system.in_thread() as shop:
+        shop.spawn(Counter, name="a")
+
+        tree = shop.call(system.tree)
+
+    assert [node.path for _, node in tree.walk()] == ["", "a"]

@@ -51,7 +51,7 @@ class Mirror:
         self.unmirrored: int = 0
         """Messages and replies that found the journal full."""
         self.on_gap: Callable[[], None] | None = None
-        """Called when the first of some records is left out, and again once all that were are told."""
+        """Called when a record is left out, then not again until all that were are told."""
         self._append = journal.append
         self._encode = codec.encode
         self._owes = False

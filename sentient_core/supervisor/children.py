@@ -28,6 +28,7 @@ from sentient_core.actors.life_events import (
     report_restart,
 )
 from sentient_core.actors.ref import ActorRef
+from sentient_core.actors.saving import Ledger
 from sentient_core.causes import in_a_line
 from sentient_core.errors import (
     ChildPresent,
@@ -316,6 +317,8 @@ class Children:
         cell = self._new_cell(spec, ended.cell.name)
         # The numbers of a path go on. What the store knows of it, the cell has from there.
         cell.incarnation = max(cell.incarnation, ended.cell.incarnation)
+        cell.ledger = ledger = cell.ledger or Ledger(0)  # else restarts are told from the incarnation
+        ledger.restarts = max(ledger.restarts, ended.cell.restarts)
         return Child(spec, cell, ended.place, is_listed=ended.is_listed)
 
     def _new_cell(self, spec: ChildSpec, name: str) -> Cell:

@@ -162,3 +162,17 @@ async def test_a_system_whose_records_were_taken_over_tells_of_no_gap() -> None:
             ref.tell(Add())
             await anyio.sleep(1)
     assert alerts == []
+
+
+async def test_after_an_end_out_of_order_the_next_start_says_so_in_one_alert() -> None:
+    store = MemoryStore()
+    abandoned = await store.open_journal("test")
+    async with running(store=store):
+        pass
+    async with running(store=store):
+        pass
+    await abandoned.close(0)
+
+    assert await rows(store) == [
+        ("", {"alert": "mirror gap", "cause": "the process ended without closing the system"})
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import anyio
+import pytest
 
 from sentient_core import ActorRef, Backoff, ChildSpec, MemoryStore, Supervisor, handles
 from sentient_core.actors.life_events import report_escalation, report_give_up, report_restart
@@ -211,6 +212,22 @@ async def test_each_child_of_a_group_that_is_restarted_is_told() -> None:
     assert [source for source, _, _ in restarted] == ["g/a", "g/b", "g/c"]
     assert {payload["restarts_in_window"] for _, _, payload in restarted} == {1}
     assert {payload["causes"][0]["type"] for _, _, payload in restarted} == {"ValueError"}
+
+
+@pytest.mark.parametrize("kind", [Counter, VolatileCounter])
+async def test_a_start_that_somebody_asks_a_supervisor_for_is_no_restart(kind: type[Counter]) -> None:
+    async with running() as system:
+        bank = await system.spawn(Supervisor, name="bank")
+        ref = await bank.start_child(ChildSpec(kind, name="a"))
+        await fail(ref, 1)
+        for _ in range(2):
+            await bank.terminate_child("a")
+            ref = await bank.restart_child("a")
+        assert (ref.incarnation, system.tree("bank/a").restarts) == (4, 1)
+
+        await fail(ref, 1)
+
+        assert (system.tree("bank/a").restarts, system.statistics().restarts) == (2, 2)
 
 
 async def test_what_is_told_of_a_restart_and_what_is_counted_agree() -> None:
