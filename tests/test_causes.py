@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sentient_core import Actor, ActorStopped, UnencodableMessage, UnhandledMessage
 from sentient_core.actors.calls import ProxyCall, ProxyRead
-from sentient_core.causes import MOST_CAUSES, chain, class_sent, kind_of
+from sentient_core.causes import MOST_CAUSES, chain, class_sent, kind_of, last_lines
 from tests.probes import Add, Counter, Total, VolatileCounter, letters, running
 from tests.virtual_time import anyio_backend
 
@@ -196,3 +196,26 @@ def test_a_deep_chain_is_cut_where_its_end_can_be_seen() -> None:
 
     assert [link["message"] for link in links[:2]] == ["4999", "4998"]
     assert links[MOST_CAUSES:] == [{"type": "...", "message": "and more"}]
+
+
+def test_the_last_lines_of_a_deep_chain_are_of_those_nearest_to_its_end() -> None:
+    error: BaseException = ValueError("0")
+    for depth in range(1, 3_000):
+        error = _raised_from(ValueError(str(depth)), error)
+
+    lines = last_lines(error)
+
+    assert lines.endswith("ValueError: 2999\n")
+    assert "ValueError: 2998\n\nwhich led to:\n" in lines
+    assert "ValueError: 1000\n" not in lines
+
+
+def test_the_last_lines_of_a_deep_chain_show_where_each_was_raised() -> None:
+    error: BaseException = ValueError("0")
+    for depth in range(1, 20):
+        try:
+            raise ValueError(str(depth)) from error  # noqa: TRY301 - for its frame
+        except ValueError as raised:
+            error = raised
+
+    assert last_lines(error).count("raise ValueError(str(depth)) from error  # noqa") == MOST_CAUSES + 1
