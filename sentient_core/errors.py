@@ -6,6 +6,7 @@ SentientError
 │   ├── InvalidHandler                   a @handles method the dispatch table cannot take
 │   ├── InvalidChildSpec                 a child that no supervisor could start
 │   │   ├── InvalidChildClass            it is no class of actors
+│   │   ├── InvalidChildArguments        what its class is to be made with is no sequence, or no mapping
 │   │   ├── InvalidRestart               of no known restart type
 │   │   ├── InvalidShutdown              its grace is no time
 │   │   ├── InvalidStartTimeout          its start deadline is no time
@@ -124,6 +125,7 @@ __all__ = [
     "InvalidArgument",
     "InvalidBackoff",
     "InvalidCall",
+    "InvalidChildArguments",
     "InvalidChildClass",
     "InvalidChildSpec",
     "InvalidDecision",
@@ -220,6 +222,17 @@ class InvalidChildClass(InvalidChildSpec):
     def __init__(self, given: object, hint: str = "") -> None:
         self.given = given
         super().__init__(f"a child must be a subclass of Actor{hint} (got {given!r})")
+
+
+class InvalidChildArguments(InvalidChildSpec):
+    """What a child's class is to be made with cannot be handed to its `__init__`."""
+
+    def __init__(self, what: str, given: object) -> None:
+        self.given = given
+        hint = (
+            "a tuple, such as ('one',)" if what == "args" else "a mapping by names, such as {'name': 'one'}"
+        )
+        super().__init__(f"{what} of a child is {given!r}; it can be {hint}")
 
 
 class InvalidRestart(InvalidChildSpec):

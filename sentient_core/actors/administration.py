@@ -105,10 +105,11 @@ class Administration(Protocol):
 def administration_of(cell: Cell) -> Administration:
     """Who answers for the children of an actor. Raises InvalidArgument where there is nobody, WrongThread."""
     cell.runtime.dispatcher.check_thread("call(function, *args), where the function does it")
-    family: object = cell.at_home().family
-    if isinstance(family, Administration):
+    home = cell.at_home()
+    family: object = home.family
+    if home.is_alive and isinstance(family, Administration):
         return family
-    why = "it has not started yet" if cell.blueprint.cls.__supervises__ else "it is no supervisor"
-    if cell.is_nobody or not cell.at_home().is_alive:
+    why = "it has not started yet" if home.blueprint.cls.__supervises__ else "it is no supervisor"
+    if not home.is_alive:
         why = "nobody lives there"
     raise InvalidArgument(f"the children of '{cell.path}' cannot be administered: {why}")

@@ -85,7 +85,7 @@ from sentient_core.logs import RuntimeLog
 from sentient_core.mailbox import DeadLetterReason, Envelope, Isolation, Mailbox, Queue
 from sentient_core.mailbox.envelope import Entry
 from sentient_core.mailbox.mailbox import CROWDED
-from sentient_core.mailbox.signals import SUPERVISION, Signal, SignalKind
+from sentient_core.mailbox.signals import SUPERVISION, SUPERVISOR, Signal, SignalKind
 from sentient_core.mailbox.statistics import BUDGET
 from sentient_core.paths import is_anonymous
 from sentient_core.store.records import Event
@@ -145,6 +145,7 @@ _AS_IT_IS = Isolation.NONE
 _GOES_ON = (Directive.RESUME, Directive.QUARANTINE)
 _IS_PAUSED = Directive.PAUSE
 _UP = (CellStatus.STARTING, CellStatus.RUNNING, CellStatus.PAUSED)
+_NOT_YET = (CellStatus.NEW, CellStatus.STARTING, CellStatus.DOWN, CellStatus.PASSIVE)
 
 
 class Cell:
@@ -264,6 +265,11 @@ class Cell:
     def will_start(self) -> bool:
         """A START is in the control lane."""
         return any(signal.kind is _START for signal in self.signals or ())
+
+    @property
+    def is_start_awaited(self) -> bool:
+        """Somebody waits for its first start, and is told what keeps it from that."""
+        return self._start_waiter is not None
 
     @property
     def behaviour(self) -> Behaviour:
@@ -410,11 +416,18 @@ class Cell:
 
     def _end(self, kind: SignalKind) -> Ending:
         ending = Ending(self, self.incarnation, is_drain=kind is _DRAIN)
-        if self.status is _DOWN and not self.will_start:
+        if self._will_drain(is_drain=kind is _DRAIN):
+            pass  # what is queued is for the next incarnation
+        elif self.status is _DOWN and not self.will_start:
             self.above.child_unwanted(self)
         elif self.is_alive:
             self.signal(Signal(kind))
         return ending
+
+    def _will_drain(self, *, is_drain: bool) -> bool:
+        """It is down after a failure, and its next incarnation goes on with a drain."""
+        is_left = self.status is _DOWN and self._cause is not None and bool(self.mailbox.queue)
+        return is_left and is_drain and self.draining
 
     async def wait_for_end(self, incarnation: int, *, is_drain: bool) -> None:
         """Return when that incarnation is down and its supervisor has decided.
@@ -423,6 +436,7 @@ class Cell:
         """
         self._check_may_wait()
         is_over = self.status is _ENDED or (self.status is _DOWN and not self.will_start)
+        is_over = is_over and not self._will_drain(is_drain=is_drain)
         if not is_over and (self.incarnation <= incarnation or (is_drain and self.draining)):
             slot: Slot[None] = self.runtime.backend.slot()
             if self._end_waiters is None:
@@ -489,6 +503,8 @@ class Cell:
         """Stay down: a START that is still in the control lane is not to be obeyed."""
         if self.status in (_NEW, _DOWN):
             self.signals = None
+        if self.status is _DOWN:
+            self._tell_end_waiters()  # of a STOP behind that START
 
     def signal(self, signal: Signal) -> None:
         """Put a signal at the end of the control lane."""
@@ -556,7 +572,7 @@ class Cell:
         elif kind is _FAMILY_READY:
             self._on_family_ready()
         elif kind is _STOP:
-            await self._on_stop()
+            await self._on_stop(is_decided=signal.where == SUPERVISOR)
         elif kind is _DELIVER:
             await self._on_deliver(signal)
         elif kind is _DRAIN:
@@ -574,7 +590,7 @@ class Cell:
         elif kind is _PAUSE:
             self._on_pause(signal)
         elif kind is _RESUME:
-            self._on_resume()
+            self._on_resume(signal)
 
     async def _on_catch_up(self) -> None:
         ends = time.perf_counter() + TURN_SECONDS
@@ -870,13 +886,15 @@ class Cell:
             report_pause(self, cause)
 
     def _on_pause(self, signal: Signal) -> None:
-        if self.status is _STARTING:
-            self.belongings().undelivered.append(signal)
+        if self.status in _NOT_YET:
+            self.belongings().undelivered.append(signal)  # for the incarnation to come
         else:
             self._pause(None)
 
-    def _on_resume(self) -> None:
-        if self.status is _PAUSED:
+    def _on_resume(self, signal: Signal) -> None:
+        if self.status in _NOT_YET and self.life is not None:
+            self.life.undelivered.append(signal)
+        elif self.status is _PAUSED:
             self.status = _RUNNING
             report_resume(self)
             if self.life is not None:
@@ -999,11 +1017,12 @@ class Cell:
         """How often it was started again; in earlier starts of the process too, if the store knows it."""
         return max(0, self.incarnation - 1) if self.ledger is None else self.ledger.restarts
 
-    async def _on_stop(self) -> None:
+    async def _on_stop(self, *, is_decided: bool = False) -> None:
+        """`is_decided`: its supervisor wants it, which knows what is to come after it."""
         if self.status in _UP:
             self.status = _STOPPING
             await self._after_family()
-        elif self.status in (_DOWN, _FAILING):
+        elif self.status in (_DOWN, _FAILING) and not is_decided:
             self._is_unwanted = True  # asked for while it failed; the START behind this one sees it
 
     async def _on_drain(self) -> None:

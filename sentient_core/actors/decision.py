@@ -25,6 +25,7 @@ from sentient_core.errors import (
     InvalidDecision,
     Poison,
     RateLimited,
+    StartFailed,
     StoreUnavailable,
     Transient,
 )
@@ -121,7 +122,7 @@ class Rule(msgspec.Struct, frozen=True):
 RESTARTED = Decision()
 """The usual decision."""
 
-SPEAKING = (AgentFailure, StoreUnavailable, Escalated, BaseExceptionGroup)
+SPEAKING = (AgentFailure, StoreUnavailable, Escalated, StartFailed, BaseExceptionGroup)
 """What says something of itself, or is made of what may."""
 
 
@@ -133,17 +134,20 @@ def decide(error: BaseException, *rule_sets: tuple[Rule, ...]) -> Decision:
 
 
 def leaves(error: BaseException) -> Iterator[Exception]:
-    """The exceptions that a group, or what was escalated, is made of; itself for any other. At most 100."""
+    """The exceptions that a group is made of, or what a child has passed up; itself for any other.
+
+    At most 100 are looked at.
+    """
     left: list[BaseException] = [error]
     count = 0
     while left and count < MOST_LEAVES:
+        count += 1
         first = left.pop()
         if isinstance(first, BaseExceptionGroup):
             left.extend(reversed(cast("BaseExceptionGroup[BaseException]", first).exceptions))
-        elif isinstance(first, Escalated) and isinstance(first.__cause__, Exception):
+        elif isinstance(first, _PASSED_UP) and isinstance(first.__cause__, Exception):
             left.append(first.__cause__)
         elif isinstance(first, Exception):
-            count += 1
             yield first
 
 
@@ -160,7 +164,11 @@ def check_rules(given: Rules | None) -> tuple[Rule, ...]:
 
 
 def _has_leaves(error: BaseException) -> bool:
-    return isinstance(error, BaseExceptionGroup | Escalated)
+    return isinstance(error, BaseExceptionGroup | Escalated | StartFailed)
+
+
+_PASSED_UP = (Escalated, StartFailed)
+"""A supervisor fails with one of these, of which a child's failure is the cause."""
 
 
 def _decide(error: Exception, rule_sets: tuple[tuple[Rule, ...], ...]) -> Decision:

@@ -225,7 +225,7 @@ class ActorRef(Generic[A_co]):
         self._cell.at_home().resume()
 
     async def start_child(
-        self: ActorRef[Supervisor[Any]], child: ChildSpec | str, *args: Any, **kwargs: Any
+        self: ActorRef[Supervisor[Any]], child: ChildSpec | str, /, *args: Any, **kwargs: Any
     ) -> ActorRef[Any]:
         """Start one more child of this supervisor, the last in order; returns its ref when it is ready.
 

@@ -38,6 +38,7 @@ __all__ = ["Keeping", "VirtualCell"]
 # A member's name costs a dictionary lookup; `CellStatus.NEW` costs a quarter of a microsecond in Python 3.11.
 _NEW = CellStatus.NEW
 _RUNNING = CellStatus.RUNNING
+_PAUSED = CellStatus.PAUSED
 _DOWN = CellStatus.DOWN
 _PASSIVE = CellStatus.PASSIVE
 
@@ -201,6 +202,10 @@ class VirtualCell(Cell):
     async def _on_passivate(self) -> None:
         """Idle for long enough, unless a message has come in the last moment."""
         actor = self._actor
+        if self.status is _PAUSED:  # it stays, and is looked at again
+            self._idle_since = self.runtime.backend.now()
+            self._look_again()
+            return
         if self.status is not _RUNNING or actor is None:
             return
         if (

@@ -8,11 +8,14 @@ import msgspec
 
 from sentient_core.mailbox.envelope import Entry
 
-__all__ = ["SUPERVISION", "Signal", "SignalKind"]
+__all__ = ["SUPERVISION", "SUPERVISOR", "Signal", "SignalKind"]
 
 
 SUPERVISION = "supervision"
 """`Signal.where` of what an actor's children have brought about."""
+
+SUPERVISOR = "supervisor"
+"""`Signal.where` of a STOP from the supervisor, who knows what is to come after it."""
 
 
 class SignalKind(Enum):
@@ -56,4 +59,4 @@ class Signal(msgspec.Struct, frozen=True):
     entry: Entry | None = None
     """Of DELIVER."""
     where: str = SUPERVISION
-    """Of FAIL, for people: what the cause came out of."""
+    """Of FAIL, for people: what the cause came out of. Of STOP: whether its supervisor wants it."""

@@ -56,7 +56,9 @@ class AdministeredChildren(Children):
     async def terminate_child(self, name: str) -> None:
         """`ActorRef.terminate_child`."""
         child = self._child(name)
-        if not child.has_ended:
+        if child.has_ended:
+            self.leave_down(child)
+        else:
             ending = child.cell.ending()
             self.retire(child)
             await ending
@@ -76,7 +78,7 @@ class AdministeredChildren(Children):
 
     def which_children(self) -> list[ChildInfo]:
         """`ActorRef.which_children`."""
-        return [_info(child) for child in self.members()]
+        return [self._info(child) for child in self.members()]
 
     def count_children(self) -> ChildCounts:
         """`ActorRef.count_children`."""
@@ -108,7 +110,7 @@ class AdministeredChildren(Children):
             )
         spec = self.template.of_pool(child, args, kwargs)
         most = self.strategy.max_children
-        if most is not None and len(self.members()) >= most and self.find(child) is None:
+        if most is not None and self.size >= most and self.find(child) is None:
             raise PoolFull(self.owner.path, child, most)
         return spec
 
@@ -122,28 +124,27 @@ class AdministeredChildren(Children):
 
     def _ended_child(self, name: str) -> Child:
         child = self._child(name)
-        if child.cell.status is CellStatus.DOWN:
+        if child.cell.status is CellStatus.DOWN or self.will_revive(child):
             raise ChildRestarting(self.owner.path, name)
         if not child.has_ended:
             raise ChildRunning(self.owner.path, name)
         return child
 
+    def _info(self, child: Child) -> ChildInfo:
+        cell = child.cell
+        return ChildInfo(
+            name=cell.name,
+            ref=None if child.has_ended else cell.ref,
+            status=ChildStatus.RESTARTING if self.will_revive(child) else status_of(cell),
+            kind=cell.blueprint.cls.__qualname__,
+            is_supervisor=cell.blueprint.cls.__supervises__,
+            restart=child.restart.value,
+            is_significant=child.is_significant,
+            is_static=child.is_static,
+            restarts=cell.restarts,
+        )
+
 
 def status_of(cell: Cell) -> ChildStatus:
     """How an actor is, for who supervises it and for people."""
     return _STATUSES[cell.status]
-
-
-def _info(child: Child) -> ChildInfo:
-    cell = child.cell
-    return ChildInfo(
-        name=cell.name,
-        ref=None if child.has_ended else cell.ref,
-        status=status_of(cell),
-        kind=cell.blueprint.cls.__qualname__,
-        is_supervisor=cell.blueprint.cls.__supervises__,
-        restart=child.restart.value,
-        is_significant=child.is_significant,
-        is_static=child.is_static,
-        restarts=cell.restarts,
-    )

@@ -51,7 +51,7 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
         try:
             grown = self.first * math.pow(self.factor, failures - 1)
         except OverflowError:
-            grown = self.most
+            grown = self.most if self.first else 0.0
         return min(self.most, grown) * (1 - self.jitter * luck)
 
     def is_healthy(self, seconds_up: float) -> bool:

@@ -40,6 +40,8 @@ class Child:
         "alarm",
         "cell",
         "has_started",
+        "is_asked",
+        "is_kept",
         "is_listed",
         "is_retired",
         "place",
@@ -58,7 +60,11 @@ class Child:
         self.is_listed: bool = is_listed and spec.restart is not _TEMPORARY
         """It stays in the list after its end, for `restart_child`."""
         self.spec: ChildSpec | None = spec if is_listed or not spec.is_plain else None
+        self.is_kept: bool = place is not None
+        """It was in the list before this start of it, so that it stays there if it does not start."""
         self.has_started: bool = False
+        self.is_asked: bool = False
+        """Its incarnation has been asked to end; an alarm is then the end of its grace."""
         self.is_retired: bool = False
         """Whatever its spec says, it is not started again by itself."""
         self.trouble: Trouble | None = None

@@ -39,7 +39,7 @@ from sentient_core.errors import (
     StartIgnored,
     StartTimeout,
 )
-from sentient_core.mailbox.signals import Signal, SignalKind
+from sentient_core.mailbox.signals import SUPERVISOR, Signal, SignalKind
 from sentient_core.paths import join
 from sentient_core.supervisor.backoff import Backoff
 from sentient_core.supervisor.child import Child
@@ -107,6 +107,8 @@ class Children:
         """Children outside the job that went down meanwhile, and why."""
         self._decided: tuple[BaseException | None, Decision] = (None, RESTARTED)
         """The last failure that a child's cell has asked about: what it fails of is not decided twice."""
+        self._has_given_up = False
+        """The owner has been told to fail: no child is started again before that."""
 
     @property
     def is_open(self) -> bool:
@@ -120,6 +122,11 @@ class Children:
         if not self._ended:
             return list(self._children)
         return [cell for cell, child in self._children.items() if not child.has_ended]
+
+    @property
+    def size(self) -> int:
+        """How many there are, with those that are in the list only."""
+        return len(self._children)
 
     def members(self) -> Sequence[Child]:
         """The children, in start order, with those that are in the list only."""
@@ -156,17 +163,18 @@ class Children:
         one that is listed and has ignored its start. Cancelling it kills the child.
         """
         child = self._new_child(spec, None, is_listed=is_listed)
-        if not child.cell.start_at_once():
-            await self.wait_for_start(child)
-            return child.cell.ref
-        self._note_ready(child)
-        if self._runtime.dispatcher.is_pass_due():
-            try:
+        try:
+            if not child.cell.start_at_once():
+                await self.wait_for_start(child)
+                return child.cell.ref
+            self._note_ready(child)
+            if self._runtime.dispatcher.is_pass_due():
                 await self._runtime.backend.checkpoint()
-            except BaseException:
-                child.is_retired = True
-                child.cell.kill()
-                raise
+        except BaseException as error:
+            if not isinstance(error, StartIgnored):
+                child.is_listed = False
+            self._kill_for_good(child)
+            raise
         return child.cell.ref
 
     async def wait_for_start(self, child: Child) -> None:
@@ -175,11 +183,11 @@ class Children:
         try:
             await child.cell.start()
         except BaseException:
-            child.is_retired = True
-            child.cell.kill()
+            self._kill_for_good(child)
             raise
 
     def start_static(self) -> bool:
+        self._has_given_up = False
         self._window.clear()
         if self._budget is not None:
             self._budget.clear()
@@ -200,7 +208,7 @@ class Children:
                 child.is_retired = False
                 self._children[child.cell] = child
                 starts.append(child)
-        except NameTaken as error:
+        except (NameTaken, ChildPresent) as error:
             for child in (*starts, *kept.values()):
                 self._children[child.cell] = child
                 self._drop(child)
@@ -230,7 +238,8 @@ class Children:
 
     def child_started(self, child: Cell) -> None:
         entry = self._children[child]
-        entry.silence()
+        if not entry.is_asked:
+            entry.silence()
         self._note_ready(entry)
         if self._job is not None and self._job.next_start is entry:
             self._job.starts.pop()
@@ -247,6 +256,7 @@ class Children:
     def child_down(self, child: Cell, cause: BaseException | None, *, was_ready: bool) -> None:
         entry = self._children[child]
         entry.silence()
+        entry.is_asked = False
         decision = RESTARTED if cause is None else self.decide(child, cause)
         self._decided = (None, RESTARTED)
         job = self._job
@@ -259,6 +269,8 @@ class Children:
             self._not_started(job, entry, cause, decision)
         elif job is None or (job.purpose is not _DOWN and entry not in job.starts):
             self._judge(entry, cause, decision, was_ready=was_ready)
+        elif entry.is_retired and job.purpose is not _DOWN:
+            self._end_where_it_is(entry, by_itself=False)
 
     def listed(self) -> Sequence[Cell]:
         return list(self._children)
@@ -285,14 +297,24 @@ class Children:
         child.is_retired = True
         if child.is_down:
             self._end_where_it_is(child, by_itself=False)
-        elif child.alarm is None or child.cell.status is CellStatus.STARTING:  # else its grace runs already
+        elif self._job is None or self._job.purpose is not _DOWN:  # else its turn will come
             self._ask_to_end(child)
+
+    def will_revive(self, child: Child) -> bool:
+        """It has ended, and a restart of its group that is under way starts it again."""
+        return child.has_ended and self._job is not None and child in self._job.starts
+
+    def leave_down(self, child: Child) -> None:
+        """A child that has ended is not to come up with its group, should that be about to."""
+        if self.will_revive(child) and self._job is not None and self._job.drop(child):
+            self._go_on()
 
     def revive(self, child: Child) -> Child:
         """Give a child that has ended a new cell in its old place."""
         spec = child.spec
         assert spec is not None  # noqa: S101 - what is listed keeps it
         again = self._again(child, spec)
+        again.is_kept = True
         del self._ended[child.cell.name]
         children = self._children.values()
         self._children = {each.cell: each for each in (again if c is child else c for c in children)}
@@ -337,6 +359,10 @@ class Children:
         )
         if entry.is_retired or isinstance(cause, StartIgnored):
             found = Verdict.BURY
+        elif self._has_given_up:
+            return
+        if found is Verdict.HOLD and was_ready and self.strategy.kind is not _ONE_FOR_ONE:
+            found = _RESTART  # of its group, as free
         if found is _RESTART:
             if self._job is not None and self.strategy.kind is not _ONE_FOR_ONE:
                 self._waiting.append((entry, cause, decision))  # one group restart at a time
@@ -352,12 +378,15 @@ class Children:
             is_ignored = isinstance(cause, StartIgnored)
             is_first = not was_ready and not entry.has_started
             by_itself = not (entry.is_retired or is_ignored or is_first)
-            self._end(entry, by_itself=by_itself, is_kept=is_ignored or not is_first)
+            self._end(entry, by_itself=by_itself, is_ignored=is_ignored)
 
     def _restart(self, entry: Child, cause: BaseException | None, decision: Decision) -> None:
-        if not self._spend(entry, cause):
+        if decision.is_free:
+            delay = HOLD_SECONDS
+        elif self._spend(entry, cause):
+            delay = self._delay(entry, decision)
+        else:
             return
-        delay = self._delay(entry, decision)
         if self.strategy.kind is _ONE_FOR_ONE:
             report_restart(entry.cell, cause, delay)
             self._start(entry, cause, delay)
@@ -368,12 +397,12 @@ class Children:
         stops = [by_name[name] for name in reversed(steps.stops)]
         starts = [by_name[name] for name in reversed(steps.starts)]
         for child in stops:
-            child.silence()
-            child.cell.forget_start()
+            self._keep_down(child)
         for child in reversed(starts):
             if not child.has_ended:
                 report_restart(child.cell, cause, delay)
-        self._begin(Job(_AGAIN, stops, starts, cause=cause, wait=delay))
+        job = Job(_AGAIN, stops, starts, cause=cause, wait=delay, needs_store=decision.is_free)
+        self._begin(job)
 
     def _spend(self, entry: Child, cause: BaseException | None) -> bool:
         """Take a restart from the window and from the budgets of the trees it is in; or give up."""
@@ -408,6 +437,9 @@ class Children:
     def _give_up(self, entry: Child, error: RestartLimitExceeded | Escalated) -> None:
         """No restart is left: the owner fails, or the child ends if it has a window of its own."""
         if not self.strategy.is_per_child:
+            if self._has_given_up:
+                return
+            self._has_given_up = True
             self._set_job(None)
             if isinstance(error, RestartLimitExceeded):
                 report_give_up(self.owner, entry.cell, error)
@@ -475,12 +507,16 @@ class Children:
         cause = entry.cell.last_cause  # what it failed of, not that the store is away
 
         def look() -> None:
-            if self._runtime.mirror.journal.backlog().is_down:
+            if self._is_store_away:
                 self._hold(entry)
             else:
                 self._start(entry, cause)
 
         entry.alarm = self._runtime.timekeeper.after(HOLD_SECONDS, look)
+
+    @property
+    def _is_store_away(self) -> bool:
+        return self._runtime.mirror.journal.backlog().is_down
 
     def _set_job(self, job: Job | None) -> None:
         if self._job is not None:
@@ -501,8 +537,7 @@ class Children:
         while job.later and not job.stops:
             for child in job.take_later(most):
                 if child.alarm is not None or child.cell.status is not _RUNNING:  # which are few
-                    child.silence()
-                    child.cell.forget_start()
+                    self._keep_down(child)
                     if child.is_down and child.is_static:
                         continue
                 job.stops[child] = None
@@ -562,6 +597,7 @@ class Children:
             return
         is_over = child.is_retired or child.restart is _TEMPORARY
         if is_over and job.purpose is _AGAIN and not child.has_ended:
+            job.drop(child)  # one that was terminated meanwhile
             self._end(child, by_itself=False)
 
     def _pass_is_over(self, job: Job) -> None:
@@ -569,7 +605,9 @@ class Children:
         self._go_on()
 
     def _wait_is_over(self, job: Job) -> None:
-        job.alarm, job.wait = None, 0.0
+        job.alarm = None
+        if not (job.needs_store and self._is_store_away):
+            job.wait = 0.0
         self._go_on()
 
     def _look_at_waiting(self) -> None:
@@ -582,12 +620,15 @@ class Children:
     def _ask_to_end(self, child: Child, *, kills: bool = False) -> None:
         """Ask a child to end, and see to it that it does."""
         grace = child.shutdown
-        child.silence()
         if kills or grace == BRUTAL_KILL:
             child.cell.kill()
             return
-        child.cell.signal(Signal(SignalKind.STOP))
-        if isinstance(grace, float):
+        if child.is_asked:
+            return
+        child.is_asked = True
+        child.cell.signal(Signal(SignalKind.STOP, where=SUPERVISOR))
+        if isinstance(grace, float):  # else the deadline of its start holds, if it has not started yet
+            child.silence()
             child.alarm = self._runtime.timekeeper.after(grace, lambda: self._end_of_grace(child))
 
     def _end_of_grace(self, child: Child) -> None:
@@ -595,9 +636,20 @@ class Children:
         child.cell.log().warning("killed, since it did not end within its shutdown", shutdown=child.shutdown)
         child.cell.kill()
 
+    def _kill_for_good(self, child: Child) -> None:
+        child.is_retired = True
+        child.cell.kill()
+
+    def _keep_down(self, child: Child) -> None:
+        """If it waits for a start, it waits for one by the job that is to come."""
+        if child.is_down:
+            child.silence()
+            child.cell.forget_start()
+
     def _not_started(self, job: Job, entry: Child, cause: BaseException | None, decision: Decision) -> None:
         """The child that the job waits for did not come up."""
-        found = verdict(entry.restart, cause, was_ready=False, is_restart=True, decision=decision)
+        is_restart = not entry.cell.is_start_awaited  # else it is its starter's to report
+        found = verdict(entry.restart, cause, was_ready=False, is_restart=is_restart, decision=decision)
         if isinstance(cause, StartIgnored) or entry.is_retired:
             found = Verdict.BURY
         elif job.purpose is Purpose.UP and found is not Verdict.QUARANTINE:
@@ -620,7 +672,7 @@ class Children:
             if found is Verdict.QUARANTINE:
                 self._alert("actor quarantined", entry, cause)
             job.starts.pop()
-            self._end(entry, by_itself=False)
+            self._end(entry, by_itself=False, is_ignored=isinstance(cause, StartIgnored))
             self._go_on()
 
     def _alert(self, alert: str, entry: Child, cause: BaseException | None) -> None:
@@ -640,9 +692,9 @@ class Children:
         if is_next:
             self._go_on()
 
-    def _end(self, entry: Child, *, by_itself: bool, is_kept: bool = True) -> None:
-        """A child that is down is not started again; a listed one stays in the list, if it is kept."""
-        if not (entry.is_listed and is_kept):
+    def _end(self, entry: Child, *, by_itself: bool, is_ignored: bool = False) -> None:
+        """A child that is down is not started again; a listed one stays in the list, unless it never was."""
+        if not (entry.is_listed and (entry.has_started or entry.is_kept or is_ignored)):
             self._drop(entry)
         elif not entry.has_ended:
             entry.silence()

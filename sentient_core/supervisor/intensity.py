@@ -6,7 +6,7 @@ Source: `add_restart/1` in OTP's supervisor.erl. A restart at `now` is allowed i
 
 from __future__ import annotations
 
-import math
+import sys
 from collections import deque
 from typing import TypeGuard
 
@@ -42,7 +42,7 @@ def check_intensity(what: str, max_restarts: object, within: object) -> None:
 
 def is_seconds(value: object) -> TypeGuard[float]:
     """Whether it is a number that can be waited for."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max
 
 
 class RestartWindow:

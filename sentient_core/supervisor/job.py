@@ -28,7 +28,18 @@ class Purpose(Enum):
 class Job:
     """Stops, then starts, one step at a time (of a parallel job: all stops at once)."""
 
-    __slots__ = ("alarm", "cause", "is_parallel", "kills", "later", "purpose", "starts", "stops", "wait")
+    __slots__ = (
+        "alarm",
+        "cause",
+        "is_parallel",
+        "kills",
+        "later",
+        "needs_store",
+        "purpose",
+        "starts",
+        "stops",
+        "wait",
+    )
 
     def __init__(
         self,
@@ -41,6 +52,7 @@ class Job:
         is_parallel: bool = False,
         wait: float = 0.0,
         later: Iterable[Child] = (),
+        needs_store: bool = False,
     ) -> None:
         self.purpose: Purpose = purpose
         # A plain dict finds its last key slowly after deletions.
@@ -56,6 +68,8 @@ class Job:
         self.is_parallel: bool = is_parallel
         self.wait: float = wait
         """Seconds between the last stop and the first start."""
+        self.needs_store: bool = needs_store
+        """It waits for the store as well."""
         self.alarm: Alarm | None = None
         """While it waits."""
 

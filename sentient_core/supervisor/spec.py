@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Literal, TypeGuard, get_origin
 
@@ -11,6 +11,7 @@ from sentient_core.actors.cell import NO_KWARGS
 from sentient_core.actors.decision import Rule, Rules, check_rules
 from sentient_core.errors import (
     InvalidBackoff,
+    InvalidChildArguments,
     InvalidChildClass,
     InvalidRestart,
     InvalidShutdown,
@@ -82,8 +83,8 @@ class ChildSpec:
     ) -> None:
         self.cls: type[Actor] = cls if _is_actor_class(cls) else _without_brackets(cls)
         self.name: str | None = None if name is None else check_name(name)
-        self.args: tuple[Any, ...] = args if type(args) is tuple else tuple(args)
-        self.kwargs: Mapping[str, Any] = dict(kwargs) if kwargs else NO_KWARGS
+        self.args: tuple[Any, ...] = args if type(args) is tuple else _args(args)
+        self.kwargs: Mapping[str, Any] = NO_KWARGS if kwargs is None else _kwargs(kwargs)
         self.restart: Restart = restart if isinstance(restart, Restart) else _restart(restart)
         self.shutdown: float | Literal["brutal_kill"] | None = (
             self.cls.default_shutdown if shutdown == "default" else _shutdown(shutdown)
@@ -91,10 +92,10 @@ class ChildSpec:
         self.start_timeout: float | None = None if start_timeout is None else _start_timeout(start_timeout)
         self.significant: bool = significant
         self.backoff: Backoff | None = backoff
-        self.rules: tuple[Rule, ...] = check_rules(decide) if decide else ()
+        self.rules: tuple[Rule, ...] = () if decide is None else check_rules(decide)
         if backoff is not None:
             check_backoff(backoff)
-        if significant:
+        if significant is not False:
             _check_significant(significant, self.restart)
 
     @property
@@ -135,6 +136,21 @@ def _without_brackets(cls: object) -> type[Actor]:
 
 def _is_actor_class(value: object) -> TypeGuard[type[Actor]]:
     return isinstance(value, type) and issubclass(value, Actor)
+
+
+def _args(args: object) -> tuple[Any, ...]:
+    # Of a str each letter would be an argument, which nobody means.
+    if isinstance(args, Iterable) and not isinstance(args, str | bytes | Mapping):
+        return tuple(args)
+    raise InvalidChildArguments("args", args)
+
+
+def _kwargs(kwargs: object) -> Mapping[str, Any]:
+    if isinstance(kwargs, Mapping):
+        named: Mapping[Any, Any] = kwargs
+        if all(isinstance(name, str) for name in named):
+            return dict(named) if named else NO_KWARGS
+    raise InvalidChildArguments("kwargs", kwargs)
 
 
 def _restart(restart: object) -> Restart:

@@ -300,7 +300,7 @@ async def _play(seed: int, steps: int) -> None:
         assert life.incarnation == incarnations[-1]
         # The store knows the path of a mirrored actor: whoever lives there later goes on counting.
         assert first > last.get(life.path, 0), life.ref
-        if first > 1 or life in world.mirrored:
+        if life.path in last or life in world.mirrored:
             last[life.path] = incarnations[-1]
     assert not any("sentient-core" in (task.name or "") for task in anyio.get_running_tasks())
 
