@@ -44,7 +44,7 @@ def settle_failed(cell: Cell, entry: Entry, error: Exception, decision: Decision
     "dead" (a dead letter `failed`).
     """
     if decision is RESTARTED and type(entry) is tuple and cell.blueprint.max_attempts == 1:
-        dead(cell, entry, DeadLetterReason.FAILED, words)  # the usual case, without a look at all the others
+        dead(cell, entry, DeadLetterReason.FAILED, words, tries=1)  # the usual case, without a look at others
         if entry[2] is not None:
             _fail_asker(cell, entry, error, words, 1)
         return "dead"
