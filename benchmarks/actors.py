@@ -27,6 +27,7 @@ from benchmarks.workloads.restart_reply import restart_reply
 from benchmarks.workloads.ring import ping_pong, ring
 from benchmarks.workloads.skynet import skynet
 from benchmarks.workloads.spawn import spawn
+from benchmarks.workloads.stop import stop_lag, stop_many, stop_very_many
 from benchmarks.workloads.suspending import suspending
 from benchmarks.workloads.tell import tell
 from benchmarks.workloads.trial import BACKENDS, CHANNEL, Trial, Workload
@@ -45,6 +46,8 @@ WORKLOADS: tuple[Workload, ...] = (
     suspending,
     restart_one,
     restart_many,
+    stop_many,
+    stop_very_many,
 )
 _ROUNDS = 5
 
@@ -55,7 +58,7 @@ def of_actors(peers: Peers) -> list[Measurement]:
         Measurement(workload.name, workload.about, partial(measured, workload, peers))
         for workload in WORKLOADS
     ]
-    return [*beside_peers, restart_reply, fairness, idle(peers)]
+    return [*beside_peers, restart_reply, fairness, stop_lag, idle(peers)]
 
 
 def measured(workload: Workload, peers: Peers, settings: Settings) -> list[Figure]:
