@@ -864,7 +864,7 @@ def _check_wait(seconds: object) -> None:
 
 
 def _check_attempts(attempts: object) -> None:
-    if not isinstance(attempts, int) or attempts < 1:
+    if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
         raise InvalidArgument(f"attempts must be at least 1, not {attempts!r}")
 
 

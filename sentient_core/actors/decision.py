@@ -67,9 +67,7 @@ class Directive(StrEnum):
 
 DirectiveName: TypeAlias = Literal["resume", "quarantine", "pause", "restart", "stop", "escalate"]
 Matcher: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...] | Callable[[Exception], bool]"
-Rules: TypeAlias = (
-    "Mapping[Matcher, Directive | DirectiveName] | Iterable[tuple[Matcher, Directive | DirectiveName]]"
-)
+Rules: TypeAlias = "Mapping[Any, str] | Iterable[tuple[Matcher, Directive | DirectiveName]]"
 """Which failures are decided how: the first that matches holds.
 
 A matcher is an exception class (subclasses match as well), a tuple of them, or a function of the exception.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias, cast
 
 import msgspec
@@ -48,6 +48,10 @@ class Supervisor(Actor[M_contra]):
                 f"{cls.__qualname__}.strategy is {cls.strategy!r}; make one: Supervisor.one_for_one()"
             )
         names: set[str] = set()
+        if not isinstance(cls.children, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidChildSpec(
+                f"{cls.__qualname__}.children is {cls.children!r}; make it a list: [ChildSpec(...)]"
+            )
         for spec in cls.children:
             if not isinstance(spec, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise InvalidChildSpec(f"{cls.__qualname__}.children holds {spec!r}; wrap it: ChildSpec(...)")
