@@ -30,6 +30,7 @@ from sentient_core.actors.alerts import Alert, Alerts
 from sentient_core.actors.decision import Directive
 from sentient_core.actors.from_thread import FromThread
 from sentient_core.actors.letter_office import DeadLetterOffice, Redriven
+from sentient_core.actors.overdue import Progress
 from sentient_core.actors.stored_letter import StoredDeadLetter
 from sentient_core.actors.watchdog import BlockedHandler
 from sentient_core.actors.water import MailboxNotice, MailboxNotices
@@ -56,8 +57,10 @@ from sentient_core.errors import (
     Escalated,
     Fenced,
     ForeignRef,
+    HandlerAbandoned,
     HandlerCancelled,
     HandlerFailed,
+    HandlerOverdue,
     InvalidArgument,
     InvalidBackoff,
     InvalidCall,
@@ -199,8 +202,10 @@ __all__ = [
     "ForeignRef",
     "FromThread",
     "Group",
+    "HandlerAbandoned",
     "HandlerCancelled",
     "HandlerFailed",
+    "HandlerOverdue",
     "Health",
     "InvalidArgument",
     "InvalidBackoff",
@@ -239,6 +244,7 @@ __all__ = [
     "Overflow",
     "Poison",
     "PoolFull",
+    "Progress",
     "RateLimited",
     "ReceiveTimeout",
     "Redriven",

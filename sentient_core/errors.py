@@ -51,6 +51,8 @@ SentientError
 ├── DeathPactError                       why an actor failed that did not handle a Terminated
 ├── LinkBroken                           why an actor failed that was linked to one that ended
 ├── HandlerCancelled                     a handler let a cancellation escape that nobody asked for
+├── HandlerOverdue                       why an actor failed whose handler took longer than its time limit
+├── HandlerAbandoned                     why an actor failed whose handler did not end when it was cancelled
 ├── StaleIncarnation                     an ended instance tried to act as its actor
 ├── DeadLetterError                      what was asked cannot be done with a dead letter; carries its id
 │   ├── UnknownDeadLetter (LookupError)  the store has none of this message
@@ -120,8 +122,10 @@ __all__ = [
     "Escalated",
     "Fenced",
     "ForeignRef",
+    "HandlerAbandoned",
     "HandlerCancelled",
     "HandlerFailed",
+    "HandlerOverdue",
     "InvalidArgument",
     "InvalidBackoff",
     "InvalidCall",
@@ -674,6 +678,51 @@ class HandlerCancelled(SentientError):
 
     It happens on asyncio, to a handler that awaits a future which is cancelled elsewhere.
     """
+
+
+class HandlerOverdue(SentientError):
+    """Why an actor failed whose handler took longer than it may.
+
+    `limit` says of what: `timeout`, `heartbeat` or `deadline`; `seconds` is how long that is. `handler` names
+    the method (None: it could not be found out), `stack` where it was when it was cancelled.
+    """
+
+    def __init__(
+        self, path: str, message: object, limit: str, seconds: float, handler: str | None, stack: str
+    ) -> None:
+        self.path = path
+        self.message = message
+        self.limit = limit
+        self.seconds = seconds
+        self.handler = handler
+        self.stack = stack
+        over = {
+            "timeout": f"had {kind_of(message)} in hand for longer than its timeout of {seconds:g} s",
+            "heartbeat": f"gave no heartbeat for {seconds:g} s, with {kind_of(message)} in hand",
+            "deadline": f"did not handle {kind_of(message)} within the {seconds:g} s of its deadline",
+        }[limit]
+        super().__init__(f"{handler or 'a handler'} of '{path}' {over}, and was cancelled")
+
+
+class HandlerAbandoned(SentientError):
+    """Why an actor failed whose handler or hook did not end when it was cancelled; `__cause__` says for what.
+
+    `message` is what it had in hand (None in a hook), `seconds` the grace it had, `handler` and `stack` as in
+    HandlerOverdue. The code still runs; nothing it does counts as its actor's.
+    """
+
+    def __init__(self, path: str, handler: str | None, message: object, seconds: float, stack: str) -> None:
+        self.path = path
+        self.handler = handler
+        self.message = message
+        self.seconds = seconds
+        self.stack = stack
+        work = "" if message is None else f" with {kind_of(message)}"
+        super().__init__(
+            f"{handler or 'what runs'} of '{path}'{work} did not end within {seconds:g} s of its "
+            "cancellation, and was abandoned. Let cancellations pass: `except Exception` instead of a bare "
+            "`except` or BaseException, and shield only what is short."
+        )
 
 
 class DeadLetterError(SentientError):

@@ -60,6 +60,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Paths of actors that take no messages until somebody resumes them."""
     given_up: tuple[str, ...] = ()
     """Paths of actors that ended for good with a `system_alert`, until somebody lives there again."""
+    abandoned: tuple[str, ...] = ()
+    """Handlers and hooks that swallowed their cancellation, were left to themselves, and still run."""
     blocked: BlockedHandler | None = None
     """What blocks the event loop, or did so within the last minute."""
 
@@ -112,6 +114,7 @@ def health_of(phase: Phase, runtime: Runtime | None, watchdog: Watchdog | None, 
         failing=tuple(runtime.failing),
         paused=tuple(runtime.paused),
         given_up=tuple(runtime.given_up),
+        abandoned=tuple(map(str, runtime.abandoned)),
         blocked=None if latest is None else latest[1],
     )
 
@@ -133,6 +136,9 @@ def _troubles(
     if runtime.given_up:
         named = [f"'{path}' ({why})" for path, why in tuple(runtime.given_up.items())[-_MOST_NAMED:]]
         yield f"ended for good: {_listed(named, len(runtime.given_up))}"
+    if runtime.abandoned:
+        named = list(map(str, tuple(runtime.abandoned)[:_MOST_NAMED]))
+        yield f"cancelled, abandoned and still running: {_listed(named, len(runtime.abandoned))}"
     if latest is not None:
         age, report = latest
         yield f"{report}, {age:.0f} s ago" if report.is_over else str(report)

@@ -13,7 +13,8 @@ from typing_extensions import TypeVar
 from sentient_core.actors.blocking import run_process, run_sync
 from sentient_core.actors.blueprint import Blueprint
 from sentient_core.actors.checkpoints import CheckpointPolicy
-from sentient_core.actors.context import Context
+from sentient_core.actors.context import Context, fence
+from sentient_core.actors.overdue import heartbeat
 from sentient_core.actors.request import Askable, Request
 from sentient_core.actors.saving import check_at_work, save_and_wait
 from sentient_core.mailbox import MailboxOptions
@@ -31,6 +32,7 @@ __all__ = [
     "M_contra",
     "NoState",
     "Request",
+    "fence_off",
     "new_actor",
 ]
 
@@ -92,6 +94,18 @@ class Actor(Generic[M_contra]):
     """Of `State`; a stored checkpoint of another version is refused."""
     default_shutdown: ClassVar[float | None] = 5.0
     """Grace in seconds where neither `ChildSpec` nor `spawn` says one; None: no limit (supervisors)."""
+    handler_timeout: ClassVar[float | None] = None
+    """Seconds that one message may be in hand; a handler that takes longer is cancelled at its await and
+    fails with HandlerOverdue. For every handler, `on_receive` and calls of proxies; `@handles(timeout=...)`
+    says it for one, `math.inf` there that it may take for ever. What never awaits cannot be cancelled: the
+    watchdog names it."""
+    handler_heartbeat: ClassVar[float | None] = None
+    """Seconds that a handler may go without a call of `self.heartbeat()`, likewise."""
+    kill_grace: ClassVar[float | None] = 5.0
+    """Seconds in which a handler or hook has to end when it is cancelled: by a `kill`, a time limit, the end
+    of its `shutdown`. One that swallows it for longer is abandoned: named in the log and a
+    `handler_abandoned` event, fenced off, and the actor fails without it (HandlerAbandoned). None: it is
+    waited for."""
     reply_errors: ClassVar[tuple[type[Exception], ...]] = ()
     """Exceptions that are answers: the asker gets one as it is, and the actor does not fail."""
     max_attempts: ClassVar[int] = 1
@@ -153,6 +167,16 @@ class Actor(Generic[M_contra]):
         """
         return await save_and_wait(self.__cell, self)
 
+    def heartbeat(self, progress: float | None = None) -> None:
+        """Say that the handler at work is alive, and how much it has done, from 0 to 1.
+
+        Keeps to `handler_heartbeat`, and `ref.progress` shows it. A handler may call it, tasks and threads
+        that it has started (`run_sync`) as well; where no message is in hand it does nothing. Raises
+        InvalidArgument, and StaleIncarnation for an instance that has ended.
+        """
+        check_at_work(self.__cell, self)
+        heartbeat(self.__cell, progress)
+
     async def run_sync(self, fn: Callable[[*Ts], T], *args: *Ts, limiter: CapacityLimiter | None = None) -> T:
         """Run blocking work in a thread and return what it returns; the event loop goes on meanwhile.
 
@@ -211,6 +235,10 @@ class Actor(Generic[M_contra]):
     def _attach(actor: Actor, cell: Cell) -> None:
         actor.__cell = cell
 
+    @staticmethod
+    def _fence(actor: Actor) -> None:
+        fence(actor.context)
+
 
 Actor.__blueprint__ = Blueprint(Actor, None)
 
@@ -224,6 +252,11 @@ def new_actor(blueprint: Blueprint, cell: Cell, args: tuple[Any, ...], kwargs: M
     if blueprint.has_init or args or kwargs:
         cls.__init__(actor, *args, **kwargs)
     return actor
+
+
+def fence_off(actor: Actor) -> None:
+    """An instance was abandoned: its context raises StaleIncarnation from now on."""
+    Actor._fence(actor)  # pyright: ignore[reportPrivateUsage] - for this function alone
 
 
 _NO_STATE = NoState()

@@ -32,6 +32,8 @@ __all__ = ["NOT_YET", "ask", "ask_as_one", "check_cycle", "cycle_of", "wait_of"]
 NOT_YET: Final[Any] = object()
 """Instead of an answer: it will come later."""
 
+_NOBODY: Final = (None, None)
+
 _MOST_SEEN = 100
 """Places of the queue that a timeout looks at: when thousands of asks end together, all have to be told."""
 
@@ -40,7 +42,9 @@ async def ask(cell: Cell, message: object, timeout: float, posting: Posting | No
     """`ActorRef.ask`."""
     runtime = cell.runtime
     dispatcher, waits = runtime.dispatcher, runtime.waits
-    handler = cell.handler_at_once(message)  # there is no queue, so no priority and no deadline matters
+    # There is no queue, so no priority matters, and nothing expires.
+    is_plain = posting is None or posting.deadline is None
+    handler = cell.handler_at_once(message) if is_plain else None
     if handler is not None and dispatcher.is_pass_due():
         # Before the handler: behind it, a cancellation would cost its reply.
         await runtime.backend.checkpoint()
@@ -75,7 +79,8 @@ async def ask(cell: Cell, message: object, timeout: float, posting: Posting | No
                 await _put(over, posting)
         return await _wait(over)
     finally:
-        if waiting is not None:
+        # Not if the turn was abandoned meanwhile: the place is then its cell's next turn's.
+        if waiting is not None and waits.get(waiting, _NOBODY)[1] is reply:
             del waits[waiting]
 
 

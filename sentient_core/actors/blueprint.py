@@ -16,6 +16,7 @@ from sentient_core.actors.class_names import check_names
 from sentient_core.actors.declared import declared_messages, unhandled
 from sentient_core.actors.handlers import Handler, as_handler, check_not_generator, marked
 from sentient_core.actors.members import Members
+from sentient_core.actors.overdue import check_seconds, limited, limits_of
 from sentient_core.errors import InvalidArgument, InvalidHandler
 from sentient_core.mailbox import Isolation, MailboxOptions
 
@@ -53,6 +54,7 @@ class Blueprint:
         "is_mirrored",
         "is_stored",
         "isolation",
+        "kill_grace",
         "mailbox",
         "max_attempts",
         "members",
@@ -74,7 +76,9 @@ class Blueprint:
         self.is_mirrored: bool = _durability(cls) is Durability.MIRRORED
         self.isolation: Isolation | None = _isolation(cls)
         """None: as the system says."""
-        self.behaviours: dict[str | None, Behaviour] = behaviours_of(cls, CALL_HANDLERS)
+        limits = limits_of(cls)
+        calls = {kind: limited(handler, limits) for kind, handler in CALL_HANDLERS.items()}
+        self.behaviours: dict[str | None, Behaviour] = behaviours_of(cls, calls)
         self.behaviour: Behaviour = _initial(cls, self.behaviours)
         """What every incarnation begins with."""
         self.handlers: dict[type, Handler] = self.behaviour.handlers
@@ -86,7 +90,8 @@ class Blueprint:
         for hook in self.hooks:
             check_not_generator(getattr(cls, hook))
         receives = base is not None and _is_own(cls, base, "on_receive")
-        self.on_receive: Handler | None = as_handler(cls.on_receive) if receives else None
+        self.on_receive: Handler | None = limited(as_handler(cls.on_receive), limits) if receives else None
+        self.kill_grace: float | None = check_seconds(f"{cls.__qualname__}.kill_grace", cls.kill_grace)
         self.messages: Any = vars(cls)["__parameters__"][0] if base is None else declared_messages(cls)
         """The type in `Actor[...]`, as far as it is known; Any if the class declares none."""
         _check_declared(self)

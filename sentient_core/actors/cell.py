@@ -32,6 +32,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import anyio
 
 from sentient_core.actors import delivery
+from sentient_core.actors.abandoning import abandon, settle_abandoned
 from sentient_core.actors.actor import IGNORE, Actor, new_actor
 from sentient_core.actors.asking import NOT_YET
 from sentient_core.actors.attempts import settle_failed, settle_unfinished
@@ -45,6 +46,7 @@ from sentient_core.actors.escaped import parted, stray
 from sentient_core.actors.handlers import Handler
 from sentient_core.actors.incarnation import Incarnation, enter
 from sentient_core.actors.isolating import isolated_reply
+from sentient_core.actors.lease import Lease, TurnAbandoned
 from sentient_core.actors.life_events import (
     report_end,
     report_failure,
@@ -73,6 +75,7 @@ from sentient_core.causes import class_sent, in_a_line
 from sentient_core.errors import (
     ActorKilled,
     ActorStopped,
+    HandlerAbandoned,
     SentientError,
     StartFailed,
     StartIgnored,
@@ -164,6 +167,7 @@ class Cell:
         "blueprint",
         "draining",
         "family",
+        "generation",
         "handled",
         "in_hand",
         "incarnation",
@@ -227,7 +231,9 @@ class Cell:
         self.is_nobody: bool = False
         """There has been no actor: it stands for a path that a stored ref had."""
         self.scheduled: bool = False
-        self.scope: anyio.CancelScope | None = None
+        self.scope: Lease | None = None
+        self.generation: int = 0
+        """Counts the turns that were abandoned: one that goes on after that finds another number here."""
         self._actor: Actor | None = None
         self._cause: BaseException | None = None
         self._killed: BaseException | None = None
@@ -250,6 +256,11 @@ class Cell:
     def cause(self) -> BaseException | None:
         """Why it is down or has ended; None: in order, or it is neither."""
         return UnknownActor(self.path) if self.is_nobody else self._cause
+
+    @property
+    def killed_by(self) -> BaseException | None:
+        """Why the incarnation of now is to end without hooks, if it is."""
+        return self._killed
 
     @property
     def is_down(self) -> bool:
@@ -410,9 +421,53 @@ class Cell:
         if self.is_alive and self.status is not _DOWN and self._killed is None:
             self._killed = cause or ActorKilled(self.path)
             self._signal_first(Signal(_KILL))
-            if self.scope is not None:
-                self.scope.cancel()
+            self.interrupt()
         return ending
+
+    def interrupt(self, cause: Exception | None = None) -> bool:
+        """Cancel the turn at its await. False: it is not suspended, or has been cancelled already.
+
+        With a `cause`, the message in hand then fails the actor with it, as if its handler had raised it.
+        What does not end within `kill_grace` is abandoned.
+        """
+        lease = self.scope
+        if lease is None or lease.cancel_called:
+            return False
+        lease.cancel(cause)
+        grace = self.blueprint.kill_grace
+        if grace is not None:
+            lease.alarm = self.runtime.timekeeper.after(grace, lambda: abandon(self, lease, self._actor))
+        return True
+
+    def leave_to_itself(self, error: HandlerAbandoned, lease: Lease) -> None:
+        """The turn of now does not end: go on without it, down, without hooks. For `abandon`."""
+        is_kill = self._killed is not None
+        entry, life = self.in_hand, self.life
+        self.handled += _handled_so_far(lease)
+        is_taken = entry is not None and life is not None and entry is life.taken
+        if entry is not None and life is not None and is_taken:
+            entry = life.recall()
+        if entry is not None:
+            settle_abandoned(self, entry, error)
+        elif is_taken:  # it was forwarded, and is another's
+            self.handled += 1
+        self.generation += 1
+        self.scope = self.in_hand = self.vars = self._actor = None
+        self.mailbox.renew()
+        if self.ledger is not None:
+            self.ledger = self.ledger.renewed()
+        self.runtime.waits.pop(self, None)
+        self.runtime.crowds.pop(self, None)
+        if self.signals is not None:  # what it waited for happens here
+            self.signals = deque(signal for signal in self.signals if signal.kind is not _KILL)
+        self.scheduled = False
+        self._killed = error
+        self.status = _FAILING
+        self._cause = error
+        if self.family is None or not self.family.stop_all(kill=is_kill):
+            self._down(error)
+        if self.signals and not self.scheduled:
+            self.runtime.dispatcher.schedule(self)
 
     def _end(self, kind: SignalKind) -> Ending:
         ending = Ending(self, self.incarnation, is_drain=kind is _DRAIN)
@@ -502,7 +557,8 @@ class Cell:
     def forget_start(self) -> None:
         """Stay down: a START that is still in the control lane is not to be obeyed."""
         if self.status in (_NEW, _DOWN):
-            self.signals = None
+            # What brings a message settles it.
+            self.signals = deque(signal for signal in self.signals or () if signal.entry is not None)
         if self.status is _DOWN:
             self._tell_end_waiters()  # of a STOP behind that START
 
@@ -521,10 +577,11 @@ class Cell:
         if not self.scheduled:
             self.runtime.dispatcher.schedule(self)
 
-    def turn_suspends(self) -> bool:
-        """For the dispatcher: the turn has just suspended. True: it is to be interrupted."""
+    def turn_suspends(self) -> None:
+        """For the dispatcher: the turn has just suspended."""
         self.mailbox.pause(self.runtime.backend.now())
-        return self._killed is not None
+        if self._killed is not None:
+            self.interrupt()
 
     def __deepcopy__(self, memo: object) -> NoReturn:
         # What a copied value leads to, through an actor or its context: see `handover`.
@@ -614,6 +671,7 @@ class Cell:
         left = budget = BUDGET if ledger is None else self._budget(ledger)
         missed = 0
         is_mirrored = mailbox.is_mirrored
+        generation = self.generation
         turn_ends = now() + TURN_SECONDS
         try:
             while True:
@@ -646,15 +704,19 @@ class Cell:
                             outcome = await outcome
                     if entry[2] is not None and self.in_hand is entry:
                         self._reply(entry, outcome)
-                except Exception as error:  # noqa: BLE001
+                except Exception as error:
                     # The supervision boundary: whatever a handler raises is its actor's failure.
+                    if self.generation != generation:
+                        raise TurnAbandoned from error
                     if not isinstance(error, self.blueprint.reply_errors):
                         missed += 1
                         await self._handler_failed(entry, error)
                         break
                     if not self._answer_with(entry, error):
                         missed += 1
-                except BaseException as error:  # noqa: BLE001 - what is not the actor's goes on
+                except BaseException as error:
+                    if self.generation != generation:
+                        raise
                     missed += 1
                     if self._is_stray(error):
                         await self._handler_failed(entry, stray(error))
@@ -668,12 +730,16 @@ class Cell:
                 if not left & 7 and now() > turn_ends:
                     break
         finally:
-            self.in_hand = None
-            if is_mirrored:
-                current_event.set(None)
-            self.handled += budget - left - missed
-            if self.life is not None:
-                self.life.note_batch()
+            is_own = self.generation == generation
+            if is_own:
+                self.in_hand = None
+                if is_mirrored:
+                    current_event.set(None)
+                self.handled += budget - left - missed
+                if self.life is not None:
+                    self.life.note_batch()
+        if not is_own:
+            raise TurnAbandoned
         if mailbox.line is not None:
             self._admit()
         if mailbox.queue or mailbox.tally is not None:
@@ -829,12 +895,19 @@ class Cell:
         delivery.fail_asker(entry, UnhandledMessage(entry[0], self.ref, f"{why}; it handles {known}"))
 
     def _interrupted(self, entry: Entry, error: BaseException | None = None) -> None:
-        """The handler was cancelled, by `kill` or the program's end: settled before the turn unwinds."""
+        """The handler was cancelled, by `kill` or the program's end: settled before the turn unwinds.
+
+        One that was interrupted for a cause fails with it in the next turn.
+        """
+        # A KeyboardInterrupt or SystemExit out of a handler is nobody's kill: the program ends.
+        is_kill = not isinstance(error, KeyboardInterrupt | SystemExit)
+        cause = None if self.scope is None else self.scope.cause
+        if cause is not None and is_kill and self._killed is None:
+            self._fail_next(entry, cause)
+            return
         if not self._is_in_hand(entry):
             self.handled += 1
             return
-        # A KeyboardInterrupt or SystemExit out of a handler is nobody's kill: the program ends.
-        is_kill = not isinstance(error, KeyboardInterrupt | SystemExit)
         what = "the actor was killed" if is_kill else f"{type(error).__name__} ended the program"
         delivery.dead(self, entry, _WAS_STOPPED, f"{what} while handling it")
         delivery.fail_asker(entry, ActorStopped(entry[0], self.ref, f"{what} while handling it"))
@@ -856,7 +929,16 @@ class Cell:
             report_failure(self, failures, entry, where)
         return others
 
+    def _fail_next(self, entry: Entry, error: Exception) -> None:
+        """The handler has failed in a turn that is cancelled: hooks and all need another one."""
+        in_hand = entry if self._is_in_hand(entry) else self.in_hand
+        begun = Begun(entry, in_hand, raising(error))
+        self._signal_first(Signal(_DELIVER, entry=(begun, entry[1], None, None)))
+
     async def _handler_failed(self, entry: Entry, error: Exception) -> None:
+        if self._is_spent() and self._killed is None:
+            self._fail_next(entry, error)
+            return
         words = in_a_line(error)
         decision = self.above.decide(self, error)
         report_failure(self, error, entry, words=words)
@@ -920,7 +1002,7 @@ class Cell:
         if is_restart and not self.draining:
             self.mailbox.reopen()
         try:
-            checkpoints = () if self.ledger is None else await find_checkpoints(self)
+            checkpoints = () if self.ledger is None else await self._finished(find_checkpoints(self))
         except StoreUnavailable as error:
             # Nothing has begun yet, so nothing is counted; a restart is held with its own cause.
             self._down(error, first_cause=cause if is_restart else None)
@@ -940,8 +1022,8 @@ class Cell:
             restored = load_state(self, actor, checkpoints) if checkpoints else None
             hooks = self.blueprint.hooks
             if is_restart and "on_restart" in hooks:
-                await _finished(actor.on_restart(cause))
-            if "on_start" in hooks and await _finished(actor.on_start()) is IGNORE:
+                await self._finished(actor.on_restart(cause))
+            if "on_start" in hooks and await self._finished(actor.on_start()) is IGNORE:
                 self._start_over(StartIgnored(self.path))
                 return
         except Exception as error:  # noqa: BLE001 - the supervision boundary
@@ -997,7 +1079,8 @@ class Cell:
             await self._save(lambda actor: save_in_time(self, actor), actor)
 
     async def _save_by_policy(self, actor: Actor) -> None:
-        await self._save(lambda actor: save_by_policy(self, actor), actor)
+        if not self._is_spent():  # a failure needs another turn, which saves as well
+            await self._save(lambda actor: save_by_policy(self, actor), actor)
 
     async def _save(self, save: Callable[[Actor], object], actor: Actor) -> None:
         """A state that cannot be stored is its actor's failure."""
@@ -1105,9 +1188,24 @@ class Cell:
             return error
         return None
 
+    async def _finished(self, outcome: Any) -> Any:
+        """What a hook returns, awaited if it can be."""
+        if not hasattr(outcome, "__await__"):
+            return outcome
+        generation = self.generation
+        try:
+            outcome = await outcome
+        except (Exception, anyio.get_cancelled_exc_class()) as error:
+            if self.generation != generation:
+                raise TurnAbandoned from error
+            raise
+        if self.generation != generation:
+            raise TurnAbandoned
+        return outcome
+
     async def _call_hook(self, name: str, call: Callable[[], Any]) -> Exception | None:
         try:
-            await _finished(call())
+            await self._finished(call())
         except Exception as error:  # noqa: BLE001 - the supervision boundary
             report_failure(self, error, None, name)
             return error
@@ -1203,5 +1301,14 @@ class Cell:
             announce_end(self)
 
 
-async def _finished(outcome: Any) -> Any:
-    return await outcome if hasattr(outcome, "__await__") else outcome
+def _handled_so_far(lease: Lease) -> int:
+    """Messages that the batch at hand has handled. It counts them at its end, which does not come."""
+    for frame in lease.frames():
+        if frame.f_code is _BATCH and "is_own" not in frame.f_locals:
+            batch = frame.f_locals
+            in_hand: int = batch["self"].in_hand is not None
+            return int(batch["budget"] - batch["left"] - batch["missed"] - in_hand)
+    return 0
+
+
+_BATCH: Final = Cell._handle.__code__  # pyright: ignore[reportPrivateUsage] - of this module

@@ -16,7 +16,7 @@ __all__ = ["check_names", "misspelt"]
 _HOOKS: Mapping[str, int] = {"on_receive": 1, "on_start": 0, "on_stop": 0, "on_failure": 1, "on_restart": 1}
 """What users override, and how many arguments it takes besides self."""
 
-_RESERVED = ("context", "checkpoint", "run_sync", "run_process")
+_RESERVED = ("context", "checkpoint", "heartbeat", "run_sync", "run_process")
 """What every actor has from the runtime, for its own use."""
 
 

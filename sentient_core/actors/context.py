@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sentient_core.supervisor.spec import Restart
     from sentient_core.system import ActorSystem
 
-__all__ = ["Context"]
+__all__ = ["Context", "fence"]
 
 A = TypeVar("A", bound="Actor")
 T = TypeVar("T")
@@ -235,3 +235,20 @@ class Context:
 
     def _enter(self, what: str) -> Incarnation:
         return self._cell.enter(self._incarnation, what)
+
+
+def fence(context: Context) -> None:
+    """Its instance was abandoned, and is to do nothing as its actor any more."""
+    context.__class__ = _Fenced
+
+
+class _Fenced(Context):
+    """The context of an abandoned instance."""
+
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("__"):
+            return object.__getattribute__(self, name)
+        cell: Cell = object.__getattribute__(self, "_cell")
+        raise StaleIncarnation(cell.path)

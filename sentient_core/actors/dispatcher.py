@@ -13,9 +13,13 @@ all in its own task. To the loop, the handler simply runs in that task, so cance
 task groups, locks and threads inside of it behave as anywhere else.
 
 Each worker stands in a cancel scope of its own, which it lends to the cell whose turn is suspended on
-it: that makes `kill` a plain `scope.cancel()` and costs nothing per message. A cancelled scope is left
-and replaced before the next turn. The scopes are shielded: cancelling the host program ends the body of
-`async with ActorSystem`, which then stops the actors in order.
+it (`Lease`): that makes `kill` a plain `scope.cancel()` and costs nothing per message. A cancelled scope is
+left and replaced before the next turn. The scopes are shielded: cancelling the host program ends the body
+of `async with ActorSystem`, which then stops the actors in order.
+
+A turn that does not end when it is cancelled cannot be taken out of its worker's task. Its cell may leave it
+to itself (`abandoning`): from then on the worker drives it for nobody, and when it ends after all, by
+whatever exception, the worker goes on as after a kill.
 
 A worker drains for at most `SLICE` seconds before it lets the loop run once; a turn handles a bounded
 number of messages (`Cell.turn`), so a hot actor delays others by one turn.
@@ -37,6 +41,7 @@ from typing import Any, Protocol
 import anyio
 from anyio.abc import TaskGroup
 
+from sentient_core.actors.lease import Lease, TurnAbandoned
 from sentient_core.backend import Backend, Slot
 from sentient_core.errors import WrongThread
 from sentient_core.mailbox import Warmth
@@ -64,7 +69,7 @@ class Schedulable(Protocol):
 
     scheduled: bool
     """It stands in the deque or is having its turn."""
-    scope: anyio.CancelScope | None
+    scope: Lease | None
     """Set while its turn is suspended: cancelling it interrupts the handler."""
     vars: Context | None
 
@@ -76,8 +81,8 @@ class Schedulable(Protocol):
         """Do what there is to do. False: nothing is left, and `scheduled` is off again."""
         ...
 
-    def turn_suspends(self) -> bool:
-        """The turn has just suspended. True: it is to be interrupted."""
+    def turn_suspends(self) -> None:
+        """The turn has just suspended; if it is to be interrupted, do it."""
         ...
 
     def catch_up(self) -> None:
@@ -143,6 +148,11 @@ class Dispatcher:
             if sender is not None:
                 sender.give_way()
 
+    @property
+    def is_own_thread(self) -> bool:
+        """This is the event loop's thread."""
+        return get_ident() == self._thread
+
     def check_thread(self, instead: str = "tell(ref, message); it has send, ask and spawn as well") -> None:
         """Raise WrongThread off the event loop's thread; `instead` is the method of `from_thread` to call."""
         if get_ident() != self._thread:
@@ -204,19 +214,20 @@ class Dispatcher:
         goes_on = True
         try:
             while goes_on:
-                with anyio.CancelScope(shield=True) as scope:
-                    goes_on = await self._serve(scope)
+                with anyio.CancelScope(shield=True) as scope, anyio.CancelScope() as lull:
+                    goes_on = await self._serve(Lease(scope, lull))
                 if scope.cancel_called:  # by `kill`; the turn it was meant for has unwound
                     goes_on = await self._take_hold()
         finally:
             self._workers -= 1
 
     @coroutine
-    def _serve(self, scope: anyio.CancelScope) -> Generator[Any, Any, bool]:
+    def _serve(self, lease: Lease) -> Generator[Any, Any, bool]:
         """As the holder, run turns until the worker is let go (False) or its scope is cancelled."""
         ready = self._ready
         now = time.perf_counter  # the loop's clock may be a virtual one that stands still meanwhile
         drain: Generator[Any, Any, None] = _drain()
+        lease.drain = drain
         turn = drain.send
         turn(None)
         self._slice_ends = now() + SLICE
@@ -234,20 +245,29 @@ class Dispatcher:
                 is_suspended = trap is not _ENDED and trap is not _GOES_ON
                 if is_suspended:
                     self._let_go()
-                    cell.scope = scope
-                    if cell.turn_suspends():
-                        scope.cancel()
+                    cell.scope = lease
+                    lease.cell = cell
+                    cell.turn_suspends()
                     while trap is not _ENDED and trap is not _GOES_ON:
                         self.running = None
                         try:
                             value = yield trap
                         except BaseException as error:  # noqa: BLE001 - it is the turn's, cancellation above all
-                            self.running = cell
+                            self.running = lease.cell
+                            if lease.cancel_called:
+                                lease.note_resumed()
                             trap = run(drain.throw, error)
                         else:
-                            self.running = cell
+                            self.running = lease.cell
+                            if lease.cancel_called:
+                                lease.note_resumed()
                             trap = run(turn, value)
             except BaseException as error:
+                if lease.end(error):
+                    self.running = None
+                    if isinstance(error, TurnAbandoned):
+                        return True
+                    raise
                 # A kill leaves the scope with it; a handler's SystemExit or KeyboardInterrupt the program.
                 if cell.scope is None:
                     self._is_held = False
@@ -258,7 +278,8 @@ class Dispatcher:
                 ready.append(cell)
             if is_suspended:
                 self.running = cell.scope = None
-                if scope.cancel_called:
+                if lease.cancel_called:
+                    lease.end()
                     return True
                 if self._is_held and not (yield from self._park()):
                     return False

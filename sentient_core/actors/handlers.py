@@ -14,8 +14,9 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, overload
 
+from sentient_core.actors.overdue import TimeLimits, check_seconds, limited, limits_of
 from sentient_core.actors.request import check_reply
-from sentient_core.errors import InvalidHandler
+from sentient_core.errors import InvalidArgument, InvalidHandler
 
 __all__ = [
     "Handler",
@@ -36,23 +37,41 @@ Handler = tuple[Callable[[Any, Any], Any], bool]
 """The plain function, and whether it is a coroutine function."""
 
 
+_NO_LIMITS = TimeLimits()
+
+
 class _Mark:
     """What `@handles` leaves on a method until its class is made."""
 
     def __init__(
-        self, explicit: tuple[type, ...], names: Mapping[str, Any], states: tuple[str, ...] = ()
+        self,
+        explicit: tuple[type, ...],
+        names: Mapping[str, Any],
+        states: tuple[str, ...] = (),
+        limits: TimeLimits = _NO_LIMITS,
     ) -> None:
         self.explicit = explicit
         self.names = names
         self.states = states
         """The states that it is for; none: for every state that does not take the message itself."""
+        self.limits = limits
 
 
 @overload
 def handles(method: Method, /) -> Method: ...
 @overload
-def handles(*message_types: type, when: str | Iterable[str] | None = None) -> Callable[[Method], Method]: ...
-def handles(*args: Any, when: str | Iterable[str] | None = None) -> Any:
+def handles(
+    *message_types: type,
+    when: str | Iterable[str] | None = None,
+    timeout: float | None = None,
+    heartbeat: float | None = None,
+) -> Callable[[Method], Method]: ...
+def handles(
+    *args: Any,
+    when: str | Iterable[str] | None = None,
+    timeout: float | None = None,
+    heartbeat: float | None = None,
+) -> Any:
     """Make a method the handler of the type its parameter is annotated with, or of the types given.
 
     ::
@@ -66,8 +85,15 @@ def handles(*args: Any, when: str | Iterable[str] | None = None) -> Any:
         @handles(when="open")
         def knock(self, message: Knock) -> str: ...
 
+        @handles(timeout=60, heartbeat=5)
+        async def convert(self, message: Convert) -> None: ...
+
     `when` names the state, or the states, in which the method is a handler; `Context.become` changes the
     state. What the handlers of a state do not take goes to those without `when`.
+
+    `timeout` is how many seconds a message may be in hand, `heartbeat` how many may pass between two calls of
+    `self.heartbeat()`. A handler that is overdue is cancelled at its await, and its actor fails with
+    HandlerOverdue. None: as `Actor.handler_timeout` and `Actor.handler_heartbeat` say; `math.inf`: no limit.
 
     The method takes one message; it may be sync or async. What it returns is the reply of an `ask`.
     The annotation may be a union. Raises InvalidHandler, when the class is made, for an annotation
@@ -81,15 +107,17 @@ def handles(*args: Any, when: str | Iterable[str] | None = None) -> Any:
     if frame.f_back is not None:
         names.update(frame.f_back.f_locals)
     names.update(frame.f_locals)
-    if len(args) == 1 and inspect.isfunction(args[0]) and when is None:
+    is_bare = when is None and timeout is None and heartbeat is None
+    if len(args) == 1 and inspect.isfunction(args[0]) and is_bare:
         setattr(args[0], _MARK, _Mark((), names))
         return args[0]
     states = _states(when)
-    if not (args or states) or not all(isinstance(a, type) for a in args):
+    limits = _limits(timeout, heartbeat)
+    if (not args and is_bare) or not all(isinstance(a, type) for a in args):
         raise InvalidHandler("@handles takes a method, or the message types: @handles(Deposit, Withdraw)")
 
     def mark(method: Method) -> Method:
-        setattr(method, _MARK, _Mark(args, names, states))
+        setattr(method, _MARK, _Mark(args, names, states, limits))
         return method
 
     return mark
@@ -114,6 +142,7 @@ def handlers_of(cls: type, state: str | None = None) -> dict[type, Handler]:
     Of those that are marked with a state; None: of those that are marked with none.
     """
     table: dict[type, Handler] = {}
+    of_all = limits_of(cls)
     for base in reversed(cls.__mro__):
         own: dict[type, str] = {}
         for name, method in vars(base).items():
@@ -133,7 +162,7 @@ def handlers_of(cls: type, state: str | None = None) -> dict[type, Handler]:
                         f"in {own[message_type]} and in {name}. Keep one of them."
                     )
                 own[message_type] = name
-                table[message_type] = as_handler(getattr(cls, name))
+                table[message_type] = limited(as_handler(getattr(cls, name)), mark.limits.or_else(of_all))
     return table
 
 
@@ -164,6 +193,13 @@ def check_not_generator(function: Callable[..., Any]) -> None:
             f"{function.__qualname__} is a generator (there is a `yield` in it), and so would never run. "
             "Return one reply, a list for instance, or tell the parts to who asked one by one."
         )
+
+
+def _limits(timeout: float | None, heartbeat: float | None) -> TimeLimits:
+    try:
+        return TimeLimits(check_seconds("timeout", timeout), check_seconds("heartbeat", heartbeat))
+    except InvalidArgument as error:
+        raise InvalidHandler(f"@handles: {error}") from None
 
 
 def _states(when: str | Iterable[str] | None) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.behaviour import Behaviour
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.handlers import Handler
+    from sentient_core.actors.overdue import Pulse
     from sentient_core.actors.ref import ActorRef
     from sentient_core.actors.timers import Timer
     from sentient_core.actors.watching import Watch
@@ -44,6 +45,7 @@ class Incarnation:
         "is_over",
         "links",
         "pipes",
+        "pulse",
         "quiet",
         "stash",
         "taken",
@@ -70,6 +72,8 @@ class Incarnation:
         """Each of them has this one among its own."""
         self.quiet: Quiet | None = None
         self.pipes: dict[Pipe, None] = {}
+        self.pulse: Pulse | None = None
+        """The last heartbeat of the handler at work."""
         self.undelivered: list[Signal] = []
         """What came by the control lane to be handled, before the actor was ready."""
 
@@ -118,6 +122,8 @@ class Incarnation:
             )
         event = forwarding.event_of(in_hand, target)
         content = forwarding.content_of(in_hand, target, posting_of(ref))
+        if self.stash is not None:
+            self.stash.forget_latest()
         forwarding.deliver(self.cell, target, self._take(), content, event)
 
     def pipe_to_self(
@@ -160,8 +166,13 @@ class Incarnation:
         """A handler has failed after its message was taken. False: it was forwarded, and is another's."""
         return self.stash is not None and self.stash.take_back(entry)
 
+    def recall(self) -> Entry | None:
+        """A handler is to be held to its message, which was taken; None: it was forwarded."""
+        return None if self.stash is None else self.stash.recall()
+
     def note_batch(self) -> None:
         """Messages have been handled."""
+        self.pulse = None
         if self.stash is not None:
             self.stash.correct_count()
         if self.quiet is not None:
@@ -187,6 +198,7 @@ class Incarnation:
             self.stash.correct_count()
             self.stash.empty()
         self.pipes, self.timers, self.watches, self.quiet, self.stash = {}, {}, {}, None, None
+        self.pulse = None
         self.undelivered, self.taken = [], None
         linking.dissolve(self, cause)
 

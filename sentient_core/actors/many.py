@@ -103,7 +103,7 @@ async def ask_many(
                 if place not in answers:
                     tasks.start_soon(ask, place, ref)
     finally:
-        if asker is not None:
+        if asker is not None and runtime.crowds.get(asker) is crowd:  # else the turn was abandoned in it
             del runtime.crowds[asker]
     return [answers[place] for place in range(len(targets))]
 

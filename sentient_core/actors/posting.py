@@ -1,4 +1,4 @@
-"""Priority and deadline of a message: what `ActorRef.with_options` attaches to it."""
+"""Priority and deadlines of a message: what `ActorRef.with_options` attaches to it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sentient_core.actors.overdue import TimeLimits, check_seconds, limited
 from sentient_core.actors.settling import dead, fail_asker
 from sentient_core.actors.special import Special, kept_of, plain
 from sentient_core.errors import InvalidArgument, MessageExpired
@@ -15,6 +16,7 @@ from sentient_core.mailbox.priority import Ranked
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
+    from sentient_core.actors.handlers import Handler
     from sentient_core.mailbox.envelope import Entry
 
 __all__ = ["Posted", "Posting", "posted_of"]
@@ -26,52 +28,60 @@ class Posting(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     """Larger first; 0 is what all other messages have."""
     expires: float | None = None
-    """Seconds from the call that sends; None: never."""
+    """Seconds from the call that sends, in which its turn has to come; None: never."""
+    deadline: float | None = None
+    """Seconds from the call that sends, in which its handler has to return; None: it may take for ever."""
 
     def __post_init__(self) -> None:
         if type(self.priority) is not int:
             raise InvalidArgument(f"priority must be a whole number, not {self.priority!r}")
-        if self.expires is not None and not _is_duration(self.expires):
-            raise InvalidArgument(
-                f"expires must be a number of seconds above 0, or None, not {self.expires!r}"
-            )
-
-
-def _is_duration(value: object) -> bool:
-    """It is a number of seconds above 0, infinity included."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        check_seconds("expires", self.expires)
+        check_seconds("deadline", self.deadline)
 
 
 class Posted(Special, Ranked):
-    """A message with a priority, a deadline, or both; they stay its own when it is stashed or forwarded."""
+    """A message with a priority, deadlines, or both; they stay its own when it is stashed or forwarded."""
 
-    __slots__ = ("deadline", "priority")
+    __slots__ = ("_posting", "_since", "deadline", "handler", "priority")
 
     is_kept = True
 
-    def __init__(self, message: object, priority: int, deadline: float) -> None:
+    def __init__(self, posting: Posting, message: object, since: float) -> None:
         super().__init__(message)
-        self.priority: int = priority
-        self.deadline: float = deadline
-        """On the loop's clock."""
+        self._posting = posting
+        self._since = since
+        self.priority: int = posting.priority
+        limits = [seconds for seconds in (posting.expires, posting.deadline) if seconds is not None]
+        self.deadline: float = since + min(limits, default=math.inf)
+        """When its turn has to come, on the loop's clock."""
+        self.handler: Handler | None = None
 
     @classmethod
     def by(cls, posting: Posting, message: object, now: float) -> Posted:
         """A message that is posted at the time `now`."""
-        return cls(message, posting.priority, math.inf if posting.expires is None else now + posting.expires)
+        return cls(posting, message, now)
 
     def again(self, message: object) -> Posted:
         """The same for what has become of the message."""
-        return Posted(message, self.priority, self.deadline)
+        return Posted(self._posting, message, self._since)
 
     def opens(self, cell: Cell, entry: Entry) -> bool:
         """Whether it is still in time; else it becomes a dead letter (`expired`)."""
         if cell.runtime.backend.now() <= self.deadline:
+            self.handler = self._in_time(cell, entry)
             return True
         why = "its time was over before its turn came"
         dead(cell, entry, DeadLetterReason.EXPIRED, why)
         fail_asker(entry, MessageExpired(plain(entry)[0], cell.ref, why))
         return False
+
+    def _in_time(self, cell: Cell, entry: Entry) -> Handler | None:
+        """The handler of a message that has to be handled by a time; None: as any other."""
+        seconds = self._posting.deadline
+        handler = None if seconds is None else cell.handler_of(type(plain(entry)[0]))
+        if seconds is None or handler is None:
+            return None
+        return limited(handler, TimeLimits(), due=self._since + seconds, deadline=seconds)
 
 
 def posted_of(entry: Entry) -> Posted | None:

@@ -12,6 +12,7 @@ from sentient_core.actors.actor import Actor, Askable
 from sentient_core.actors.administration import administration_of
 from sentient_core.actors.current import current_cell
 from sentient_core.actors.handover import Handover
+from sentient_core.actors.overdue import Progress, progress_of
 from sentient_core.actors.posting import Posting
 from sentient_core.errors import InvalidArgument
 from sentient_core.mailbox import Mailbox, MailboxStatistics
@@ -177,7 +178,14 @@ class ActorRef(Generic[A_co]):
             cls = UntypedProxy
         return cls(self, timeout=timeout)
 
-    def with_options(self, *, priority: int = 0, expires: float | None = None) -> ActorRef[A_co]:
+    @property
+    def progress(self) -> Progress | None:
+        """What the handler at work has said by its last `self.heartbeat(...)`; None: nothing, or none is."""
+        return progress_of(self._cell.at_home())
+
+    def with_options(
+        self, *, priority: int = 0, expires: float | None = None, deadline: float | None = None
+    ) -> ActorRef[A_co]:
         """A ref of the same actor whose `tell`, `send` and `ask` post messages with these options.
 
         ::
@@ -190,9 +198,13 @@ class ActorRef(Generic[A_co]):
         comes later is not handled: a dead letter (`expired`), and MessageExpired for who asked, or still
         waits for room by then. It is found when its turn comes, not before.
 
+        `deadline`: seconds from the call that sends, by which the handler must have returned. A message whose
+        turn comes later has expired; one that is in hand by then is cancelled, and its actor fails with
+        HandlerOverdue.
+
         Keep it for as long as you like; it costs the plain `tell` nothing. Raises InvalidArgument.
         """
-        return _PostingRef.of(self._cell, Posting(priority=priority, expires=expires))
+        return _PostingRef.of(self._cell, Posting(priority=priority, expires=expires, deadline=deadline))
 
     def stop(self) -> Ending:
         """Ask the actor to end after the message in hand; await the result to wait for that.

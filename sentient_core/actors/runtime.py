@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from sentient_core.actors.abandoning import AbandonedTurn
     from sentient_core.actors.actor import Actor
     from sentient_core.actors.alerts import Alert
     from sentient_core.actors.cell import Cell
@@ -116,6 +117,7 @@ class Runtime:
     """The services of one actor system."""
 
     __slots__ = (
+        "abandoned",
         "alerts",
         "backend",
         "burials",
@@ -210,6 +212,8 @@ class Runtime:
         """Whose turn waits for several answers together (`ask_many`)."""
         self.watchers: dict[Cell, dict[Watch, None]] = {}
         """Who is to be told of whose end."""
+        self.abandoned: dict[AbandonedTurn, None] = {}
+        """Turns that were left to themselves and have not ended yet."""
         self.failing: dict[str, BaseException] = {}
         """Why actors are down, by path, until they are up again or given up."""
         self.paused: dict[str, str] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING
 
 import anyio
@@ -68,6 +69,10 @@ class Ledger:
     def is_known(self) -> bool:
         """There may be checkpoints."""
         return self.first_incarnation > 0 or self.saved is not None
+
+    def renewed(self) -> Ledger:
+        """The same in another object, for the incarnation after one that still holds this one."""
+        return copy(self)
 
 
 async def find_checkpoints(cell: Cell) -> Sequence[Checkpoint]:

@@ -62,6 +62,15 @@ class Stash:
             return True
         return self._cell.mailbox.take_out(put_away)  # the handler went on to empty the stash
 
+    def recall(self) -> Entry | None:
+        """Take the message in hand back, if its handler has stashed it."""
+        entry = None if self._latest is None else self._latest[0]
+        return entry if entry is not None and self.take_back(entry) else None
+
+    def forget_latest(self) -> None:
+        """The message in hand has gone elsewhere: what was stashed last is an earlier one."""
+        self._latest = None
+
     def correct_count(self) -> None:
         """What was put away has not been handled, as the cell counts it."""
         self._cell.handled -= self._uncounted

@@ -47,7 +47,12 @@ _LONGEST_LOOK = 0.05
 _JOIN_SECONDS = 5.0
 _MOST_FRAMES = 20
 
-_CALLERS = {"sentient_core.actors.cell", "sentient_core.actors.actor", "sentient_core.actors.calls"}
+_CALLERS = {
+    "sentient_core.actors.cell",
+    "sentient_core.actors.actor",
+    "sentient_core.actors.overdue",
+    "sentient_core.actors.calls",
+}
 """The modules that call an actor's methods; the last one, for proxies."""
 
 

@@ -42,6 +42,9 @@ class EventType(StrEnum):
     HANDLER_BLOCKS = "handler_blocks"
     """A handler kept the event loop from running, and has let it go. Payload: handler, message_type,
     seconds, and the stack it was found with."""
+    HANDLER_ABANDONED = "handler_abandoned"
+    """A handler or hook did not end although it was cancelled, and was left to itself. Payload: handler,
+    message_type, seconds (its grace), and the stack of where it waits."""
     STATE_CHECKPOINT = "state_checkpoint"
     """A state was saved. Payload: checkpoint_id."""
     CHECKPOINT_REJECTED = "checkpoint_rejected"

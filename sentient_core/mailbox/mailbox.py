@@ -203,6 +203,13 @@ class Mailbox:
         self.queue = ranked
         self.tallied()  # so that the turn which empties the lane looks at it
 
+    def renew(self) -> None:
+        """Have a queue of its own again: a turn that still holds this one finds nothing in it."""
+        queue = self.queue
+        if queue is not None:
+            self.queue = queue.copy()
+            queue.clear()
+
     def shut(self) -> None:
         """Accept nothing more; what is queued stays."""
         self.is_open = False

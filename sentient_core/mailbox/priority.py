@@ -119,6 +119,15 @@ class PriorityQueue:
                     return True
         return False
 
+    def copy(self) -> PriorityQueue:
+        """Another queue of the same entries."""
+        other = PriorityQueue(self._now)
+        other._first = self._first.copy()
+        other._by_priority = {priority: queue.copy() for priority, queue in self._by_priority.items()}
+        other._priorities = self._priorities.copy()
+        other._count = self._count
+        return other
+
     def clear(self) -> None:
         """Forget all entries."""
         self._first.clear()

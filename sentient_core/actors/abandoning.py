@@ -1,0 +1,129 @@
+"""A turn that swallows its cancellation: named, fenced, and left to itself.
+
+Nothing can take code out of its task. So when a turn has not ended `Actor.kill_grace` seconds after it was
+cancelled, whatever asked for that, the actor goes on without it: the message in hand fails, the incarnation
+is down with HandlerAbandoned, without hooks, and its supervisor decides. The code that is left belongs to
+nobody. Its context raises StaleIncarnation, what it sends counts as sent from outside, what it returns is no
+reply, and the cell does not listen to it any more (`Cell.generation`). The system waits at its end for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sentient_core.actors.actor import fence_off
+from sentient_core.actors.attempts import settle_failed
+from sentient_core.actors.current import current_cell, current_event
+from sentient_core.actors.decision import Directive
+from sentient_core.actors.lease import Lease, TurnAbandoned
+from sentient_core.actors.life_events import report_failure
+from sentient_core.actors.special import plain
+from sentient_core.causes import in_a_line
+from sentient_core.codec import tag_of
+from sentient_core.errors import HandlerAbandoned
+from sentient_core.events import EventType
+
+if TYPE_CHECKING:
+    from sentient_core.actors.actor import Actor
+    from sentient_core.actors.cell import Cell
+    from sentient_core.mailbox.envelope import Entry
+
+__all__ = ["AbandonedTurn", "abandon", "settle_abandoned"]
+
+
+_GOES_ON = (Directive.RESUME, Directive.QUARANTINE, Directive.PAUSE)
+
+
+class AbandonedTurn(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What was left to itself and has not ended yet."""
+
+    path: str
+    incarnation: int
+    handler: str | None
+    """Qualified name of the method, a handler or a hook; None: it could not be found out."""
+    message_type: str | None
+    """Of the message in hand; None in a hook."""
+    since: float
+    """On the loop's clock: when it was abandoned."""
+
+    def __str__(self) -> str:
+        return f"{self.handler or 'a turn'} of '{self.path}'"
+
+
+def abandon(cell: Cell, lease: Lease, actor: Actor | None) -> None:
+    """Let `cell` go on without its turn, which did not end within its grace after it was cancelled."""
+    runtime = cell.runtime
+    handler, stack = lease.where()
+    entry = cell.in_hand
+    error = HandlerAbandoned(
+        cell.path,
+        handler,
+        None if entry is None else plain(entry)[0],
+        cell.blueprint.kill_grace or 0.0,
+        stack,
+    )
+    error.__cause__ = lease.cause or cell.killed_by
+    turn = AbandonedTurn(
+        path=cell.path,
+        incarnation=cell.incarnation,
+        handler=handler,
+        message_type=None if entry is None else tag_of(type(plain(entry)[0])),
+        since=runtime.backend.now(),
+    )
+    _report(cell, turn, error)
+    if actor is not None:
+        fence_off(actor)
+    if cell.vars is not None:
+        cell.vars.run(_be_nobody)
+    runtime.abandoned[turn] = None
+    lease.abandon(lambda ended_with: _ended(cell, turn, ended_with))
+    cell.leave_to_itself(error, lease)
+
+
+def settle_abandoned(cell: Cell, entry: Entry, error: HandlerAbandoned) -> None:
+    """Settle the message that abandoned code had in hand, as that of a handler that failed."""
+    decision = cell.above.decide(cell, error)
+    if decision.directive in _GOES_ON:  # which this incarnation cannot
+        decision = msgspec.structs.replace(decision, directive=Directive.RESTART)
+    settle_failed(cell, entry, error, decision, in_a_line(error))
+
+
+def _be_nobody() -> None:
+    current_cell.set(None)
+    current_event.set(None)
+
+
+def _report(cell: Cell, turn: AbandonedTurn, error: HandlerAbandoned) -> None:
+    what = {
+        "handler": turn.handler,
+        "message_type": turn.message_type,
+        "seconds": error.seconds,
+        "stack": error.stack,
+    }
+    cell.log().error("abandoned what does not end although it was cancelled", **what)
+    report_failure(cell, error, cell.in_hand, "handler" if cell.in_hand else turn.handler or "hook")
+    if cell.blueprint.is_mirrored:
+        trace = None if cell.in_hand is None else cell.in_hand[3]
+        cell.runtime.mirror.happened(
+            EventType.HANDLER_ABANDONED,
+            cell.path,
+            what,
+            incarnation=cell.incarnation,
+            correlation=0 if trace is None else trace.correlation,
+            causation=0 if trace is None else trace.seq,
+        )
+
+
+def _ended(cell: Cell, turn: AbandonedTurn, error: BaseException) -> None:
+    """The abandoned code has ended after all."""
+    runtime = cell.runtime
+    runtime.abandoned.pop(turn, None)
+    with_what = error.__cause__ if isinstance(error, TurnAbandoned) else error
+    runtime.log.bind(path=turn.path, incarnation=turn.incarnation).warning(
+        "what was abandoned has ended",
+        handler=turn.handler,
+        seconds=round(runtime.backend.now() - turn.since, 3),
+        error=None if with_what is None else in_a_line(with_what),
+    )
