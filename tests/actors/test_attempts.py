@@ -807,9 +807,9 @@ async def test_however_often_it_is_tried_it_is_wrapped_once() -> None:
         ref.with_options(priority=1).tell(Say("x"))
         for _ in range(5):
             await anyio.sleep(1)
-            (queued,) = cell_of(ref).mailbox.queue or ()
-            assert isinstance(queued[0], PutBack)
-            assert isinstance(queued[0].message, Posted)
+            (wrapper,) = [entry[0] for entry in cell_of(ref).mailbox.queue or ()]
+            assert isinstance(wrapper, PutBack)
+            assert isinstance(wrapper.message, Posted)
             ref.resume()
         await settled(ref)
         assert world.log.lines == ["x 1"] * 6

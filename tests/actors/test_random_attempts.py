@@ -167,13 +167,9 @@ def most_tries(cls: type[Actor], job: Job) -> int:
 
 async def _play(seed: int) -> None:
     choose, world = random.Random(seed), World()
+    rules: list[Any] = [None, {ValueError: "resume"}]
     specs = [
-        ChildSpec(
-            choose.choice(KINDS),
-            name=f"w{n}",
-            args=(world,),
-            decide=choose.choice([None, {ValueError: "resume"}]),
-        )
+        ChildSpec(choose.choice(KINDS), name=f"w{n}", args=(world,), decide=choose.choice(rules))
         for n in range(3)
     ]
     strategy = choose.choice([Supervisor.one_for_one, Supervisor.one_for_all])(max_restarts=100_000)
