@@ -64,8 +64,8 @@ def _items(node: TreeNode, most_children: int, *, is_cut: bool) -> list[TreeNode
         return [_counted("below", [one for level, one in node.walk() if level])] if children else []
     if len(children) <= most_children:
         return list(children)
-    noisy = [place for place, child in enumerate(children) if child.status not in _QUIET]
-    quiet = [place for place, child in enumerate(children) if child.status in _QUIET]
+    noisy = [place for place, child in enumerate(children) if child.status not in _QUIET or child.abandoned]
+    quiet = [place for place, child in enumerate(children) if child.status in _QUIET and not child.abandoned]
     shown = set([*noisy, *quiet][:most_children])
     left_out = [child for place, child in enumerate(children) if place not in shown]
     return [*(children[place] for place in sorted(shown)), f"and {_counted('more', left_out)}"]
@@ -76,6 +76,8 @@ def _row(before: str, node: TreeNode) -> tuple[str, ...]:
     status: str = node.status
     if node.seconds_until_start is not None:
         status = f"{status} in {_time(node.seconds_until_start)}"
+    if node.abandoned:
+        status = f"{status}, {node.abandoned} abandoned"
     words = [] if node.strategy is None or not node.is_supervisor else [node.strategy]
     if window is not None:
         words.append(f"{window.restarts}/{window.max_restarts} in {window.within:g} s")

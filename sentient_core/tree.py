@@ -6,6 +6,7 @@ supervisor may have a hundred thousand children. It takes some microseconds per 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,8 @@ class TreeNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Messages whose handler has returned, over all its incarnations in this system."""
     cause: str | None
     """Why it is down or paused, in a line."""
+    abandoned: int
+    """Turns of it that did not end when they were cancelled, and still run beside it."""
     uptime: float | None = None
     """Seconds since the system was entered; of the root alone."""
     children: tuple[TreeNode, ...] = ()
@@ -109,15 +112,16 @@ def tree_of(top: Cell, *, name: str | None = None, uptime: float | None = None) 
             families[cell] = below = cell.family.listed()
             to_come.extend(below)
     now = top.runtime.backend.now()
+    abandoned = Counter(turn.path for turn in top.runtime.abandoned)
     nodes: dict[Cell, TreeNode] = {}
     for cell in reversed(cells):  # children come behind their parents: they are in here before them
         children = tuple([nodes.pop(child) for child in families.get(cell, ())])
-        nodes[cell] = _node(cell, children, now)
+        nodes[cell] = _node(cell, children, now, abandoned[cell.path] if abandoned else 0)
     node = nodes[top]
     return node if name is None else msgspec.structs.replace(node, name=name, kind="", uptime=uptime)
 
 
-def _node(cell: Cell, children: tuple[TreeNode, ...], now: float) -> TreeNode:
+def _node(cell: Cell, children: tuple[TreeNode, ...], now: float, abandoned: int) -> TreeNode:
     status, family, mailbox = cell.status, cell.family, cell.mailbox
     queued, restarts = mailbox.depth, cell.restarts
     strategy = None if family is None else family.strategy
@@ -137,6 +141,7 @@ def _node(cell: Cell, children: tuple[TreeNode, ...], now: float) -> TreeNode:
         oldest_age=mailbox.statistics(0, now, is_paused=cell.is_paused).oldest_age if queued else 0.0,
         handled=cell.handled,
         cause=None if status is _RUNNING else _cause(cell),
+        abandoned=abandoned,
         children=children,
     )
 

@@ -26,6 +26,7 @@ from sentient_core import (
     TreeNode,
     UnknownActor,
     WrongThread,
+    handles,
 )
 from sentient_core.actors.ref import cell_of
 from tests.probes import Add, Counter, Fail, Gate, Log, Pass, Recorder, Say, Total, VolatileCounter, running
@@ -153,6 +154,38 @@ async def test_actors_that_are_paused_ended_passive_or_busy() -> None:
     assert (nodes["Counter/v"].status, nodes["Counter/v"].restarts) == ("passive", 0)
     assert (nodes["Counter"].kind, nodes["Counter"].window) == ("VirtualSupervisor", None)
     assert (nodes["busy"].queued, nodes["busy"].oldest_age) == (1, 3.0)
+
+
+async def test_an_actor_goes_on_beside_a_turn_that_does_not_end() -> None:
+    gate = Gate()
+
+    class Stubborn(VolatileCounter):
+        @handles
+        async def wait(self, message: Pass) -> str:
+            with anyio.CancelScope(shield=True):
+                await gate()
+            return "late"
+
+    async with running() as system:
+        others = [await system.spawn(VolatileCounter, name=f"a{n}") for n in range(3)]
+        ref = await system.spawn(Stubborn, name="b")
+        ref.tell(Pass())
+        await gate.reached.wait()
+        ref.kill()
+        await anyio.sleep(60)
+
+        tree = system.tree()
+        gate.open.set()
+        await anyio.wait_all_tasks_blocked()
+
+        assert (below(tree)["b"].abandoned, below(tree)["b"].status, below(tree)["b"].incarnation) == (
+            1,
+            "running",
+            2,
+        )
+        assert "running, 1 abandoned" in tree.text(most_children=1)
+        assert all(other.name not in tree.text(most_children=1) for other in others)
+        assert system.tree("b").abandoned == 0
 
 
 async def test_a_virtual_actor_that_fails_too_often_waits_for_its_window() -> None:
@@ -325,6 +358,7 @@ def node(name: str, status: ChildStatus, children: list[TreeNode]) -> TreeNode:
         oldest_age=0.0,
         handled=0,
         cause=None,
+        abandoned=0,
         children=tuple(children),
     )
 
