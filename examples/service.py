@@ -7,8 +7,8 @@
     curl localhost:8000/books/paris
     curl localhost:8000/health
 
-The lifespan owns the system: it starts before the first request and ends, in order, after the last one.
-Signals, logging and the event loop are uvicorn's. Books survive a crash of their actor, or of everything.
+The lifespan starts the system before the first request and ends it, in order, after the last one: signals
+are uvicorn's (no server, no lifespan: see sorting_office.py). Books survive a crash of their actor or of all.
 """
 
 from __future__ import annotations

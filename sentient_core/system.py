@@ -140,8 +140,8 @@ class ActorSystem:
 
     A handler that keeps the event loop from running for `watchdog` seconds is named in the log and in a
     `handler_blocks` event, with its stack; None looks after nothing. Apart from that thread, which ends
-    with the block, and the store's, the process stays as it is: no signal handlers, no logging
-    configuration, no event-loop policy.
+    with the block, and the store's, the process stays as it is: no signal handlers (but while
+    `run_until_signal` waits), no logging configuration, no event-loop policy.
 
     All of it belongs to the thread that entered the block; other threads use `from_thread`, and a
     program that is not async `in_thread`.
@@ -271,7 +271,7 @@ class ActorSystem:
         is no limit but their own). At last the journal is written for at most `drain_patience` seconds. A
         second signal skips the drain, a third one kills at once. What is still to end is logged every few
         seconds. `ExitCode` says what is returned when; a process manager's patience should exceed
-        `drain + grace + drain_patience`.
+        `drain + grace + drain_patience`, and the `kill_grace` of actors that might swallow their kill.
 
         It also returns when the system ends by itself, with the code for that, and the block then raises
         nothing: FENCED must not be started again (systemd: `RestartPreventExitStatus=86`). Handlers that go

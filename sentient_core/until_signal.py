@@ -275,7 +275,7 @@ def _is_quiet(runtime: Runtime) -> bool:
 
 def _hung(runtime: Runtime) -> int:
     """Handlers that go on in spite of being cancelled."""
-    return len(getattr(runtime, "abandoned", ()))
+    return len(runtime.abandoned)
 
 
 async def _at_work(runtime: Runtime) -> tuple[list[str], int]:

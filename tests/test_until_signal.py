@@ -541,9 +541,11 @@ raise SystemExit(anyio.run(main, backend=sys.argv[1]))
 class Service:
     """The program in a process of its own."""
 
-    def __init__(self, folder: Path, backend: str, seconds: float) -> None:
+    def __init__(self, folder: Path, backend: str, seconds: float, program: str) -> None:
+        self.before: list[str] = []
+        """Lines that `until` has read."""
         file = folder / "service.py"
-        file.write_text(PROGRAM, "utf-8")
+        file.write_text(program, "utf-8")
         store = f"surrealkv://{folder / 'service.db'}"
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-W", "error", str(file), backend, store, str(seconds)],
@@ -555,6 +557,7 @@ class Service:
     def until(self, line: str) -> None:
         assert self.process.stdout is not None
         for found in self.process.stdout:
+            self.before.append(found.strip())
             if found.strip() == line:
                 return
         raise AssertionError(f"it did not come to {line!r}: {self.process.communicate()[1]}")
@@ -568,8 +571,8 @@ class Service:
 
 
 @contextmanager
-def service(folder: Path, backend: str, seconds: float) -> Generator[Service]:
-    it = Service(folder, backend, seconds)
+def service(folder: Path, backend: str, seconds: float, program: str = PROGRAM) -> Generator[Service]:
+    it = Service(folder, backend, seconds, program)
     try:
         yield it
     finally:
@@ -635,3 +638,68 @@ def test_ctrl_c_after_it_is_a_keyboard_interrupt_again(backend: str) -> None:
     )
 
     assert (done.returncode, done.stdout.splitlines()[-1]) == (7, "interrupted"), done.stderr
+
+
+STUBBORN = """
+import sys, anyio, msgspec, structlog
+from sentient_core import Actor, ActorSystem, handles
+
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+class Work(msgspec.Struct, frozen=True):
+    pass
+
+class Stubborn(Actor):
+    durability = "volatile"
+    kill_grace = 0.2
+
+    @handles
+    async def work(self, message: Work) -> None:
+        print("working", flush=True)
+        while True:
+            try:
+                await anyio.sleep_forever()
+            except BaseException:
+                pass
+
+class Counter(Actor):
+    class State(msgspec.Struct):
+        total: int = 0
+
+    state: State
+
+    def on_start(self):
+        print("total", self.state.total)
+
+    @handles
+    def add(self, message: Work) -> None:
+        self.state.total += 1
+
+async def main():
+    async with ActorSystem("service", store=sys.argv[2]) as system:
+        counter = await system.spawn(Counter, name="counter")
+        counter.tell(Work())
+        stubborn = await system.spawn(Stubborn, name="stubborn", shutdown=0.2)
+        stubborn.tell(Work())
+        code = await system.run_until_signal(drain=0.2)
+    print("not reached")
+    return code
+
+raise SystemExit(anyio.run(main, backend=sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_handler_that_swallows_its_cancellation_does_not_keep_the_process(
+    backend: str, tmp_path: Path
+) -> None:
+    """The store is closed in order first, and what was printed is not lost."""
+    for total in (0, 1):
+        with service(tmp_path, backend, 0.0, STUBBORN) as it:
+            it.until("working")
+            code, out, err = it.end(SIGTERM)
+
+        assert (code, out) == (ExitCode.HUNG, [])
+        assert "ending the process" in err
+        assert "did not end in order" not in err
+        assert it.before == [f"total {total}", "working"]

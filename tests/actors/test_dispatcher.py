@@ -648,3 +648,28 @@ async def test_a_stop_passes_a_crowd_too() -> None:
         await busy.stop()
 
         assert log.lines == ["busy start", "busy stop"]
+
+
+async def test_the_dispatcher_is_busy_while_a_turn_is_in_hand_ready_or_suspended() -> None:
+    log, gate = Log(), Gate()
+    async with running() as system:
+        refs = [await system.spawn(Recorder, log, gate) for _ in range(3)]
+        dispatcher = cell_of(refs[0]).runtime.dispatcher
+        assert dispatcher.busy == 0
+
+        for ref in refs:
+            ref.tell(Pass())
+        assert dispatcher.busy == 1, "a worker is about to take them"
+        await log.until("waiting", 3)
+        await anyio.wait_all_tasks_blocked()
+        assert dispatcher.busy == 3, "each is suspended on a worker of its own"
+
+        refs[0].kill()
+        await log.until("interrupted")
+        await anyio.wait_all_tasks_blocked()
+        assert dispatcher.busy == 2
+
+        gate.open.set()
+        await anyio.wait_all_tasks_blocked()
+        assert dispatcher.busy == 0
+        assert log.lines.count("passed") == 2

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from sentient_core import ExitCode
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,3 +73,42 @@ def test_agents() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
 def test_an_example_is_short_enough_to_be_read(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 120
+
+
+def office(store: str, parcels: int, drain: float) -> tuple[int, list[str]]:
+    """The sorting office until it gets to parcel 0, then a SIGTERM: exit code, and what else it said."""
+    arguments = [f"--store={store}", f"--parcels={parcels}", f"--drain={drain}"]
+    with subprocess.Popen(
+        [sys.executable, "-P", "-W", "error", "-m", "examples.sorting_office", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        said: list[str] = []
+        for line in process.stdout:
+            said.append(line.strip())
+            if said[-1] == "Where does parcel 0 go?":
+                process.send_signal(signal.SIGTERM)
+        return process.wait(60), [line for line in said if line.endswith((" sorted.", " so far.", " over."))]
+
+
+def test_sorting_office(tmp_path: Path) -> None:
+    store = f"surrealkv://{tmp_path / 'parcels.db'}"
+
+    code, said = office(store, 100, drain=0.0)
+    assert code == ExitCode.UNDRAINED
+    assert said == [
+        "The office opens, with 0 parcels sorted so far.",
+        "0 parcels were left over.",
+        "The office closes, with 1 parcels sorted.",
+    ]
+
+    code, said = office(store, 1, drain=60.0)
+    assert code == ExitCode.ENDED
+    assert said == [
+        "The office opens, with 1 parcels sorted so far.",
+        "99 parcels were left over.",
+        "The office closes, with 101 parcels sorted.",
+    ]
