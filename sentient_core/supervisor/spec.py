@@ -138,18 +138,16 @@ def _is_actor_class(value: object) -> TypeGuard[type[Actor]]:
     return isinstance(value, type) and issubclass(value, Actor)
 
 
-def _args(args: object) -> tuple[Any, ...]:
+def _args(args: Any) -> tuple[Any, ...]:
     # Of a str each letter would be an argument, which nobody means.
     if isinstance(args, Iterable) and not isinstance(args, str | bytes | Mapping):
         return tuple(args)
     raise InvalidChildArguments("args", args)
 
 
-def _kwargs(kwargs: object) -> Mapping[str, Any]:
-    if isinstance(kwargs, Mapping):
-        named: Mapping[Any, Any] = kwargs
-        if all(isinstance(name, str) for name in named):
-            return dict(named) if named else NO_KWARGS
+def _kwargs(kwargs: Any) -> Mapping[str, Any]:
+    if isinstance(kwargs, Mapping) and all(isinstance(name, str) for name in kwargs):
+        return dict(kwargs) if kwargs else NO_KWARGS
     raise InvalidChildArguments("kwargs", kwargs)
 
 

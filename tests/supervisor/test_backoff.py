@@ -11,15 +11,18 @@ from hypothesis import strategies as st
 
 from sentient_core import Backoff, InvalidArgument, InvalidBackoff, InvalidStrategy
 
+
+def backoff_of(first: float, more: float, factor: float, jitter: float, reset: float | None) -> Backoff:
+    return Backoff(first=first, most=first + more, factor=factor, jitter=jitter, reset_after=reset)
+
+
 backoffs = st.builds(
-    lambda first, more, factor, jitter, reset: Backoff(
-        first=first, most=first + more, factor=factor, jitter=jitter, reset_after=reset
-    ),
-    st.floats(0, 1e3),
-    st.floats(0, 1e6),
-    st.floats(1, 1e6),
-    st.floats(0, 1),
-    st.none() | st.floats(0, 1e6),
+    backoff_of,
+    first=st.floats(0, 1e3),
+    more=st.floats(0, 1e6),
+    factor=st.floats(1, 1e6),
+    jitter=st.floats(0, 1),
+    reset=st.none() | st.floats(0, 1e6),
 )
 counts = st.integers(1, 10**6)
 lucks = st.floats(0, 1)
