@@ -698,7 +698,7 @@ async def test_whatever_is_decided_that_incarnation_does_not_go_on(
     gate = Gate()
 
     class Team(Supervisor):
-        strategy = Supervisor.one_for_one(decide={HandlerAbandoned: directive})
+        strategy = Supervisor.one_for_one(decide=[(HandlerAbandoned, directive)])
         children = (ChildSpec(Stubborn, name="mule"),)
 
     async with running() as system:

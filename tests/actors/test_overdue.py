@@ -301,7 +301,7 @@ async def test_an_overdue_handler_has_had_an_attempt() -> None:
 
 async def test_its_supervisor_may_let_it_go_on_with_the_next_message() -> None:
     class Team(Supervisor):
-        strategy = Supervisor.one_for_one(decide={HandlerOverdue: "resume"})
+        strategy = Supervisor.one_for_one(decide=[(HandlerOverdue, "resume")])
         children = (ChildSpec(Slow, name="slow"),)
 
     async with running() as system:
