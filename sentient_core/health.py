@@ -114,7 +114,7 @@ def health_of(phase: Phase, runtime: Runtime | None, watchdog: Watchdog | None, 
         failing=tuple(runtime.failing),
         paused=tuple(runtime.paused),
         given_up=tuple(runtime.given_up),
-        abandoned=tuple(map(str, runtime.abandoned)),
+        abandoned=tuple(map(str, tuple(runtime.abandoned))),
         blocked=None if latest is None else latest[1],
     )
 

@@ -16,7 +16,7 @@ import msgspec
 from sentient_core.actors.actor import fence_off
 from sentient_core.actors.attempts import settle_failed
 from sentient_core.actors.current import current_cell, current_event
-from sentient_core.actors.decision import Directive
+from sentient_core.actors.decision import Directive, MessageFate
 from sentient_core.actors.lease import Lease, TurnAbandoned
 from sentient_core.actors.life_events import report_failure
 from sentient_core.actors.special import plain
@@ -86,7 +86,9 @@ def settle_abandoned(cell: Cell, entry: Entry, error: HandlerAbandoned) -> None:
     """Settle the message that abandoned code had in hand, as that of a handler that failed."""
     decision = cell.above.decide(cell, error)
     if decision.directive in _GOES_ON:  # which this incarnation cannot
-        decision = msgspec.structs.replace(decision, directive=Directive.RESTART)
+        is_kept = decision.fate is MessageFate.KEPT  # as the next one would hang in it again
+        fate = MessageFate.BY_ATTEMPTS if is_kept else decision.fate
+        decision = msgspec.structs.replace(decision, directive=Directive.RESTART, fate=fate)
     settle_failed(cell, entry, error, decision, in_a_line(error))
 
 

@@ -29,11 +29,14 @@ from sentient_core import (
     LinkBroken,
     MemoryStore,
     StaleIncarnation,
+    StartFailed,
+    StartTimeout,
     Supervisor,
     SystemStatus,
     Terminated,
     handles,
 )
+from sentient_core.actors.decision import DirectiveName
 from sentient_core.actors.lease import MOST_RESUMED
 from sentient_core.actors.ref import cell_of
 from tests import probes
@@ -451,7 +454,7 @@ async def test_nothing_it_does_counts_as_its_actors() -> None:
             context, timers = actor.context, actor.context.timers
             mood.set("furious")
             await in_a_shield(gate)
-            for use in (
+            uses: list[Callable[[], object]] = [
                 lambda: context.ref,
                 lambda: context.message,
                 lambda: context.log,
@@ -462,7 +465,8 @@ async def test_nothing_it_does_counts_as_its_actors() -> None:
                 lambda: timers.once("x", 1, "x"),
                 lambda: actor.context.incarnation,
                 lambda: actor.heartbeat(0.5),
-            ):
+            ]
+            for use in uses:
                 with pytest.raises(StaleIncarnation):
                     use()
                 raised.append("stale")
@@ -678,6 +682,88 @@ async def test_one_that_hangs_in_an_ask_leaves_the_next_ones_ask_alone() -> None
         assert await in_turn(ref, lambda _: "well") == "well"
 
 
+@pytest.mark.parametrize(
+    ("directive", "incarnation", "is_alive"),
+    [
+        ("resume", 2, True),
+        ("quarantine", 2, True),
+        ("pause", 2, True),
+        ("restart", 2, True),
+        ("stop", 1, False),
+    ],
+)
+async def test_whatever_is_decided_that_incarnation_does_not_go_on(
+    directive: DirectiveName, incarnation: int, is_alive: bool
+) -> None:
+    gate = Gate()
+
+    class Team(Supervisor):
+        strategy = Supervisor.one_for_one(decide=[(HandlerAbandoned, directive)])
+        children = (ChildSpec(Stubborn, name="mule"),)
+
+    async with running() as system:
+        await system.spawn(Team, name="team")
+        ref = system.get("team/mule")
+        await hung(ref, gate)
+        ref.tell(Say("next"))
+        await ref.kill()
+        await anyio.wait_all_tasks_blocked()
+
+        assert (ref.incarnation, ref.is_alive) == (incarnation, is_alive)
+        assert letters(system)[0][1] == ("quarantined" if directive == "quarantine" else "failed")
+        assert ref.statistics().depth == 0
+
+
+async def test_its_message_is_tried_again_if_it_has_attempts_left() -> None:
+    class Twice(Stubborn):
+        max_attempts = 2
+
+    async with running() as system:
+        ref, gate = await system.spawn(Twice), Gate()
+
+        async def act(actor: Any) -> int:
+            incarnation: int = actor.context.incarnation
+            if incarnation == 1:
+                await in_a_loop(gate)
+            return incarnation
+
+        replies: list[int] = []
+
+        async def ask() -> None:
+            replies.append(await ref.ask(Do(act), timeout=100))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            await gate.reached.wait()
+            await anyio.wait_all_tasks_blocked()
+            ref.kill()
+
+        assert replies == [2]
+        assert letters(system) == []
+
+
+async def test_a_start_that_swallows_the_end_of_its_deadline() -> None:
+    gate = Gate()
+
+    class Slow(Puppet):
+        kill_grace = 3.0
+
+        async def on_start(self) -> None:
+            await in_a_loop(gate)
+
+    class Team(Supervisor):
+        children = (ChildSpec(Slow, name="slow", start_timeout=2.0),)
+
+    async with running() as system:
+        begin = anyio.current_time()
+        with pytest.raises(StartFailed) as caught:
+            await system.spawn(Team, name="team")
+
+        assert anyio.current_time() - begin == 5
+        assert isinstance(caught.value.__cause__, HandlerAbandoned)
+        assert isinstance(caught.value.__cause__.__cause__, StartTimeout)
+
+
 async def test_its_state_is_not_saved_for_the_next_one() -> None:
     class Mule(MirroredPuppet):
         class State(msgspec.Struct):
@@ -830,9 +916,14 @@ async def test_random_hangs_and_kills(seed: int) -> None:
             returned[message.number] += 1
             return message.number
 
+    class Team(Supervisor):
+        strategy = Supervisor.one_for_one(max_restarts=1_000, within=1)
+        children = tuple(ChildSpec(Mule, name=f"m{n}") for n in range(2))
+
     with structlog.testing.capture_logs():
         async with running() as system:
-            refs = [await system.spawn(Mule, name=f"m{n}", restart="permanent") for n in range(2)]
+            await system.spawn(Team, name="team")
+            refs = [system.get(f"team/m{n}") for n in range(2)]
             runtime = cell_of(refs[0]).runtime
             replied = Count[int]()
 
@@ -847,7 +938,7 @@ async def test_random_hangs_and_kills(seed: int) -> None:
 
             count = 0
             async with anyio.create_task_group() as tasks:
-                for _ in range(30):
+                for _ in range(60):
                     ref = choose.choice(refs)
                     action = choose.random()
                     if action < 0.6:
@@ -860,8 +951,6 @@ async def test_random_hangs_and_kills(seed: int) -> None:
                     elif action < 0.8:
                         ref.kill()
                     await anyio.sleep(choose.choice([0, 0, 0.1, 3.0]))
-                    # The root gives each child three restarts in five seconds.
-                    await anyio.sleep(2)
             await anyio.sleep(250)
             dead = Count(message.number for message, _ in letters(system))
             assert runtime.abandoned == {}

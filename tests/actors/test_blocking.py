@@ -254,3 +254,23 @@ async def test_a_coroutine_and_what_is_no_function_are_refused(what: str) -> Non
             gc.collect()  # a coroutine that was never awaited would warn
 
         await in_turn(ref, try_it)
+
+
+async def test_a_thread_gives_the_heartbeats_of_its_handler() -> None:
+    class Grinder(Puppet):
+        handler_heartbeat = 0.5
+
+    async with running() as system:
+        ref = await system.spawn(Grinder)
+
+        def grind(actor: Grinder) -> str:
+            for n in range(10):
+                time.sleep(0.1)
+                actor.heartbeat(n / 10)
+            seen: list[Any] = [anyio.from_thread.run_sync(lambda: ref.progress)]
+            return f"ground {seen[0].value}"
+
+        async def act(actor: Grinder) -> str:
+            return await actor.run_sync(grind, actor)
+
+        assert await in_turn(ref, act) == "ground 0.9"

@@ -12,6 +12,7 @@ import pytest
 
 from sentient_core import (
     Actor,
+    ChildSpec,
     HandlerAbandoned,
     HandlerFailed,
     HandlerOverdue,
@@ -19,6 +20,7 @@ from sentient_core import (
     InvalidHandler,
     MessageExpired,
     Request,
+    Supervisor,
     handles,
 )
 from sentient_core.actors.ref import cell_of
@@ -280,6 +282,37 @@ async def test_what_was_stashed_by_an_overdue_handler_is_not_kept() -> None:
 
         assert letters(system) == [(message, "failed")]
         assert ref.statistics().handled == 0
+
+
+async def test_an_overdue_handler_has_had_an_attempt() -> None:
+    class Patient(Slow):
+        max_attempts = 3
+
+    async with running() as system:
+        ref = await system.spawn(Patient)
+        message = Wait(10)
+        begin = anyio.current_time()
+
+        await overdue(ref.ask(message, timeout=50))
+
+        assert anyio.current_time() - begin == 6
+        assert letters(system) == [(message, "quarantined")]
+
+
+async def test_its_supervisor_may_let_it_go_on_with_the_next_message() -> None:
+    class Team(Supervisor):
+        strategy = Supervisor.one_for_one(decide=[(HandlerOverdue, "resume")])
+        children = (ChildSpec(Slow, name="slow"),)
+
+    async with running() as system:
+        await system.spawn(Team, name="team")
+        ref = system.get("team/slow")
+        ref.tell(Wait(10))
+
+        assert await ref.ask(Wait(1), timeout=50) == "slept 1"
+
+        assert ref.incarnation == 1
+        assert [reason for _, reason in letters(system)] == ["failed"]
 
 
 async def test_a_deadline_counts_from_the_call_that_sends() -> None:
