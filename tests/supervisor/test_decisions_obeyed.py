@@ -419,6 +419,10 @@ async def test_a_child_that_cannot_start_at_its_supervisors_restart_is_decided_b
 
     seen: list[Exception] = []
 
+    def note(error: Exception) -> bool:
+        seen.append(error)
+        return False
+
     class Inner(Supervisor):
         durability = "volatile"
         children = (ChildSpec(Needy, name="b"),)
@@ -428,9 +432,7 @@ async def test_a_child_that_cannot_start_at_its_supervisors_restart_is_decided_b
             raise FAILURES[message.number]
 
     async with running() as system:
-        strategy = Supervisor.one_for_one(
-            max_restarts=1, within=1_000.0, decide=[(lambda error: bool(seen.append(error)), "stop")]
-        )
+        strategy = Supervisor.one_for_one(max_restarts=1, within=1_000.0, decide=[(note, "stop")])
         top = await system.spawn(team(ChildSpec(Inner, name="a"), strategy=strategy), name="top")
 
         system.get("top/a").tell(failing(ValueError("x")))
