@@ -11,6 +11,7 @@ Prior art: the deciders of Akka's supervision (resume, restart, stop, escalate).
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum, StrEnum
 from typing import Any, Literal, TypeAlias, cast
@@ -32,7 +33,6 @@ from sentient_core.errors import (
 
 __all__ = [
     "RESTARTED",
-    "SPEAKING",
     "Decision",
     "Directive",
     "DirectiveName",
@@ -42,6 +42,7 @@ __all__ = [
     "check_rules",
     "decide",
     "leaves",
+    "speaks",
 ]
 
 MOST_LEAVES = 100
@@ -120,8 +121,7 @@ class Rule(msgspec.Struct, frozen=True):
 RESTARTED = Decision()
 """The usual decision."""
 
-SPEAKING = (AgentFailure, StoreUnavailable, Escalated, StartFailed, BaseExceptionGroup)
-"""What says something of itself, or is made of what may."""
+_SPEAKING = (AgentFailure, StoreUnavailable, Escalated, StartFailed, BaseExceptionGroup)
 
 
 def decide(error: BaseException, *rule_sets: tuple[Rule, ...]) -> Decision:
@@ -129,6 +129,11 @@ def decide(error: BaseException, *rule_sets: tuple[Rule, ...]) -> Decision:
     if _has_leaves(error):
         return _together([_decide(leaf, rule_sets) for leaf in leaves(error)])
     return _decide(error, rule_sets) if isinstance(error, Exception) else RESTARTED
+
+
+def speaks(error: BaseException) -> bool:
+    """It says something of itself, or is made of what may: without rules, the others are a restart."""
+    return isinstance(error, _SPEAKING)
 
 
 def leaves(error: BaseException) -> Iterator[Exception]:
@@ -222,12 +227,12 @@ def _together(decisions: list[Decision]) -> Decision:
     )
 
 
-def _matcher(matcher: object) -> Any:
-    kinds = cast("tuple[object, ...]", matcher if isinstance(matcher, tuple) else (matcher,))
+def _matcher(matcher: Any) -> Any:
+    kinds = cast("tuple[object, ...]", matcher) if type(matcher) is tuple else (matcher,)
     if kinds and all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
-        return cast("Any", matcher)
-    if callable(matcher) and not isinstance(matcher, type):
-        return cast("Any", matcher)
+        return cast("object", matcher)
+    if callable(cast("object", matcher)) and not inspect.isclass(matcher):
+        return cast("object", matcher)
     raise InvalidDecision(f"{matcher!r} matches no exception")
 
 

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sentient_core.actors.cell import Cell, CellStatus
-from sentient_core.actors.decision import RESTARTED, SPEAKING, Decision, Directive, Rule, decide
+from sentient_core.actors.decision import RESTARTED, Decision, Directive, Rule, decide, speaks
 from sentient_core.actors.life_events import (
     report_alert,
     report_escalation,
@@ -142,7 +142,7 @@ class Children:
         entry = self._children[child]
         rules = self._rules_of(entry)
         decision = RESTARTED
-        if rules is not None or isinstance(error, SPEAKING):
+        if rules is not None or speaks(error):
             if self._decided[0] is not error:
                 self._decided = (error, decide(error, *(rules or ())))
             decision = self._decided[1]
