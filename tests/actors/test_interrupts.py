@@ -18,6 +18,8 @@ import anyio
 from sentient_core import Actor, ActorSystem, MemoryStore, handles
 
 class Raiser(Actor):
+    kill_grace = 0.02
+
     def __init__(self, error):
         self.error = error
 
@@ -28,6 +30,12 @@ class Raiser(Actor):
     @handles
     async def suspended(self, message: str) -> None:
         await anyio.sleep(0.01)
+        raise self.error
+
+    @handles
+    async def abandoned(self, message: bytes) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(0.2)
         raise self.error
 
     @handles
@@ -49,12 +57,15 @@ async def main(backend, error, message):
         if message is not None:
             ref.tell(message)
             ref.tell(2.0)  # the actor has more to do when the first one ends the program
+        if isinstance(message, bytes):
+            await anyio.sleep(0.01)
+            await ref.kill()
         print("ready", flush=True)
         await anyio.sleep(60)
     print("not reached", flush=True)
 
 errors = {"exit": SystemExit(7), "interrupt": KeyboardInterrupt()}
-messages = {"sync": 1, "suspended": "x", "none": None}
+messages = {"sync": 1, "suspended": "x", "abandoned": b"x", "none": None}
 backend, error, message = sys.argv[1:]
 anyio.run(main, backend, errors[error], messages[message], backend=backend)
 """
@@ -95,6 +106,20 @@ def test_what_ends_the_program_is_not_supervised(backend: str, where: str, error
     assert f"{kind} ended the program while handling it" in out + err
     assert "killed" not in out + err
     assert out.count("other started") == 1
+    assert "other stopped" in out, "the other actors were not stopped in order"
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("error", ["exit", "interrupt"])
+def test_what_ends_the_program_in_an_abandoned_handler_does_so(backend: str, error: str) -> None:
+    process = _start(backend, error, "abandoned")
+
+    out, err = _end(process)
+
+    assert process.returncode != 0
+    assert "not reached" not in out
+    assert ("SystemExit" if error == "exit" else "KeyboardInterrupt") in err or process.returncode == 7
+    assert "HandlerAbandoned" in out + err
     assert "other stopped" in out, "the other actors were not stopped in order"
 
 
