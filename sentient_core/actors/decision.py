@@ -11,7 +11,6 @@ Prior art: the deciders of Akka's supervision (resume, restart, stop, escalate).
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum, StrEnum
 from typing import Any, Literal, TypeAlias, cast
@@ -228,12 +227,18 @@ def _together(decisions: list[Decision]) -> Decision:
 
 
 def _matcher(matcher: Any) -> Any:
-    kinds = cast("tuple[object, ...]", matcher) if type(matcher) is tuple else (matcher,)
-    if kinds and all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
-        return cast("object", matcher)
-    if callable(cast("object", matcher)) and not inspect.isclass(matcher):
-        return cast("object", matcher)
-    raise InvalidDecision(f"{matcher!r} matches no exception")
+    if not (_is_exceptions(matcher) or _is_function(matcher)):
+        raise InvalidDecision(f"{matcher!r} matches no exception")
+    return matcher
+
+
+def _is_exceptions(matcher: object) -> bool:
+    kinds = cast("tuple[object, ...]", matcher) if isinstance(matcher, tuple) else (matcher,)
+    return bool(kinds) and all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds)
+
+
+def _is_function(matcher: object) -> bool:
+    return callable(matcher) and not isinstance(matcher, type)
 
 
 def _directive(directive: object) -> Directive:
