@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Any, Literal, TypeGuard, get_origin
+from typing import Any, Literal, TypeGuard, cast, get_origin
 
 from sentient_core.actors.actor import Actor
 from sentient_core.actors.cell import NO_KWARGS
@@ -138,17 +138,18 @@ def _is_actor_class(value: object) -> TypeGuard[type[Actor]]:
     return isinstance(value, type) and issubclass(value, Actor)
 
 
-def _args(args: Any) -> tuple[Any, ...]:
+def _args(args: object) -> tuple[Any, ...]:
     # Of a str each letter would be an argument, which nobody means.
-    if isinstance(args, Iterable) and not isinstance(args, str | bytes | Mapping):
-        return tuple(args)
-    raise InvalidChildArguments("args", args)
+    if isinstance(args, str | bytes | Mapping) or not isinstance(args, Iterable):
+        raise InvalidChildArguments("args", cast("object", args))
+    return tuple(cast("Iterable[Any]", args))
 
 
-def _kwargs(kwargs: Any) -> Mapping[str, Any]:
-    if isinstance(kwargs, Mapping) and all(isinstance(name, str) for name in kwargs):
-        return dict(kwargs) if kwargs else NO_KWARGS
-    raise InvalidChildArguments("kwargs", kwargs)
+def _kwargs(kwargs: object) -> Mapping[str, Any]:
+    given = cast("Mapping[Any, Any]", kwargs) if isinstance(kwargs, Mapping) else None
+    if given is None or not all(isinstance(name, str) for name in given):
+        raise InvalidChildArguments("kwargs", cast("object", kwargs))
+    return dict(given) if given else NO_KWARGS
 
 
 def _restart(restart: object) -> Restart:
