@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Any, Literal, TypeGuard, cast, get_origin
+from typing import Any, Literal, TypeGuard, get_origin
 
 from sentient_core.actors.actor import Actor
 from sentient_core.actors.cell import NO_KWARGS
@@ -139,17 +139,18 @@ def _is_actor_class(value: object) -> TypeGuard[type[Actor]]:
 
 
 def _args(args: object) -> tuple[Any, ...]:
+    given: Any = args
     # Of a str each letter would be an argument, which nobody means.
     if isinstance(args, str | bytes | Mapping) or not isinstance(args, Iterable):
-        raise InvalidChildArguments("args", cast("object", args))
-    return tuple(cast("Iterable[Any]", args))
+        raise InvalidChildArguments("args", given)
+    return tuple(given)
 
 
 def _kwargs(kwargs: object) -> Mapping[str, Any]:
-    given = cast("Mapping[Any, Any]", kwargs) if isinstance(kwargs, Mapping) else None
-    if given is None or not all(isinstance(name, str) for name in given):
-        raise InvalidChildArguments("kwargs", cast("object", kwargs))
-    return dict(given) if given else NO_KWARGS
+    given: Any = kwargs
+    if isinstance(kwargs, Mapping) and all(isinstance(name, str) for name in given):
+        return dict(given) if given else NO_KWARGS
+    raise InvalidChildArguments("kwargs", given)
 
 
 def _restart(restart: object) -> Restart:
