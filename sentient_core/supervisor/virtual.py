@@ -26,7 +26,7 @@ from sentient_core.codec import tag_of
 from sentient_core.errors import InvalidCall, InvalidChildSpec, NameTaken, StoreUnavailable
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import check_name, join
-from sentient_core.supervisor.children import HOLD_SECONDS, Children
+from sentient_core.supervisor.children import HOLD_SECONDS, STEPS_AT_ONCE, Children
 from sentient_core.supervisor.intensity import RestartWindow
 from sentient_core.supervisor.spec import ChildSpec
 from sentient_core.supervisor.strategy import Strategy
@@ -75,7 +75,7 @@ class VirtualFamily:
         """Of those whose last start has failed."""
         self._alarms: dict[Cell, Alarm] = {}
         """Of those that wait for a start, or that are to end within their grace."""
-        self._ending: dict[Cell, None] = {}
+        self._ending: dict[VirtualCell, None] = {}
         """Those that are still to go down with the owner."""
         self._is_awake = True
         """False while the owner is down: what comes in waits."""
@@ -131,11 +131,20 @@ class VirtualFamily:
                     cell.forget_start()
                 else:
                     self._ending[cell] = None
-                    self._ask_to_end(cell)
+            if not kill:
+                self._for_each(list(self._ending), self._ask_to_end)
         if kill:
-            for ending in self._ending:
-                ending.kill()
+            self._for_each(list(self._ending), VirtualCell.kill)
         return bool(self._ending)
+
+    def _for_each(self, left: list[VirtualCell], do: Callable[[VirtualCell], object]) -> None:
+        """Do it with those that are still to go down; of very many, a part before each pass of the loop."""
+        for child in left[-STEPS_AT_ONCE:]:
+            if child in self._ending:
+                do(child)
+        del left[-STEPS_AT_ONCE:]
+        if left:
+            self._runtime.timekeeper.after(0, lambda: self._for_each(left, do))
 
     def decide(self, child: Cell, error: BaseException) -> Decision:
         return decide(error)
