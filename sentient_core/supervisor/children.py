@@ -109,6 +109,8 @@ class Children:
         """The last failure that a child's cell has asked about: what it fails of is not decided twice."""
         self._has_given_up = False
         """The owner has been told to fail: no child is started again before that."""
+        self._ends_owner = False
+        """A significant child has ended while the others were being started: the owner ends when they are up."""
 
     @property
     def is_open(self) -> bool:
@@ -187,7 +189,7 @@ class Children:
             raise
 
     def start_static(self) -> bool:
-        self._has_given_up = False
+        self._has_given_up = self._ends_owner = False
         self._window.clear()
         if self._budget is not None:
             self._budget.clear()
@@ -586,6 +588,8 @@ class Children:
             return
         if job.purpose is Purpose.UP:
             self.owner.signal(Signal(SignalKind.FAMILY_READY))
+            if self._ends_owner:
+                self.owner.signal(Signal(SignalKind.STOP))
         self._look_at_waiting()
 
     def _note_stopped(self, job: Job, child: Child) -> None:
@@ -703,7 +707,9 @@ class Children:
         if by_itself and entry.is_significant:
             others = [not c.has_ended for c in self._children.values() if c.is_significant and c is not entry]
             if ends_supervisor(self.strategy.auto_shutdown, others):
-                self.owner.signal(Signal(SignalKind.STOP))
+                self._ends_owner = True
+                if self._job is None or self._job.purpose is not Purpose.UP:
+                    self.owner.signal(Signal(SignalKind.STOP))
 
     def _drop(self, entry: Child) -> None:
         entry.silence()
