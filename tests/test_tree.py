@@ -364,11 +364,14 @@ def node(name: str, status: ChildStatus, children: list[TreeNode]) -> TreeNode:
 
 
 names = st.text("xyz", min_size=1, max_size=70)
-nodes: st.SearchStrategy[TreeNode] = st.recursive(
-    st.builds(node, names, st.sampled_from(ChildStatus), st.just([])),
-    lambda inner: st.builds(node, names, st.sampled_from(ChildStatus), st.lists(inner, max_size=6)),
-    max_leaves=40,
-)
+leaves = st.builds(node, names, st.sampled_from(ChildStatus), st.just([]))
+
+
+def with_children(inner: st.SearchStrategy[TreeNode]) -> st.SearchStrategy[TreeNode]:
+    return st.builds(node, names, st.sampled_from(ChildStatus), st.lists(inner, max_size=6))
+
+
+nodes = st.recursive(leaves, with_children, max_leaves=40)
 
 
 @given(nodes)
