@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 from rich.console import Console
 
-from benchmarks.actors import of_actors
+from benchmarks.actors import of_actors, of_supervision
 from benchmarks.burst import burst
 from benchmarks.checkpoint import checkpoint
 from benchmarks.machine import file_system, load, this_machine
@@ -36,9 +36,7 @@ _STORE = [
     ),
     Measurement("burst", "A burst that the mirror's buffer takes whole, beside a volatile one.", burst),
     Measurement("memory", "How far a flood makes the mirror grow, beside the bound of its buffer.", memory),
-    Measurement(
-        "checkpoint", "From a failure to the next incarnation's first message, its state loaded.", checkpoint
-    ),
+    checkpoint,
 ]
 _QUICK_ROUNDS = 1
 _ROUNDS = 5
@@ -58,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tempfile.TemporaryDirectory(prefix="sentient-bench-", dir=options.dir or _disk()) as folder,
         Peers(() if options.no_peers else ALL_PEERS) as peers,
     ):
-        suites = {"actors": of_actors(peers), "store": _STORE}
+        suites = {"actors": of_actors(peers), "supervision": of_supervision(peers), "store": _STORE}
         chosen, subject, unknown = _chosen(options.names, suites)
         if unknown:
             known = [*suites, *(one.name for suite in suites.values() for one in suite)]
@@ -102,13 +100,13 @@ def _chosen(
         for suite, measurements in suites.items()
         if not names or suite in names or any(one.name in names for one in measurements)
     ]
-    chosen = [
-        one
+    chosen = {
+        one.name: one  # the same one may be of several suites
         for suite, measurements in suites.items()
         for one in measurements
         if not names or suite in names or one.name in names
-    ]
-    return chosen, " and ".join(touched), unknown
+    }
+    return list(chosen.values()), " and ".join(touched), unknown
 
 
 def _write(run: Run, json: Path | None, markdown: Path | None) -> None:
@@ -130,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         "names",
         nargs="*",
         metavar="NAME",
-        help="`actors`, `store`, or one of their workloads; all by default",
+        help="`actors`, `supervision`, `store`, or one of their workloads; all by default",
     )
     parser.add_argument("--quick", action="store_true", help="a minute or two, rough figures")
     parser.add_argument("--rounds", type=_positive, help=f"by default {_ROUNDS}, {_QUICK_ROUNDS} if quick")

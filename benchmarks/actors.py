@@ -16,6 +16,7 @@ from functools import partial
 
 import structlog
 
+from benchmarks.checkpoint import checkpoint
 from benchmarks.measure import Figure, Measurement, Settings, compared, interleaved
 from benchmarks.peer_process import PeerLeg, Peers
 from benchmarks.workloads.ask import ask, inline_ask
@@ -32,7 +33,7 @@ from benchmarks.workloads.suspending import suspending
 from benchmarks.workloads.tell import tell
 from benchmarks.workloads.trial import BACKENDS, CHANNEL, Trial, Workload
 
-__all__ = ["WORKLOADS", "main", "measured", "of_actors"]
+__all__ = ["SUPERVISED", "WORKLOADS", "main", "measured", "measurement", "of_actors", "of_supervision"]
 
 WORKLOADS: tuple[Workload, ...] = (
     tell,
@@ -44,21 +45,28 @@ WORKLOADS: tuple[Workload, ...] = (
     spawn,
     skynet,
     suspending,
-    restart_one,
-    restart_many,
-    stop_many,
-    stop_very_many,
 )
+SUPERVISED: tuple[Workload, ...] = (restart_one, restart_many, stop_many, stop_very_many)
+"""What supervisors do: on a page of its own."""
+
 _ROUNDS = 5
+
+
+def of_supervision(peers: Peers) -> list[Measurement]:
+    """Restarts and ends, peers included where they have the workload; from a checkpoint on disk as well."""
+    restarts_and_ends = [measurement(workload, peers) for workload in SUPERVISED]
+    return [*restarts_and_ends[:2], restart_reply, checkpoint, *restarts_and_ends[2:], stop_lag]
 
 
 def of_actors(peers: Peers) -> list[Measurement]:
     """All of them, peers included where they have the workload."""
-    beside_peers = [
-        Measurement(workload.name, workload.about, partial(measured, workload, peers))
-        for workload in WORKLOADS
-    ]
-    return [*beside_peers, restart_reply, fairness, stop_lag, idle(peers)]
+    beside_peers = [measurement(workload, peers) for workload in WORKLOADS]
+    return [*beside_peers, fairness, idle(peers)]
+
+
+def measurement(workload: Workload, peers: Peers) -> Measurement:
+    """One workload, by its name on the command line."""
+    return Measurement(workload.name, workload.about, partial(measured, workload, peers))
 
 
 def measured(workload: Workload, peers: Peers, settings: Settings) -> list[Figure]:
@@ -141,7 +149,7 @@ def _legs(workload: Workload, count: int, clock: Callable[[], float]) -> dict[st
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The ratios of some workloads, by processor time."""
-    names = {workload.name: workload for workload in WORKLOADS}
+    names = {workload.name: workload for workload in (*WORKLOADS, *SUPERVISED)}
     parser = argparse.ArgumentParser(prog="python -m benchmarks.actors", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(names)}; all by default")
     parser.add_argument("--rounds", type=int, default=_ROUNDS, help=f"by default {_ROUNDS}")

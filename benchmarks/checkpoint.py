@@ -14,7 +14,7 @@ import anyio
 import msgspec
 
 from benchmarks.machine import fdatasync_p99
-from benchmarks.measure import VOID_ABOVE, Figure, Goal, Settings, observed, percentile
+from benchmarks.measure import VOID_ABOVE, Figure, Goal, Measurement, Settings, observed, percentile
 from benchmarks.store import WatchedStore, url_of
 from benchmarks.workloads.restart import Crash, Hire, Office
 from sentient_core import Actor, ActorSystem, ChildSpec, handles
@@ -55,8 +55,7 @@ class Clerk(Actor):
         raise ArithmeticError("as asked")
 
 
-def checkpoint(settings: Settings) -> list[Figure]:
-    """Both backends."""
+def _measure(settings: Settings) -> list[Figure]:
     count = 25 if settings.is_quick else 200
     figures: list[Figure] = []
     for backend in ("asyncio", "trio"):
@@ -99,3 +98,8 @@ async def _crash_clerk(folder: Path, count: int) -> list[float]:
             assert total == number + 1, f"the state after restart {number + 1} is {total}"
         assert system.statistics().restarts == count
     return times
+
+
+checkpoint = Measurement(
+    "checkpoint", "From a failure to the next incarnation's first message, its state loaded.", _measure
+)
