@@ -21,6 +21,7 @@ from sentient_core import (
     ActorStopped,
     ActorSystem,
     AskTimeout,
+    ChildSpec,
     ForeignRef,
     HandlerFailed,
     InvalidArgument,
@@ -28,6 +29,7 @@ from sentient_core import (
     MemoryStore,
     NameTaken,
     SendTimeout,
+    Supervisor,
     SystemClosed,
     UnencodableMessage,
     UnknownActor,
@@ -625,3 +627,29 @@ async def test_an_interrupted_wait_takes_the_ask_back() -> None:
         await ref.stop()
 
         assert [reason for _, reason in letters(system)] == ["late_reply"]
+
+
+async def test_a_supervisor_is_administered_and_an_actor_paused_by_way_of_the_loops_thread() -> None:
+    class Team(Supervisor):
+        durability = "volatile"
+
+    async with running() as system:
+        top = await system.spawn(Team, name="top")
+
+        def work() -> list[str]:
+            ref = system.from_thread.call(top.start_child, ChildSpec(Counter, name="a"))
+            with pytest.raises(WrongThread, match="call"):
+                asyncio.run(top.terminate_child("a"))
+            for call in (ref.pause, ref.resume, top.which_children, top.count_children):
+                with pytest.raises(WrongThread):
+                    call()
+            with pytest.raises(WrongThread):
+                top.delete_child("a")
+            system.from_thread.call(ref.pause)
+            found = [info.status.value for info in system.from_thread.call(top.which_children)]
+            system.from_thread.call(top.terminate_child, "a")
+            system.from_thread.call(top.delete_child, "a")
+            return found
+
+        assert await in_thread(work) == ["paused"]
+        assert top.which_children() == []
