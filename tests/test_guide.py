@@ -1,4 +1,4 @@
-"""The guide is true: its blocks run on both event loops, print what it says, and the type checkers agree."""
+"""The guides are true: blocks run on both event loops, print what they say, and type checkers agree."""
 
 from __future__ import annotations
 
@@ -22,20 +22,43 @@ from structlog.testing import capture_logs
 from sentient_core import ActorSystem
 
 ROOT = Path(__file__).parents[1]
-GUIDE = (ROOT / "docs" / "guide.md").read_text("utf-8")
-FRAME, *BLOCKS = re.findall(r"^```python\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
-MOST_LINES = 340
-
-
-def heading(block: str) -> str:
-    """What a block stands under."""
-    before = GUIDE[: GUIDE.index(block)]
-    return before.rpartition("\n## ")[2].partition("\n")[0] + (", plain" if is_plain(block) else "")
 
 
 def is_plain(block: str) -> bool:
     """It is a program without an event loop."""
     return ".in_thread(" in block
+
+
+class Page:
+    """A page of blocks: the first of them is the frame that the others run behind."""
+
+    def __init__(self, name: str, most_lines: int) -> None:
+        self.name = name
+        self.most_lines = most_lines
+        self.text = (ROOT / "docs" / f"{name}.md").read_text("utf-8")
+        self.frame, *self.blocks = re.findall(r"^```python\n(.*?)^```$", self.text, re.DOTALL | re.MULTILINE)
+
+    def heading(self, block: str) -> str:
+        """What a block stands under."""
+        before = self.text[: self.text.index(block)]
+        return before.rpartition("\n## ")[2].partition("\n")[0] + (", plain" if is_plain(block) else "")
+
+    def as_module(self) -> str:
+        """All of it as one module, a function for each block."""
+        parts = [self.frame]
+        for number, block in enumerate(self.blocks):
+            start = "def" if is_plain(block) else "async def"
+            parts.append(f"{start} block_{number}(system: ActorSystem) -> None:\n{indent(block, '    ')}")
+        return "\n\n".join(parts)
+
+
+PAGES = [Page("guide", 340), Page("supervision", 330)]
+BLOCKS = [
+    pytest.param(page, block, id=f"{page.name}: {page.heading(block)}")
+    for page in PAGES
+    for block in page.blocks
+]
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 def promised(block: str) -> re.Pattern[str]:
@@ -52,8 +75,9 @@ async def run(code: str, names: dict[str, Any]) -> None:
         await outcome
 
 
-def test_the_guide_is_short() -> None:
-    assert len(GUIDE.splitlines()) <= MOST_LINES
+@each_page
+def test_the_guide_is_short(page: Page) -> None:
+    assert len(page.text.splitlines()) <= page.most_lines
 
 
 @pytest.fixture(autouse=True)
@@ -68,10 +92,12 @@ def logging_as_before() -> Iterator[None]:
     log.handlers[:] = handlers
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=heading)
-async def test_a_block_runs_and_prints_what_it_says(block: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("page", "block"), BLOCKS)
+async def test_a_block_runs_and_prints_what_it_says(
+    page: Page, block: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     names: dict[str, Any] = {"__name__": "guide"}
-    await run(FRAME, names)
+    await run(page.frame, names)
 
     with capture_logs():  # the runtime's log lines would be printed too
         if is_plain(block):
@@ -85,12 +111,13 @@ async def test_a_block_runs_and_prints_what_it_says(block: str, capsys: pytest.C
 
 
 @pytest.mark.slow
+@each_page
 @pytest.mark.parametrize(
     "checker", [["mypy", "--strict"], ["pyright", "--pythonpath", sys.executable]], ids=["mypy", "pyright"]
 )
-def test_the_type_checkers_have_no_complaint(checker: list[str], tmp_path: Path) -> None:
-    path = tmp_path / "guide.py"
-    path.write_text(as_module(), "utf-8")
+def test_the_type_checkers_have_no_complaint(page: Page, checker: list[str], tmp_path: Path) -> None:
+    path = tmp_path / f"{page.name}.py"
+    path.write_text(page.as_module(), "utf-8")
 
     done = subprocess.run(
         [sys.executable, "-P", "-m", *checker, str(path)],
@@ -102,12 +129,3 @@ def test_the_type_checkers_have_no_complaint(checker: list[str], tmp_path: Path)
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def as_module() -> str:
-    """All of the guide as one module, a function for each block."""
-    parts = [FRAME]
-    for number, block in enumerate(BLOCKS):
-        start = "def" if is_plain(block) else "async def"
-        parts.append(f"{start} block_{number}(system: ActorSystem) -> None:\n{indent(block, '    ')}")
-    return "\n\n".join(parts)
