@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         suites = {"actors": of_actors(peers), "supervision": of_supervision(peers), "store": _STORE}
         chosen, subject, unknown = _chosen(options.names, suites)
         if unknown:
-            known = [*suites, *(one.name for suite in suites.values() for one in suite)]
+            known = dict.fromkeys([*suites, *(one.name for suite in suites.values() for one in suite)])
             print(f"no workload '{unknown}'; there are: {', '.join(known)}", file=sys.stderr)
             return 2
         settings = Settings(

@@ -1034,7 +1034,7 @@ class Cell:
                 self._start_raised(stray(error))
                 return
             raise self._passes_on(error, "start") from None
-        if self._killed is not None:
+        if self.killed_by is not None:
             return  # it has swallowed its cancellation; KILL comes next
         if self.ledger is not None:
             self.ledger.started_with = (cause, restored)

@@ -110,7 +110,7 @@ class Children:
         self._has_given_up = False
         """The owner has been told to fail: no child is started again before that."""
         self._ends_owner = False
-        """A significant child has ended while the others were being started: the owner ends when they are up."""
+        """A significant child has ended while others were being started: the owner ends when they are up."""
 
     @property
     def is_open(self) -> bool:

@@ -23,7 +23,7 @@ def _structlog_as_before() -> Iterator[None]:
 def test_it_prints_the_table_and_writes_the_figures_the_page_and_the_picture(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = ["ask", "ping-pong", "restart-reply", "fairness"]
+    names = ["ask", "ping-pong", "fairness", "restart-reply"]
     page, figures = tmp_path / "docs" / "actors.md", tmp_path / "docs" / "actors.json"
 
     code = main([*names, "--quick", "--no-peers", "--json", str(figures), "--markdown", str(page)])
@@ -31,7 +31,7 @@ def test_it_prints_the_table_and_writes_the_figures_the_page_and_the_picture(
     assert code == 0
     found = json.loads(figures.read_bytes())
     assert [*dict.fromkeys(one["workload"] for one in found["figures"])] == names
-    assert found["subject"] == "actors"
+    assert found["subject"] == "actors and supervision"
     assert found["machine"]["packages"]["trio"]
     text = page.read_text("utf-8")
     assert all(f"\n## {name}\n" in text for name in names)
@@ -58,7 +58,7 @@ def test_an_unknown_name_is_refused_with_those_there_are(capsys: pytest.CaptureF
     code = main(["tell", "yell"])
 
     assert code == 2
-    assert "no workload 'yell'; there are: actors, store, tell, ask," in capsys.readouterr().err
+    assert "no workload 'yell'; there are: actors, supervision, store, tell, ask," in capsys.readouterr().err
 
 
 def test_the_ratios_of_one_workload_are_a_line(capsys: pytest.CaptureFixture[str]) -> None:
