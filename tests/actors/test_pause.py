@@ -297,11 +297,11 @@ async def test_who_starts_can_be_paused_and_resumed_before_it_is_ready() -> None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: system.spawn(Team, name="top"))
             await gate.reached.wait()
-            top, child = system.get("top"), system.get("top/x")
-            top.pause()
-            top.resume()
-            child.pause()
+            system.get("top").pause()
+            system.get("top").resume()
+            system.get("top/x").pause()
             gate.open.set()
+        top, child = system.get("top"), system.get("top/x")
         assert await top.ask(Say("resumed"), timeout=1) == "resumed"
 
         child.tell(Say("x"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -39,11 +40,15 @@ class Do(Request[Any], frozen=True):
     call: Callable[[], Any]
 
 
+async def outcome_of(call: Callable[[], Any]) -> Any:
+    found: Any = call()
+    return await found if hasattr(found, "__await__") else found
+
+
 class Doing(Recorder):
     @handles
     async def do(self, message: Do) -> Any:
-        found = message.call()
-        return await found if isinstance(found, Awaitable) else found
+        return await outcome_of(message.call)
 
 
 class Unable(Recorder):
@@ -63,8 +68,7 @@ def team(*specs: ChildSpec, strategy: Strategy | None = None) -> type[Supervisor
 
         @handles
         async def do(self, message: Do) -> Any:
-            found = message.call()
-            return await found if isinstance(found, Awaitable) else found
+            return await outcome_of(message.call)
 
     return type("Team", (Team,), {"children": specs, "strategy": strategy or Supervisor.one_for_one()})
 
@@ -78,15 +82,9 @@ def statuses(top: ActorRef[Any]) -> dict[str, str]:
 
 
 async def refused(kind: type[ChildError], call: Callable[[], Any]) -> None:
-    """It is an error of this kind, which names the child."""
-
-    async def ask() -> None:
-        found = call()
-        if isinstance(found, Awaitable):
-            await found
-
+    """It is an error of this kind, which names the supervisor."""
     with pytest.raises(ChildError) as caught:
-        await ask()
+        await outcome_of(call)
     assert type(caught.value) is kind
     assert caught.value.supervisor == "top"
 
@@ -185,9 +183,8 @@ async def test_the_answers_about_a_child_that_there_is_not_as_in_supervisor_erl(
         top = await system.spawn(cls, name="top")
 
         for name in ("alicia", "zzz", "bob/x", ""):
-            await refused(UnknownChild, lambda name=name: top.terminate_child(name))
-            await refused(UnknownChild, lambda name=name: top.restart_child(name))
-            await refused(UnknownChild, lambda name=name: top.delete_child(name))
+            for call in (top.terminate_child, top.restart_child, top.delete_child):
+                await refused(UnknownChild, partial(call, name))
         with pytest.raises(UnknownChild, match="Did you mean 'alice'"):
             top.delete_child("alicia")
         wrong: Any

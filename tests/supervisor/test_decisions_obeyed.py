@@ -215,8 +215,11 @@ async def test_a_rule_may_be_a_function_and_one_that_raises_is_passed_over() -> 
     def breaks(error: Exception) -> bool:
         raise ZeroDivisionError
 
+    def is_later(error: Exception) -> bool:
+        return "later" in str(error)
+
     async with running() as system:
-        rules = [(breaks, "escalate"), (lambda error: "later" in str(error), "resume"), (KeyError, "stop")]
+        rules = [(breaks, "escalate"), (is_later, "resume"), (KeyError, "stop")]
         top, ref = await start(system, Volatile, rules)
         error = KeyError("later")
         ref.tell(failing(error))

@@ -17,6 +17,7 @@ from sentient_core import (
     HandlerFailed,
     NameTaken,
     PoolFull,
+    Request,
     Restart,
     StartFailed,
     Strategy,
@@ -24,7 +25,11 @@ from sentient_core import (
     UnknownChild,
     handles,
 )
-from tests.probes import Fail, Log, Pass, Recorder, Say, letters, running
+from tests.probes import Fail, Log, Recorder, Say, letters, running
+
+
+class What(Request[Any], frozen=True):
+    """What an actor was made with."""
 
 
 class Session(Recorder):
@@ -35,7 +40,7 @@ class Session(Recorder):
         self.made_with = args, kwargs
 
     @handles
-    def what(self, message: Pass) -> Any:
+    def what(self, message: What) -> Any:
         return self.made_with
 
 
@@ -48,7 +53,8 @@ class Slow(Session):
 def pool(
     log: Log, cls: type[Session] = Session, *, strategy: Strategy | None = None, **options: Any
 ) -> type[Supervisor]:
-    spec = ChildSpec(cls, **{"args": (log,), **options})
+    given: dict[str, Any] = {"args": (log,), **options}
+    spec = ChildSpec(cls, **given)
     body = {"children": (spec,), "strategy": strategy or Supervisor.dynamic(), "durability": "volatile"}
     return type("Pool", (Supervisor,), body)
 
@@ -83,13 +89,13 @@ async def test_arguments_of_a_start_come_behind_those_of_the_template() -> None:
         plain = await top.start_child("plain")
         more = await top.start_child("more", "two", size=2, child="c")
 
-        assert await plain.ask(Pass(), timeout=1) == (("one",), {"color": "red", "size": 1})
-        assert await more.ask(Pass(), timeout=1) == (
+        assert await plain.ask(What(), timeout=1) == (("one",), {"color": "red", "size": 1})
+        assert await more.ask(What(), timeout=1) == (
             ("one", "two"),
             {"color": "red", "size": 2, "child": "c"},
         )
         more.tell(Fail())
-        assert (await more.ask(Pass(), timeout=1))[0] == ("one", "two")  # at every start
+        assert (await more.ask(What(), timeout=1))[0] == ("one", "two")  # at every start
 
 
 async def test_a_key_that_is_taken_gives_the_living_ref_also_when_the_pool_is_full() -> None:

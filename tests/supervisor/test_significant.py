@@ -55,7 +55,7 @@ async def test_any_of_them_ends_it_in_order_as_do_auto_shutdown_of_supervisor_er
         specs = [child(log, "a"), significant(log, "b"), significant(log, "c")]
         top = await system.spawn(team(log, "any", *specs), name="top")
         await quits(system.get("top/a"))  # not significant
-        assert top.is_alive
+        assert system.get("top").is_alive
 
         await quits(system.get("top/c"))
 
@@ -213,7 +213,7 @@ async def test_a_pool_can_end_with_its_last_session() -> None:
     async with running() as system:
         spec = ChildSpec(Quitting, args=(log,), restart="temporary", significant=True)
         body = {"children": (spec,), "strategy": Supervisor.dynamic(auto_shutdown="all")}
-        pool = await system.spawn(
+        pool: ActorRef[Any] = await system.spawn(
             type("Pool", (Supervisor,), {**body, "durability": "volatile"}), name="pool"
         )
         a, b = [await pool.start_child(key) for key in "ab"]
