@@ -74,6 +74,7 @@ _ONE_FOR_ONE = RestartKind.ONE_FOR_ONE
 _RESTART = Verdict.RESTART
 _ONCE_MORE = Directive.RESTART
 _STOPPED = Decision(Directive.STOP)
+_NOTHING_DECIDED = (None, RESTARTED)
 _TEMPORARY = Restart.TEMPORARY
 _PERMANENT = Restart.PERMANENT
 _AGAIN = Purpose.AGAIN
@@ -105,7 +106,7 @@ class Children:
         self._job: Job | None = None
         self._waiting: list[tuple[Child, BaseException | None, Decision]] = []
         """Children outside the job that went down meanwhile, and why."""
-        self._decided: tuple[BaseException | None, Decision] = (None, RESTARTED)
+        self._decided: tuple[BaseException | None, Decision] = _NOTHING_DECIDED
         """The last failure that a child's cell has asked about: what it fails of is not decided twice."""
         self._has_given_up = False
         """The owner has been told to fail: no child is started again before that."""
@@ -143,13 +144,10 @@ class Children:
     def decide(self, child: Cell, error: BaseException) -> Decision:
         entry = self._children[child]
         rules = self._rules_of(entry)
-        decision = RESTARTED
-        if rules is not None or speaks(error):
-            if self._decided[0] is not error:
-                self._decided = (error, decide(error, *(rules or ())))
-            decision = self._decided[1]
-        if decision.directive is _ONCE_MORE and entry.restart is _TEMPORARY:
-            return _STOPPED  # it is not started again: nor is its message tried again
+        decision = RESTARTED if rules is None and not speaks(error) else decide(error, *(rules or ()))
+        if entry.restart is _TEMPORARY and decision.directive is _ONCE_MORE:
+            decision = _STOPPED  # it is not started again: nor is its message tried again
+        self._decided = (error, decision)
         return decision
 
     def start_soon(self, spec: ChildSpec) -> Cell:
@@ -259,8 +257,10 @@ class Children:
         entry = self._children[child]
         entry.silence()
         entry.is_asked = False
-        decision = RESTARTED if cause is None else self.decide(child, cause)
-        self._decided = (None, RESTARTED)
+        decided, self._decided = self._decided, _NOTHING_DECIDED
+        decision = RESTARTED
+        if cause is not None:
+            decision = decided[1] if decided[0] is cause else self.decide(child, cause)
         job = self._job
         if job is not None and entry in job.stops:
             if job.is_parallel:
@@ -328,10 +328,10 @@ class Children:
         del self._children[child.cell]
 
     def _new_child(self, spec: ChildSpec, place: int | None, *, is_listed: bool = False) -> Child:
-        if not self.is_open:
+        if self.owner.status not in _UP:
             raise StartFailed(join(self.owner.path, spec.name or ""), "its parent is ending")
         name = spec.name or self._runtime.registry.new_name()
-        if name in self._ended:
+        if self._ended and name in self._ended:
             raise ChildPresent(self.owner.path, name)
         cell = self._new_cell(spec, name)
         child = self._children[cell] = Child(spec, cell, place, is_listed=is_listed or place is not None)
@@ -461,6 +461,8 @@ class Children:
 
     def _delay(self, entry: Child, decision: Decision) -> float:
         """Seconds before the child is started again."""
+        if entry.spec is None and self.strategy.backoff is None:
+            return decision.not_before
         backoff = self._backoff_of(entry)
         if backoff is None:
             return decision.not_before
@@ -484,7 +486,7 @@ class Children:
 
     def _note_ready(self, entry: Child) -> None:
         entry.has_started = True
-        if self._backoff_of(entry) is not None:
+        if (entry.spec is not None or self.strategy.backoff is not None) and self._backoff_of(entry):
             entry.troubled().ready_since = self._runtime.backend.now()
 
     def _start(self, entry: Child, cause: BaseException | None, delay: float = 0.0) -> None:
@@ -495,7 +497,8 @@ class Children:
             entry.alarm = self._runtime.timekeeper.after(delay, lambda: self._start(entry, cause))
             return
         entry.alarm = None
-        self._set_start_deadline(entry)
+        if entry.spec is not None:
+            self._set_start_deadline(entry)
         entry.cell.signal(Signal(_START, cause))
 
     def _set_start_deadline(self, entry: Child) -> None:

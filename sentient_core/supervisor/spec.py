@@ -58,6 +58,7 @@ class ChildSpec:
         "args",
         "backoff",
         "cls",
+        "is_plain",
         "kwargs",
         "name",
         "restart",
@@ -84,7 +85,8 @@ class ChildSpec:
         self.cls: type[Actor] = cls if _is_actor_class(cls) else _without_brackets(cls)
         self.name: str | None = None if name is None else check_name(name)
         self.args: tuple[Any, ...] = args if type(args) is tuple else _args(args)
-        self.kwargs: Mapping[str, Any] = NO_KWARGS if kwargs is None else _kwargs(kwargs)
+        has_kwargs = kwargs is not None and (kwargs or type(kwargs) is not dict)
+        self.kwargs: Mapping[str, Any] = _kwargs(kwargs) if has_kwargs else NO_KWARGS
         self.restart: Restart = restart if isinstance(restart, Restart) else _restart(restart)
         self.shutdown: float | Literal["brutal_kill"] | None = (
             self.cls.default_shutdown if shutdown == "default" else _shutdown(shutdown)
@@ -93,17 +95,14 @@ class ChildSpec:
         self.significant: bool = significant
         self.backoff: Backoff | None = backoff
         self.rules: tuple[Rule, ...] = () if decide is None else check_rules(decide)
+        self.is_plain: bool = (
+            start_timeout is None and backoff is None and decide is None and significant is False
+        )
+        """Nothing of it is needed after the start, but for its restart type and its grace."""
         if backoff is not None:
             check_backoff(backoff)
         if significant is not False:
             _check_significant(significant, self.restart)
-
-    @property
-    def is_plain(self) -> bool:
-        """Nothing of it is needed after the start, but for its restart type and its grace."""
-        return not (
-            self.start_timeout is not None or self.significant or self.backoff is not None or self.rules
-        )
 
     def of_pool(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ChildSpec:
         """The same for one child of many, with what that one gets beyond the others."""
