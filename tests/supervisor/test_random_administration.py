@@ -21,7 +21,6 @@ from sentient_core import (
     Actor,
     ActorKilled,
     ActorRef,
-    ActorSystem,
     Backoff,
     ChildError,
     ChildSpec,
@@ -35,6 +34,9 @@ from tests.probes import Fail, Say, running
 KINDS: list[Any] = [Supervisor.one_for_one, Supervisor.one_for_all, Supervisor.rest_for_one]
 NAMES = "abcde"
 SETTLED = ("running", "paused", "ended")
+ASKED = ("start", "start", "terminate", "restart", "delete", "fail", "fail", "say", "stop", "pause", "resume")
+"""What is asked of a child, by name, or of its supervisor about it."""
+OWNER = ("kill", "kill owner", "stop owner")
 
 
 class World:
@@ -104,12 +106,10 @@ def spec(world: World, name: str) -> ChildSpec:
     )
 
 
-async def step(system: ActorSystem, world: World, top: ActorRef[Any]) -> None:
+async def step(world: World, top: ActorRef[Any], asked: tuple[str, ...]) -> None:
     """Ask for one thing; what it may be refused with is no fault."""
     name = world.chance.choice(NAMES)
-    what = world.chance.choice(
-        ["start", "start", "terminate", "restart", "delete", "fail", "fail", "say", "stop", "pause", "resume"]
-    )
+    what = world.chance.choice(asked)
     child = next((info.ref for info in top.which_children() if info.name == name), None)
     try:
         with anyio.move_on_after(world.chance.choice([0.1, 2.0, 100.0])):
@@ -121,6 +121,10 @@ async def step(system: ActorSystem, world: World, top: ActorRef[Any]) -> None:
                 await top.restart_child(name)
             elif what == "delete":
                 top.delete_child(name)
+            elif what == "kill owner":
+                await top.kill()
+            elif what == "stop owner":
+                await top.stop()
             elif child is not None and what in ("fail", "say"):
                 child.tell(Fail() if what == "fail" else Say("x"))
             elif child is not None and what == "stop":
@@ -131,29 +135,35 @@ async def step(system: ActorSystem, world: World, top: ActorRef[Any]) -> None:
         pass
 
 
-async def play(seed: int, steps: int) -> None:
+async def play(seed: int, steps: int, *, ends_owner: bool) -> None:
     world = World(seed)
     strategy = world.chance.choice(KINDS)(max_restarts=10_000, within=1.0)
     children = [spec(world, name) for name in NAMES[:3]]
     world.is_calm = True  # it starts whole
     body = {"children": children, "strategy": strategy, "durability": "volatile"}
     async with running() as system:
-        top: ActorRef[Any] = await system.spawn(type("Team", (Supervisor,), body), name="top")
+        inner = ChildSpec(
+            type("Team", (Supervisor,), body), name="top", shutdown=world.chance.choice([None, 3.0])
+        )
+        outer = {"children": [inner], "strategy": strategy, "durability": "volatile"}
+        await system.spawn(type("Outer", (Supervisor,), outer), name="outer")
+        top: ActorRef[Any] = system.get("outer/top")
         world.is_calm = False
         async with anyio.create_task_group() as tasks:
             for _ in range(steps):
-                tasks.start_soon(step, system, world, top)
-                await anyio.sleep(world.chance.choice([0.0, 0.0, 0.05, 1.0]))
+                tasks.start_soon(step, world, top, (*ASKED, *OWNER) if ends_owner else ASKED)
+                await anyio.sleep(world.chance.choice([0.0, 0.0, 0.05, 1.0, 10.0 if ends_owner else 1.0]))
         world.is_calm = True
         await anyio.sleep(60)
 
-        assert top.incarnation == 1
+        assert top.is_alive
+        assert ends_owner or top.incarnation == 1
         for info in top.which_children():
             assert info.status in SETTLED, info
             assert (info.ref is None) is (info.status == "ended")
             if info.status == "ended":
                 await top.restart_child(info.name)
-        listed = {f"top/{info.name}" for info in top.which_children()}
+        listed = {f"outer/top/{info.name}" for info in top.which_children()}
         assert {ref.path for ref in system.actors(Erratic)} == listed
         assert {info.status for info in top.which_children()} <= {"running", "paused"}
         assert [info.name for info in top.which_children() if info.is_static] == sorted(
@@ -162,8 +172,8 @@ async def play(seed: int, steps: int) -> None:
     assert (world.faults, any(world.busy.values())) == ([], False)
 
 
-@given(seed=st.integers(0, 2**32))
+@given(seed=st.integers(0, 2**32), ends_owner=st.booleans())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-async def test_whatever_is_asked_of_a_supervisor_it_comes_to_rest(seed: int) -> None:
+async def test_whatever_is_asked_of_a_supervisor_it_comes_to_rest(seed: int, ends_owner: bool) -> None:
     with structlog.testing.capture_logs():
-        await play(seed, steps=40)
+        await play(seed, 40, ends_owner=ends_owner)
