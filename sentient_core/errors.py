@@ -10,7 +10,7 @@ SentientError
 │   │   ├── InvalidRestart               of no known restart type
 │   │   ├── InvalidShutdown              its grace is no time
 │   │   ├── InvalidStartTimeout          its start deadline is no time
-│   │   ├── InvalidSignificance          it, or its supervisor, cannot be ended by the end of others
+│   │   ├── InvalidSignificance          it is significant, and its end could never end its supervisor
 │   │   └── DuplicateChild               two children of one name
 │   ├── InvalidStrategy                  a supervisor's strategy that cannot work
 │   │   ├── InvalidIntensity             its window, or the budget of a tree
@@ -268,7 +268,7 @@ class InvalidStartTimeout(InvalidChildSpec):
 
 
 class InvalidSignificance(InvalidChildSpec):
-    """A significant child, or an auto_shutdown, that cannot have the effect it stands for."""
+    """A significant child whose end could never end its supervisor."""
 
 
 class DuplicateChild(InvalidChildSpec):
@@ -572,7 +572,7 @@ class AskCycle(AskError):
 
 
 class HandlerFailed(AskError):
-    """The handler raised (`__cause__`) and its actor failed with it."""
+    """The handler raised (`__cause__`), and the message is not tried again."""
 
 
 class MessageDropped(AskError):

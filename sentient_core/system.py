@@ -318,9 +318,9 @@ class ActorSystem:
         `args` and `kwargs` go to the class's `__init__`, at every start. A named actor that the store
         knows takes up its stored state. `restart` and `shutdown` are as in `ChildSpec`. The root gives
         each child three restarts in five seconds: what may fail more often belongs under a `Supervisor`
-        of its own. Raises
-        InvalidName, InvalidChildSpec, NameTaken (with the living ref), CheckpointUnusable, or whatever
-        the actor's own start raised; nothing of it is then left.
+        of its own, or is started by `start_child` with a backoff. Raises InvalidName, InvalidChildSpec,
+        NameTaken (with the living ref), CheckpointUnusable, StartIgnored, or whatever the actor's own start
+        raised; nothing of it is then left.
         """
         spec = ChildSpec(cls, name=name, args=args, kwargs=kwargs, restart=restart, shutdown=shutdown)
         return self._family_of(self._open("spawn an actor").root).spawn(spec)

@@ -64,11 +64,11 @@ class Actor(Generic[M_contra]):
     The life of an actor: an instance is made (`__init__` with the arguments of `spawn`; `self.state`
     is `State()`, `self.context` works), its latest checkpoint is loaded into `self.state`, in an
     incarnation after the first `on_restart(cause)` runs, then `on_start()`; then messages are
-    handled, one at a time, also across a handler's awaits. When a handler raises, the message in hand
-    becomes a dead letter (`failed`), unless `max_attempts` leaves it another try, whoever asked gets
-    HandlerFailed, `on_failure(cause)` and then `on_stop()` run, and the supervisor decides: usually the next
-    incarnation, a new instance under the same ref with the same mailbox, begins. `stop()` runs `on_stop()`;
-    `kill()` runs nothing.
+    handled, one at a time, also across a handler's awaits. When a handler raises, its supervisor's rules say
+    what that means. Usually the message in hand becomes a dead letter (`failed`) and whoever asked gets
+    HandlerFailed, unless `max_attempts` leaves it another try; `on_failure(cause)` and then `on_stop()` run;
+    and the next incarnation begins, a new instance under the same ref with the same mailbox. `stop()` runs
+    `on_stop()`; `kill()` runs nothing.
 
     Hooks and handlers may be sync or async. `__init__` needs no `super().__init__()`.
 
@@ -85,11 +85,13 @@ class Actor(Generic[M_contra]):
     is written, unless the actor asks for a checkpoint; only for what may be lost."""
 
     mailbox: ClassVar[MailboxOptions] = MailboxOptions()
+    """How many messages may wait, and what happens to one that finds no room."""
     isolation: ClassVar[IsolationName | None] = None
     """`none`: messages are handed over as they are; make them frozen. `copy`: this actor gets deep copies,
     and so does who asks it. `check` (for tests): a message that was changed between the call that sent it
     and its turn is a dead letter, MessageChanged for who asked, and fails this actor. None: as the system."""
     checkpoint_policy: ClassVar[CheckpointPolicy] = CheckpointPolicy()
+    """When the state is saved, besides `checkpoint()` and an orderly end."""
     schema_version: ClassVar[int] = 1
     """Of `State`; a stored checkpoint of another version is refused."""
     default_shutdown: ClassVar[float | None] = 5.0
@@ -112,7 +114,8 @@ class Actor(Generic[M_contra]):
     """How often a message is tried whose handler raises. 1: it becomes a dead letter (`failed`) at once.
     More: it goes back to the head of the mailbox and is handled first by the next incarnation, while whoever
     asked goes on waiting; after its last attempt it is quarantined (a dead letter with the traceback), and
-    the actor goes on with the next message. Each failed attempt costs a restart of the supervisor's window.
+    the actor goes on with the next message. A failed attempt is a failure like any other: where the actor is
+    restarted for it, that counts in the supervisor's window.
     Handlers must bear being run again; `self.context.message.attempt` says which attempt it is. Ticks,
     Terminated and receive timeouts are not tried again by another incarnation."""
     capabilities: ClassVar[Collection[str]] = frozenset()
@@ -223,7 +226,10 @@ class Actor(Generic[M_contra]):
         """
 
     def on_failure(self, cause: Exception, /) -> Any:
-        """Runs after a handler raised `cause`, before `on_stop`. Raising is reported."""
+        """Runs when an incarnation ends by a failure, when its children are down, before `on_stop`.
+
+        Not when the failure is resumed or pauses the actor, and not when it was killed. Raising is reported.
+        """
 
     def on_restart(self, cause: BaseException | None, /) -> Any:
         """Runs in a restarted incarnation, after the state is loaded, before `on_start`.

@@ -152,11 +152,11 @@ class ActorRef(Generic[A_co]):
         """Send a message, waiting for room, and return the handler's reply.
 
         `timeout` is in seconds and covers all of it. Ends at once, not at its timeout, when the target
-        has ended or ends (ActorStopped), its handler raises (HandlerFailed, `__cause__` is what it
-        raised), nothing handles the message (UnhandledMessage), or the mailbox refuses (MailboxFull) or
-        drops it (MessageDropped); else AskTimeout. All of these are DeliveryErrors. An exception of the
-        actor's `reply_errors` is raised as it is. A reply that comes after the ask has ended becomes a
-        dead letter (`late_reply`).
+        has ended or ends (ActorStopped), its handler raises and the message is not tried again
+        (HandlerFailed, `__cause__` is what it raised), nothing handles the message (UnhandledMessage), or
+        the mailbox refuses (MailboxFull) or drops it (MessageDropped); else AskTimeout. All of these are
+        DeliveryErrors. An exception of the actor's `reply_errors` is raised as it is. A reply that comes
+        after the ask has ended becomes a dead letter (`late_reply`).
         """
         check_timeout(timeout)
         return asking.ask(self._cell, message, timeout)
@@ -210,18 +210,24 @@ class ActorRef(Generic[A_co]):
         """Ask the actor to end after the message in hand; await the result to wait for that.
 
         Its children are stopped first, then `on_stop` runs. A permanent child is started again by its
-        supervisor; of any other, what is still queued becomes dead letters (`stopped`).
+        supervisor (`terminate_child` ends it for good); of any other, what is still queued becomes dead
+        letters (`stopped`).
         """
         return self._cell.at_home().stop()
 
     def drain(self) -> Ending:
-        """As `stop`, but what is queued is handled first; new messages are refused from now on."""
+        """As `stop`, but what is queued is handled first; new messages are refused from now on.
+
+        A paused actor does it when it is resumed.
+        """
         return self._cell.at_home().drain()
 
     def kill(self) -> Ending:
         """Cancel the handler in hand now and end without hooks.
 
-        The supervisor sees a failure (ActorKilled): a permanent or transient child is started again.
+        The supervisor sees a failure (ActorKilled): a permanent or transient child is started again, unless a
+        rule decides otherwise. A handler that swallows the cancellation is left to itself after the class's
+        `kill_grace`.
         """
         return self._cell.at_home().kill()
 
@@ -229,11 +235,15 @@ class ActorRef(Generic[A_co]):
         """Let the actor take nothing more from its mailbox, from after the message in hand on.
 
         What is sent is queued; stops, kills and its supervision go on as ever. A restart ends the pause.
+        Nothing happens to one that is paused already, or has ended.
         """
         self._cell.at_home().pause()
 
     def resume(self) -> None:
-        """Let a paused actor go on: one that was paused, or that has paused with BudgetExceeded."""
+        """Let a paused actor go on: one that was paused, or has paused by a failure (BudgetExceeded, a rule).
+
+        It begins with the message that it failed of, if there was one. Nothing happens to any other actor.
+        """
         self._cell.at_home().resume()
 
     async def start_child(
@@ -245,7 +255,9 @@ class ActorRef(Generic[A_co]):
         the class's `__init__` behind those of the pool's spec. It is kept as a declared one, but for one
         thing: it is not started again with its supervisor. Raises NameTaken (with the living ref),
         ChildPresent (there is one that has ended), PoolFull, InvalidChildSpec, StartIgnored (its spec is
-        kept, but in a pool), StartTimeout, or whatever its own start raised: nothing of it is then left.
+        kept, but in a pool), StartTimeout, StartFailed (the supervisor is ending), or whatever its own start
+        raised: nothing of it is then left. Cancelling it takes the child back. As all that follow it raises
+        InvalidArgument where no supervisor lives at the path, and WrongThread.
         """
         return await administration_of(self._cell).start_child(child, args, kwargs)
 

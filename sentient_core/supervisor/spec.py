@@ -42,13 +42,14 @@ class Restart(StrEnum):
 class ChildSpec:
     """A child of a supervisor: its class, its arguments, and how it is kept.
 
-    `args` and `kwargs` go to the class's `__init__`, at every start. `shutdown` is the grace in
-    seconds between the request to stop and the kill; None: no limit; `"brutal_kill"`: no grace;
-    `"default"`: 5 seconds, or no limit for a supervisor, whose children have theirs.
+    `args` and `kwargs` go to the class's `__init__`, at every start. `restart` says when it is started
+    again. `shutdown` is the grace in seconds between the request to stop and the kill; None: no limit;
+    `"brutal_kill"`: no grace; `"default"`: `default_shutdown` of the class, which is 5 seconds, and no limit
+    for a supervisor, whose children have theirs.
     `start_timeout`: seconds that each start may take, `on_start` and the children included; one that takes
     longer is cancelled and has failed (StartTimeout). None: no limit. `significant`: its end may end its
     supervisor (`auto_shutdown` of the strategy). `backoff` and `decide` are as those of a strategy, for this
-    child alone; its rules come before those of the strategy.
+    child alone: its backoff takes the place of the strategy's, its rules come before those.
 
     `name` None makes an anonymous child. Raises InvalidName and the kinds of InvalidChildSpec,
     InvalidBackoff and InvalidDecision for what could never start or be kept.

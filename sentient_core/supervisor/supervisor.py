@@ -33,13 +33,20 @@ class Supervisor(Actor[M_contra]):
     order and the supervisor does not start either. When restarts exceed the strategy's window, it
     stops its children, the last started first, and fails: its own supervisor decides then. A child
     that is restarted keeps its ref and its mailbox, also when the supervisor itself was restarted.
+    What it starts by `context.spawn` it supervises as well, but does not start again when it was
+    restarted itself.
+
+    At run time its ref adds and ends children: `start_child`, `terminate_child`, `restart_child`,
+    `delete_child`; `which_children` and `count_children` tell how they are.
     """
 
     default_shutdown: ClassVar[float | None] = None
     __supervises__ = True
 
     strategy: ClassVar[Strategy] = Strategy()
+    """Who is restarted with whom, how often, and after how long: `Supervisor.one_for_one(...)` and so on."""
     children: ClassVar[Sequence[ChildSpec]] = ()
+    """Started in this order and stopped in the opposite one; of a pool, the one spec of all its children."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -77,10 +84,11 @@ class Supervisor(Actor[M_contra]):
 
         `backoff`: how long a child that fails again and again waits before it is started. `decide`: what is
         done about which failure, as pairs of an exception class (or a function of the exception) and
-        `"resume"`, `"quarantine"`, `"pause"`, `"restart"`, `"stop"` or `"escalate"`; the first that matches
-        holds, and a failure that none matches is a restart. `budget`: most restarts in the whole tree
-        below. `auto_shutdown`: whether the supervisor ends in order when any, or all, of its significant
-        children have ended by themselves. Raises the kinds of InvalidStrategy.
+        `"resume"`, `"quarantine"`, `"pause"`, `"restart"`, `"stop"` or `"escalate"` (see `Directive`); the
+        first that matches holds, and what none matches is what the exception says of itself (`Poison` and
+        its like), else a restart. `budget`: most restarts in the whole tree below.
+        `auto_shutdown`: whether the supervisor ends in order when any, or all, of its significant children
+        have ended by themselves. Raises the kinds of InvalidStrategy.
         """
         return _strategy(
             RestartKind.ONE_FOR_ONE, max_restarts, within, backoff, decide, budget, auto_shutdown
@@ -145,7 +153,8 @@ class Supervisor(Actor[M_contra]):
 
         `children` holds the one spec that all of them are started by. Each is restarted alone, as by
         `one_for_one`. One that has ended for good is gone, its key free; none of them is started again with
-        the supervisor. `max_children`: most of them at a time (PoolFull for the next one).
+        the supervisor. `max_children`: most of them at a time (PoolFull for the next one); the other
+        arguments are as of `one_for_one`.
         """
         pool = _strategy(
             RestartKind.ONE_FOR_ONE, max_restarts, within, backoff, decide, budget, auto_shutdown
