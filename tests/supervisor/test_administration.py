@@ -312,6 +312,23 @@ async def test_cancelling_a_start_leaves_nothing_and_cancelling_a_restart_the_sp
         assert log.lines == ["a start", "a stop"]
 
 
+async def test_cancelling_a_start_at_its_last_moment_leaves_nothing_either() -> None:
+    scope = anyio.CancelScope()
+
+    class Late(Recorder):
+        def on_start(self) -> None:
+            scope.cancel()
+
+    async with running() as system:
+        top = await system.spawn(team(), name="top")
+
+        with scope:
+            await top.start_child(member(Log(), "a", Late))
+        await anyio.wait_all_tasks_blocked()
+
+        assert (statuses(top), system.actors(Late)) == ({}, [])
+
+
 async def test_which_children_tells_of_each_and_count_children_how_many() -> None:
     log = Log()
     async with running() as system:
