@@ -86,7 +86,7 @@ class ChildSpec:
         self.cls: type[Actor] = cls if _is_actor_class(cls) else _without_brackets(cls)
         self.name: str | None = None if name is None else check_name(name)
         self.args: tuple[Any, ...] = args if type(args) is tuple else _args(args)
-        has_kwargs = kwargs is not None and (kwargs or type(kwargs) is not dict)
+        has_kwargs = kwargs is not None and kwargs != {}
         self.kwargs: Mapping[str, Any] = _kwargs(kwargs) if has_kwargs else NO_KWARGS
         self.restart: Restart = restart if isinstance(restart, Restart) else _restart(restart)
         self.shutdown: float | Literal["brutal_kill"] | None = (
