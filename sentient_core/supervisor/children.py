@@ -438,6 +438,8 @@ class Children:
 
     def _give_up(self, entry: Child, error: RestartLimitExceeded | Escalated) -> None:
         """No restart is left: the owner fails, or the child ends if it has a window of its own."""
+        if self._job is not None and self._job.purpose is _DOWN:
+            return  # a failure far below, whose turn to go down has not come
         if not self.strategy.is_per_child:
             if self._has_given_up:
                 return
@@ -447,6 +449,8 @@ class Children:
                 report_give_up(self.owner, entry.cell, error)
             self.owner.signal(Signal(SignalKind.FAIL, error))
             return
+        if entry.is_retired:
+            return  # others of the same storm
         self._alert("actor given up", entry, error)
         self._runtime.on_give_up(entry.cell.path, error)
         entry.is_retired = True
