@@ -238,8 +238,8 @@ class Children:
 
     def child_started(self, child: Cell) -> None:
         entry = self._children[child]
-        if not entry.is_asked:
-            entry.silence()
+        if not (entry.is_asked and isinstance(entry.shutdown, float)):
+            entry.silence()  # the deadline of its start; else it is the end of its grace
         self._note_ready(entry)
         if self._job is not None and self._job.next_start is entry:
             self._job.starts.pop()
