@@ -74,7 +74,7 @@ _ONE_FOR_ONE = RestartKind.ONE_FOR_ONE
 _RESTART = Verdict.RESTART
 _ONCE_MORE = Directive.RESTART
 _STOPPED = Decision(Directive.STOP)
-_NOTHING_DECIDED = (None, RESTARTED)
+_NOTHING_DECIDED = (None, None, RESTARTED)
 _TEMPORARY = Restart.TEMPORARY
 _PERMANENT = Restart.PERMANENT
 _AGAIN = Purpose.AGAIN
@@ -106,7 +106,7 @@ class Children:
         self._job: Job | None = None
         self._waiting: list[tuple[Child, BaseException | None, Decision]] = []
         """Children outside the job that went down meanwhile, and why."""
-        self._decided: tuple[BaseException | None, Decision] = _NOTHING_DECIDED
+        self._decided: tuple[Cell | None, BaseException | None, Decision] = _NOTHING_DECIDED
         """The last failure that a child's cell has asked about: what it fails of is not decided twice."""
         self._has_given_up = False
         """The owner has been told to fail: no child is started again before that."""
@@ -147,7 +147,7 @@ class Children:
         decision = RESTARTED if rules is None and not speaks(error) else decide(error, *(rules or ()))
         if entry.restart is _TEMPORARY and decision.directive is _ONCE_MORE:
             decision = _STOPPED  # it is not started again: nor is its message tried again
-        self._decided = (error, decision)
+        self._decided = (child, error, decision)
         return decision
 
     def start_soon(self, spec: ChildSpec) -> Cell:
@@ -260,7 +260,9 @@ class Children:
         decided, self._decided = self._decided, _NOTHING_DECIDED
         decision = RESTARTED
         if cause is not None:
-            decision = decided[1] if decided[0] is cause else self.decide(child, cause)
+            # Two children may fail of one exception, each with rules of its own.
+            is_decided = decided[0] is child and decided[1] is cause
+            decision = decided[2] if is_decided else self.decide(child, cause)
         job = self._job
         if job is not None and entry in job.stops:
             if job.is_parallel:
