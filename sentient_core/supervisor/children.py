@@ -108,6 +108,8 @@ class Children:
         """Children outside the job that went down meanwhile, and why."""
         self._decided: tuple[Cell | None, BaseException | None, Decision] = _NOTHING_DECIDED
         """The last failure that a child's cell has asked about: what it fails of is not decided twice."""
+        self._significant: set[Child] = set()
+        """Those children whose end may end the owner, and which have not ended."""
         self._has_given_up = False
         """The owner has been told to fail: no child is started again before that."""
         self._ends_owner = False
@@ -337,6 +339,8 @@ class Children:
             raise ChildPresent(self.owner.path, name)
         cell = self._new_cell(spec, name)
         child = self._children[cell] = Child(spec, cell, place, is_listed=is_listed or place is not None)
+        if spec.significant:
+            self._significant.add(child)
         return child
 
     def _again(self, ended: Child, spec: ChildSpec) -> Child:
@@ -345,7 +349,10 @@ class Children:
         cell.incarnation = max(cell.incarnation, ended.cell.incarnation)
         cell.ledger = ledger = cell.ledger or Ledger(0)  # else restarts are told from the incarnation
         ledger.restarts = max(ledger.restarts, ended.cell.restarts)
-        return Child(spec, cell, ended.place, is_listed=ended.is_listed)
+        child = Child(spec, cell, ended.place, is_listed=ended.is_listed)
+        if spec.significant:
+            self._significant.add(child)
+        return child
 
     def _new_cell(self, spec: ChildSpec, name: str) -> Cell:
         above = self.owner.path
@@ -713,15 +720,17 @@ class Children:
             entry.silence()
             self._ended[entry.cell.name] = entry
             entry.cell.bury()
-        if by_itself and entry.is_significant:
-            others = [not c.has_ended for c in self._children.values() if c.is_significant and c is not entry]
-            if ends_supervisor(self.strategy.auto_shutdown, others):
-                self._ends_owner = True
-                if self._job is None or self._job.purpose is not Purpose.UP:
-                    self.owner.signal(Signal(SignalKind.STOP))
+        if not entry.is_significant:
+            return
+        self._significant.discard(entry)
+        if by_itself and ends_supervisor(self.strategy.auto_shutdown, has_others=bool(self._significant)):
+            self._ends_owner = True
+            if self._job is None or self._job.purpose is not Purpose.UP:
+                self.owner.signal(Signal(SignalKind.STOP))
 
     def _drop(self, entry: Child) -> None:
         entry.silence()
+        self._significant.discard(entry)
         del self._children[entry.cell]
         self._ended.pop(entry.cell.name, None)
         entry.cell.bury()
