@@ -461,7 +461,6 @@ class Cell:
         if self.signals is not None:  # what it waited for happens here
             self.signals = deque(signal for signal in self.signals if signal.kind is not _KILL)
         self.scheduled = False
-        self._killed = error
         self.status = _FAILING
         self._cause = error
         if self.family is None or not self.family.stop_all(kill=is_kill):

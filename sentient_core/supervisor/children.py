@@ -74,7 +74,7 @@ _ONE_FOR_ONE = RestartKind.ONE_FOR_ONE
 _RESTART = Verdict.RESTART
 _ONCE_MORE = Directive.RESTART
 _STOPPED = Decision(Directive.STOP)
-_NOTHING_DECIDED = (None, RESTARTED)
+_NOTHING_DECIDED = (None, None, RESTARTED)
 _TEMPORARY = Restart.TEMPORARY
 _PERMANENT = Restart.PERMANENT
 _AGAIN = Purpose.AGAIN
@@ -106,8 +106,10 @@ class Children:
         self._job: Job | None = None
         self._waiting: list[tuple[Child, BaseException | None, Decision]] = []
         """Children outside the job that went down meanwhile, and why."""
-        self._decided: tuple[BaseException | None, Decision] = _NOTHING_DECIDED
+        self._decided: tuple[Cell | None, BaseException | None, Decision] = _NOTHING_DECIDED
         """The last failure that a child's cell has asked about: what it fails of is not decided twice."""
+        self._significant: set[Child] = set()
+        """Those children whose end may end the owner, and which have not ended."""
         self._has_given_up = False
         """The owner has been told to fail: no child is started again before that."""
         self._ends_owner = False
@@ -147,7 +149,7 @@ class Children:
         decision = RESTARTED if rules is None and not speaks(error) else decide(error, *(rules or ()))
         if entry.restart is _TEMPORARY and decision.directive is _ONCE_MORE:
             decision = _STOPPED  # it is not started again: nor is its message tried again
-        self._decided = (error, decision)
+        self._decided = (child, error, decision)
         return decision
 
     def start_soon(self, spec: ChildSpec) -> Cell:
@@ -238,8 +240,8 @@ class Children:
 
     def child_started(self, child: Cell) -> None:
         entry = self._children[child]
-        if not entry.is_asked:
-            entry.silence()
+        if not (entry.is_asked and isinstance(entry.shutdown, float)):
+            entry.silence()  # the deadline of its start; else it is the end of its grace
         self._note_ready(entry)
         if self._job is not None and self._job.next_start is entry:
             self._job.starts.pop()
@@ -260,7 +262,9 @@ class Children:
         decided, self._decided = self._decided, _NOTHING_DECIDED
         decision = RESTARTED
         if cause is not None:
-            decision = decided[1] if decided[0] is cause else self.decide(child, cause)
+            # Two children may fail of one exception, each with rules of its own.
+            is_decided = decided[0] is child and decided[1] is cause
+            decision = decided[2] if is_decided else self.decide(child, cause)
         job = self._job
         if job is not None and entry in job.stops:
             if job.is_parallel:
@@ -335,6 +339,8 @@ class Children:
             raise ChildPresent(self.owner.path, name)
         cell = self._new_cell(spec, name)
         child = self._children[cell] = Child(spec, cell, place, is_listed=is_listed or place is not None)
+        if spec.significant:
+            self._significant.add(child)
         return child
 
     def _again(self, ended: Child, spec: ChildSpec) -> Child:
@@ -343,7 +349,10 @@ class Children:
         cell.incarnation = max(cell.incarnation, ended.cell.incarnation)
         cell.ledger = ledger = cell.ledger or Ledger(0)  # else restarts are told from the incarnation
         ledger.restarts = max(ledger.restarts, ended.cell.restarts)
-        return Child(spec, cell, ended.place, is_listed=ended.is_listed)
+        child = Child(spec, cell, ended.place, is_listed=ended.is_listed)
+        if spec.significant:
+            self._significant.add(child)
+        return child
 
     def _new_cell(self, spec: ChildSpec, name: str) -> Cell:
         above = self.owner.path
@@ -438,6 +447,8 @@ class Children:
 
     def _give_up(self, entry: Child, error: RestartLimitExceeded | Escalated) -> None:
         """No restart is left: the owner fails, or the child ends if it has a window of its own."""
+        if self._job is not None and self._job.purpose is _DOWN:
+            return  # a failure far below, whose turn to go down has not come
         if not self.strategy.is_per_child:
             if self._has_given_up:
                 return
@@ -447,6 +458,8 @@ class Children:
                 report_give_up(self.owner, entry.cell, error)
             self.owner.signal(Signal(SignalKind.FAIL, error))
             return
+        if entry.is_retired:
+            return  # others of the same storm
         self._alert("actor given up", entry, error)
         self._runtime.on_give_up(entry.cell.path, error)
         entry.is_retired = True
@@ -707,15 +720,17 @@ class Children:
             entry.silence()
             self._ended[entry.cell.name] = entry
             entry.cell.bury()
-        if by_itself and entry.is_significant:
-            others = [not c.has_ended for c in self._children.values() if c.is_significant and c is not entry]
-            if ends_supervisor(self.strategy.auto_shutdown, others):
-                self._ends_owner = True
-                if self._job is None or self._job.purpose is not Purpose.UP:
-                    self.owner.signal(Signal(SignalKind.STOP))
+        if not entry.is_significant:
+            return
+        self._significant.discard(entry)
+        if by_itself and ends_supervisor(self.strategy.auto_shutdown, has_others=bool(self._significant)):
+            self._ends_owner = True
+            if self._job is None or self._job.purpose is not Purpose.UP:
+                self.owner.signal(Signal(SignalKind.STOP))
 
     def _drop(self, entry: Child) -> None:
         entry.silence()
+        self._significant.discard(entry)
         del self._children[entry.cell]
         self._ended.pop(entry.cell.name, None)
         entry.cell.bury()

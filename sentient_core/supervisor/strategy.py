@@ -164,14 +164,14 @@ _ESCALATE = Directive.ESCALATE
 _STOP = Directive.STOP
 
 
-def ends_supervisor(kind: AutoShutdown, others: Sequence[bool]) -> bool:
+def ends_supervisor(kind: AutoShutdown, *, has_others: bool) -> bool:
     """A significant child has ended by itself: whether its supervisor ends with it.
 
-    `others` are the other significant children: whether each of them is still there. Source:
-    `do_auto_shutdown` of OTP's supervisor.erl.
+    `has_others`: there are other significant children that have not ended. Source: `do_auto_shutdown` of OTP's
+    supervisor.erl.
     """
     if kind is AutoShutdown.ALL:
-        return not any(others)
+        return not has_others
     return kind is AutoShutdown.ANY
 
 

@@ -413,6 +413,28 @@ async def test_one_whose_grace_in_its_family_is_over_is_abandoned_after_both() -
         gate.open.set()
 
 
+async def test_a_kill_meanwhile_does_not_wait_for_children_that_take_for_ever() -> None:
+    gate = Gate()
+
+    async def with_a_child(self: Any) -> None:
+        await self.context.spawn(Puppet, name="child", shutdown=None)
+
+    class Limited(Stubborn):
+        kill_grace = 1.0
+        handler_timeout = 1.0
+
+    async with running() as system:
+        ref = await system.spawn(Limited, Log(), with_a_child, name="a", restart="temporary")
+        system.get("a/child").tell(Do(lambda _: anyio.sleep_forever()))
+        ref.tell(hang(gate))
+        await anyio.sleep(3)
+        assert ref.is_alive  # abandoned; its child is asked to end, and has no limit for that
+
+        await ref.kill()
+
+        assert not ref.is_alive
+
+
 async def test_the_end_of_the_system_waits_for_what_was_abandoned() -> None:
     gate, log = probes.Gate(), Log()
 

@@ -18,7 +18,7 @@ from sentient_core import (
     Strategy,
     Supervisor,
 )
-from tests.probes import Fail, VolatileCounter, running
+from tests.probes import Fail, Log, VolatileCounter, running
 
 PATIENT = Supervisor.one_for_one(max_restarts=1_000, within=1_000.0)
 
@@ -213,3 +213,61 @@ async def test_below_the_root_one_tree_ends_and_the_others_go_on() -> None:
 
         assert alive(top) == (False, 4)
         assert alive(other) == (True, 1)
+
+
+class TakesItsTime(VolatileCounter):
+    async def on_stop(self) -> None:
+        await anyio.sleep(2)
+
+
+async def test_spent_while_its_supervisor_stops_it_changes_nothing_of_the_stopping() -> None:
+    seen: list[Any] = []
+    slow = ChildSpec(TakesItsTime, name="b")
+    async with running() as system:
+        cls = tree(tree(leaf("x")), slow, strategy=budgeted(0), seen=seen)
+        top = await system.spawn(cls, name="top", restart="temporary")
+        x = system.get("top/a/x")
+
+        ending = top.stop()
+        await anyio.sleep(1)
+        x.tell(Fail())  # its turn to be stopped comes behind that of b
+        await ending
+
+        assert (top.is_alive, seen) == (False, [])
+
+
+async def test_that_of_the_system_kills_nobody_who_is_about_to_stop_in_order() -> None:
+    log = Log()
+
+    class Top(Supervisor):
+        durability = "volatile"
+        children = (leaf("x"),)
+
+        def on_stop(self) -> None:
+            log("top stop")
+
+    async def fail_in_a_second(ref: ActorRef[Any]) -> None:
+        await anyio.sleep(1)
+        ref.tell(Fail())
+
+    system = ActorSystem("test", store=MemoryStore(), restart_budget=RestartBudget(0, within=60.0))
+    async with anyio.create_task_group() as tasks, system:
+        await system.spawn(Top, name="top")
+        await system.spawn(TakesItsTime, name="slow")
+        tasks.start_soon(fail_in_a_second, system.get("top/x"))
+
+    assert log.lines == ["top stop"]
+
+
+async def test_a_storm_that_spends_it_at_once_gives_up_on_an_actor_once() -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with ActorSystem(
+            "test", store=MemoryStore(), restart_budget=RestartBudget(1, within=60.0)
+        ) as system:
+            top = await system.spawn(tree(*map(leaf, "abcdef")), name="top")
+            for name in "abcdef":
+                system.get(f"top/{name}").tell(Fail())
+            await anyio.wait_all_tasks_blocked()
+            assert not top.is_alive
+
+    assert [line["path"] for line in lines if line["event"] == "actor given up"] == ["top"]

@@ -447,3 +447,23 @@ async def test_a_child_that_cannot_start_at_its_supervisors_restart_is_decided_b
         await anyio.sleep(1)
 
         assert (top.incarnation, top.which_children()[0].status) == (1, "running")
+
+
+async def test_of_one_exception_that_two_children_fail_of_each_is_decided_by_its_own_rules() -> None:
+    class Slow(Volatile):
+        """Is long in going down, so that the other fails meanwhile."""
+
+        async def on_failure(self, cause: Exception) -> None:
+            await anyio.sleep(1 if self.context.ref.name == "a" else 2)
+
+    error = ValueError("of a connection that both use")
+    specs = ChildSpec(Slow, name="a"), ChildSpec(Slow, name="b", decide=[(ValueError, "stop")])
+    async with running() as system:
+        await system.spawn(team(*specs), name="top")
+        a, b = system.get("top/a"), system.get("top/b")
+
+        a.tell(failing(error))
+        b.tell(failing(error))
+        await anyio.sleep(3)
+
+        assert (a.is_alive, b.is_alive) == (True, False)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter as Count
 from typing import Any
 
 import anyio
 import pytest
 
 from sentient_core import ActorRef, ChildSpec, Supervisor, handles
+from sentient_core.supervisor.child import Child
 from tests.probes import Fail, Log, Recorder, Say, running
 
 
@@ -233,3 +235,33 @@ async def test_a_child_that_is_added_may_be_significant_too() -> None:
         await quits(await top.start_child(significant(log, "b")))
 
         assert not top.is_alive
+
+
+async def test_in_a_pool_of_very_many_the_end_of_one_does_not_look_at_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log, looks = Log(), Count[str]()
+
+    def is_significant(child: Child) -> bool:
+        looks["at a child"] += 1
+        return child.spec is not None and child.spec.significant
+
+    monkeypatch.setattr(Child, "is_significant", property(is_significant))
+
+    class Pool(Supervisor):
+        durability = "volatile"
+        strategy = Supervisor.dynamic(auto_shutdown="all")
+        children = (ChildSpec(Quitting, args=(log,), restart="temporary", significant=True),)
+
+    async with running() as system:
+        pool = await system.spawn(Pool, name="pool", restart="temporary")
+        refs = [await pool.start_child(f"{number}") for number in range(300)]
+        for ref in refs[:-1]:
+            ref.tell(Say("quit"))
+        await anyio.wait_all_tasks_blocked()
+        assert pool.is_alive
+        assert looks["at a child"] <= 3 * 300
+
+        await quits(refs[-1])
+
+        assert not pool.is_alive

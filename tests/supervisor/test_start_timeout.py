@@ -248,3 +248,24 @@ async def test_a_start_that_does_not_let_itself_be_cancelled_is_late_when_it_is_
         assert anyio.current_time() - begin <= 5.0
         await anyio.sleep(10)
         assert statuses(top) == {}
+
+
+async def test_it_is_over_for_one_that_came_up_in_time_and_was_asked_to_stop_meanwhile() -> None:
+    log = Log()
+
+    class Slow(Recorder):
+        async def on_start(self) -> None:
+            await anyio.sleep(1)
+            super().on_start()
+
+        async def on_stop(self) -> None:
+            await anyio.sleep(5)
+            super().on_stop()
+
+    async with running() as system, anyio.create_task_group() as tasks:
+        top = await system.spawn(team(), name="top")
+        tasks.start_soon(top.start_child, child(log, "a", Slow, start_timeout=2.0, shutdown=None))
+        await anyio.sleep(0.5)
+        await top.terminate_child("a")
+
+    assert log.lines == ["a start", "a stop"]
