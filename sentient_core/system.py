@@ -13,6 +13,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from sentient_core.actors.actor import Actor, Askable, IsolationName
+from sentient_core.actors.administration import administration_of
 from sentient_core.actors.alerts import Alerts, StoreAlerts, raise_alert
 from sentient_core.actors.blocking import THREADS, Limits, check_threads
 from sentient_core.actors.cell import Cell, CellStatus
@@ -329,7 +330,8 @@ class ActorSystem:
         """Start an actor under the root supervisor by its spec; returns its ref once it is ready.
 
         For what `spawn` has no argument for: a `start_timeout`, a `backoff` and rules (`decide`) of its own.
-        A spec is `permanent` if it does not say otherwise. Raises as `spawn`.
+        A spec is `permanent` if it does not say otherwise: `terminate_child` ends it for good. Raises as
+        `spawn`.
         """
         if not isinstance(spec, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance] - it is the user's
             raise InvalidChildSpec(f"start_child takes a ChildSpec(...), not {spec!r}; a class is for spawn")
@@ -338,6 +340,14 @@ class ActorSystem:
                 "no child of the root supervisor is significant: it does not end with one"
             )
         return self._family_of(self._open("spawn an actor").root).spawn(spec)
+
+    async def terminate_child(self, name: str) -> None:
+        """End an actor under the root supervisor for good, whatever its restart type; returns when it is down.
+
+        As `ActorRef.terminate_child`, and nothing of it is left. Raises UnknownChild.
+        """
+        root = self._open("terminate an actor").root
+        await administration_of(root).terminate_child(name)
 
     def spawn_child(
         self,
