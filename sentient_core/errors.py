@@ -909,7 +909,7 @@ class BudgetExceeded(AgentFailure):
 
 
 def _check_wait(seconds: object) -> None:
-    if not (isinstance(seconds, int | float) and 0 <= seconds < float("inf")):
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < float("inf"):
         raise InvalidArgument(f"retry_after must be a number of seconds, not {seconds!r}")
 
 

@@ -162,8 +162,7 @@ class ActorSystem:
         on_give_up: OnGiveUp = "end",
     ) -> None:
         self.name: str = check_name(name)
-        if not drain_patience >= 0:
-            raise InvalidArgument(f"drain_patience must be at least 0 seconds, not {drain_patience!r}")
+        check_seconds("drain_patience", drain_patience, is_optional=False)
         if not isinstance(store, str) and not hasattr(store, "open_journal"):
             raise InvalidArgument(
                 f"store must be an address such as 'surrealkv://my.db', or a Store, not {store!r}"
@@ -342,7 +341,7 @@ class ActorSystem:
         return self._family_of(self._open("spawn an actor").root).spawn(spec)
 
     async def terminate_child(self, name: str) -> None:
-        """End an actor under the root supervisor for good, whatever its restart type; returns when it is down.
+        """End an actor under the root for good, whatever its restart type, and return when it is down.
 
         As `ActorRef.terminate_child`, and nothing of it is left. Raises UnknownChild.
         """
