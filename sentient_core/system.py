@@ -46,7 +46,7 @@ from sentient_core.events import EventType, Mirror
 from sentient_core.feed import Feed
 from sentient_core.health import Health, Phase, health_of
 from sentient_core.in_thread import BackendName, SystemThread
-from sentient_core.logs import LimitedLog, runtime_log
+from sentient_core.logs import LimitedLog, LimitedLogs, runtime_log
 from sentient_core.mailbox import Isolation
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import check_name
@@ -566,7 +566,7 @@ class ActorSystem:
             new_family=_declared_family,
             new_context=base.copy,
             failure_log=LimitedLog(log, backend.now, "actor failed"),
-            quarantine_log=LimitedLog(log, backend.now, "message quarantined"),
+            limited_logs=LimitedLogs(log, backend.now),
             tasks=tasks,
             limits=Limits(self._threads),
             notices=Feed(LimitedLog(log, backend.now, "a subscriber of mailbox notices failed")),
@@ -707,7 +707,7 @@ class ActorSystem:
         runtime.timekeeper.close()
         runtime.dead_letters.close()
         runtime.failure_log.close()
-        runtime.quarantine_log.close()
+        runtime.limited_logs.close()
         runtime.notices.close()
         runtime.alerts.close()
         runtime.mirror.close()
