@@ -29,7 +29,7 @@ _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
 def draw(top: TreeNode, most_children: int, depth: int | None) -> str:
     """`TreeNode.text`."""
-    if most_children < 0 or (depth is not None and depth < 0):
+    if not _is_count(most_children) or not (depth is None or _is_count(depth)):
         raise InvalidArgument(f"most_children and depth count from 0 on, not {most_children!r} and {depth!r}")
     lines = _lines(top, most_children, depth)
     widths = [
@@ -38,6 +38,10 @@ def draw(top: TreeNode, most_children: int, depth: int | None) -> str:
     ]
     text = "\n".join(_aligned(row, widths) for row in lines)
     return f"{_summary(top)}\n{text}"
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _lines(top: TreeNode, most_children: int, depth: int | None) -> list[tuple[str, ...]]:

@@ -362,7 +362,7 @@ class UnknownActor(SentientError, LookupError):
     @property
     def near(self) -> tuple[str, ...]:
         """Paths that look like it; worked out when asked for, since it takes milliseconds."""
-        return tuple(difflib.get_close_matches(self.path, list(self._living())[:1_000], n=2))
+        return tuple(difflib.get_close_matches(str(self.path), list(self._living())[:1_000], n=2))
 
     def __str__(self) -> str:
         hint = f" Did you mean {' or '.join(repr(n) for n in self.near)}?" if self.near else ""
@@ -815,7 +815,8 @@ class UnknownChild(ChildError, LookupError):
     def __init__(self, supervisor: str, name: str, known: Iterable[str] = ()) -> None:
         self.near: tuple[str, ...] = tuple(difflib.get_close_matches(name, list(known)[:1_000], n=2))
         hint = f" Did you mean {' or '.join(repr(n) for n in self.near)}?" if self.near else ""
-        super().__init__(supervisor, name, f"'{supervisor}' has no child '{name}'.{hint}")
+        who = f"'{supervisor}'" if supervisor else "the root supervisor"
+        super().__init__(supervisor, name, f"{who} has no child '{name}'.{hint}")
 
 
 class ChildPresent(ChildError):
@@ -908,7 +909,7 @@ class BudgetExceeded(AgentFailure):
 
 
 def _check_wait(seconds: object) -> None:
-    if not (isinstance(seconds, int | float) and 0 <= seconds < float("inf")):
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < float("inf"):
         raise InvalidArgument(f"retry_after must be a number of seconds, not {seconds!r}")
 
 

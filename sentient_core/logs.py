@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-__all__ = ["LimitedLog", "RuntimeLog", "runtime_log"]
+__all__ = ["LimitedLog", "LimitedLogs", "RuntimeLog", "runtime_log"]
 
 
 def runtime_log(system: str | None) -> RuntimeLog:
@@ -107,3 +107,26 @@ class LimitedLog:
         if self._suppressed:
             self._log.warning(f"{self._what}: not logged one by one", suppressed=self._suppressed)
             self._suppressed = 0
+
+
+class LimitedLogs:
+    """Which lines about actors are still written: of each kind as many in a second as of a `LimitedLog`."""
+
+    __slots__ = ("_log", "_now", "_of_kind")
+
+    def __init__(self, log: RuntimeLog, now: Callable[[], float]) -> None:
+        self._log = log
+        self._now = now
+        self._of_kind: dict[str, LimitedLog] = {}
+
+    def admits(self, what: str) -> bool:
+        """Count a line; whether one of its kind is still left. `what`: its words, which stay the same."""
+        log = self._of_kind.get(what)
+        if log is None:
+            log = self._of_kind[what] = LimitedLog(self._log, self._now, what)
+        return log.admits()
+
+    def close(self) -> None:
+        """Log how many lines were left out since those that said so."""
+        for log in self._of_kind.values():
+            log.close()

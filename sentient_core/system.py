@@ -13,6 +13,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from sentient_core.actors.actor import Actor, Askable, IsolationName
+from sentient_core.actors.administration import administration_of
 from sentient_core.actors.alerts import Alerts, StoreAlerts, raise_alert
 from sentient_core.actors.blocking import THREADS, Limits, check_threads
 from sentient_core.actors.cell import Cell, CellStatus
@@ -45,7 +46,7 @@ from sentient_core.events import EventType, Mirror
 from sentient_core.feed import Feed
 from sentient_core.health import Health, Phase, health_of
 from sentient_core.in_thread import BackendName, SystemThread
-from sentient_core.logs import LimitedLog, runtime_log
+from sentient_core.logs import LimitedLog, LimitedLogs, runtime_log
 from sentient_core.mailbox import Isolation
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import check_name
@@ -161,8 +162,7 @@ class ActorSystem:
         on_give_up: OnGiveUp = "end",
     ) -> None:
         self.name: str = check_name(name)
-        if not drain_patience >= 0:
-            raise InvalidArgument(f"drain_patience must be at least 0 seconds, not {drain_patience!r}")
+        check_seconds("drain_patience", drain_patience, is_optional=False)
         if not isinstance(store, str) and not hasattr(store, "open_journal"):
             raise InvalidArgument(
                 f"store must be an address such as 'surrealkv://my.db', or a Store, not {store!r}"
@@ -329,7 +329,8 @@ class ActorSystem:
         """Start an actor under the root supervisor by its spec; returns its ref once it is ready.
 
         For what `spawn` has no argument for: a `start_timeout`, a `backoff` and rules (`decide`) of its own.
-        A spec is `permanent` if it does not say otherwise. Raises as `spawn`.
+        A spec is `permanent` if it does not say otherwise: `terminate_child` ends it for good. Raises as
+        `spawn`.
         """
         if not isinstance(spec, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance] - it is the user's
             raise InvalidChildSpec(f"start_child takes a ChildSpec(...), not {spec!r}; a class is for spawn")
@@ -338,6 +339,14 @@ class ActorSystem:
                 "no child of the root supervisor is significant: it does not end with one"
             )
         return self._family_of(self._open("spawn an actor").root).spawn(spec)
+
+    async def terminate_child(self, name: str) -> None:
+        """End an actor under the root for good, whatever its restart type, and return when it is down.
+
+        As `ActorRef.terminate_child`, and nothing of it is left. Raises UnknownChild.
+        """
+        root = self._open("terminate an actor").root
+        await administration_of(root).terminate_child(name)
 
     def spawn_child(
         self,
@@ -557,7 +566,7 @@ class ActorSystem:
             new_family=_declared_family,
             new_context=base.copy,
             failure_log=LimitedLog(log, backend.now, "actor failed"),
-            quarantine_log=LimitedLog(log, backend.now, "message quarantined"),
+            limited_logs=LimitedLogs(log, backend.now),
             tasks=tasks,
             limits=Limits(self._threads),
             notices=Feed(LimitedLog(log, backend.now, "a subscriber of mailbox notices failed")),
@@ -698,7 +707,7 @@ class ActorSystem:
         runtime.timekeeper.close()
         runtime.dead_letters.close()
         runtime.failure_log.close()
-        runtime.quarantine_log.close()
+        runtime.limited_logs.close()
         runtime.notices.close()
         runtime.alerts.close()
         runtime.mirror.close()

@@ -7,8 +7,9 @@ A second signal while the actors stop changes nothing, since there is no drain l
 whenever it comes, kills what is still there. A system that ends by itself (fenced, or it gave up) goes to
 STOP at once: what it would do to handle more messages would count for nothing, or be given up again.
 
-Quiet is what the dispatcher knows: no worker has a turn in hand and none is to come. An actor that waits for
-its restart with messages in its mailbox is not looked for among all mailboxes, but among those that failed.
+Quiet is what the dispatcher knows: no worker has a turn in hand and none is to come. Only then are all
+mailboxes looked at, for actors that wait for their restart with messages. Those that are paused would not
+take theirs however long one waits: they are not waited for, and the exit code says that something was left.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
+from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.runtime import Runtime
 from sentient_core.causes import in_a_line
 from sentient_core.errors import Fenced, InvalidArgument, SignalsUnavailable
@@ -49,7 +51,8 @@ class ExitCode(IntEnum):
     ENDED = 0
     """In order: what was queued has been handled, every actor has ended within its grace."""
     UNDRAINED = 81
-    """In order, but `drain` ran out or was skipped: messages that were still queued are dead letters."""
+    """In order, but `drain` ran out or was skipped, or paused actors had messages: those that were still
+    queued are dead letters."""
     UNSAVED = 82
     """The store did not take the last records within `drain_patience`."""
     KILLED = 83
@@ -177,6 +180,8 @@ class _End:
         self._began = 0.0
         self._codes = {ExitCode.ENDED}
         self._overdue = 0
+        self._awaited: Cell | None = None
+        """An actor that was found to wait with messages: while it does, no other is looked at."""
 
     async def listen(self, source: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
         """Take the signals that come."""
@@ -208,8 +213,8 @@ class _End:
         self._levers.drain()
         with anyio.move_on_after(self._drain_seconds):
             while not self._is_hurried.is_set() and self._levers.own_end() is None:
-                if _is_quiet(self._runtime):
-                    self._log.info("drained", seconds=self._seconds())
+                if self._is_quiet():
+                    self._note_drained()
                     return
                 with anyio.move_on_after(QUIET_EVERY):
                     await self._is_hurried.wait()
@@ -219,6 +224,28 @@ class _End:
             self._log.warning("stopping with messages still queued or in hand", seconds=self._seconds())
         else:
             self._log.error("stopping, since the system ends by itself", cause=in_a_line(reason))
+
+    def _is_quiet(self) -> bool:
+        """No actor has anything to do, and none that is to be started again has messages."""
+        runtime = self._runtime
+        if runtime.dispatcher.busy > _hung(runtime):
+            return False
+        if self._awaited is None or not _will_handle(self._awaited):
+            self._awaited = next(filter(_will_handle, runtime.registry), None)
+        return self._awaited is None
+
+    def _note_drained(self) -> None:
+        left = [path for path in self._runtime.paused if _has_messages(self._runtime.registry.find(path))]
+        if not left:
+            self._log.info("drained", seconds=self._seconds())
+            return
+        self._codes.add(ExitCode.UNDRAINED)
+        self._log.warning(
+            "stopping with messages still queued for paused actors",
+            seconds=self._seconds(),
+            actors=len(left),
+            paused=left[:_MOST_NAMED],
+        )
 
     async def stop(self) -> None:
         """Stop all, and kill what has not ended when the time is over."""
@@ -265,12 +292,13 @@ class _End:
         return round(self._runtime.backend.now() - self._began, 3)
 
 
-def _is_quiet(runtime: Runtime) -> bool:
-    """No actor has anything to do, and none that is to be started again has messages."""
-    if runtime.dispatcher.busy > _hung(runtime):
-        return False
-    found = (runtime.registry.find(path) for path in runtime.failing)
-    return not any(cell is not None and cell.mailbox.queue for cell in found)
+def _will_handle(cell: Cell) -> bool:
+    """It has messages, and will take them without anybody's doing."""
+    return _has_messages(cell) and cell.status is not CellStatus.PAUSED
+
+
+def _has_messages(cell: Cell | None) -> bool:
+    return cell is not None and bool(cell.mailbox.queue)
 
 
 def _hung(runtime: Runtime) -> int:

@@ -45,8 +45,8 @@ def test_what_is_no_store_is_refused_when_the_system_is_made(store: Any) -> None
         ActorSystem("test", store=store)
 
 
-@pytest.mark.parametrize("patience", [-1.0, float("nan")])
-def test_a_patience_that_cannot_be_is_refused_when_the_system_is_made(patience: float) -> None:
+@pytest.mark.parametrize("patience", [-1.0, float("nan"), None, "5", True], ids=repr)
+def test_a_patience_that_cannot_be_is_refused_when_the_system_is_made(patience: Any) -> None:
     with pytest.raises(InvalidArgument, match="drain_patience"):
         ActorSystem("test", store=MemoryStore(), drain_patience=patience)
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import Any
 
 import anyio
 import structlog
 
-from sentient_core import ActorSystem, MemoryStore, handles
+from sentient_core import (
+    Actor,
+    ActorSystem,
+    Alert,
+    BudgetExceeded,
+    ChildSpec,
+    MemoryStore,
+    Supervisor,
+    handles,
+)
 from sentient_core.logs import LimitedLog
 from tests.probes import Add, Counter, Fail, Gate, Log, Pass, Recorder, Save, Say, Total, running
 from tests.virtual_time import anyio_backend
@@ -133,3 +143,50 @@ async def test_a_log_that_cannot_be_written_takes_nothing_down() -> None:
                 assert ref.incarnation == 2
     finally:
         structlog.configure(**before)
+
+
+async def test_alerts_of_very_many_actors_are_all_heard_and_few_of_them_logged() -> None:
+    class Broke(Recorder):
+        @handles
+        def say(self, message: Say) -> None:
+            raise BudgetExceeded("no credit left")
+
+    heard: list[Alert] = []
+    with structlog.testing.capture_logs() as lines:
+        async with ActorSystem("test", store=MemoryStore()) as system:
+            system.alerts.subscribe(heard.append)
+            for ref in [await system.spawn(Broke, Log()) for _ in range(100)]:
+                ref.tell(Say("hello"))
+            await anyio.wait_all_tasks_blocked()
+
+    assert [alert.alert for alert in heard] == ["actor paused"] * 100
+    assert _logged("actor paused", lines) == (10, 90)
+
+
+async def test_killed_actors_are_logged_at_a_limited_rate() -> None:
+    class Endless(Recorder):
+        async def on_stop(self) -> None:
+            await anyio.sleep_forever()
+
+    with structlog.testing.capture_logs() as lines:
+        async with ActorSystem("test", store=MemoryStore()) as system:
+            pool = await system.spawn(_pool_of(Endless))
+            for number in range(100):
+                await pool.start_child(str(number), Log())
+
+    assert _logged("killed, since it did not end within its shutdown", lines) == (10, 90)
+
+
+def _pool_of(cls: type[Actor]) -> type[Supervisor]:
+    class Pool(Supervisor):
+        strategy = Supervisor.dynamic()
+        children = (ChildSpec(cls),)
+
+    return Pool
+
+
+def _logged(what: str, lines: list[MutableMapping[str, Any]]) -> tuple[int, int]:
+    """How many lines of a kind there are, and how many were left out as the last one says."""
+    written = [line for line in lines if line["event"] == what]
+    [last] = [line for line in lines if line["event"] == f"{what}: not logged one by one"]
+    return len(written), last["suppressed"]

@@ -13,8 +13,13 @@ from sentient_core import (
     Actor,
     ActorStopped,
     ActorSystem,
+    Backoff,
+    ChildSpec,
     Fenced,
+    InvalidArgument,
+    InvalidChildSpec,
     InvalidName,
+    InvalidSignificance,
     MemoryStore,
     NameTaken,
     SentientError,
@@ -22,6 +27,7 @@ from sentient_core import (
     Supervisor,
     SystemClosed,
     UnknownActor,
+    UnknownChild,
     handles,
 )
 from tests.probes import (
@@ -36,6 +42,7 @@ from tests.probes import (
     Say,
     Total,
     VolatileCounter,
+    letters,
     running,
 )
 from tests.virtual_time import anyio_backend
@@ -534,3 +541,43 @@ async def test_nothing_blocks_the_event_loop() -> None:
             assert await ref.ask(Total(), timeout=1) == 1
             await ref.stop()
             await system.flush()
+
+
+async def test_an_actor_under_the_root_is_started_by_a_spec_and_terminated_for_good() -> None:
+    log = Log()
+    async with a_system() as system:
+        backoff = Backoff(first=60, most=60, jitter=0)
+        ref = await system.start_child(ChildSpec(Recorder, name="a", args=(log,), backoff=backoff))
+        await ref.stop()
+        ref.tell(Say("waits for its restart"))
+
+        await system.terminate_child("a")
+
+        assert not ref.is_alive
+        assert letters(system) == [(Say("waits for its restart"), "stopped")]
+        await system.start_child(ChildSpec(Recorder, name="a", args=(log,)))
+        await system.terminate_child("a")
+    assert log.lines == ["a start", "a stop"] * 2
+
+
+async def test_what_is_no_child_of_the_root_is_not_started_nor_terminated() -> None:
+    async with a_system() as system:
+        with pytest.raises(InvalidChildSpec, match="a class is for spawn"):
+            await system.start_child(Recorder)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+        with pytest.raises(InvalidSignificance):
+            await system.start_child(ChildSpec(Recorder, restart="transient", significant=True))
+        with pytest.raises(UnknownChild, match="the root supervisor has no child 'a'"):
+            await system.terminate_child("a")
+        with pytest.raises(InvalidArgument):
+            await system.terminate_child(None)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    with pytest.raises(SystemClosed):
+        await system.terminate_child("a")
+
+
+async def test_what_is_no_path_is_an_unknown_actor() -> None:
+    async with a_system() as system:
+        path: Any = 5
+        await system.spawn(VolatileCounter, name="a")
+        for look in (system.get, system.tree):
+            with pytest.raises(UnknownActor, match="no actor lives at '5'"):
+                look(path)

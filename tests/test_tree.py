@@ -319,8 +319,10 @@ async def test_a_tree_thousands_deep_is_read_and_drawn_without_recursion() -> No
     assert tree.text(depth=2).splitlines()[-1].strip() == "└─ 2,046 below (2,046 running)"
 
 
-@pytest.mark.parametrize("wrong", [{"most_children": -1}, {"depth": -1}])
-async def test_what_cannot_be_drawn_is_refused(wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "wrong", [{name: value} for name in ("most_children", "depth") for value in (-1, "-1")]
+)
+async def test_what_cannot_be_drawn_is_refused(wrong: dict[str, Any]) -> None:
     async with running() as system:
         tree = system.tree()
 

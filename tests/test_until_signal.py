@@ -21,11 +21,14 @@ import structlog
 from sentient_core import (
     Actor,
     ActorSystem,
+    Backoff,
     CheckpointPolicy,
+    ChildSpec,
     ExitCode,
     InvalidArgument,
     MemoryStore,
     SignalsUnavailable,
+    Supervisor,
     SystemClosed,
     SystemStatus,
     handles,
@@ -272,6 +275,81 @@ async def test_an_actor_that_waits_for_its_restart_with_messages_is_drained_too(
 
     assert end.code is ExitCode.ENDED
     assert log.lines == ["kept"]
+
+
+async def test_siblings_that_wait_with_the_one_that_failed_are_drained_too(sent: Sent) -> None:
+    log, end = Log(), Ended()
+
+    class Pair(Supervisor):
+        strategy = Supervisor.one_for_all(backoff=Backoff(first=2, jitter=0))
+        children = tuple(ChildSpec(Recorder, name=name, args=(log,)) for name in "ab")
+
+    async with ActorSystem("test", store=MemoryStore()) as system, anyio.create_task_group() as tasks:
+        await system.spawn(Pair, name="pair")
+        tasks.start_soon(end.run, system)
+        system.get("pair/a").tell(Fail())
+        await anyio.sleep(1)
+        system.get("pair/b").tell(Say("kept"))
+
+        sent(SIGTERM)
+
+    assert end.code is ExitCode.ENDED
+    assert "kept" in log.lines
+
+
+async def test_one_that_was_stopped_and_waits_to_be_started_again_is_drained_too(sent: Sent) -> None:
+    log, end = Log(), Ended()
+
+    class Careful(Supervisor):
+        strategy = Supervisor.one_for_one(backoff=Backoff(first=2, jitter=0))
+        children = (ChildSpec(Recorder, name="a", args=(log,)),)
+
+    async with ActorSystem("test", store=MemoryStore()) as system, anyio.create_task_group() as tasks:
+        await system.spawn(Careful, name="careful")
+        tasks.start_soon(end.run, system)
+        ref = system.get("careful/a")
+        ref.stop()
+        await anyio.sleep(1)
+        ref.tell(Say("kept"))
+
+        sent(SIGTERM)
+
+    assert end.code is ExitCode.ENDED
+    assert letters(system) == []
+
+
+async def test_paused_actors_are_not_waited_for_and_the_code_says_what_they_leave(
+    sent: Sent, lines: list[MutableMapping[str, Any]]
+) -> None:
+    log, end = Log(), Ended()
+    async with ActorSystem("test", store=MemoryStore()) as system, anyio.create_task_group() as tasks:
+        full, empty = [await system.spawn(Recorder, log, name=name) for name in ("full", "empty")]
+        full.pause()
+        empty.pause()
+        full.tell(Say("left"))
+        tasks.start_soon(end.run, system)
+        await anyio.wait_all_tasks_blocked()
+        end.began = anyio.current_time()
+
+        sent(SIGTERM)
+
+    assert end.code is ExitCode.UNDRAINED
+    assert end.at - end.began < 1
+    assert letters(system) == [(Say("left"), "stopped")]
+    [line] = [line for line in lines if "paused" in line["event"] and line["log_level"] == "warning"]
+    assert (line["actors"], line["paused"]) == (1, ["full"])
+
+
+async def test_actors_that_are_paused_and_have_no_messages_leave_nothing(sent: Sent) -> None:
+    end = Ended()
+    async with ActorSystem("test", store=MemoryStore()) as system, anyio.create_task_group() as tasks:
+        (await system.spawn(Recorder, Log(), name="empty")).pause()
+        tasks.start_soon(end.run, system)
+        await anyio.wait_all_tasks_blocked()
+
+        sent(SIGTERM)
+
+    assert end.code is ExitCode.ENDED
 
 
 async def test_it_returns_when_the_system_is_fenced_and_the_block_raises_nothing(sent: Sent) -> None:

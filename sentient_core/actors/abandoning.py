@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AbandonedTurn", "abandon", "settle_abandoned"]
 
-
+_ABANDONED = "abandoned what does not end although it was cancelled"
 _GOES_ON = (Directive.RESUME, Directive.QUARANTINE, Directive.PAUSE)
 
 
@@ -104,7 +104,8 @@ def _report(cell: Cell, turn: AbandonedTurn, error: HandlerAbandoned) -> None:
         "seconds": error.seconds,
         "stack": error.stack,
     }
-    cell.log().error("abandoned what does not end although it was cancelled", **what)
+    if cell.runtime.limited_logs.admits(_ABANDONED):
+        cell.log().error(_ABANDONED, **what)
     report_failure(cell, error, cell.in_hand, "handler" if cell.in_hand else turn.handler or "hook")
     if cell.blueprint.is_mirrored:
         trace = None if cell.in_hand is None else cell.in_hand[3]

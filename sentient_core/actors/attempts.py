@@ -150,7 +150,6 @@ def _quarantine(cell: Cell, entry: Entry, error: Exception, words: str, tries: i
         cell,
         "message quarantined",
         error,
-        is_logged=cell.runtime.quarantine_log.admits(),
         message_type=tag_of(type(entry[0])),
         message_id=message_id,
         tries=tries,

@@ -91,6 +91,7 @@ class Blueprint:
             check_not_generator(getattr(cls, hook))
         receives = base is not None and _is_own(cls, base, "on_receive")
         self.on_receive: Handler | None = limited(as_handler(cls.on_receive), limits) if receives else None
+        _check_default_shutdown(cls)
         self.kill_grace: float | None = check_seconds(f"{cls.__qualname__}.kill_grace", cls.kill_grace)
         self.messages: Any = vars(cls)["__parameters__"][0] if base is None else declared_messages(cls)
         """The type in `Actor[...]`, as far as it is known; Any if the class declares none."""
@@ -204,6 +205,16 @@ def _max_attempts(cls: type[Actor]) -> int:
     raise InvalidArgument(
         f"{cls.__qualname__}.max_attempts must be a whole number, at least 1, not {attempts!r}"
     )
+
+
+def _check_default_shutdown(cls: type[Actor]) -> None:
+    grace: Any = cls.default_shutdown
+    is_number = isinstance(grace, int | float) and not isinstance(grace, bool)
+    if grace is not None and not (is_number and 0 <= grace < math.inf):
+        raise InvalidArgument(
+            f"{cls.__qualname__}.default_shutdown must be a number of seconds from 0 on, or None, "
+            f"not {grace!r}"
+        )
 
 
 def _is_exception_class(value: object) -> bool:

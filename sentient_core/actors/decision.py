@@ -234,7 +234,12 @@ def _matcher(matcher: Any) -> Any:
 
 def _is_exceptions(matcher: object) -> bool:
     kinds = cast("tuple[object, ...]", matcher) if isinstance(matcher, tuple) else (matcher,)
-    return bool(kinds) and all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds)
+    return bool(kinds) and all(isinstance(kind, type) and _may_match(kind) for kind in kinds)
+
+
+def _may_match(kind: type[object]) -> bool:
+    """Only an `Exception` is supervised: a rule for a cancellation or a KeyboardInterrupt would be none."""
+    return issubclass(kind, Exception) or kind is BaseException
 
 
 def _is_function(matcher: object) -> bool:

@@ -171,14 +171,12 @@ def report_end(cell: Cell, cause: BaseException | None) -> None:
     )
 
 
-def report_alert(
-    cell: Cell, alert: str, cause: BaseException | str | None, *, is_logged: bool = True, **more: Any
-) -> None:
+def report_alert(cell: Cell, alert: str, cause: BaseException | str | None, **more: Any) -> None:
     """Something about an actor that a person should look at, and why; `more` is said of it, too."""
     words, links = (in_a_line(cause), chain(cause)) if isinstance(cause, BaseException) else (cause, [])
-    if is_logged:
-        cell.log().error(alert, cause=words, **more)
     runtime, incarnation = cell.runtime, cell.incarnation
+    if runtime.limited_logs.admits(alert):
+        cell.log().error(alert, cause=words, **more)
     raise_alert(runtime, alert, words, path=cell.path, incarnation=incarnation, causes=links, **more)
 
 

@@ -17,7 +17,7 @@ from sentient_core.actors.timekeeper import Timekeeper
 from sentient_core.backend import Backend
 from sentient_core.codec import Codec
 from sentient_core.events import Mirror
-from sentient_core.logs import LimitedLog, RuntimeLog
+from sentient_core.logs import LimitedLog, LimitedLogs, RuntimeLog
 from sentient_core.mailbox import DeadLetters, Isolation
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ class Runtime:
         "given_up",
         "is_open",
         "isolation",
+        "limited_logs",
         "limits",
         "log",
         "mirror",
@@ -141,7 +142,6 @@ class Runtime:
         "on_give_up",
         "overdue",
         "paused",
-        "quarantine_log",
         "registry",
         "restarts",
         "system",
@@ -166,7 +166,7 @@ class Runtime:
         new_family: Callable[[Cell, Actor], Family | None],
         new_context: Callable[[], Context],
         failure_log: LimitedLog,
-        quarantine_log: LimitedLog,
+        limited_logs: LimitedLogs,
         tasks: TaskGroup,
         limits: Limits,
         notices: Feed[MailboxNotice],
@@ -190,7 +190,8 @@ class Runtime:
         self.new_context: Callable[[], Context] = new_context
         """A copy of the context variables that the system was entered with, for one actor."""
         self.failure_log: LimitedLog = failure_log
-        self.quarantine_log: LimitedLog = quarantine_log
+        self.limited_logs: LimitedLogs = limited_logs
+        """Of whatever very many actors may come to at once."""
         self.tasks: TaskGroup = tasks
         """For what runs beside an actor, which sees to its end itself."""
         self.limits: Limits = limits

@@ -64,6 +64,8 @@ HOLD_SECONDS = 0.5
 STEPS_AT_ONCE = 500
 """Children that are looked at, or asked to end, before the event loop makes a pass."""
 
+OVERDUE = "killed, since it did not end within its shutdown"
+
 MOST_GIVEN_UP = 100
 """Actors given up that the health of a system remembers."""
 
@@ -653,7 +655,8 @@ class Children:
 
     def _end_of_grace(self, child: Child) -> None:
         self._runtime.overdue += 1
-        child.cell.log().warning("killed, since it did not end within its shutdown", shutdown=child.shutdown)
+        if self._runtime.limited_logs.admits(OVERDUE):
+            child.cell.log().warning(OVERDUE, shutdown=child.shutdown)
         child.cell.kill()
 
     def _kill_for_good(self, child: Child) -> None:

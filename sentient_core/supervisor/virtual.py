@@ -26,7 +26,7 @@ from sentient_core.codec import tag_of
 from sentient_core.errors import InvalidCall, InvalidChildSpec, NameTaken, StoreUnavailable
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import check_name, join
-from sentient_core.supervisor.children import HOLD_SECONDS, STEPS_AT_ONCE, Children
+from sentient_core.supervisor.children import HOLD_SECONDS, OVERDUE, STEPS_AT_ONCE, Children
 from sentient_core.supervisor.intensity import RestartWindow
 from sentient_core.supervisor.spec import ChildSpec
 from sentient_core.supervisor.strategy import Strategy
@@ -227,7 +227,8 @@ class VirtualFamily:
 
     def _end_of_grace(self, child: VirtualCell) -> None:
         self._runtime.overdue += 1
-        child.log().warning("killed, since it did not end within its shutdown")
+        if self._runtime.limited_logs.admits(OVERDUE):
+            child.log().warning(OVERDUE)
         child.kill()
 
     def _silence(self, child: Cell) -> None:

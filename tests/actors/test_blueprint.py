@@ -63,3 +63,9 @@ def test_a_state_is_inherited() -> None:
     assert Special.__blueprint__.has_state
     assert Special.__blueprint__.state_type is Counter.State
     assert not Actor.__blueprint__.has_state
+
+
+@pytest.mark.parametrize("grace", [-1, "brutal_kill", True, float("nan"), float("inf")], ids=repr)
+def test_a_default_shutdown_is_a_time(grace: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"Odd\.default_shutdown must be a number of seconds"):
+        type("Odd", (Actor,), {"default_shutdown": grace})

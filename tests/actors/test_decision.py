@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, TypeAlias
 
 import pytest
@@ -207,6 +208,8 @@ def test_rules_may_be_pairs_or_a_mapping_with_names_or_members() -> None:
         ([((), "stop")], "matches no exception"),
         ([((KeyError, int), "stop")], "matches no exception"),
         ([("KeyError", "stop")], "matches no exception"),
+        ([(KeyboardInterrupt, "stop")], "matches no exception"),
+        ([((KeyError, asyncio.CancelledError), "resume")], "matches no exception"),
         ([(KeyError(), "stop")], "matches no exception"),
     ],
     ids=str,
@@ -216,7 +219,7 @@ def test_rules_that_cannot_be_are_refused(wrong: Any, why: str) -> None:
         check_rules(wrong)
 
 
-@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "soon", None], ids=repr)
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "soon", None, True], ids=repr)
 def test_a_wait_that_is_none_is_refused(seconds: Any) -> None:
     with pytest.raises(InvalidArgument, match="retry_after"):
         RateLimited(seconds)
