@@ -181,6 +181,8 @@ __all__ = [
     "UnknownDeadLetter",
     "WaitTimeout",
     "WrongThread",
+    "check_attempts",
+    "check_wait",
 ]
 
 
@@ -877,8 +879,8 @@ class RateLimited(AgentFailure):
     """
 
     def __init__(self, retry_after: float, text: str = "", *, attempts: int = 5) -> None:
-        _check_wait(retry_after)
-        _check_attempts(attempts)
+        check_wait(retry_after)
+        check_attempts(attempts)
         self.retry_after: float = float(retry_after)
         self.attempts: int = attempts
         super().__init__(text or f"rate limited: not before {retry_after:g} s from now")
@@ -892,7 +894,7 @@ class Transient(AgentFailure):
     """
 
     def __init__(self, text: str = "", *, attempts: int = 5) -> None:
-        _check_attempts(attempts)
+        check_attempts(attempts)
         self.attempts: int = attempts
         super().__init__(text)
 
@@ -908,27 +910,38 @@ class BudgetExceeded(AgentFailure):
     """
 
 
-def _check_wait(seconds: object) -> None:
+def check_wait(seconds: object) -> None:
+    """Raise InvalidArgument for what cannot be waited for."""
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < float("inf"):
         raise InvalidArgument(f"retry_after must be a number of seconds, not {seconds!r}")
 
 
-def _check_attempts(attempts: object) -> None:
+def check_attempts(attempts: object) -> None:
+    """Raise InvalidArgument for what is no number of attempts."""
     if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
         raise InvalidArgument(f"attempts must be at least 1, not {attempts!r}")
 
 
 class RestartLimitExceeded(SentientError):
-    """A supervisor gave up on its children; `__cause__` is the last failure."""
+    """A supervisor gave up on its children; `__cause__` is the last failure.
 
-    def __init__(self, supervisor: str, child: str, max_restarts: int, within: float) -> None:
+    `is_budget`: it is the budget of the whole tree that was spent, which counts the restarts of all
+    supervisors in it; `child` is who could not be restarted for that.
+    """
+
+    def __init__(
+        self, supervisor: str, child: str, max_restarts: int, within: float, *, is_budget: bool = False
+    ) -> None:
         self.supervisor = supervisor
         self.child = child
         self.max_restarts = max_restarts
         self.within = within
+        self.is_budget = is_budget
+        tree = "the whole system" if not supervisor else "the tree below it"
+        where = f" in {tree}, which is its restart budget" if is_budget else ""
         super().__init__(
             f"'{supervisor or 'the root supervisor'}' gave up on '{child}': more than "
-            f"{max_restarts} restarts within {within:g} s"
+            f"{max_restarts} restarts within {within:g} s{where}"
         )
 
 

@@ -805,6 +805,9 @@ class _Ground:
     def child_started(self, child: Cell) -> None:
         pass
 
+    def child_failing(self, child: Cell) -> None:
+        pass
+
     def child_unwanted(self, child: Cell) -> bool:
         return True
 

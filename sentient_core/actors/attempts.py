@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.incarnation import Incarnation
     from sentient_core.mailbox.envelope import Entry
 
-__all__ = ["PutBack", "settle_failed", "settle_unfinished"]
+__all__ = ["PutBack", "is_tried_again", "settle_failed", "settle_unfinished"]
 
 _GOES_ON = (Directive.RESUME, Directive.QUARANTINE, Directive.PAUSE)
 """The incarnation that had the message in hand is there for the next one."""
@@ -67,6 +67,18 @@ def settle_failed(cell: Cell, entry: Entry, error: Exception, decision: Decision
         dead(cell, entry, DeadLetterReason.FAILED, words, tries=tries)
     _fail_asker(cell, entry, error, words, tries)
     return "quarantined" if is_quarantined else "dead"
+
+
+def is_tried_again(cell: Cell, cause: BaseException | None, decision: Decision) -> bool:
+    """The message that an actor has failed of is the next one that it handles: it has attempts left.
+
+    `decision` is what was decided of the `cause`.
+    """
+    if decision.attempts == 1 and cell.blueprint.max_attempts == 1:
+        return False
+    first = next(iter(cell.mailbox.queue or ()), None)
+    wrapper = None if first is None else came_in(first)
+    return isinstance(wrapper, PutBack) and wrapper.tries > 0 and wrapper.error is cause
 
 
 def settle_unfinished(cell: Cell, entry: Entry) -> bool:

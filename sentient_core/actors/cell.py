@@ -147,6 +147,8 @@ _HAS_FAILED = DeadLetterReason.FAILED
 _AS_IT_IS = Isolation.NONE
 _GOES_ON = (Directive.RESUME, Directive.QUARANTINE)
 _IS_PAUSED = Directive.PAUSE
+_PAUSES = (SignalKind.PAUSE, SignalKind.RESUME)
+_LAST_HOOKS = frozenset({"on_failure", "on_stop"})
 _UP = (CellStatus.STARTING, CellStatus.RUNNING, CellStatus.PAUSED)
 _NOT_YET = (CellStatus.NEW, CellStatus.STARTING, CellStatus.DOWN, CellStatus.PASSIVE)
 
@@ -420,6 +422,8 @@ class Cell:
         # One that is down has failed already, and will be started again or not as it would be without this.
         if self.is_alive and self.status is not _DOWN and self._killed is None:
             self._killed = cause or ActorKilled(self.path)
+            if self.signals:  # a pause that has not begun is of no use to the next incarnation
+                self.signals = deque(signal for signal in self.signals if signal.kind not in _PAUSES)
             self._signal_first(Signal(_KILL))
             self.interrupt()
         return ending
@@ -1119,10 +1123,13 @@ class Cell:
 
     def _on_kill(self) -> None:
         if self.status not in (_DOWN, _ENDED):
+            # One that fails already, and whose hooks are cut short, is down for what it has failed of.
+            is_failing = self.status is _FAILING and self._cause is not None
             self.status = _FAILING
-            self._cause = cause = self._killed or ActorKilled(self.path)
-            if not isinstance(cause, ActorKilled):
-                report_failure(self, cause, None, "start")
+            if not is_failing:
+                self._cause = cause = self._killed or ActorKilled(self.path)
+                if not isinstance(cause, ActorKilled):
+                    report_failure(self, cause, None, "start")
             if self.family is None or not self.family.stop_all(kill=True):
                 self._down(self._cause)
 
@@ -1163,6 +1170,8 @@ class Cell:
         """The hooks at the end of an incarnation, and its last checkpoint if it ends in order."""
         actor, hooks, cause = self._actor, self.blueprint.hooks, self._cause
         if actor is not None:
+            if cause is not None and hooks & _LAST_HOOKS:
+                self.above.child_failing(self)
             if isinstance(cause, Exception) and "on_failure" in hooks:
                 failure = cause
                 await self._call_hook("on_failure", lambda: actor.on_failure(failure))

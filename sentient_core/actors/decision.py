@@ -28,6 +28,8 @@ from sentient_core.errors import (
     StartFailed,
     StoreUnavailable,
     Transient,
+    check_attempts,
+    check_wait,
 )
 
 __all__ = [
@@ -124,7 +126,19 @@ _SPEAKING = (AgentFailure, StoreUnavailable, Escalated, StartFailed, BaseExcepti
 
 
 def decide(error: BaseException, *rule_sets: tuple[Rule, ...]) -> Decision:
-    """What a failure means, by the first rule that matches, of the first set that has one."""
+    """What a failure means, by the first rule that matches, of the first set that has one.
+
+    Never raises: an exception that is not as its class says (a subclass of RateLimited whose `__init__` does
+    not call that of RateLimited) is a restart, and a note says why.
+    """
+    try:
+        return _decided(error, rule_sets)
+    except Exception as mistake:  # noqa: BLE001 - attributes and groups of the user's exceptions
+        error.add_note(f"what it says of itself could not be understood: {in_a_line(mistake)}")
+        return RESTARTED
+
+
+def _decided(error: BaseException, rule_sets: tuple[tuple[Rule, ...], ...]) -> Decision:
     if _has_leaves(error):
         return _together([_decide(leaf, rule_sets) for leaf in leaves(error)])
     return _decide(error, rule_sets) if isinstance(error, Exception) else RESTARTED
@@ -197,8 +211,12 @@ def _ruled(directive: Directive, own: Decision) -> Decision:
 def _of_itself(error: Exception) -> Decision:
     """What an exception says of itself."""
     if isinstance(error, RateLimited):
+        # They may have been set to anything since.
+        check_wait(error.retry_after)
+        check_attempts(error.attempts)
         return Decision(attempts=error.attempts, not_before=error.retry_after)
     if isinstance(error, Transient):
+        check_attempts(error.attempts)
         return Decision(attempts=error.attempts)
     if isinstance(error, Poison):
         return Decision(Directive.QUARANTINE, MessageFate.QUARANTINED)

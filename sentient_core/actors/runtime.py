@@ -98,6 +98,10 @@ class Family(Protocol):
         """A child is ready for messages."""
         ...
 
+    def child_failing(self, child: Cell) -> None:
+        """A child has failed, and its last hooks run: they have as long as those of one that is stopped."""
+        ...
+
     def child_unwanted(self, child: Cell) -> bool:
         """A child that is down and is to be started again was asked to end: True, it has ended for good.
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sentient_core.actors.attempts import is_tried_again
 from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.decision import RESTARTED, Decision, Directive, Rule, decide, speaks
 from sentient_core.actors.life_events import (
@@ -249,6 +250,14 @@ class Children:
             self._job.starts.pop()
             self._go_on()
 
+    def child_failing(self, child: Cell) -> None:
+        entry = self._children[child]
+        if not entry.is_asked:  # else its grace runs already
+            grace = child.blueprint.kill_grace if entry.shutdown == BRUTAL_KILL else entry.shutdown
+            if isinstance(grace, float):
+                entry.silence()
+                entry.alarm = self._runtime.timekeeper.after(grace, lambda: self._end_of_grace(entry))
+
     def child_unwanted(self, child: Cell) -> bool:
         entry = self._children[child]
         job = self._job
@@ -396,7 +405,7 @@ class Children:
     def _restart(self, entry: Child, cause: BaseException | None, decision: Decision) -> None:
         if decision.is_free:
             delay = HOLD_SECONDS
-        elif self._spend(entry, cause):
+        elif self._spend(entry, cause, decision):
             delay = self._delay(entry, decision)
         else:
             return
@@ -417,14 +426,17 @@ class Children:
         job = Job(_AGAIN, stops, starts, cause=cause, wait=delay, needs_store=decision.is_free)
         self._begin(job)
 
-    def _spend(self, entry: Child, cause: BaseException | None) -> bool:
-        """Take a restart from the window and from the budgets of the trees it is in; or give up."""
+    def _spend(self, entry: Child, cause: BaseException | None, decision: Decision) -> bool:
+        """Take a restart from the window and from the budgets of the trees it is in; or give up.
+
+        Another attempt at a message costs nothing of the window: attempts have a bound of their own.
+        """
         now = self._runtime.backend.now()
         strategy, window = self.strategy, self._window
         if strategy.is_per_child:
             trouble = entry.troubled()
             window = trouble.window = trouble.window or strategy.window()
-        if not window.spend(now):
+        if not is_tried_again(entry.cell, cause, decision) and not window.spend(now):
             self._give_up(entry, self._exceeded(entry.cell, window, cause))
             return False
         for family, budget in self.budgets:
@@ -436,7 +448,13 @@ class Children:
     def _exceeded(
         self, child: Cell, window: RestartWindow, cause: BaseException | None
     ) -> RestartLimitExceeded:
-        error = RestartLimitExceeded(self.owner.path, child.path, window.max_restarts, window.within)
+        error = RestartLimitExceeded(
+            self.owner.path,
+            child.path,
+            window.max_restarts,
+            window.within,
+            is_budget=window is self._budget,
+        )
         error.__cause__ = cause
         return error
 
@@ -687,7 +705,7 @@ class Children:
             self._escalate(entry, cause)
         elif found is _RESTART:
             # Through its control lane, so that whatever else is to do gets through between two tries.
-            if self._spend(entry, cause):
+            if self._spend(entry, cause, decision):
                 delay = self._delay(entry, decision)
                 report_restart(entry.cell, cause, delay)
                 self._start(entry, cause, delay)

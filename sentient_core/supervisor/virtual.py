@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from sentient_core.actors.actor import Actor, DurabilityName
+from sentient_core.actors.attempts import is_tried_again
 from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.decision import Decision, decide
 from sentient_core.actors.life_events import report_alert, report_restart
@@ -152,6 +153,11 @@ class VirtualFamily:
     def child_started(self, child: Cell) -> None:
         self._start_errors.pop(child, None)
 
+    def child_failing(self, child: Cell) -> None:
+        grace = child.blueprint.cls.default_shutdown
+        if grace is not None and child not in self._alarms and isinstance(child, VirtualCell):
+            self._alarms[child] = self._runtime.timekeeper.after(grace, lambda: self._end_of_grace(child))
+
     def child_unwanted(self, child: Cell) -> bool:
         if self._is_awake and isinstance(child, VirtualCell):
             self._silence(child)
@@ -176,8 +182,12 @@ class VirtualFamily:
                 child.wait_for_start()
             self._hold(child, HOLD_SECONDS, lambda: self._try_again(child))
         elif was_ready:
-            self._alert_if_spent(child, "fails too often: its restart waits", cause)
-            self._restart(child, cause, decide(cause).not_before)
+            decision = decide(cause)
+            if is_tried_again(child, cause, decision):
+                self._hold(child, decision.not_before, lambda: self._start_again(child, cause))
+            else:
+                self._alert_if_spent(child, "fails too often: its restart waits", cause)
+                self._restart(child, cause, decision.not_before)
         else:
             self._not_started(child, cause)
 
@@ -195,6 +205,9 @@ class VirtualFamily:
             self._hold(child, wait, lambda: self._restart(child, cause))
             return
         window.spend(now)
+        self._start_again(child, cause)
+
+    def _start_again(self, child: VirtualCell, cause: BaseException) -> None:
         report_restart(child, cause, 0.0)
         child.signal(Signal(SignalKind.START, cause))
 

@@ -29,6 +29,7 @@ from sentient_core import (
     RateLimited,
     Redriven,
     Request,
+    RestartBudget,
     StoreUnavailable,
     Supervisor,
     Transient,
@@ -123,11 +124,17 @@ KINDS = pytest.mark.parametrize("cls", [Fragile, VolatileFragile, Slow])
 
 @asynccontextmanager
 async def supervised(
-    cls: type[Actor], *args: Any, restart: str = "permanent", decide: Any = None, max_restarts: int = 1_000
+    cls: type[Actor],
+    *args: Any,
+    restart: str = "permanent",
+    decide: Any = None,
+    max_restarts: int = 1_000,
+    budget: RestartBudget | None = None,
 ) -> AsyncGenerator[tuple[ActorSystem, ActorRef[Any]]]:
     """A system with an actor under a supervisor that is in no hurry to give up."""
     spec = ChildSpec(cls, name="a", args=args, restart=restart, decide=decide)
-    members = {"strategy": Supervisor.one_for_one(max_restarts=max_restarts), "children": [spec]}
+    strategy = Supervisor.one_for_one(max_restarts=max_restarts, budget=budget)
+    members = {"strategy": strategy, "children": [spec]}
     async with running() as system:
         await system.spawn(type("Team", (Supervisor,), members), name="team")
         yield system, system.get("team/a")
@@ -820,7 +827,8 @@ class Endless(Fragile):
 
 
 async def test_what_its_supervisors_gave_up_on_has_failed() -> None:
-    async with supervised(Endless, World(x=1_000), max_restarts=1) as (system, ref):
+    budget = RestartBudget(1, within=1_000.0)  # attempts cost nothing but this
+    async with supervised(Endless, World(x=1_000), budget=budget) as (system, ref):
         with pytest.raises(HandlerFailed, match="ValueError: x, at attempt") as caught:
             await ref.ask(Question("x"), timeout=100.0)
 
@@ -828,6 +836,19 @@ async def test_what_its_supervisors_gave_up_on_has_failed() -> None:
         (letter,) = system.dead_letters
         assert (letter.reason.value, letter.tries) == ("failed", 8)  # two of each of the team's four lives
         assert not ref.is_alive
+
+
+@KINDS
+async def test_attempts_cost_nothing_of_the_window_but_the_last_one(cls: type[Fragile]) -> None:
+    world = World(x=99, y=99)
+    async with supervised(cls, world, max_restarts=2) as (system, ref):
+        for text in "xyz":  # three attempts each
+            ref.tell(Say(text))
+        await settled(ref)
+
+        assert letters(system) == [(Say("x"), "quarantined"), (Say("y"), "quarantined")]
+        assert world.log.lines[-1] == "z 1"
+        assert (ref.incarnation, system.get("team").incarnation) == (7, 1)
 
 
 async def test_a_rule_can_quarantine() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import pytest
 from hypothesis import given
@@ -231,3 +231,18 @@ def test_a_number_of_attempts_that_is_none_is_refused(attempts: Any) -> None:
         RateLimited(1, attempts=attempts)
     with pytest.raises(InvalidArgument, match="attempts"):
         Transient("x", attempts=attempts)
+
+
+def test_a_failure_that_is_not_as_its_class_says_is_a_restart_with_a_note() -> None:
+    class Halfway(RateLimited):
+        def __init__(self) -> None:  # without that of its base
+            pass
+
+    late = RateLimited(1.0)
+    late.retry_after = float("inf")
+    many = Transient("x")
+    many.attempts = cast("int", "many")
+
+    for error in (Halfway(), late, many, ExceptionGroup("several", [Halfway()])):
+        assert decide(error) == Decision()
+        assert any("could not be understood" in note for note in error.__notes__)
