@@ -218,7 +218,7 @@ class ActorRef(Generic[A_co]):
     def drain(self) -> Ending:
         """As `stop`, but what is queued is handled first; new messages are refused from now on.
 
-        A paused actor does it when it is resumed.
+        It is the actor's own queue: its children are stopped as ever. A paused actor does it when resumed.
         """
         return self._cell.at_home().drain()
 
