@@ -698,6 +698,7 @@ class ActorSystem:
         runtime = parts.runtime
         if parts.root.status is CellStatus.RUNNING:
             parts.root.signal(Signal(SignalKind.STOP))
+        if parts.root.status is not CellStatus.NEW:  # a kill may have come before the stop
             await parts.ground.is_down
         parts.root.bury()
         await runtime.burials.finish()
