@@ -167,8 +167,8 @@ _STOP = Directive.STOP
 def ends_supervisor(kind: AutoShutdown, *, has_others: bool) -> bool:
     """A significant child has ended by itself: whether its supervisor ends with it.
 
-    `has_others`: there are other significant children that have not ended. Source: `do_auto_shutdown` of OTP's
-    supervisor.erl.
+    `has_others`: there are other significant children that have not ended. Source: `do_auto_shutdown` of
+    OTP's supervisor.erl.
     """
     if kind is AutoShutdown.ALL:
         return not has_others
