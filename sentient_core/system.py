@@ -135,7 +135,7 @@ class ActorSystem:
 
     `restart_budget` bounds the restarts of the whole system, whichever supervisors they belong to: while it
     is spent, an actor that fails is not restarted, and the one below the root that it belongs to ends for
-    good with an alert.
+    good with an alert. Virtual actors are never given up: they, and whatever they spawn, do not count.
 
     `threads` is how many threads `Actor.run_sync` uses at the same time, for all actors together.
 
@@ -698,6 +698,7 @@ class ActorSystem:
         runtime = parts.runtime
         if parts.root.status is CellStatus.RUNNING:
             parts.root.signal(Signal(SignalKind.STOP))
+        if parts.root.status is not CellStatus.NEW:  # a kill may have come before the stop
             await parts.ground.is_down
         parts.root.bury()
         await runtime.burials.finish()

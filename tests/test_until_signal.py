@@ -33,6 +33,7 @@ from sentient_core import (
     SystemStatus,
     handles,
 )
+from sentient_core.actors.ref import cell_of
 from tests.probes import Counter, Fail, Log, Pass, Recorder, Say, letters
 from tests.virtual_time import anyio_backend
 
@@ -117,6 +118,10 @@ class Ended:
     async def run(self, system: ActorSystem, **options: Any) -> None:
         self.code = await system.run_until_signal(**options)
         self.at = anyio.current_time()
+
+    @property
+    def is_over(self) -> bool:
+        return self.code is not None
 
 
 async def started(work: Callable[[], object]) -> None:
@@ -350,6 +355,37 @@ async def test_actors_that_are_paused_and_have_no_messages_leave_nothing(sent: S
         sent(SIGTERM)
 
     assert end.code is ExitCode.ENDED
+
+
+async def test_what_was_killed_before_the_stopping_is_waited_for(sent: Sent) -> None:
+    log, end = Log(), Ended()
+
+    class Careful(Recorder):
+        @handles
+        async def say(self, message: Say) -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(2)
+                assert not end.is_over
+                self.log("cleaned up")
+
+    async with ActorSystem("test", store=MemoryStore()) as system, anyio.create_task_group() as tasks:
+        ref = await system.spawn(Careful, log, name="a")
+        tasks.start_soon(end.run, system)
+        ref.tell(Say("one"))
+        await anyio.wait_all_tasks_blocked()
+        root = cell_of(ref).parent
+        assert root is not None
+
+        root.kill()  # as a third signal does that comes with the first one
+        await anyio.sleep(1)
+        sent(SIGTERM)
+        sent(SIGTERM)
+
+    assert end.is_over
+    assert log.lines == ["a start", "cleaned up"]
 
 
 async def test_it_returns_when_the_system_is_fenced_and_the_block_raises_nothing(sent: Sent) -> None:

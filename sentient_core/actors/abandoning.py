@@ -123,7 +123,7 @@ def _ended(cell: Cell, turn: AbandonedTurn, error: BaseException) -> None:
     """The abandoned code has ended after all."""
     runtime = cell.runtime
     runtime.abandoned.pop(turn, None)
-    with_what = error.__cause__ if isinstance(error, TurnAbandoned) else error
+    with_what = error.ended_with if isinstance(error, TurnAbandoned) else error
     runtime.log.bind(path=turn.path, incarnation=turn.incarnation).warning(
         "what was abandoned has ended",
         handler=turn.handler,

@@ -710,7 +710,7 @@ class Cell:
                 except Exception as error:
                     # The supervision boundary: whatever a handler raises is its actor's failure.
                     if self.generation != generation:
-                        raise TurnAbandoned from error
+                        raise TurnAbandoned(error) from error
                     if not isinstance(error, self.blueprint.reply_errors):
                         missed += 1
                         await self._handler_failed(entry, error)
@@ -1207,7 +1207,7 @@ class Cell:
             outcome = await outcome
         except (Exception, anyio.get_cancelled_exc_class()) as error:
             if self.generation != generation:
-                raise TurnAbandoned from error
+                raise TurnAbandoned(error) from error
             raise
         if self.generation != generation:
             raise TurnAbandoned

@@ -32,8 +32,13 @@ _MOST_FRAMES = 20
 class TurnAbandoned(BaseException):
     """Ends a turn, after all, that its cell had to leave to itself: nothing of it is the cell's any more.
 
-    No code of users is in between. `__cause__` is what the abandoned code ended with, None: it returned.
+    No code of users is in between.
     """
+
+    def __init__(self, ended_with: BaseException | None = None) -> None:
+        super().__init__()
+        self.ended_with: BaseException | None = ended_with
+        """What the abandoned code raised; None: it returned."""
 
 
 class Lease:

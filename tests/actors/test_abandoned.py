@@ -365,6 +365,35 @@ async def test_a_restart_that_hangs_costs_a_restart_more() -> None:
         assert log.lines == ["up 1", "up 3", "up 2"]
 
 
+@pytest.mark.parametrize("where", ["on_start", "on_stop", "handler"])
+async def test_what_it_ends_with_is_logged(where: str) -> None:
+    async def too_late(_: Any) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(60)
+        raise KeyError("late")
+
+    class Late(Stubborn):
+        async def on_start(self) -> None:
+            if where == "on_start":
+                await too_late(self)
+
+        async def on_stop(self) -> None:
+            if where == "on_stop":
+                await too_late(self)
+
+    with structlog.testing.capture_logs() as logs:
+        async with probes.running() as system:
+            with suppress(StartFailed, HandlerAbandoned):
+                spec = ChildSpec(Late, name="a", restart="temporary", shutdown=1.0, start_timeout=1.0)
+                ref = await system.start_child(spec)
+                if where == "handler":
+                    ref.tell(Do(too_late))
+                    await anyio.sleep(1)
+
+    (ended,) = (line for line in logs if line["event"] == "what was abandoned has ended")
+    assert ended["error"] == "KeyError: 'late'"
+
+
 @pytest.mark.parametrize("where", ["on_stop", "on_failure"])
 async def test_a_hook_at_the_end_that_hangs(where: str) -> None:
     async with running() as system:

@@ -18,7 +18,7 @@ from sentient_core import (
     Strategy,
     Supervisor,
 )
-from tests.probes import Fail, Log, VolatileCounter, running
+from tests.probes import Counter, Fail, Log, Total, VolatileCounter, running
 
 PATIENT = Supervisor.one_for_one(max_restarts=1_000, within=1_000.0)
 
@@ -271,3 +271,19 @@ async def test_a_storm_that_spends_it_at_once_gives_up_on_an_actor_once() -> Non
             assert not top.is_alive
 
     assert [line["path"] for line in lines if line["event"] == "actor given up"] == ["top"]
+
+
+async def test_virtual_actors_and_what_they_spawn_do_not_count_in_that_of_the_system() -> None:
+    class Account(Counter):
+        async def on_start(self) -> None:
+            await self.context.spawn(VolatileCounter, name="x", restart="permanent")
+
+    system = ActorSystem("test", store=MemoryStore(), restart_budget=RestartBudget(0, within=60.0))
+    async with system:
+        account = await system.get_or_spawn(Account, "a")
+        assert await account.ask(Total(), timeout=1) == 0
+
+        await fail(system, "Account/a/x", "Account/a")
+
+        assert alive(account) == (True, 2)
+        assert system.statistics().restarts == 2
