@@ -698,12 +698,21 @@ class HandlerOverdue(SentientError):
         self.seconds = seconds
         self.handler = handler
         self.stack = stack
-        over = {
-            "timeout": f"had {kind_of(message)} in hand for longer than its timeout of {seconds:g} s",
-            "heartbeat": f"gave no heartbeat for {seconds:g} s, with {kind_of(message)} in hand",
-            "deadline": f"did not handle {kind_of(message)} within the {seconds:g} s of its deadline",
+        over, hint = {
+            "timeout": (
+                f"had {kind_of(message)} in hand for longer than its timeout of {seconds:g} s",
+                "If it may take longer: handler_timeout of its class, or @handles(timeout=...)",
+            ),
+            "heartbeat": (
+                f"gave no heartbeat for {seconds:g} s, with {kind_of(message)} in hand",
+                "If it was at work: call self.heartbeat() more often",
+            ),
+            "deadline": (
+                f"did not handle {kind_of(message)} within the {seconds:g} s of its deadline",
+                "If it may take longer: with_options(deadline=...) where it is sent",
+            ),
         }[limit]
-        super().__init__(f"{handler or 'a handler'} of '{path}' {over}, and was cancelled")
+        super().__init__(f"{handler or 'a handler'} of '{path}' {over}, and was cancelled. {hint}.")
 
 
 class HandlerAbandoned(SentientError):
@@ -941,7 +950,7 @@ class RestartLimitExceeded(SentientError):
         where = f" in {tree}, which is its restart budget" if is_budget else ""
         super().__init__(
             f"'{supervisor or 'the root supervisor'}' gave up on '{child}': more than "
-            f"{max_restarts} restarts within {within:g} s{where}"
+            f"{max_restarts} restart{'' if max_restarts == 1 else 's'} within {within:g} s{where}"
         )
 
 

@@ -1,36 +1,29 @@
-"""The actor system: the root of everything, put together here and nowhere else."""
+"""The actor system: the root of everything, as programs see it; `assembly` puts it together."""
 
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterable
-from contextvars import copy_context
 from signal import SIGINT, SIGTERM
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, TypeVar, get_origin, overload
 
 import anyio
 import msgspec
-from anyio.abc import TaskGroup
 
 from sentient_core.actors.actor import Actor, Askable, IsolationName
 from sentient_core.actors.administration import administration_of
-from sentient_core.actors.alerts import Alerts, StoreAlerts, raise_alert
-from sentient_core.actors.blocking import THREADS, Limits, check_threads
+from sentient_core.actors.alerts import Alerts, raise_alert
+from sentient_core.actors.blocking import THREADS, check_threads
 from sentient_core.actors.cell import Cell, CellStatus
-from sentient_core.actors.current import current_cell, current_event
-from sentient_core.actors.decision import RESTARTED, Decision
-from sentient_core.actors.dispatcher import Dispatcher
+from sentient_core.actors.current import current_cell
 from sentient_core.actors.from_thread import FromThread
 from sentient_core.actors.groups import Group, Topic
 from sentient_core.actors.letter_office import DeadLetterOffice
 from sentient_core.actors.many import Answer, ask_many, broadcast
 from sentient_core.actors.ref import ActorRef, cell_of
-from sentient_core.actors.registry import Registry
-from sentient_core.actors.runtime import Family, Runtime
-from sentient_core.actors.timekeeper import Timekeeper
-from sentient_core.actors.watchdog import Watchdog, check_threshold
+from sentient_core.actors.watchdog import check_threshold
 from sentient_core.actors.water import MailboxNotices
-from sentient_core.backend import Slot, current_backend
+from sentient_core.assembly import Parts, Root, put_together
 from sentient_core.codec import Codec
 from sentient_core.errors import (
     ForeignRef,
@@ -42,23 +35,21 @@ from sentient_core.errors import (
     StoreError,
     SystemClosed,
 )
-from sentient_core.events import EventType, Mirror
-from sentient_core.feed import Feed
+from sentient_core.events import EventType
 from sentient_core.health import Health, Phase, health_of
 from sentient_core.in_thread import BackendName, SystemThread
-from sentient_core.logs import LimitedLog, LimitedLogs, runtime_log
+from sentient_core.logs import runtime_log
 from sentient_core.mailbox import Isolation
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import check_name
 from sentient_core.store import open_store
-from sentient_core.store.protocols import Backlog, Journal, JournalOptions, Outage, Store
+from sentient_core.store.protocols import Backlog, JournalOptions, Outage, Store
 from sentient_core.store.surreal import SurrealStore
 from sentient_core.supervisor.administration import AdministeredChildren
 from sentient_core.supervisor.children import Children
 from sentient_core.supervisor.intensity import RestartBudget
 from sentient_core.supervisor.spec import ChildSpec, Restart
 from sentient_core.supervisor.strategy import Strategy
-from sentient_core.supervisor.supervisor import Supervisor
 from sentient_core.supervisor.virtual import virtual_ref
 from sentient_core.tree import TreeNode, tree_of
 from sentient_core.until_signal import (
@@ -100,13 +91,6 @@ class SystemStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Messages and replies handled without being mirrored, since the store could not take them."""
     backlog: Backlog
     """How far the store is behind."""
-
-
-class _Root(Supervisor):
-    """One for one, with a restart budget per child: one that exhausts it ends alone."""
-
-    durability = "volatile"
-    strategy = Strategy(max_restarts=3, within=5.0, is_per_child=True)
 
 
 class ActorSystem:
@@ -174,13 +158,13 @@ class ActorSystem:
         self.store: Store = store
         """The store, for queries: `await system.store.events(system.name, …)`."""
         self._isolation = _checked_isolation(isolation)
-        self._root_strategy = msgspec.structs.replace(_Root.strategy, budget=restart_budget)
+        self._root_strategy = msgspec.structs.replace(Root.strategy, budget=restart_budget)
         self._stops_when_given_up = _is_stop(on_give_up)
         self._options = journal or JournalOptions()
         self._patience = drain_patience
         self._threshold = check_threshold(watchdog)
         self._log = runtime_log(self.name)
-        self._parts: _Parts | None = None
+        self._parts: Parts | None = None
         self._phase = Phase.NEW
         self._fenced: StoreError | None = None
         self._gave_up: Exception | None = None
@@ -205,7 +189,19 @@ class ActorSystem:
             raise
         tasks = anyio.create_task_group()
         await tasks.__aenter__()
-        self._parts = parts = self._put_together(journal, tasks)
+        self._parts = parts = put_together(
+            self,
+            journal,
+            tasks,
+            log=self._log,
+            codec=Codec(self._resolve, self._check_is_own),
+            strategy=self._root_strategy,
+            threads=self._threads,
+            watchdog=self._threshold,
+            isolation=self._isolation,
+            on_give_up=self._on_give_up,
+            on_gap=self._on_gap,
+        )
         try:
             tasks.start_soon(parts.runtime.timekeeper.run, name="sentient-core timekeeper")
             if parts.watchdog is not None:
@@ -535,67 +531,12 @@ class ActorSystem:
         """
         return SystemThread(self, backend, backend_options)
 
-    def _put_together(self, journal: Journal, tasks: TaskGroup) -> _Parts:
-        backend = current_backend()
-        base = copy_context()
-        base.run(current_cell.set, None)
-        base.run(current_event.set, None)
-        codec = Codec(self._resolve, self._check_is_own)
-        log = self._log
-        mirror = Mirror(journal, codec)
-        registry = Registry(journal.epoch, journal.known, journal.known_restarts)
-        office = DeadLetterOffice(
-            LimitedLog(log, backend.now, "dead letter"),
-            Feed(LimitedLog(log, backend.now, "a subscriber of dead letters failed")),
-            system=self.name,
-            store=self.store,
-            mirror=mirror,
-            codec=codec,
-            registry=registry,
-        )
-        runtime = Runtime(
-            system=self,
-            backend=backend,
-            dispatcher=Dispatcher(backend, tasks),
-            timekeeper=Timekeeper(backend),
-            mirror=mirror,
-            codec=codec,
-            registry=registry,
-            dead_letters=office,
-            log=log,
-            new_family=_declared_family,
-            new_context=base.copy,
-            failure_log=LimitedLog(log, backend.now, "actor failed"),
-            limited_logs=LimitedLogs(log, backend.now),
-            tasks=tasks,
-            limits=Limits(self._threads),
-            notices=Feed(LimitedLog(log, backend.now, "a subscriber of mailbox notices failed")),
-            alerts=Feed(LimitedLog(log, backend.now, "a subscriber of alerts failed")),
-            isolation=self._isolation,
-            on_give_up=self._on_give_up,
-        )
-        mirror.on_gap = self._on_gap
-        ground = _Ground(backend.slot())
-        root = Cell(runtime, ground, "", _Root)
-        root.family = AdministeredChildren(root, self._root_strategy)
-        watchdog = None if self._threshold is None else Watchdog(runtime, self._threshold)
-        return _Parts(
-            tasks,
-            runtime,
-            ground,
-            root,
-            office,
-            FromThread(runtime, tasks),
-            watchdog,
-            StoreAlerts(runtime),
-        )
-
-    def _entered(self, what: str) -> _Parts:
+    def _entered(self, what: str) -> Parts:
         if self._parts is None:
             raise SystemClosed(self.name, what)
         return self._parts
 
-    def _open(self, what: str) -> _Parts:
+    def _open(self, what: str) -> Parts:
         parts = self._entered(what)
         if not parts.runtime.is_open:
             raise SystemClosed(self.name, what)
@@ -624,7 +565,7 @@ class ActorSystem:
             if cell.runtime.system is not self:
                 raise ForeignRef(cell.ref, self.name, cell.runtime.system.name)
 
-    async def _note_unclean_end(self, parts: _Parts) -> None:
+    async def _note_unclean_end(self, parts: Parts) -> None:
         mirror = parts.runtime.mirror
         if mirror.journal.ended_cleanly:
             return
@@ -668,7 +609,7 @@ class ActorSystem:
         if self._parts is not None and self._parts.runtime.is_open and self._fenced is None:
             self._parts.store_alerts.gap()
 
-    def _levers(self, parts: _Parts) -> Levers:
+    def _levers(self, parts: Parts) -> Levers:
         return Levers(
             runtime=parts.runtime,
             drain=self._note_drain,
@@ -681,7 +622,7 @@ class ActorSystem:
     def _note_drain(self) -> None:
         self._phase = Phase.DRAINING
 
-    async def _end(self, parts: _Parts) -> None:
+    async def _end(self, parts: Parts) -> None:
         """Stop everything, once: who comes later waits until that is done. Cannot be cancelled."""
         with anyio.CancelScope(shield=True):
             if parts.has_ended is not None:
@@ -694,7 +635,7 @@ class ActorSystem:
             finally:
                 parts.has_ended.set()
 
-    async def _shut_down(self, parts: _Parts) -> None:
+    async def _shut_down(self, parts: Parts) -> None:
         runtime = parts.runtime
         if parts.root.status is CellStatus.RUNNING:
             parts.root.signal(Signal(SignalKind.STOP))
@@ -730,92 +671,6 @@ class ActorSystem:
                 await self._own_store.close()
 
 
-class _Parts:
-    """What exists between entering and leaving."""
-
-    __slots__ = (
-        "began",
-        "from_thread",
-        "ground",
-        "has_ended",
-        "office",
-        "root",
-        "runtime",
-        "store_alerts",
-        "tasks",
-        "watchdog",
-    )
-
-    def __init__(
-        self,
-        tasks: TaskGroup,
-        runtime: Runtime,
-        ground: _Ground,
-        root: Cell,
-        office: DeadLetterOffice,
-        from_thread: FromThread,
-        watchdog: Watchdog | None,
-        store_alerts: StoreAlerts,
-    ) -> None:
-        self.began = runtime.backend.now()
-        self.tasks = tasks
-        self.office = office
-        self.runtime = runtime
-        self.ground = ground
-        self.root = root
-        self.from_thread = from_thread
-        self.watchdog = watchdog
-        self.store_alerts = store_alerts
-        self.has_ended: anyio.Event | None = None
-        """Set when everything has stopped; None: nobody has begun to stop it."""
-
-
-class _Ground:
-    """What stands above the root supervisor: it only waits for its end."""
-
-    owner = None
-    strategy = None
-
-    def __init__(self, is_down: Slot[None]) -> None:
-        self.is_down = is_down
-
-    def refs(self) -> tuple[ActorRef[Any], ...]:
-        return ()
-
-    def cells(self) -> list[Cell]:
-        return []
-
-    def listed(self) -> list[Cell]:
-        return []
-
-    def restarts_in_window(self, child: Cell | None) -> int:
-        return 0
-
-    def seconds_until_start(self, child: Cell) -> float | None:
-        return None
-
-    def start_static(self) -> bool:
-        return False
-
-    def stop_all(self, *, kill: bool) -> bool:
-        return False
-
-    def decide(self, child: Cell, error: BaseException) -> Decision:
-        return RESTARTED
-
-    def child_started(self, child: Cell) -> None:
-        pass
-
-    def child_failing(self, child: Cell) -> None:
-        pass
-
-    def child_unwanted(self, child: Cell) -> bool:
-        return True
-
-    def child_down(self, child: Cell, cause: BaseException | None, *, was_ready: bool) -> None:
-        self.is_down.set(None)
-
-
 def _checked_isolation(isolation: str) -> Isolation:
     try:
         return Isolation(isolation)
@@ -835,9 +690,3 @@ def _killed(root: Cell) -> bool:
         return False
     root.kill()
     return True
-
-
-def _declared_family(cell: Cell, actor: Actor) -> Family | None:
-    if isinstance(actor, Supervisor):
-        return AdministeredChildren(cell, actor.strategy, actor.children)
-    return None

@@ -19,6 +19,7 @@ from sentient_core import (
     DeliveryError,
     ForeignRef,
     HandlerFailed,
+    HandlerOverdue,
     InvalidArgument,
     LinkBroken,
     MailboxFull,
@@ -26,6 +27,7 @@ from sentient_core import (
     MessageChanged,
     NotInTurn,
     Overflow,
+    RestartLimitExceeded,
     SendTimeout,
     StashFull,
     StoreInUse,
@@ -139,3 +141,22 @@ def test_an_error_of_another_process_says_what_it_said_there() -> None:
 
     assert (type(came), str(came), came.path) == (StoreInUse, str(error), "a.db")
     assert came.__notes__ == ["a note"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "advice"),
+    [("timeout", "handler_timeout"), ("heartbeat", "self.heartbeat"), ("deadline", "with_options")],
+)
+def test_what_is_overdue_says_which_limit_it_was_and_where_it_is_set(limit: str, advice: str) -> None:
+    text = str(HandlerOverdue("bank/bob", "hello", limit, 0.5, "Account.pay", ""))
+
+    assert "Account.pay of 'bank/bob'" in text
+    assert limit in text.replace("hand for", "")
+    assert "0.5 s" in text
+    assert advice in text
+    assert "hello" not in text  # what is in a message is nobody's business in a log
+
+
+def test_giving_up_counts_in_words_that_fit() -> None:
+    assert "more than 1 restart within 5 s" in str(RestartLimitExceeded("bank", "bank/bob", 1, 5.0))
+    assert "more than 0 restarts within 5 s" in str(RestartLimitExceeded("", "bob", 0, 5.0))

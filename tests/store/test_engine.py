@@ -29,7 +29,7 @@ from sentient_core.store.engine import Engine
 from sentient_core.store.migrations import migrate
 from sentient_core.store.schema import TABLES, VERSION
 from sentient_core.store.url import parse_url
-from tests.store.samples import Faults, event, until
+from tests.store.samples import Faults, event, status, until
 
 CONFLICT = cbor2.dumps(
     {"id": "1", "result": [{"status": "ERR", "kind": "Query", "result": "This transaction can be retried"}]}
@@ -480,3 +480,25 @@ async def test_three_gigabytes_go_through(url: str) -> None:
 def _resident_megabytes() -> int:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
+
+
+async def test_incarnations_of_the_second_schema_have_no_restarts(store: SurrealStore) -> None:
+    rows = [
+        {"id": RecordId("ownership", ["bank"]), "epoch": 4, "projected": 0, "is_clean": True},
+        {"id": RecordId("ownership", ["bank", "a"]), "incarnation": 3},
+    ]
+    await store.query(
+        "UPDATE store_schema SET version = 2; REMOVE FIELD restarts ON ownership; "
+        "INSERT INTO ownership $rows RETURN NONE",
+        rows=rows,
+    )
+    await store.close()
+
+    journal = await store.open_journal("bank")
+    journal.append(status("a", 5, restarts=1))
+    await journal.flush()
+    await journal.close(5.0)
+
+    assert (journal.epoch, journal.known, journal.known_restarts) == (5, {"a": 3}, {})
+    ((row,),) = await store.query("SELECT incarnation, restarts FROM ownership WHERE id[1] = 'a'")
+    assert row == {"incarnation": 5, "restarts": 1}

@@ -167,3 +167,36 @@ def test_a_clean_end_counts_until_the_next_start() -> None:
     assert fold([(1, Entry(1, (opened, closed)))], 1).is_clean is True
     assert fold([(1, Entry(1, (opened, closed))), (2, Entry(2, (opened,)))], 1).is_clean is False
     assert fold([(1, Entry(1, (event(1),)))], 1).is_clean is None
+
+
+def test_an_entry_that_the_release_before_wrote_reads_as_it_did() -> None:
+    status_, letter, mark = decode_entry(OF_SCHEMA_2).records
+
+    assert status_ == AgentStatus(
+        path="a", name="a", kind="Counter", parent="", status="idle", incarnation=3, restarts=2, at=1_000
+    )
+    assert letter == DeadLetterRecord(
+        seq=7,
+        recipient="a",
+        sender="external",
+        message_type="Add",
+        payload=b"\x81\xa6amount\x01",
+        is_exact=True,
+        reason="failed",
+        cause="ValueError: no",
+        attempts=1,
+        at=2_000,
+        incarnation=2,
+        correlation=7,
+    )
+    assert mark == LetterDiscarded(4, 7, "closed", 3_000)
+    effect = fold([(1, decode_entry(OF_SCHEMA_2))], kept_checkpoints=3)
+    assert (effect.incarnations, effect.restarts) == ({"a": 3}, {"a": 2})
+    assert effect.letters["4.7"].status is LetterStatus.DISCARDED
+
+
+OF_SCHEMA_2 = bytes.fromhex(
+    "9204939aa161a161a161a7436f756e746572a0a469646c650302cd03e8909ea16407a161a865787465726e616ca3416464c40981a6"
+    "616d6f756e7401c3a66661696c6564ae56616c75654572726f723a206e6f01cd07d002070095a1780407a6636c6f736564cd0bb8"
+)
+"""Bytes of an entry as the last release with schema 2 encoded it."""
