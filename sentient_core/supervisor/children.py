@@ -43,7 +43,7 @@ from sentient_core.errors import (
 from sentient_core.mailbox.signals import SUPERVISOR, Signal, SignalKind
 from sentient_core.paths import join
 from sentient_core.supervisor.backoff import Backoff
-from sentient_core.supervisor.child import Child
+from sentient_core.supervisor.child import Child, Trouble
 from sentient_core.supervisor.intensity import RestartWindow
 from sentient_core.supervisor.job import Job, Purpose
 from sentient_core.supervisor.spec import BRUTAL_KILL, ChildSpec, Restart
@@ -270,6 +270,8 @@ class Children:
         entry = self._children[child]
         entry.silence()
         entry.is_asked = False
+        if entry.trouble is not None:
+            self._note_over(entry, entry.trouble)
         decided, self._decided = self._decided, _NOTHING_DECIDED
         decision = RESTARTED
         if cause is not None:
@@ -500,9 +502,6 @@ class Children:
         if backoff is None:
             return decision.not_before
         trouble = entry.troubled()
-        since, trouble.ready_since = trouble.ready_since, None
-        if since is not None and backoff.is_healthy(self._runtime.backend.now() - since):
-            trouble.failures = 0
         trouble.failures += 1
         return max(decision.not_before, backoff.delay(trouble.failures, self._runtime.chance.random()))
 
@@ -521,6 +520,14 @@ class Children:
         entry.has_started = True
         if (entry.spec is not None or self.strategy.backoff is not None) and self._backoff_of(entry):
             entry.troubled().ready_since = self._runtime.backend.now()
+
+    def _note_over(self, entry: Child, trouble: Trouble) -> None:
+        """It is down, for whatever reason: was it up for long enough to begin its backoff anew?"""
+        backoff = self._backoff_of(entry)
+        since, trouble.ready_since = trouble.ready_since, None
+        if backoff is not None and since is not None:
+            if backoff.is_healthy(self._runtime.backend.now() - since):
+                trouble.failures = 0
 
     def _start(self, entry: Child, cause: BaseException | None, delay: float = 0.0) -> None:
         """Let a child start, now or later; not any more, if the family goes down."""
@@ -634,6 +641,8 @@ class Children:
         if job.purpose is _DOWN:
             if not child.is_static and child.cell in self._children:  # it may have been struck off
                 self._drop(child)
+            elif child.is_retired and not child.has_ended:
+                self._end(child, by_itself=False)  # it was terminated meanwhile
             return
         is_over = child.is_retired or child.restart is _TEMPORARY
         if is_over and job.purpose is _AGAIN and not child.has_ended:
@@ -703,6 +712,9 @@ class Children:
             self._hold(entry)
         elif found is Verdict.ESCALATE and cause is not None:
             self._escalate(entry, cause)
+        elif found is _RESTART and job.purpose is _AGAIN:
+            # As in OTP, one more restart of its group: those of one_for_all that are up go down once more.
+            self._restart(entry, cause, decision)
         elif found is _RESTART:
             # Through its control lane, so that whatever else is to do gets through between two tries.
             if self._spend(entry, cause, decision):
