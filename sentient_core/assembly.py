@@ -32,7 +32,7 @@ from sentient_core.mailbox import Isolation
 from sentient_core.store.protocols import Journal
 from sentient_core.supervisor.administration import AdministeredChildren
 from sentient_core.supervisor.strategy import Strategy
-from sentient_core.supervisor.supervisor import Supervisor
+from sentient_core.supervisor.supervisor import Supervisor, checked_children
 
 if TYPE_CHECKING:
     from sentient_core.system import ActorSystem
@@ -205,5 +205,7 @@ class Ground:
 
 def _declared_family(cell: Cell, actor: Actor) -> Family | None:
     if isinstance(actor, Supervisor):
-        return AdministeredChildren(cell, actor.strategy, actor.children)
+        # An instance may have made its own, of what it was given.
+        children = checked_children(type(actor).__qualname__, actor.strategy, actor.children)
+        return AdministeredChildren(cell, actor.strategy, children)
     return None

@@ -225,6 +225,11 @@ class ActorSystem:
             return None
         try:
             await self._end(parts)
+            if parts.runtime.abandoned:
+                self._log.error(
+                    "leaving waits for what was abandoned and still runs (run_until_signal would not)",
+                    handlers=list(map(str, parts.runtime.abandoned)),
+                )
             # The body's own exception passes as it is; the task group sees cancellations alone, which may
             # be its own.
             if isinstance(error, Exception):

@@ -309,6 +309,11 @@ class Cell:
         return self.life
 
     @property
+    def waits_for_turn(self) -> bool:
+        """It is ready, and others are before it: nothing of its own keeps it."""
+        return self.scheduled and self.scope is None and self.runtime.dispatcher.running is not self
+
+    @property
     def is_in_turn(self) -> bool:
         """The code that asks runs in this cell's turn: not in a task that a handler has started."""
         return self.runtime.dispatcher.running is self
@@ -400,13 +405,13 @@ class Cell:
 
     def pause(self) -> None:
         """`ActorRef.pause`."""
-        self.runtime.dispatcher.check_thread()
+        self.runtime.dispatcher.check_thread("call(ref.pause)")
         if self.is_alive:
             self.signal(Signal(_PAUSE))
 
     def resume(self) -> None:
         """`ActorRef.resume`."""
-        self.runtime.dispatcher.check_thread()
+        self.runtime.dispatcher.check_thread("call(ref.resume)")
         if self.is_alive:
             self.signal(Signal(_RESUME))
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum, StrEnum
+from inspect import iscoroutinefunction
 from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
@@ -261,7 +262,8 @@ def _may_match(kind: type[object]) -> bool:
 
 
 def _is_function(matcher: object) -> bool:
-    return callable(matcher) and not isinstance(matcher, type)
+    # What a coroutine function returns is true, whatever it would say.
+    return callable(matcher) and not isinstance(matcher, type) and not iscoroutinefunction(matcher)
 
 
 def _directive(directive: object) -> Directive:

@@ -61,6 +61,10 @@ class Registry:
         """The last incarnation of actors that have lived at a path, earlier starts included; 0 for none."""
         return self._ended.get(path) or self._known.get(path, 0)
 
+    def has_ended_here(self, path: str) -> bool:
+        """An actor that the store knows has lived at a path, and ended, since the start of the system."""
+        return path in self._ended
+
     def last_restarts(self, path: str) -> int:
         """How often actors that have lived at a path were restarted, in earlier starts too."""
         return self._restarts.get(path, 0)

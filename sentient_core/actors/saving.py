@@ -85,9 +85,12 @@ async def find_checkpoints(cell: Cell) -> Sequence[Checkpoint]:
         return ()
     journal = cell.runtime.mirror.journal
     if not journal.backlog().is_down:
+        # Nothing but this cell writes checkpoints of its path: what it wrote last is what to wait for. The
+        # last one of who lived here before may be on its way as well.
+        is_heir = ledger.saved is None and cell.runtime.registry.has_ended_here(cell.path)
+        mark = journal.mark() if is_heir else ledger.saved_mark
         with suppress(StoreUnavailable), anyio.move_on_after(READ_SECONDS):
-            # Nothing but this cell writes checkpoints of its path: what it wrote last is what to wait for.
-            return await journal.checkpoints(cell.path, CHECKPOINTS_TRIED, mark=ledger.saved_mark)
+            return await journal.checkpoints(cell.path, CHECKPOINTS_TRIED, mark=mark)
     if ledger.saved is not None:
         return (ledger.saved,)  # the store is away, but this process knows what it wrote last
     raise StoreUnavailable(f"the checkpoint of '{cell.path}' cannot be read: the store does not answer")

@@ -522,12 +522,13 @@ class Children:
             entry.troubled().ready_since = self._runtime.backend.now()
 
     def _note_over(self, entry: Child, trouble: Trouble) -> None:
-        """It is down, for whatever reason: was it up for long enough to begin its backoff anew?"""
+        """It is down, for whatever reason: one that was up for long enough begins its backoff anew."""
         backoff = self._backoff_of(entry)
         since, trouble.ready_since = trouble.ready_since, None
-        if backoff is not None and since is not None:
-            if backoff.is_healthy(self._runtime.backend.now() - since):
-                trouble.failures = 0
+        if backoff is None or since is None:
+            return
+        if backoff.is_healthy(self._runtime.backend.now() - since):
+            trouble.failures = 0
 
     def _start(self, entry: Child, cause: BaseException | None, delay: float = 0.0) -> None:
         """Let a child start, now or later; not any more, if the family goes down."""
@@ -681,6 +682,10 @@ class Children:
             child.alarm = self._runtime.timekeeper.after(grace, lambda: self._end_of_grace(child))
 
     def _end_of_grace(self, child: Child) -> None:
+        if child.cell.waits_for_turn:  # among very many: its grace begins when it can do something about it
+            grace = child.shutdown if isinstance(child.shutdown, float) else 0.0
+            child.alarm = self._runtime.timekeeper.after(grace, lambda: self._end_of_grace(child))
+            return
         self._runtime.overdue += 1
         if self._runtime.limited_logs.admits(OVERDUE):
             child.cell.log().warning(OVERDUE, shutdown=child.shutdown)

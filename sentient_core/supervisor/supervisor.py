@@ -15,7 +15,7 @@ from sentient_core.supervisor.intensity import RestartBudget
 from sentient_core.supervisor.spec import ChildSpec
 from sentient_core.supervisor.strategy import AutoShutdown, RestartKind, Strategy
 
-__all__ = ["AutoShutdownName", "Supervisor", "check_significance"]
+__all__ = ["AutoShutdownName", "Supervisor", "check_significance", "checked_children"]
 
 AutoShutdownName: TypeAlias = Literal["never", "any", "all"]
 
@@ -50,25 +50,7 @@ class Supervisor(Actor[M_contra]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if not isinstance(cls.strategy, Strategy):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidStrategy(
-                f"{cls.__qualname__}.strategy is {cls.strategy!r}; make one: Supervisor.one_for_one()"
-            )
-        names: set[str] = set()
-        if not isinstance(cls.children, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidChildSpec(
-                f"{cls.__qualname__}.children is {cls.children!r}; make it a list: [ChildSpec(...)]"
-            )
-        for spec in cls.children:
-            if not isinstance(spec, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise InvalidChildSpec(f"{cls.__qualname__}.children holds {spec!r}; wrap it: ChildSpec(...)")
-            if spec.name is not None and spec.name in names:
-                raise DuplicateChild(cls.__qualname__, spec.name)
-            if spec.name is not None:
-                names.add(spec.name)
-            check_significance(cls.__qualname__, cls.strategy, spec)
-        if cls.strategy.is_dynamic:
-            _check_template(cls)
+        cls.children = checked_children(cls.__qualname__, cls.strategy, cls.children)
 
     @staticmethod
     def one_for_one(
@@ -164,20 +146,38 @@ class Supervisor(Actor[M_contra]):
         )
 
 
+def checked_children(
+    supervisor: str, strategy: Strategy, children: Iterable[ChildSpec]
+) -> tuple[ChildSpec, ...]:
+    """What a supervisor declares, looked at as a whole. Raises InvalidStrategy and InvalidChildSpec."""
+    if not isinstance(strategy, Strategy):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidStrategy(f"{supervisor}.strategy is {strategy!r}; make one: Supervisor.one_for_one()")
+    if not isinstance(children, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidChildSpec(f"{supervisor}.children is {children!r}; make it a list: [ChildSpec(...)]")
+    names: set[str] = set()
+    specs = tuple(children)
+    for spec in specs:
+        if not isinstance(spec, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidChildSpec(f"{supervisor}.children holds {spec!r}; wrap it: ChildSpec(...)")
+        if spec.name is not None and spec.name in names:
+            raise DuplicateChild(supervisor, spec.name)
+        if spec.name is not None:
+            names.add(spec.name)
+        check_significance(supervisor, strategy, spec)
+    if strategy.is_dynamic and (len(specs) != 1 or specs[0].name is not None):
+        raise InvalidChildSpec(
+            f"{supervisor} is a pool: its children must be one ChildSpec, without a name, for all that "
+            f"start_child starts, not {list(specs)!r}"
+        )
+    return specs
+
+
 def check_significance(supervisor: str, strategy: Strategy, spec: ChildSpec) -> None:
     """Raise InvalidSignificance for a significant child that no end of its own can matter of."""
     if spec.significant and strategy.auto_shutdown is AutoShutdown.NEVER:
         raise InvalidSignificance(
             f"{supervisor} has a significant child, {spec!r}, and auto_shutdown 'never': its end would end "
             "nothing. Give the strategy auto_shutdown='any' or 'all'."
-        )
-
-
-def _check_template(cls: type[Supervisor[Any]]) -> None:
-    if len(cls.children) != 1 or cls.children[0].name is not None:
-        raise InvalidChildSpec(
-            f"{cls.__qualname__} is a pool: its children must be one ChildSpec, without a name, for all that "
-            f"start_child starts, not {list(cls.children)!r}"
         )
 
 

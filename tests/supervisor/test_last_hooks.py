@@ -8,7 +8,9 @@ import anyio
 import msgspec
 import pytest
 
-from sentient_core import Actor, ChildSpec, Supervisor, handles
+from sentient_core import Actor, ActorRef, ChildSpec, Supervisor, handles
+from sentient_core.actors.ref import cell_of
+from sentient_core.supervisor.children import Children
 from tests.probes import Fail, Log, Recorder, Say, running
 
 
@@ -102,3 +104,24 @@ async def test_those_of_a_virtual_actor_have_the_grace_of_its_class() -> None:
         await log.until("y")
 
         assert anyio.current_time() - begin == 4.0
+
+
+async def test_a_grace_begins_when_the_child_has_had_its_turn() -> None:
+    """Among very many that are asked to end together, none is killed for the others being before it."""
+    log = Log()
+    team = type(
+        "Team", (Supervisor,), {"children": [ChildSpec(Recorder, name="a", args=(log,), shutdown=2.0)]}
+    )
+    async with running() as system:
+        top: ActorRef[Any] = await system.spawn(team, name="team")
+        child = system.get("team/a")
+        family = cell_of(top).family
+        assert isinstance(family, Children)
+        (member,) = family.members()
+
+        child.tell(Say("x"))  # ready from here on, and without a turn before this function waits
+        family.retire(member)
+        family._end_of_grace(member)  # pyright: ignore[reportPrivateUsage] - as if others had taken so long
+        await log.until("a stop")
+
+        assert log.lines == ["a start", "a stop"]  # in order, not killed
