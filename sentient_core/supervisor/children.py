@@ -280,6 +280,9 @@ class Children:
             decision = decided[2] if is_decided else self.decide(child, cause)
         job = self._job
         if job is not None and entry in job.stops:
+            if entry.is_retired and job.purpose is _AGAIN:
+                self._end_where_it_is(entry, by_itself=False)  # terminated before its turn
+                return
             if job.is_parallel:
                 self._note_stopped(job, entry)
             if job.is_parallel or job.next_stop is entry:
@@ -522,12 +525,11 @@ class Children:
             entry.troubled().ready_since = self._runtime.backend.now()
 
     def _note_over(self, entry: Child, trouble: Trouble) -> None:
-        """It is down, for whatever reason: one that was up for long enough begins its backoff anew."""
+        """Begin the backoff of a child that is down anew, if it was up for long enough."""
         backoff = self._backoff_of(entry)
         since, trouble.ready_since = trouble.ready_since, None
-        if backoff is None or since is None:
-            return
-        if backoff.is_healthy(self._runtime.backend.now() - since):
+        now = self._runtime.backend.now()
+        if backoff is not None and since is not None and backoff.is_healthy(now - since):
             trouble.failures = 0
 
     def _start(self, entry: Child, cause: BaseException | None, delay: float = 0.0) -> None:

@@ -149,7 +149,7 @@ async def test_a_group_that_cannot_come_up_again_ends_its_supervisor_and_stops_w
         await log.until("a stop", 4)
         await supervisor.stop()
 
-        assert log.lines.count("b cannot") == 3  # one restart for the group, two for more of them
+        assert log.lines.count("b cannot") == 3  # one restart for the first, two for more tries
         assert not supervisor.is_alive
         assert "c start" not in log.lines
 

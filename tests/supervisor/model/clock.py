@@ -84,6 +84,7 @@ class Procedure:
         self._then = then
         self.is_running: bool = False
         self.is_over: bool = False
+        self.is_cancelled: bool = False
 
     def begin(self) -> None:
         """Run up to the first wait."""
@@ -92,7 +93,7 @@ class Procedure:
     def cancel(self) -> None:
         """Cut it off where it waits; from within itself: at its next wait."""
         if not self.is_over:
-            self.is_over = True
+            self.is_over = self.is_cancelled = True
             if not self.is_running:
                 self._steps.close()
 
@@ -100,17 +101,21 @@ class Procedure:
         if self.is_over:
             return
         self.is_running = True
-        try:
-            for awaited in self._steps:
-                if self.is_over:
-                    break
-                if not awaited.is_over:
-                    awaited.then(self._go_on)
-                    return
-        finally:
-            self.is_running = False
-        if self.is_over:
+        awaited = self._next_wait()
+        self.is_running = False
+        if awaited is not None:
+            awaited.then(self._go_on)
+        elif self.is_cancelled:
             self._steps.close()
         else:
             self.is_over = True
             self._then()
+
+    def _next_wait(self) -> Happening | None:
+        """Run up to something that has not happened yet. None: it is through, or was cut off meanwhile."""
+        for awaited in self._steps:
+            if self.is_cancelled:
+                return None
+            if not awaited.is_over:
+                return awaited
+        return None

@@ -34,6 +34,8 @@ __all__ = [
 Error: TypeAlias = Literal["plain", "odd", "bad", "limited", "poison", "budget"]
 DirectiveName: TypeAlias = Literal["resume", "restart", "stop", "escalate", "quarantine", "pause"]
 Rules: TypeAlias = tuple[tuple[Error, DirectiveName], ...]
+RestartName: TypeAlias = Literal["permanent", "transient", "temporary"]
+AutoName: TypeAlias = Literal["never", "any", "all"]
 Grace: TypeAlias = float | Literal["brutal_kill"] | None
 Kind: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one", "dynamic"]
 
@@ -61,7 +63,7 @@ class Team(msgspec.Struct, frozen=True):
     max_restarts: int
     within: float
     children: tuple[Child, ...]
-    auto_shutdown: Literal["never", "any", "all"] = "never"
+    auto_shutdown: AutoName = "never"
     rules: Rules = ()
     wait: Wait | None = None
     budget: tuple[int, float] | None = None
@@ -70,7 +72,7 @@ class Team(msgspec.Struct, frozen=True):
 
 class Child(msgspec.Struct, frozen=True):
     name: str
-    restart: Literal["permanent", "transient", "temporary"] = "permanent"
+    restart: RestartName = "permanent"
     grace: Grace = 1.3125
     significant: bool = False
     rules: Rules = ()
@@ -128,12 +130,17 @@ def programs() -> st.SearchStrategy[Program]:
     return st.builds(Program, top=_teams(depth=0), steps=steps, seed=st.integers(0, 2**16))
 
 
-_RESTARTS = st.sampled_from(["permanent", "permanent", "transient", "transient", "temporary"])
-_DIRECTIVES = st.sampled_from(["resume", "restart", "stop", "escalate", "quarantine", "pause"])
-_RULES = st.one_of(
+_RESTARTS: st.SearchStrategy[RestartName] = st.sampled_from(
+    ["permanent", "permanent", "transient", "transient", "temporary"]
+)
+_RULED: st.SearchStrategy[Error] = st.sampled_from(["odd", "bad"])
+_DIRECTIVES: st.SearchStrategy[DirectiveName] = st.sampled_from(
+    ["resume", "restart", "stop", "escalate", "quarantine", "pause"]
+)
+_RULES: st.SearchStrategy[Rules] = st.one_of(
     st.just(()),
     st.just(()),
-    st.lists(st.tuples(st.sampled_from(["odd", "bad"]), _DIRECTIVES), max_size=2).map(tuple),
+    st.lists(st.tuples(_RULED, _DIRECTIVES), max_size=2).map(tuple),
 )
 _WAITS = st.one_of(
     st.none(),
@@ -169,10 +176,10 @@ def _children(draw: st.DrawFn, name: str, depth: int, auto_shutdown: str) -> Chi
 
 @st.composite
 def _teams(draw: st.DrawFn, depth: int) -> Team:
-    kind = draw(
-        st.sampled_from(["one_for_one", "one_for_all", "rest_for_one", "dynamic" if depth else "one_for_all"])
-    )
-    auto_shutdown = draw(st.sampled_from(["never", "never", "any", "all"]))
+    kinds: list[Kind] = ["one_for_one", "one_for_all", "rest_for_one", "dynamic" if depth else "one_for_all"]
+    autos: list[AutoName] = ["never", "never", "any", "all"]
+    kind = draw(st.sampled_from(kinds))
+    auto_shutdown = draw(st.sampled_from(autos))
     if kind == "dynamic":
         names = [""]
     else:

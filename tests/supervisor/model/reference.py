@@ -99,6 +99,7 @@ class Life:
         self.failures: int = 0
         """In a row, for its backoff."""
         self.ready_at: float | None = None
+        self.is_unwanted: bool = False
         self.is_retired: bool = False
         """`terminate_child` wants it down: nothing starts it again."""
         self.window: Window = Window(3, 5.0)
@@ -117,6 +118,10 @@ class Life:
         self._is_to_stop: bool = False
         self._is_paused: bool = False
         reference.lives[self.path] = self
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state == "ended"
 
     @property
     def is_up(self) -> bool:
@@ -138,7 +143,9 @@ class Life:
         self.queue.append(message)
         self._news.happen()
 
-    def ask_to_stop(self) -> None:
+    def ask_to_stop(self, *, is_wish: bool = False) -> None:
+        """`is_wish`: somebody outside wants it; a kill on the way does not change that."""
+        self.is_unwanted = self.is_unwanted or is_wish
         self._is_to_stop = True
         self._news.happen()
 
@@ -219,15 +226,15 @@ class Life:
         if self.family is not None:
             trouble = yield from self.family.open()
             if trouble is not None:
-                yield from self._wind_up(trouble)
+                yield from self._wind_up(None if self._is_to_stop else trouble)
                 self._has_not_started(Failure("start"))
                 return
         self.trouble = None
         self.settled.happen()
         self.state = "running"
         self.ready_at = self.agenda.now
-        # What waits in its mailbox it handles before its siblings start. Nobody promises that; the runtime has it
-        # so, on either loop, and it keeps the order of things decided.
+        # What waits in its mailbox it handles before its siblings start. Nobody promises that; the runtime
+        # has it so, on either loop, and it keeps the order of things decided.
         yield from self._live()
 
     def _has_not_started(self, trouble: Failure) -> None:
@@ -266,6 +273,7 @@ class Life:
             if directive not in ("resume", "quarantine"):
                 yield from self._end(Failure(what))
                 return
+        self.is_unwanted = False
         yield from self._end(None)
 
     @staticmethod
@@ -345,7 +353,7 @@ class Family:
         self._coming: set[Life] = set()
         """Those that had ended and come up with the group that is being restarted."""
         self._leaving: set[Life] = set()
-        """Those that the group restart is still to take down: one that fails meanwhile is down, that is all."""
+        """Those that the group restart is still to take down: one that fails meanwhile is down, no more."""
 
     @property
     def is_pool(self) -> bool:
@@ -380,12 +388,15 @@ class Family:
         if not self.is_pool:
             for child in self.team.children:
                 life = before.get(child.name)
-                if life is None or life.state == "ended" or not life.is_static:
+                life = life if life is not None and life.is_static else None
+                if life is None or life.state == "ended":
                     life = Life(self.reference, child, self, is_static=True, after=life)
                 life.is_retired = False
                 self.members.append(life)
         self.is_open = self._is_opening = True
         for life in list(self.members):
+            if self._is_done_with(life):
+                continue
             trouble = yield from life.start()
             if trouble is IGNORED:
                 self._bury(life)
@@ -483,7 +494,7 @@ class Family:
             )
 
     def _enqueue(self, job: Callable[[], Steps], *, is_restart: bool = True) -> None:
-        """One group is restarted at a time; what needs no restart, or one of its own, does not wait for it."""
+        """One group is restarted at a time; what needs none, or a restart of its own, does not wait."""
         if is_restart and self.team.kind in ("one_for_all", "rest_for_one"):
             self._line.append(job)
             self.agenda.soon(self._next)
@@ -531,10 +542,7 @@ class Family:
             delay = max(judgement.not_before, self._delay(life))
             if self.team.kind in ("one_for_one", "dynamic"):
                 if delay:
-                    self.reference.reached.add("a child waits for its restart")
-                    life.take_back = self.agenda.after(
-                        delay, lambda: self._enqueue(lambda: self._start(life))
-                    )
+                    self._start_after(delay, life)
                     return
                 culprit = yield from self._up([life])
             else:
@@ -543,6 +551,10 @@ class Family:
                 return
             self.reference.reached.add("a restart fails")
             life, cause = culprit
+
+    def _start_after(self, delay: float, life: Life) -> None:
+        self.reference.reached.add("a child waits for its restart")
+        life.take_back = self.agenda.after(delay, lambda: self._enqueue(lambda: self._start(life)))
 
     def _start(self, life: Life) -> Steps:
         life.take_back = None
@@ -560,7 +572,7 @@ class Family:
             if other is not life and other.state != "ended":
                 yield from self._take_down(other)
                 self._leaving.discard(other)
-                if (other.child.restart == "temporary" or other.is_retired) and other.state != "ended":
+                if (other.child.restart == "temporary" or other.is_retired) and not other.has_ended:
                     self._bury(other)
         self._leaving.clear()
         if delay:
@@ -572,18 +584,30 @@ class Family:
 
     def _up(self, lives: Iterable[Life]) -> Culprit:
         """Start them in order, up to one that does not come up, which is returned."""
-        for life in lives:
+        for planned in lives:
+            life = planned
             if life not in self._coming and (life.is_retired or life.state == "ended"):
                 continue
             if life.state == "ended":
                 self.reference.reached.add("a group takes one along that had ended")
                 life = self._anew(life)
+            if self._is_done_with(life):
+                continue
             trouble = yield from life.start()
             if trouble is IGNORED or (trouble is not None and life.is_retired):
                 self._bury(life)
             elif trouble is not None:
                 return life, trouble
         return None
+
+    def _is_done_with(self, life: Life) -> bool:
+        """It was asked to stop before it went down: one that is not permanent does not come up again."""
+        is_unwanted, life.is_unwanted = life.is_unwanted, False
+        if not is_unwanted or life.child.restart == "permanent":
+            return False
+        self._bury(life)
+        self._consider_significance(life)
+        return True
 
     def _anew(self, life: Life) -> Life:
         """One that has ended is started again, in its old place."""
@@ -604,8 +628,8 @@ class Family:
             self.reference.reached.add("a supervisor gives up")
             self._fail(Failure("limit"), life)
             return False
-        family: Family | None = self
-        while family is not None and family.owner is not None:
+        family = self
+        while family.owner is not None:
             if family._budget is not None and not family._budget.allows(now):
                 self.reference.reached.add("a budget is spent")
                 family._fail(Failure("limit"), life)
@@ -638,7 +662,7 @@ class Family:
     def _consider_significance(self, life: Life) -> None:
         if not life.child.significant or self.owner is None:
             return
-        others = [m for m in self.members if m is not life and m.child.significant and m.state != "ended"]
+        others = [m for m in self.members if m is not life and m.child.significant and not m.has_ended]
         if self.team.auto_shutdown == "any" or (self.team.auto_shutdown == "all" and not others):
             self.reference.reached.add("a significant child ends its supervisor")
             self.owner.ask_to_stop()
@@ -702,7 +726,7 @@ class Family:
 
     def _terminate(self, life: Life, answer: Callable[[str], None]) -> Steps:
         yield from self._take_down(life)
-        if life.state != "ended":
+        if not life.has_ended:
             self._bury(life)
         answer("ok")
 

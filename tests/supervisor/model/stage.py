@@ -9,9 +9,8 @@ from typing import Any, ClassVar, Literal
 import anyio
 import msgspec
 import structlog
-import trio
 from anyio.abc import TaskGroup
-from trio._core import _run as trio_run
+from trio._core import _run as trio_run  # pyright: ignore[reportPrivateUsage] - to seed its scheduler
 from trio.testing import MockClock
 
 from sentient_core import (
@@ -22,7 +21,7 @@ from sentient_core import (
     Backoff,
     BudgetExceeded,
     ChildSpec,
-    DeadLetterReason,
+    DeadLetter,
     MemoryStore,
     Poison,
     RateLimited,
@@ -60,15 +59,15 @@ class Difference(AssertionError):
     """The runtime did not do what the reference did."""
 
 
-class Plain(Exception):  # noqa: N818
+class Plain(Exception):
     pass
 
 
-class Odd(Exception):  # noqa: N818
+class Odd(Exception):
     pass
 
 
-class Bad(Exception):  # noqa: N818
+class Bad(Exception):
     pass
 
 
@@ -159,7 +158,8 @@ class Member(Actor):
             finally:
                 world.at_work[path] -= 1
         elif message.does.what != "note":
-            raise ERRORS[message.does.what]()
+            error = ERRORS[message.does.what]()
+            raise error
         world.handled.setdefault(path, []).append(message.number)
 
     def _check(self) -> None:
@@ -187,7 +187,7 @@ def play(program: Program, backend: str) -> Reference:
     """Play it on both; raises Difference. Returns the reference, to see what has been reached."""
     options: dict[str, Any] = {"loop_factory": VirtualLoop}
     if backend == "trio":
-        trio_run._r.seed(program.seed)  # pyright: ignore[reportPrivateUsage] - trio names no other way
+        trio_run._r.seed(program.seed)  # pyright: ignore[reportPrivateUsage]
         options = {"clock": MockClock(autojump_threshold=0)}
     with structlog.testing.capture_logs():
         stage = _Stage(program)
@@ -220,8 +220,7 @@ class _Stage:
                 await self.system.spawn(self._class(self.program.top), name="top", shutdown=None)
                 try:
                     await self._play(calls)
-                    if (after := self._left()) != before:
-                        raise Difference(f"of a stopped tree is left: {after}, where there was {before}")
+                    self._check_nothing_is_left(before)
                 except Difference as difference:  # as it is, not in a group
                     self.difference = difference
                     calls.cancel_scope.cancel()
@@ -245,6 +244,11 @@ class _Stage:
             self.reference.top.ask_to_stop()
             self.system.get("top").stop()
             await self._compare_at(moment + 200.0, "the end")
+
+    def _check_nothing_is_left(self, before: dict[str, object]) -> None:
+        after = self._left()
+        if after != before:
+            raise Difference(f"of a stopped tree is left: {after}, where there was {before}")
 
     def _left(self) -> dict[str, object]:
         """Tasks, alarms and actors there are now; of workers those that have something to do."""
@@ -286,9 +290,7 @@ class _Stage:
         whether its siblings' starts come first.
         """
         takes_long = does.what == "slow" and life.family is None
-        if not (life.is_idle or takes_long):
-            does = msgspec.structs.replace(does, what="note")
-        elif does.what == "slow" and not takes_long:
+        if not (life.is_idle or takes_long) or (does.what == "slow" and not takes_long):
             does = msgspec.structs.replace(does, what="note")
         self.messages += 1
         message = Message(self.messages, does)
@@ -303,10 +305,10 @@ class _Stage:
         elif not life.is_up:
             return
         elif what == "stop":
-            life.ask_to_stop()
+            life.ask_to_stop(is_wish=True)
             ref.stop()
         elif what == "pause" and life.in_hand is None:
-            # Of a busy one that goes down before the pause begins, no promise says whether the next is paused.
+            # Of a busy one that goes down before its pause begins, nothing says whether the next is paused.
             life.pause()
             ref.pause()
         elif what == "resume":
@@ -403,10 +405,10 @@ class _Stage:
         self.reference.agenda.play_until(moment)
         for what, expected, found in self._both():
             if expected != found:
-                if what == "log":
-                    expected, found = _lately(self.reference.log, self.world.log)
+                logs = _lately(self.reference.log, self.world.log)
+                ours, theirs = logs if what == "log" else (expected, found)
                 raise Difference(
-                    f"after {when}, at {moment}: {what}\n  reference: {expected!r}\n  runtime:   {found!r}"
+                    f"after {when}, at {moment}: {what}\n  reference: {ours!r}\n  runtime:   {theirs!r}"
                 )
         for life in self.reference.living():
             if life not in self.watched:
@@ -429,11 +431,7 @@ class _Stage:
             _sorted_within_pools(reference, world.log),
         )
         yield "handled", reference.handled, world.handled
-        dead = Counter((letter.message.number, letter.reason.value) for letter in system.dead_letters)
-        if not hasattr(DeadLetterReason, "QUARANTINED"):
-            reference.dead = {
-                n: "failed" if why == "quarantined" else why for n, why in reference.dead.items()
-            }
+        dead = Counter(_number_and_reason(letter) for letter in system.dead_letters)
         yield "dead letters", Counter(reference.dead.items()), dead
         yield "terminated", Counter(reference.terminated), Counter(world.terminated)
         yield "answers", reference.answers, world.answers
@@ -446,6 +444,11 @@ class _Stage:
                 yield f"{path} depth", len(life.queue), ref.statistics().depth
         for family in reference.families():
             yield f"children of {family.path}", _expected_children(family), _found_children(system, family)
+
+
+def _number_and_reason(letter: DeadLetter) -> tuple[int, str]:
+    assert isinstance(letter.message, Message)
+    return letter.message.number, letter.reason.value
 
 
 def _expected_children(family: Family) -> object:
@@ -512,7 +515,12 @@ def _strategy(team: Team) -> Strategy:
     }
     if team.kind == "dynamic":
         return Supervisor.dynamic(**common, max_children=team.max_children)
-    return getattr(Supervisor, team.kind)(**common)
+    strategies: dict[str, Callable[..., Strategy]] = {
+        "one_for_one": Supervisor.one_for_one,
+        "one_for_all": Supervisor.one_for_all,
+        "rest_for_one": Supervisor.rest_for_one,
+    }
+    return strategies[team.kind](**common)
 
 
 def _backoff(wait: Wait | None) -> Backoff | None:
