@@ -114,8 +114,8 @@ class Actor(Generic[M_contra]):
     """How often a message is tried whose handler raises. 1: it becomes a dead letter (`failed`) at once.
     More: it goes back to the head of the mailbox and is handled first by the next incarnation, while whoever
     asked goes on waiting; after its last attempt it is quarantined (a dead letter with the traceback), and
-    the actor goes on with the next message. A failed attempt is a failure like any other: where the actor is
-    restarted for it, that counts in the supervisor's window.
+    the actor goes on with the next message. A restart for another attempt costs nothing of the supervisor's
+    window (that after the last one does), but of the budgets of its trees.
     Handlers must bear being run again; `self.context.message.attempt` says which attempt it is. Ticks,
     Terminated and receive timeouts are not tried again by another incarnation."""
     capabilities: ClassVar[Collection[str]] = frozenset()
