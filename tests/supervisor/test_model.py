@@ -6,8 +6,8 @@ what was handled in which order, every dead letter, every Terminated, every answ
 
 A program is data (tests/supervisor/model/program.py), not a `RuleBasedStateMachine`: the runtime wants an
 event loop around all steps of a run, on either backend, which rules called from outside cannot have. As data
-it starts at the virtual time 0 of a loop of its own, so it does the same whenever it is played, and hypothesis
-can still take it apart. A failing one is printed as it is: paste it into FOUND.
+it starts at the virtual time 0 of a loop of its own, does the same whenever it is played, and hypothesis can
+still take it apart. A failing one is printed as it is: paste it into FOUND.
 
 `make test` plays the same few hundred each time. `SENTIENT_MODEL=5000` in the environment plays so many
 others, and takes a failing one apart, which may take minutes (`-o faulthandler_timeout=0`); hypothesis prints

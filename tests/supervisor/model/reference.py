@@ -30,6 +30,8 @@ class Failure(msgspec.Struct, frozen=True):
 DOWN = ("new", "restarting", "ended")
 IGNORED = Failure("ignored")
 KILLED = Failure("killed")
+KILL_GRACE = 5.0
+"""Seconds for the last hooks of one that has failed and has no grace."""
 NOT_STARTED = {"ignored": "StartIgnored", "start": "StartFailed", "killed": "ActorKilled"}
 """What the administration answers."""
 
@@ -99,6 +101,8 @@ class Life:
         self.failures: int = 0
         """In a row, for its backoff."""
         self.ready_at: float | None = None
+        self.is_asked: bool = False
+        """Its supervisor has asked it down, and its grace runs."""
         self.is_unwanted: bool = False
         self.is_retired: bool = False
         """`terminate_child` wants it down: nothing starts it again."""
@@ -116,7 +120,10 @@ class Life:
         self._procedure: Procedure | None = None
         self._news: Happening = Happening(self.agenda)
         self._is_to_stop: bool = False
+        self._wish_is_second: bool = False
         self._is_paused: bool = False
+        self._failing: Failure | None = None
+        """What it is going down of."""
         reference.lives[self.path] = self
 
     @property
@@ -146,6 +153,7 @@ class Life:
     def ask_to_stop(self, *, is_wish: bool = False) -> None:
         """`is_wish`: somebody outside wants it; a kill on the way does not change that."""
         self.is_unwanted = self.is_unwanted or is_wish
+        self._wish_is_second = is_wish and self.is_asked
         self._is_to_stop = True
         self._news.happen()
 
@@ -167,6 +175,11 @@ class Life:
             return
         self._run(self._end(cause))
 
+    def limit(self, seconds: float) -> None:
+        """Kill it unless it is down by then."""
+        self._forget_grace()
+        self.grace = self.agenda.after(seconds, self.overdue)
+
     def overdue(self) -> None:
         self.reference.reached.add("a grace runs out")
         self.kill()
@@ -177,7 +190,7 @@ class Life:
         self._cut_off()
         if self.family is not None:
             self.family.kill()
-        self._down(KILLED)
+        self._down(self._failing or KILLED)
 
     def forget(self) -> None:
         """It ends for good: nothing of it is kept, nor of those below it."""
@@ -207,7 +220,8 @@ class Life:
         self.gone, self.settled = Happening(self.agenda), Happening(self.agenda)
         self.cause = None
         self.ready_at = None
-        self._is_to_stop = self._is_paused = False
+        self._is_to_stop = self._is_paused = self.is_asked = False
+        self._failing = None
         if self.has_lived:
             self.restarts += 1
             self.reference.note(f"{self.path} restart")
@@ -226,7 +240,8 @@ class Life:
         if self.family is not None:
             trouble = yield from self.family.open()
             if trouble is not None:
-                yield from self._wind_up(None if self._is_to_stop else trouble)
+                self._failing = None if self.is_asked else Failure("start")
+                yield from self._wind_up(self._failing)
                 self._has_not_started(Failure("start"))
                 return
         self.trouble = None
@@ -273,7 +288,7 @@ class Life:
             if directive not in ("resume", "quarantine"):
                 yield from self._end(Failure(what))
                 return
-        self.is_unwanted = False
+        self.is_unwanted = self.is_unwanted and self._wish_is_second
         yield from self._end(None)
 
     @staticmethod
@@ -282,6 +297,7 @@ class Life:
 
     def _end(self, cause: Failure | None) -> Steps:
         self.state = "stopping"
+        self._failing = cause
         if self.family is not None:
             yield from self.family.close()
         cause = yield from self._wind_up(cause)
@@ -290,6 +306,7 @@ class Life:
     def _wind_up(self, cause: Failure | None) -> Trouble:
         """The last hooks; a failing one makes the end a failure."""
         if cause is not None:
+            self._limit_last_hooks()
             self.reference.note(f"{self.path} failure")
         self.reference.note(f"{self.path} stop")
         outcome = self.reference.next_stop(self)
@@ -298,6 +315,12 @@ class Life:
         if outcome:
             yield self.agenda.sleep(outcome)
         return cause
+
+    def _limit_last_hooks(self) -> None:
+        """They have the time of a grace, if none runs already."""
+        seconds = KILL_GRACE if self.child.grace == "brutal_kill" else self.child.grace
+        if seconds is not None and not self.is_asked:
+            self.limit(seconds)
 
     def _down(self, cause: Failure | None) -> None:
         self.state = "restarting"
@@ -676,8 +699,9 @@ class Family:
             life.kill()
             return
         life.ask_to_stop()
-        if isinstance(life.child.grace, float) and life.grace is None:
-            life.grace = self.agenda.after(life.child.grace, life.overdue)
+        if isinstance(life.child.grace, float) and not life.is_asked:
+            life.limit(life.child.grace)
+        life.is_asked = True
 
     def _take_down(self, life: Life) -> Steps:
         self._ask_down(life)

@@ -307,8 +307,7 @@ class _Stage:
         elif what == "stop":
             life.ask_to_stop(is_wish=True)
             ref.stop()
-        elif what == "pause" and life.in_hand is None:
-            # Of a busy one that goes down before its pause begins, nothing says whether the next is paused.
+        elif what == "pause":
             life.pause()
             ref.pause()
         elif what == "resume":
