@@ -181,8 +181,6 @@ __all__ = [
     "UnknownDeadLetter",
     "WaitTimeout",
     "WrongThread",
-    "check_attempts",
-    "check_wait",
 ]
 
 
@@ -888,8 +886,8 @@ class RateLimited(AgentFailure):
     """
 
     def __init__(self, retry_after: float, text: str = "", *, attempts: int = 5) -> None:
-        check_wait(retry_after)
-        check_attempts(attempts)
+        _check_wait(retry_after)
+        _check_attempts(attempts)
         self.retry_after: float = float(retry_after)
         self.attempts: int = attempts
         super().__init__(text or f"rate limited: not before {retry_after:g} s from now")
@@ -903,7 +901,7 @@ class Transient(AgentFailure):
     """
 
     def __init__(self, text: str = "", *, attempts: int = 5) -> None:
-        check_attempts(attempts)
+        _check_attempts(attempts)
         self.attempts: int = attempts
         super().__init__(text)
 
@@ -919,14 +917,12 @@ class BudgetExceeded(AgentFailure):
     """
 
 
-def check_wait(seconds: object) -> None:
-    """Raise InvalidArgument for what cannot be waited for."""
+def _check_wait(seconds: object) -> None:
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < float("inf"):
         raise InvalidArgument(f"retry_after must be a number of seconds, not {seconds!r}")
 
 
-def check_attempts(attempts: object) -> None:
-    """Raise InvalidArgument for what is no number of attempts."""
+def _check_attempts(attempts: object) -> None:
     if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
         raise InvalidArgument(f"attempts must be at least 1, not {attempts!r}")
 

@@ -29,8 +29,6 @@ from sentient_core.errors import (
     StartFailed,
     StoreUnavailable,
     Transient,
-    check_attempts,
-    check_wait,
 )
 
 __all__ = [
@@ -212,13 +210,11 @@ def _ruled(directive: Directive, own: Decision) -> Decision:
 def _of_itself(error: Exception) -> Decision:
     """What an exception says of itself."""
     if isinstance(error, RateLimited):
-        # They may have been set to anything since.
-        check_wait(error.retry_after)
-        check_attempts(error.attempts)
-        return Decision(attempts=error.attempts, not_before=error.retry_after)
+        # Made anew, it is looked at again: its attributes may have been set to anything since.
+        limited = RateLimited(error.retry_after, attempts=error.attempts)
+        return Decision(attempts=limited.attempts, not_before=limited.retry_after)
     if isinstance(error, Transient):
-        check_attempts(error.attempts)
-        return Decision(attempts=error.attempts)
+        return Decision(attempts=Transient(attempts=error.attempts).attempts)
     if isinstance(error, Poison):
         return Decision(Directive.QUARANTINE, MessageFate.QUARANTINED)
     if isinstance(error, BudgetExceeded):
