@@ -62,6 +62,9 @@ __all__ = ["Children"]
 HOLD_SECONDS = 0.5
 """Pause before a start that the store's absence has prevented is tried again."""
 
+LEAST_GRACE = 0.01
+"""Seconds before it is looked again whether a child without any grace has had its turn."""
+
 STEPS_AT_ONCE = 500
 """Children that are looked at, or asked to end, before the event loop makes a pass."""
 
@@ -686,7 +689,8 @@ class Children:
     def _end_of_grace(self, child: Child) -> None:
         if child.cell.waits_for_turn:  # among very many: its grace begins when it can do something about it
             grace = child.shutdown if isinstance(child.shutdown, float) else 0.0
-            child.alarm = self._runtime.timekeeper.after(grace, lambda: self._end_of_grace(child))
+            wait = max(grace, LEAST_GRACE)
+            child.alarm = self._runtime.timekeeper.after(wait, lambda: self._end_of_grace(child))
             return
         self._runtime.overdue += 1
         if self._runtime.limited_logs.admits(OVERDUE):
