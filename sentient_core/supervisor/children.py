@@ -282,9 +282,11 @@ class Children:
             is_decided = decided[0] is child and decided[1] is cause
             decision = decided[2] if is_decided else self.decide(child, cause)
         job = self._job
-        if job is not None and entry in job.stops:
+        if job is not None and entry.is_retired and entry.is_static and job.purpose is _DOWN:
+            self._end_where_it_is(entry, by_itself=False)  # terminated before its turn
+        elif job is not None and entry in job.stops:
             if entry.is_retired and job.purpose is _AGAIN:
-                self._end_where_it_is(entry, by_itself=False)  # terminated before its turn
+                self._end_where_it_is(entry, by_itself=False)
                 return
             if job.is_parallel:
                 self._note_stopped(job, entry)
@@ -647,8 +649,6 @@ class Children:
         if job.purpose is _DOWN:
             if not child.is_static and child.cell in self._children:  # it may have been struck off
                 self._drop(child)
-            elif child.is_retired and not child.has_ended:
-                self._end(child, by_itself=False)  # it was terminated meanwhile
             return
         is_over = child.is_retired or child.restart is _TEMPORARY
         if is_over and job.purpose is _AGAIN and not child.has_ended:
