@@ -27,7 +27,7 @@ from sentient_core.codec import tag_of
 from sentient_core.errors import InvalidCall, InvalidChildSpec, NameTaken, StoreUnavailable
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import check_name, join
-from sentient_core.supervisor.children import HOLD_SECONDS, OVERDUE, STEPS_AT_ONCE, Children
+from sentient_core.supervisor.children import HOLD_SECONDS, LEAST_GRACE, OVERDUE, STEPS_AT_ONCE, Children
 from sentient_core.supervisor.intensity import RestartWindow
 from sentient_core.supervisor.spec import ChildSpec
 from sentient_core.supervisor.strategy import Strategy
@@ -239,6 +239,10 @@ class VirtualFamily:
             self._alarms[child] = self._runtime.timekeeper.after(grace, lambda: self._end_of_grace(child))
 
     def _end_of_grace(self, child: VirtualCell) -> None:
+        if child.waits_for_turn:  # as in `Children`
+            grace = max(child.blueprint.cls.default_shutdown or 0.0, LEAST_GRACE)
+            self._alarms[child] = self._runtime.timekeeper.after(grace, lambda: self._end_of_grace(child))
+            return
         self._runtime.overdue += 1
         if self._runtime.limited_logs.admits(OVERDUE):
             child.log().warning(OVERDUE)
