@@ -134,6 +134,7 @@ from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.memory import MemoryStore
 from sentient_core.store.protocols import Backlog, JournalOptions, Outage, Store
 from sentient_core.store.records import LetterStatus
+from sentient_core.store.retention import Pruned, Removed, Retention
 from sentient_core.store.surreal import SurrealStore
 from sentient_core.supervisor import (
     AutoShutdown,
@@ -245,14 +246,17 @@ __all__ = [
     "Poison",
     "PoolFull",
     "Progress",
+    "Pruned",
     "RateLimited",
     "ReceiveTimeout",
     "Redriven",
+    "Removed",
     "Request",
     "Restart",
     "RestartBudget",
     "RestartLimitExceeded",
     "RestartsInWindow",
+    "Retention",
     "SendTimeout",
     "SentientError",
     "SignalsUnavailable",
