@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from sentient_core import ActorSystem
-from sentient_core.errors import InvalidArgument, StoreUnavailable, SystemClosed
+from sentient_core.errors import Fenced, InvalidArgument, StoreUnavailable, SystemClosed
 from sentient_core.store import Journal, JournalOptions, MemoryStore, Store, SurrealStore
 from sentient_core.store.records import CheckpointKind, LetterStatus
 from sentient_core.store.retention import Retention
@@ -216,6 +216,17 @@ async def test_a_journal_that_has_ended_prunes_nothing(database: Database) -> No
 
     with pytest.raises(StoreUnavailable):
         await journal.prune(keeping(events_age=0))
+
+
+async def test_a_start_that_was_taken_over_prunes_nothing(database: Database, journal: Journal) -> None:
+    await append(journal, event(1))
+    later = await database.store.open_journal("bank", options=BY_HAND)
+
+    with pytest.raises(Fenced):
+        await journal.prune(keeping(events_age=0))
+
+    assert len(await database.store.events("bank")) == 1
+    await later.close(5.0)
 
 
 async def test_it_goes_on_in_the_background(database: Database) -> None:
