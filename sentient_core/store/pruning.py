@@ -18,6 +18,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import msgspec
@@ -101,6 +102,10 @@ class Pruner:
         self._span = 16
         self._not_before = {"letters": 0.0, "ended": 0.0, "checkpoints": 0.0}
         self._pause = 0.0
+        """Seconds to rest for each second of work."""
+        self._hurry = asyncio.Event()
+        """Somebody waits behind a paced sweep."""
+        self._asked = 0
         self._is_over = False
         self._log = runtime_log(system)
 
@@ -126,14 +131,27 @@ class Pruner:
 
     async def sweep(self, retention: Retention, now: int, *, is_paced: bool = False) -> Pruned:
         """Delete what is due at `now`, in nanoseconds. With `is_paced`: not all the time, not everywhere."""
-        async with self._lock:
-            self._pause = 1 / retention.share - 1 if is_paced else 0.0
-            before = cutoffs(retention, now)
-            events = await self._events(retention, before.events)
-            letters = await self._letters(retention, before, is_paced=is_paced)
-            agents, of_ended = await self._ended(retention, before.ended, is_paced=is_paced)
-            checkpoints = of_ended + await self._checkpoints(retention, is_paced=is_paced)
-            return Pruned(events=events, dead_letters=letters, agents=agents, checkpoints=checkpoints)
+        if is_paced:
+            async with self._lock:
+                if not self._asked:
+                    self._hurry.clear()
+                return await self._sweep(retention, now, is_paced=True)
+        self._asked += 1
+        self._hurry.set()
+        try:
+            async with self._lock:
+                return await self._sweep(retention, now, is_paced=False)
+        finally:
+            self._asked -= 1
+
+    async def _sweep(self, retention: Retention, now: int, *, is_paced: bool) -> Pruned:
+        self._pause = 1 / retention.share - 1 if is_paced else 0.0
+        before = cutoffs(retention, now)
+        events = await self._events(retention, before.events)
+        letters = await self._letters(retention, before, is_paced=is_paced)
+        agents, of_ended = await self._ended(retention, before.ended, is_paced=is_paced)
+        checkpoints = of_ended + await self._checkpoints(retention, is_paced=is_paced)
+        return Pruned(events=events, dead_letters=letters, agents=agents, checkpoints=checkpoints)
 
     async def _events(self, retention: Retention, before: int) -> Removed:
         removed = Removed()
@@ -292,7 +310,7 @@ class Pruner:
             # The answer of RETURN; those of the other statements are NONE or empty.
             (answer,) = (cast("dict[str, Any]", result) for result in results if isinstance(result, dict))
             removed += Removed(int(answer["rows"]), int(answer["bytes"]))
-            await asyncio.sleep((time.monotonic() - started) * self._pause)
+            await self._rest(time.monotonic() - started)
         return removed
 
     async def _query(self, sql: str, **parameters: object) -> list[Any]:
@@ -300,9 +318,14 @@ class Pruner:
         results = await self._engine.query(
             sql, {"system": self._system} | parameters, timeout=self._call_timeout
         )
-        if self._pause:
-            await asyncio.sleep((time.monotonic() - started) * self._pause)
+        await self._rest(time.monotonic() - started)
         return results
+
+    async def _rest(self, worked: float) -> None:
+        if self._pause:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(worked * self._pause):
+                    await self._hurry.wait()
 
     def _is_time(self, what: str, *, is_paced: bool) -> bool:
         return not is_paced or time.monotonic() >= self._not_before[what]

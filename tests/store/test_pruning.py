@@ -19,7 +19,16 @@ from sentient_core.errors import Fenced, InvalidArgument, StoreUnavailable, Syst
 from sentient_core.store import Journal, JournalOptions, MemoryStore, Store, SurrealStore
 from sentient_core.store.records import CheckpointKind, LetterStatus
 from sentient_core.store.retention import Retention
-from tests.store.samples import checkpoint, dead_letter, discarded, event, redriven, status
+from tests.store.samples import (
+    Faults,
+    checkpoint,
+    dead_letter,
+    discarded,
+    event,
+    redriven,
+    status,
+    until,
+)
 from tests.store.test_contract import Database
 
 NOW = time.time_ns()
@@ -239,6 +248,22 @@ async def test_it_goes_on_in_the_background(database: Database) -> None:
             await anyio.sleep(0.01)
             await append(journal, status("bank"))  # a memory store looks when something happens
     await journal.close(5.0)
+
+
+async def test_who_asks_does_not_wait_for_the_pace_of_the_background(
+    faulty_store: SurrealStore, faults: Faults
+) -> None:
+    options = JournalOptions(retention=keeping(events_age=1e9, every=0.01, share=1e-9))
+    journal = await faulty_store.open_journal("bank", options=options)
+    await append(journal, event(1))
+    await until(
+        lambda: any(b"VALUE projected FROM" in sent for sent in faults.sent)
+    )  # it rests for hours now
+
+    with anyio.fail_after(30):
+        assert (await journal.prune(keeping(events_age=0))).rows == 1
+    with anyio.fail_after(30):
+        await journal.close(5.0)
 
 
 async def test_what_went_is_counted_in_the_totals(store: SurrealStore) -> None:
