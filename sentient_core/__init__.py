@@ -42,6 +42,7 @@ from sentient_core.errors import (
     AskCycle,
     AskError,
     AskTimeout,
+    BackupUnusable,
     BudgetExceeded,
     CheckpointUnusable,
     ChildError,
@@ -83,6 +84,7 @@ from sentient_core.errors import (
     MessageDropped,
     MessageExpired,
     NameTaken,
+    NoSuchStore,
     NotExposed,
     NotHandedOver,
     NotInTurn,
@@ -134,6 +136,7 @@ from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.memory import MemoryStore
 from sentient_core.store.protocols import Backlog, JournalOptions, Outage, Store
 from sentient_core.store.records import LetterStatus
+from sentient_core.store.retention import Pruned, Removed, Retention
 from sentient_core.store.surreal import SurrealStore
 from sentient_core.supervisor import (
     AutoShutdown,
@@ -167,6 +170,7 @@ __all__ = [
     "AutoShutdown",
     "Backlog",
     "Backoff",
+    "BackupUnusable",
     "BlockedHandler",
     "BudgetExceeded",
     "CheckpointPolicy",
@@ -236,6 +240,7 @@ __all__ = [
     "MessageDropped",
     "MessageExpired",
     "NameTaken",
+    "NoSuchStore",
     "NotExposed",
     "NotHandedOver",
     "NotInTurn",
@@ -245,14 +250,17 @@ __all__ = [
     "Poison",
     "PoolFull",
     "Progress",
+    "Pruned",
     "RateLimited",
     "ReceiveTimeout",
     "Redriven",
+    "Removed",
     "Request",
     "Restart",
     "RestartBudget",
     "RestartLimitExceeded",
     "RestartsInWindow",
+    "Retention",
     "SendTimeout",
     "SentientError",
     "SignalsUnavailable",

@@ -81,6 +81,8 @@ SentientError
     ├── StoreInUse                       another process holds the database directory
     ├── StoreRefused                     the store answered: it did not do it
     ├── StorePathUnusable                the directory cannot be made or written
+    ├── NoSuchStore                      there is no store of this package at that address
+    ├── BackupUnusable                   a file that is no backup, a damaged one, one of a newer release
     ├── StoreSchemaTooNew                written by a newer release than this one
     └── Fenced                           a later start owns this system's records now
 
@@ -107,6 +109,7 @@ __all__ = [
     "AskCycle",
     "AskError",
     "AskTimeout",
+    "BackupUnusable",
     "BudgetExceeded",
     "CheckpointUnusable",
     "ChildError",
@@ -148,6 +151,7 @@ __all__ = [
     "MessageDropped",
     "MessageExpired",
     "NameTaken",
+    "NoSuchStore",
     "NotExposed",
     "NotHandedOver",
     "NotInTurn",
@@ -996,6 +1000,24 @@ class StorePathUnusable(StoreError):
         super().__init__(
             f"cannot keep a database at '{path}': {why}. Choose a directory that this user may write."
         )
+
+
+class NoSuchStore(StoreError):
+    """There is no store of this package at an address that is only looked at."""
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path = path
+        super().__init__(
+            f"there is no store at '{path}': {why}. Give the address that the system is run with."
+        )
+
+
+class BackupUnusable(StoreError):
+    """A file cannot be restored from. Nothing was written."""
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path = path
+        super().__init__(f"'{path}' cannot be restored: {why}")
 
 
 class StoreSchemaTooNew(StoreError):

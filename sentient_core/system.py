@@ -44,6 +44,7 @@ from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import check_name
 from sentient_core.store import open_store
 from sentient_core.store.protocols import Backlog, JournalOptions, Outage, Store
+from sentient_core.store.retention import Pruned, Retention
 from sentient_core.store.surreal import SurrealStore
 from sentient_core.supervisor.administration import AdministeredChildren
 from sentient_core.supervisor.children import Children
@@ -470,6 +471,19 @@ class ActorSystem:
         mirror = self._open("flush").runtime.mirror
         mirror.catch_up()
         await mirror.journal.flush()
+
+    async def prune(self, retention: Retention | None = None) -> Pruned:
+        """Delete from the store now what there is no room for any more; returns what that was.
+
+        By the limits given, else by those of the system (`JournalOptions.retention`), which are kept in the
+        background anyway; a system without any takes the defaults. Of this system's rows alone, and only
+        of what can be queried already (`flush` first for all). Never deletes what the next start needs:
+        see `Retention`. Raises InvalidArgument, StoreUnavailable, Fenced, SystemClosed.
+        """
+        journal = self._open("prune").runtime.mirror.journal
+        if not isinstance(retention, Retention | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgument(f"prune takes a Retention(...), not {retention!r}")
+        return await journal.prune(retention or self._options.retention or Retention())
 
     def statistics(self) -> SystemStatistics:
         """How the system is doing at this moment."""

@@ -21,8 +21,10 @@ from sentient_core.logs import runtime_log
 from sentient_core.store.engine import Engine
 from sentient_core.store.projector import Projector
 from sentient_core.store.protocols import Backlog, JournalOptions, Outage
+from sentient_core.store.pruning import Pruner
 from sentient_core.store.records import AnyRecord, Checkpoint, Closed
 from sentient_core.store.recovery import Start
+from sentient_core.store.retention import Pruned, Retention
 from sentient_core.store.rows import read_checkpoint
 from sentient_core.store.settlement import Settlement
 from sentient_core.store.tail import Intake, Tail
@@ -98,6 +100,8 @@ class SurrealJournal:
             is_hurried=lambda: not self._projected_line.is_empty,
             on_progress=self._after_projection,
         )
+        self._retention = options.retention
+        self._pruner = Pruner(engine, system, start.epoch, options.call_timeout)
         engine.thread.post(self._start_tasks)
 
     def append(self, record: AnyRecord, *, force: bool = False, from_reserve: bool = False) -> bool:
@@ -140,6 +144,12 @@ class SurrealJournal:
         if limit < 1:
             return []
         return await self._engine.thread.run(lambda: self._read_checkpoints(path, limit))
+
+    async def prune(self, retention: Retention) -> Pruned:
+        """See `Journal.prune`."""
+        if self._failure is not None:
+            raise self._failure
+        return await self._engine.thread.run(lambda: self._pruner.sweep(retention, time.time_ns()))
 
     async def close(self, patience: float) -> Backlog:
         """See `Journal.close`. `patience` is real time: it passes on the store thread."""
@@ -225,7 +235,11 @@ class SurrealJournal:
     # What follows runs on the store thread.
 
     def _start_tasks(self) -> None:
-        for name, run in (("writer", self._writer.run), ("projector", self._projector.run)):
+        works = [("writer", self._writer.run), ("projector", self._projector.run)]
+        retention = self._retention
+        if retention is not None:
+            works.append(("pruner", lambda: self._pruner.run(retention)))
+        for name, run in works:
             self._tasks.append(self._engine.thread.keep(self._guard(name, run)))
 
     async def _guard(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -293,6 +307,7 @@ class SurrealJournal:
         await self._until(lambda: intake.committed >= target, for_commits)
         left = patience - (self._engine.thread.now() - started)
         await self._until(lambda: intake.projected >= target, left)
+        self._pruner.end()
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks, timeout=_CANCEL_SECONDS)

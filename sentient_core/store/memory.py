@@ -1,14 +1,15 @@
 """A store without a database: the same contract in plain Python, for tests and for actors that need none.
 
-It has no thread and reads no clock, so it runs under virtual time on both event loops. What it
-holds outlives journals: opening the same object again is a new start on the same data, also after
-one that never closed.
+It has no thread, and waits by no clock but the event loop's, so it runs under virtual time on both event
+loops. What it holds outlives journals: opening the same object again is a new start on the same data,
+also after one that never closed.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any
@@ -46,6 +47,17 @@ from sentient_core.store.records import (
     Event,
     LetterStatus,
     Opened,
+)
+from sentient_core.store.retention import (
+    LetterFacts,
+    Pruned,
+    Removed,
+    Retention,
+    cutoffs,
+    due_letters,
+    ended_actors,
+    oldest_beyond,
+    spare_checkpoints,
 )
 from sentient_core.store.tail import LEAST_WEIGHT
 from sentient_core.store.views import agent_row, checkpoint_row, dead_letter_row, event_row
@@ -231,6 +243,8 @@ class MemoryJournal:
         self._appended = 0
         self._line = WaitingLine(backend)
         self._final: Backlog | None = None
+        retention = self._options.retention
+        self._prune_at = float("inf") if retention is None else backend.now() + retention.every
         self.epoch: int = records.epoch + 1
         self.known: Mapping[str, int] = dict(records.known)
         self.known_restarts: Mapping[str, int] = dict(records.restarts)
@@ -292,6 +306,16 @@ class MemoryJournal:
         await self.committed(mark)
         return [placed.record for placed in self._records.turns.get(path, ())[:limit]]
 
+    async def prune(self, retention: Retention) -> Pruned:
+        """See `Journal.prune`. What is pending counts as projected, unless the store is paused."""
+        await self._backend.checkpoint()
+        self.settle()
+        if self._failure is not None:
+            raise self._failure
+        if self._store.is_paused:
+            raise StoreUnavailable(_PAUSED)
+        return self._records.prune(retention, time.time_ns())
+
     async def close(self, patience: float) -> Backlog:
         """See `Journal.close`. `patience` counts on the event loop's clock."""
         if self._final is None and not self._is_refusing:
@@ -314,6 +338,10 @@ class MemoryJournal:
         self._pending.clear()
         self._pending_bytes = 0
         self._line.advance(self._appended)
+        retention = self._options.retention
+        if retention is not None and self._backend.now() >= self._prune_at:
+            self._prune_at = self._backend.now() + retention.every
+            self._records.prune(retention, time.time_ns())
 
     def begin_outage(self) -> None:
         """The store was paused."""
@@ -394,3 +422,57 @@ class _Records:
             self.epoch = effect.epoch
         if effect.is_clean is not None:
             self.is_clean = effect.is_clean
+
+    def prune(self, retention: Retention, now: int) -> Pruned:
+        """Forget what is due."""
+        before = cutoffs(retention, now)
+        return Pruned(
+            events=self._prune_events(before.events, retention.events_bytes),
+            dead_letters=self._prune_letters(
+                due_letters(self._letter_facts(), before, retention.settled_letters_bytes)
+            ),
+            checkpoints=self._prune_checkpoints(before.ended, retention.checkpoint_bytes),
+            agents=self._prune_agents(before.ended),
+        )
+
+    def _prune_events(self, before: int, limit: int | None) -> Removed:
+        young = next(
+            (i for i, placed in enumerate(self.events) if placed.record.at >= before), len(self.events)
+        )
+        sizes = [placed.record.weight for placed in self.events]
+        count = young + oldest_beyond(sizes[young:], limit)
+        for _ in range(count):
+            self.events.popleft()
+        return _removed(sizes[:count])
+
+    def _letter_facts(self) -> list[LetterFacts]:
+        return [
+            LetterFacts(id_, letter.death.record.at, letter.settled_at, letter.death.record.weight)
+            for id_, letter in self.letters.items()
+            if letter.death is not None
+        ]
+
+    def _prune_letters(self, ids: Iterable[str]) -> Removed:
+        gone = [self.letters.pop(id_) for id_ in ids]
+        return _removed(letter.death.record.weight for letter in gone if letter.death is not None)
+
+    def _ended(self, before: int) -> list[str]:
+        rows = {path: (agent.last.status, agent.last.at) for path, agent in self.agents.items()}
+        return ended_actors(rows, self.epoch, before)
+
+    def _prune_checkpoints(self, before: int, limit: int | None) -> Removed:
+        gone = [placed for path in self._ended(before) for placed in self.turns.pop(path, ())]
+        for path, turns in self.turns.items():
+            kept = spare_checkpoints([len(placed.record.state) for placed in turns], limit)
+            gone += turns[kept:]
+            self.turns[path] = turns[:kept]
+        return _removed(placed.record.weight for placed in gone)
+
+    def _prune_agents(self, before: int) -> Removed:
+        gone = [self.agents.pop(path) for path in self._ended(before)]
+        return _removed(agent.last.weight for agent in gone)
+
+
+def _removed(weights: Iterable[int]) -> Removed:
+    known = list(weights)
+    return Removed(len(known), sum(known))

@@ -14,6 +14,7 @@ import msgspec
 
 from sentient_core.errors import InvalidArgument, StoreError
 from sentient_core.store.records import AnyRecord, Checkpoint, LetterStatus
+from sentient_core.store.retention import Pruned, Retention
 
 if TYPE_CHECKING:
     from sentient_core.store.letters import DeadLetterFilter
@@ -53,10 +54,16 @@ class JournalOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds after which a call of the database counts as unanswered."""
     kept_checkpoints: int = 3
     """Newest `turn` checkpoints kept per actor."""
+    retention: Retention | None = Retention()
+    """How long the system's rows are kept; None: for ever, unless `prune` says otherwise."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.retention, Retention | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgument(f"retention must be a Retention(...) or None, not {self.retention!r}")
         for name in self.__struct_fields__:
             value = getattr(self, name)
+            if name == "retention":
+                continue
             if not (value > 0 or (name == "tail_seconds" and value == 0)):
                 raise InvalidArgument(f"JournalOptions({name}=...) must be above 0, not {value!r}")
 
@@ -232,6 +239,15 @@ class Journal(Protocol):
         Includes every one that was appended before `mark`, or before this call: it waits for their
         commit, not for their projection. Digests are not verified here. Raises StoreUnavailable when
         the database does not answer, Fenced when the system is no longer ours.
+        """
+        ...
+
+    async def prune(self, retention: Retention) -> Pruned:
+        """Delete now what these limits leave no room for; returns what that was.
+
+        Looks at what is projected, of this system alone. Goes in batches: commits pass in between. Stopped
+        in the middle, whatever is deleted stays deleted and is counted in the totals. Cancelling it does
+        not stop it; the journal's end does. Raises StoreUnavailable, Fenced.
         """
         ...
 

@@ -8,6 +8,7 @@
 | agent_state | [system, path] |
 | state_checkpoint | [system, path, n, i] |
 | ownership | [system]: epoch, projected n, clean end; [system, path]: incarnation, restarts |
+| pruned | [system, table]: rows and bytes that retention has deleted |
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ TABLES = (
             "restarts": "option<int>",
         },
     ),
+    Table("pruned", {"rows": "int DEFAULT 0", "bytes": "int DEFAULT 0"}),
     Table(
         "agent_event",
         {

@@ -1,0 +1,34 @@
+"""The command and its verbs."""
+
+from __future__ import annotations
+
+import click
+
+from sentient_core.cli.backup import backup
+from sentient_core.cli.events import events
+from sentient_core.cli.letters import letters
+from sentient_core.cli.restore import restore
+from sentient_core.cli.stats import stats
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sentient-core", prog_name="sentient")
+def main() -> None:
+    """Look into a store of sentient-core, back it up, restore it.
+
+    A store in a directory is looked at in a copy and stays untouched; the process that runs on it has to
+    have ended. Results go to stdout, progress and complaints to stderr. Exit codes: 0 fine, 1 something is
+    wrong with what was looked at, 2 usage, or it could not run.
+    """
+
+
+@main.group()
+def store() -> None:
+    """What a store holds."""
+
+
+store.add_command(stats)
+for verb in (backup, restore, letters, events):
+    main.add_command(verb)

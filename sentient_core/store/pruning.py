@@ -1,0 +1,335 @@
+"""Deletes what is due of one system's rows in a database, in small transactions.
+
+Each transaction deletes a bounded batch by record ids and adds what it deleted to the system's totals in
+`pruned`, so that rows + totals is what was ever written, also after a death of the process at any
+moment. Whether a row still meets the condition is asked again inside: two that change the same row
+conflict, and the later one is tried again. Only rows of projected windows are looked at, so no retried
+projection brings one back.
+
+Events are met in the order of commits, by ranges of journal numbers that hold about a batch. How large
+they are is read once per start, and then only of what is new. What has to be looked for in a whole
+table (letters, ended actors, large checkpoints) is looked for again only after a hundred times the time
+that it took.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+import msgspec
+
+from sentient_core.errors import Fenced, StoreError
+from sentient_core.logs import runtime_log
+from sentient_core.store.engine import Engine
+from sentient_core.store.retention import (
+    Cutoffs,
+    LetterFacts,
+    Pruned,
+    Removed,
+    Retention,
+    cutoffs,
+    due_letters,
+    ended_actors,
+    oldest_beyond,
+    spare_checkpoints,
+)
+from sentient_core.store.wire import RecordId, Refusal, array, record_id, value
+
+__all__ = ["SIZE", "Pruner"]
+
+SIZE = "bytes::len(encoding::cbor::encode($this))"
+"""The bytes of a row's contents, in a SELECT without GROUP."""
+
+_DELETE = """BEGIN;
+IF (SELECT VALUE epoch FROM ONLY $owner) != $epoch {{ THROW 'not the owner' }};
+LET $gone = (SELECT id, {size} AS size FROM $ids WHERE {condition});
+LET $rows = array::len($gone);
+LET $bytes = math::sum($gone.size);
+DELETE $gone.id RETURN NONE;
+IF $rows > 0 {{ UPSERT $totals SET rows += $rows, bytes += $bytes RETURN NONE }};
+RETURN {{ rows: $rows, bytes: $bytes }};
+COMMIT;"""
+_PROJECTED = "SELECT VALUE projected FROM $owner"
+_EVENTS = "agent_event:[$system, $first]..=[$system, $last, []]"
+_COUNT = f"SELECT count() FROM {_EVENTS} GROUP ALL"  # noqa: S608 - constants
+_SIZES = f"SELECT {SIZE} AS size, time::nano(timestamp) AS at FROM {_EVENTS}"  # noqa: S608 - constants
+_EVENT_IDS = f"SELECT VALUE id FROM {_EVENTS} WHERE time::nano(timestamp) < $before"  # noqa: S608 - constants
+_LETTERS = "dead_letter:[$system, $from]..=[$system, $to]"
+_COUNT_LETTERS = f"SELECT count() FROM {_LETTERS} GROUP ALL"  # noqa: S608 - constants
+_FACTS = f"""SELECT message_id, status, time::nano(timestamp) AS died_at, {SIZE} AS size,
+    IF settled_at THEN time::nano(settled_at) ELSE NONE END AS settled_at FROM {_LETTERS}"""  # noqa: S608
+_AGENTS = """SELECT id, status, time::nano(updated_at) AS at
+    FROM agent_state:[$system, '']..=[$system, []] WHERE string::contains(id[1], '$')"""
+_LARGE = """SELECT VALUE path FROM (SELECT id[1] AS path, math::sum(bytes::len(state)) AS size
+    FROM state_checkpoint:[$system, '']..=[$system, []] WHERE kind = 'turn' GROUP BY path)
+    WHERE size > $limit"""
+_TURNS = """SELECT id, bytes::len(state) AS size
+    FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []] WHERE kind = 'turn' ORDER BY id DESC"""
+
+_MOST_SPAN = 65_536
+_LETTERS_AT_ONCE = 2_000
+_PATIENCE_FACTOR = 100
+_FOR_EVER = 2**62
+
+
+class _Block(msgspec.Struct, frozen=True):
+    """Events of some journal entries in a row."""
+
+    first: int
+    last: int
+    bytes: int
+    newest_at: int
+
+
+class Pruner:
+    """Prunes one system. Lives on the store thread."""
+
+    def __init__(self, engine: Engine, system: str, epoch: int, call_timeout: float) -> None:
+        self._engine = engine
+        self._system = system
+        self._epoch = epoch
+        self._call_timeout = call_timeout
+        self._owner = record_id("ownership", system)
+        self._lock = asyncio.Lock()
+        self._blocks: deque[_Block] = deque()
+        self._counted = 0
+        """The last journal number that the blocks reach to."""
+        self._span = 16
+        self._not_before = {"letters": 0.0, "ended": 0.0, "checkpoints": 0.0}
+        self._pause = 0.0
+        """Seconds to rest for each second of work."""
+        self._hurry = asyncio.Event()
+        """Somebody waits behind a paced sweep."""
+        self._asked = 0
+        self._is_over = False
+        self._log = runtime_log(system)
+
+    async def run(self, retention: Retention) -> None:
+        """Prune every now and then until cancelled. Raises Fenced when the records have another owner."""
+        while True:
+            await asyncio.sleep(retention.every)
+            try:
+                pruned = await self.sweep(retention, time.time_ns(), is_paced=True)
+            except Fenced:
+                raise
+            except StoreError as error:
+                self._log.debug("pruning is tried again later", error=str(error))
+            except Exception:  # noqa: BLE001 - whatever it is, nothing is lost by keeping rows
+                self._log.exception("pruning failed, it is tried again later")
+            else:
+                if pruned.rows:
+                    self._log.info("old rows pruned", **msgspec.to_builtins(pruned))
+
+    def end(self) -> None:
+        """Begin no other batch."""
+        self._is_over = True
+
+    async def sweep(self, retention: Retention, now: int, *, is_paced: bool = False) -> Pruned:
+        """Delete what is due at `now`, in nanoseconds. With `is_paced`: not all the time, not everywhere."""
+        if is_paced:
+            async with self._lock:
+                if not self._asked:
+                    self._hurry.clear()
+                return await self._sweep(retention, now, is_paced=True)
+        self._asked += 1
+        self._hurry.set()
+        try:
+            async with self._lock:
+                return await self._sweep(retention, now, is_paced=False)
+        finally:
+            self._asked -= 1
+
+    async def _sweep(self, retention: Retention, now: int, *, is_paced: bool) -> Pruned:
+        self._pause = 1 / retention.share - 1 if is_paced else 0.0
+        before = cutoffs(retention, now)
+        events = await self._events(retention, before.events)
+        letters = await self._letters(retention, before, is_paced=is_paced)
+        agents, of_ended = await self._ended(retention, before.ended, is_paced=is_paced)
+        checkpoints = of_ended + await self._checkpoints(retention, is_paced=is_paced)
+        return Pruned(events=events, dead_letters=letters, agents=agents, checkpoints=checkpoints)
+
+    async def _events(self, retention: Retention, before: int) -> Removed:
+        removed = Removed()
+        (found,) = await self._query(_PROJECTED, owner=self._owner)
+        projected = int(found[0]) if found else 0
+        # By age: from the oldest on, as far as there is something.
+        while before and (self._blocks or await self._count_on(retention, projected)):
+            if not self._blocks:
+                continue  # there was nothing at those numbers
+            block = self._blocks[0]
+            gone = await self._delete_events(block, before, retention)
+            removed += gone
+            if self._is_over:
+                break
+            if block.newest_at >= before:
+                self._blocks[0] = msgspec.structs.replace(block, bytes=block.bytes - gone.bytes)
+                break
+            self._blocks.popleft()
+        if retention.events_bytes is not None:
+            while await self._count_on(retention, projected):
+                pass
+            for _ in range(oldest_beyond((b.bytes for b in self._blocks), retention.events_bytes)):
+                removed += await self._delete_events(self._blocks[0], _FOR_EVER, retention)
+                if self._is_over:
+                    break
+                self._blocks.popleft()
+        return removed
+
+    async def _delete_events(self, block: _Block, before: int, retention: Retention) -> Removed:
+        (ids,) = await self._query(_EVENT_IDS, first=block.first, last=block.last, before=before)
+        return await self._delete("agent_event", ids, retention)
+
+    async def _count_on(self, retention: Retention, projected: int) -> bool:
+        """Look at the next journal numbers that are projected. False: there are none, or it is over."""
+        if self._counted >= projected or self._is_over:
+            return False
+        first = self._counted + 1
+        while True:
+            last = min(first + self._span - 1, projected)
+            (counts,) = await self._query(_COUNT, first=first, last=last)
+            rows = counts[0]["count"] if counts else 0
+            if rows <= retention.batch_rows or last == first:
+                break
+            self._span = max(1, (last - first + 1) // 2)
+        if rows < retention.batch_rows // 2:
+            self._span = min(self._span * 2, _MOST_SPAN)
+        if rows:
+            (found,) = await self._query(_SIZES, first=first, last=last)
+            self._blocks.append(
+                _Block(first, last, sum(row["size"] for row in found), max(row["at"] for row in found))
+            )
+        self._counted = last
+        return True
+
+    async def _letters(self, retention: Retention, before: Cutoffs, *, is_paced: bool) -> Removed:
+        limits = (
+            retention.settled_letters_age,
+            retention.settled_letters_bytes,
+            retention.open_letters_age,
+        )
+        if limits == (None, None, None) or not self._is_time("letters", is_paced=is_paced):
+            return Removed()
+        started = time.monotonic()
+        facts = [facts async for facts in self._letter_facts("")]
+        self._took("letters", started)
+        due = due_letters(facts, before, retention.settled_letters_bytes)
+        ids = [RecordId("dead_letter", [self._system, message_id]) for message_id in due]
+        # One that has died again meanwhile is open again.
+        condition = "status != 'open' OR time::nano(timestamp) < $before"
+        return await self._delete("dead_letter", ids, retention, condition, before.open_letters)
+
+    async def _letter_facts(self, prefix: str) -> AsyncIterator[LetterFacts]:
+        """Those of the letters whose ids begin so. A range has no cheap first part, so it is divided."""
+        bounds: dict[str, object] = {"from": prefix, "to": f"{prefix}\U0010ffff"}
+        (counts,) = await self._query(_COUNT_LETTERS, **bounds)
+        count = counts[0]["count"] if counts else 0
+        if count > _LETTERS_AT_ONCE and prefix:
+            bounds["to"] = prefix  # the one whose id is just this
+        elif count > _LETTERS_AT_ONCE:
+            bounds["to"] = ""
+        if count:
+            (rows,) = await self._query(_FACTS, **bounds)
+            for row in rows:
+                settled_at = None if row["status"] == "open" else (row.get("settled_at") or row["died_at"])
+                yield LetterFacts(row["message_id"], row["died_at"], settled_at, row["size"])
+        if count > _LETTERS_AT_ONCE:
+            for digit in ".0123456789":
+                async for facts in self._letter_facts(prefix + digit):
+                    yield facts
+
+    async def _ended(self, retention: Retention, before: int, *, is_paced: bool) -> tuple[Removed, Removed]:
+        """The rows of ended actors, and their checkpoints."""
+        agents = checkpoints = Removed()
+        if not before or not self._is_time("ended", is_paced=is_paced):
+            return agents, checkpoints
+        started = time.monotonic()
+        (rows,) = await self._query(_AGENTS)
+        self._took("ended", started)
+        found = {str(row["id"].key[1]): (str(row["status"]), int(row["at"])) for row in rows}
+        due = ended_actors(found, self._epoch, before)
+        for path in due:
+            # The row of the actor goes last: as long as it is there, the rest is found again.
+            (turns,) = await self._query(_TURNS, path=path)
+            checkpoints += await self._delete("state_checkpoint", [turn["id"] for turn in turns], retention)
+        for table in ("ownership", "agent_state"):
+            ids = [RecordId(table, [self._system, path]) for path in due]
+            agents += await self._delete(table, ids, retention)
+        return agents, checkpoints
+
+    async def _checkpoints(self, retention: Retention, *, is_paced: bool) -> Removed:
+        limit = retention.checkpoint_bytes
+        if limit is None or not self._is_time("checkpoints", is_paced=is_paced):
+            return Removed()
+        started = time.monotonic()
+        (paths,) = await self._query(_LARGE, limit=limit)
+        self._took("checkpoints", started)
+        removed = Removed()
+        for path in paths:
+            (turns,) = await self._query(_TURNS, path=path)
+            kept = spare_checkpoints([turn["size"] for turn in turns], limit)
+            ids = [turn["id"] for turn in turns[kept:]]
+            removed += await self._delete("state_checkpoint", ids, retention)
+        return removed
+
+    async def _delete(
+        self,
+        table: str,
+        ids: Sequence[RecordId],
+        retention: Retention,
+        condition: str = "true",
+        before: int = 0,
+    ) -> Removed:
+        removed = Removed()
+        for start in range(0, len(ids), retention.batch_rows):
+            if self._is_over:
+                break
+            batch = ids[start : start + retention.batch_rows]
+            started = time.monotonic()
+            try:
+                results = await self._engine.query(
+                    _DELETE.format(size=SIZE, condition=condition),
+                    {
+                        "owner": self._owner,
+                        "epoch": self._epoch,
+                        "ids": array([value(record_id(id_.table, *id_.key)) for id_ in batch]),
+                        "totals": record_id("pruned", self._system, table),
+                        "before": before,
+                    },
+                    indexed_rows=len(batch),
+                    timeout=self._call_timeout,
+                )
+            except Refusal as error:
+                if error.kind == "Thrown":
+                    raise Fenced(self._system) from error
+                raise
+            # The answer of RETURN; those of the other statements are NONE or empty.
+            (answer,) = (cast("dict[str, Any]", result) for result in results if isinstance(result, dict))
+            removed += Removed(int(answer["rows"]), int(answer["bytes"]))
+            await self._rest(time.monotonic() - started)
+        return removed
+
+    async def _query(self, sql: str, **parameters: object) -> list[Any]:
+        started = time.monotonic()
+        results = await self._engine.query(
+            sql, {"system": self._system} | parameters, timeout=self._call_timeout
+        )
+        await self._rest(time.monotonic() - started)
+        return results
+
+    async def _rest(self, worked: float) -> None:
+        if self._pause:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(worked * self._pause):
+                    await self._hurry.wait()
+
+    def _is_time(self, what: str, *, is_paced: bool) -> bool:
+        return not is_paced or time.monotonic() >= self._not_before[what]
+
+    def _took(self, what: str, started: float) -> None:
+        now = time.monotonic()
+        self._not_before[what] = now + _PATIENCE_FACTOR * (now - started)

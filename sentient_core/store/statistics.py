@@ -1,0 +1,116 @@
+"""What a store holds, counted: rows and bytes by system and table, the tail, what retention deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from sentient_core.store.engine import Engine
+from sentient_core.store.pruning import SIZE
+from sentient_core.store.schema import TABLES
+
+__all__ = ["StoreStatistics", "SystemRows", "TableRows", "store_statistics"]
+
+_PAGE = 1_000
+_TIMEOUT = 600.0
+
+
+class TableRows(msgspec.Struct):
+    """Of one table."""
+
+    rows: int = 0
+    bytes: int = 0
+    """Of the rows' contents as CBOR."""
+    pruned_rows: int = 0
+    pruned_bytes: int = 0
+
+
+class SystemRows(msgspec.Struct):
+    """Of one actor system."""
+
+    epoch: int = 0
+    """How often it was started."""
+    is_clean: bool = False
+    """Its last start ended in order, as far as is projected."""
+    tail_entries: int = 0
+    """Commits that are not projected yet; the next start projects them."""
+    tail_records: int = 0
+    tail_bytes: int = 0
+    broken_entries: int = 0
+    """Journal entries that could not be read; they are left as they are."""
+    tables: dict[str, TableRows] = {}
+
+
+class StoreStatistics(msgspec.Struct):
+    """Of a whole store."""
+
+    systems: dict[str, SystemRows]
+
+    @property
+    def bytes(self) -> int:
+        """Of all rows' contents."""
+        return sum(table.bytes for system in self.systems.values() for table in system.tables.values())
+
+    @property
+    def broken_entries(self) -> int:
+        """Of all systems."""
+        return sum(system.broken_entries for system in self.systems.values())
+
+
+async def store_statistics(engine: Engine, progress: Callable[[str, int], object]) -> StoreStatistics:
+    """Read through all tables, in pages. On the engine's thread."""
+    systems: dict[str, SystemRows] = {}
+    projected: dict[str, int] = {}
+
+    def of(system: str) -> SystemRows:
+        return systems.setdefault(system, SystemRows(tables={}))
+
+    for table, fields in _FIELDS.items():
+        start = 0
+        while True:
+            (rows,) = await engine.query(
+                f"SELECT id, {fields} {SIZE} AS size FROM {table} START $start LIMIT $page",  # noqa: S608 - ours
+                {"start": start, "page": _PAGE},
+                timeout=_TIMEOUT,
+            )
+            for row in rows:
+                key = row["id"].key
+                system = of(str(key[0]))
+                count = system.tables.setdefault(table, TableRows())
+                count.rows += 1
+                count.bytes += row["size"]
+                if table == "ownership" and len(key) == 1:
+                    system.epoch = row["epoch"] or 0
+                    system.is_clean = bool(row["is_clean"])
+                    projected[str(key[0])] = row["projected"] or 0
+                elif table == "journal":
+                    _count_entry(system, row, is_tail=key[1] > projected.get(str(key[0]), 0))
+                elif table == "pruned":
+                    pruned = system.tables.setdefault(str(key[1]), TableRows())
+                    pruned.pruned_rows, pruned.pruned_bytes = row["rows"], row["bytes"]
+            if not rows:
+                break
+            start += len(rows)
+            progress(table, start)
+    return StoreStatistics(dict(sorted(systems.items())))
+
+
+def _count_entry(system: SystemRows, row: dict[str, int], *, is_tail: bool) -> None:
+    if row.get("is_broken"):
+        system.broken_entries += 1
+    if is_tail:
+        system.tail_entries += 1
+        system.tail_records += row["records"]
+        system.tail_bytes += row["weight"]
+
+
+_OWN_FIELDS = {
+    # First, since what is behind `projected` is the tail.
+    "ownership": "epoch, is_clean, projected,",
+    "journal": "records, weight, is_broken,",
+    "pruned": "rows, bytes,",
+}
+_FIELDS = _OWN_FIELDS | {
+    table.name: "" for table in TABLES if table.name not in ("store_schema", *_OWN_FIELDS)
+}
