@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
 from anyio.abc import TaskGroup
 
-from sentient_core.actors.actor import Actor
+from sentient_core.actors.actor import Actor, DurabilityName
 from sentient_core.actors.alerts import StoreAlerts
 from sentient_core.actors.blocking import Limits
 from sentient_core.actors.cell import Cell
@@ -43,8 +43,8 @@ __all__ = ["Ground", "Parts", "Root", "put_together"]
 class Root(Supervisor):
     """One for one, with a restart budget per child: one that exhausts it ends alone."""
 
-    durability = "volatile"
-    strategy = Strategy(max_restarts=3, within=5.0, is_per_child=True)
+    durability: ClassVar[DurabilityName] = "volatile"
+    strategy: ClassVar[Strategy] = Strategy(max_restarts=3, within=5.0, is_per_child=True)
 
 
 class Parts:
@@ -74,15 +74,15 @@ class Parts:
         watchdog: Watchdog | None,
         store_alerts: StoreAlerts,
     ) -> None:
-        self.began = runtime.backend.now()
-        self.tasks = tasks
-        self.office = office
-        self.runtime = runtime
-        self.ground = ground
-        self.root = root
-        self.from_thread = from_thread
-        self.watchdog = watchdog
-        self.store_alerts = store_alerts
+        self.began: float = runtime.backend.now()
+        self.tasks: TaskGroup = tasks
+        self.office: DeadLetterOffice = office
+        self.runtime: Runtime = runtime
+        self.ground: Ground = ground
+        self.root: Cell = root
+        self.from_thread: FromThread = from_thread
+        self.watchdog: Watchdog | None = watchdog
+        self.store_alerts: StoreAlerts = store_alerts
         self.has_ended: anyio.Event | None = None
         """Set when everything has stopped; None: nobody has begun to stop it."""
 

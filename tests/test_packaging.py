@@ -91,7 +91,8 @@ def test_the_installed_wheel_imports_from_anywhere(wheel: Path, tmp_path: Path) 
     file, maildir = printed.splitlines()
     assert Path(file) == site / "sentient_core" / "__init__.py"
     assert "mailbox.Maildir" in maildir, "the standard library's mailbox is hidden"
-    assert sorted(path.name for path in site.iterdir()) == ["sentient_core", f"{NAME}.dist-info"]
+    assert sorted(path.name for path in site.iterdir()) == ["bin", "sentient_core", f"{NAME}.dist-info"]
+    assert [path.name for path in (site / "bin").iterdir()] == ["sentient"]
 
 
 @pytest.mark.parametrize("name", ["actors", "mailbox", "supervisor"])

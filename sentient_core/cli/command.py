@@ -30,5 +30,7 @@ def store() -> None:
 
 
 store.add_command(stats)
-for verb in (backup, restore, letters, events):
-    main.add_command(verb)
+main.add_command(backup)
+main.add_command(restore)
+main.add_command(letters)
+main.add_command(events)

@@ -54,8 +54,8 @@ class JournalOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds after which a call of the database counts as unanswered."""
     kept_checkpoints: int = 3
     """Newest `turn` checkpoints kept per actor."""
-    retention: Retention | None = Retention()
-    """How long the system's rows are kept; None: for ever, unless `prune` says otherwise."""
+    retention: Retention | None = None
+    """How long the system's rows are kept, `Retention()` for its defaults; None: until `prune` is called."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.retention, Retention | None):  # pyright: ignore[reportUnnecessaryIsInstance]
