@@ -84,6 +84,9 @@ SentientError
     ├── NoSuchStore                      there is no store of this package at that address
     ├── BackupUnusable                   a file that is no backup, a damaged one, one of a newer release
     ├── StoreSchemaTooNew                written by a newer release than this one
+    ├── StoreAccessDenied                the server knows no such user, or lets it do too little
+    ├── StoreTlsFailed                   no trusted connection to the server
+    ├── StoreVersionUnsupported          a server of a version that was not tried
     └── Fenced                           a later start owns this system's records now
 
 AskTimeout, SendTimeout and WaitTimeout are TimeoutErrors, and Python's TimeoutError is an OSError: an
@@ -168,12 +171,15 @@ __all__ = [
     "StartIgnored",
     "StartTimeout",
     "StashFull",
+    "StoreAccessDenied",
     "StoreError",
     "StoreInUse",
     "StorePathUnusable",
     "StoreRefused",
     "StoreSchemaTooNew",
+    "StoreTlsFailed",
     "StoreUnavailable",
+    "StoreVersionUnsupported",
     "SystemClosed",
     "Transient",
     "UncopyableMessage",
@@ -314,7 +320,7 @@ class InvalidStoreUrl(InvalidArgument):
         self.url = url
         super().__init__(
             f"cannot open a store at {url!r}: {why}. Use 'surrealkv://path/to/directory' for an "
-            "embedded database or 'mem://' for one that lives in memory."
+            "embedded database, 'mem://' for one that lives in memory, or 'ws://host:8000' for a server."
         )
 
 
@@ -1028,6 +1034,36 @@ class StoreSchemaTooNew(StoreError):
         self.known = known
         super().__init__(
             f"the store has schema version {found}, this release knows {known}: upgrade sentient-core"
+        )
+
+
+class StoreAccessDenied(StoreError):
+    """A server does not let the user in, or not do what the store needs. Nothing was written."""
+
+    def __init__(self, why: str, remedy: str) -> None:
+        super().__init__(f"the database server refuses access: {why}. {remedy}")
+
+
+class StoreTlsFailed(StoreError):
+    """No connection to a server that could be trusted; nothing was sent, credentials neither."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"no secure connection to the database server: {why}. For a certificate of your own authority "
+            "give SurrealStore(url, tls=ssl.create_default_context(cafile=...)); a server without TLS is "
+            "addressed by ws:// or http://."
+        )
+
+
+class StoreVersionUnsupported(StoreError):
+    """A server of a version on which this release was never tried. Nothing was written."""
+
+    def __init__(self, found: str, supported: str) -> None:
+        self.found = found
+        self.supported = supported
+        super().__init__(
+            f"the database server is {found}, and this release works with {supported}: run one of those, "
+            "or look for a release of sentient-core that knows it"
         )
 
 

@@ -26,6 +26,7 @@ LAYERS: list[set[str]] = [
 from its own layer and from those before it. `__init__` re-exports, so nobody inside imports from it."""
 
 ONLY_IN = {
+    "aiohttp": "sentient_core/store/connection.py",
     "surrealdb": "sentient_core/store/engine.py",
     "surrealdb_embedded": "sentient_core/store/engine.py",
 }

@@ -11,8 +11,8 @@ __all__ = ["Journal", "JournalOptions", "MemoryStore", "RecordId", "Store", "Sur
 
 
 def open_store(url: str) -> SurrealStore:
-    """The store at an address: `surrealkv://path` or `mem://`; nothing is opened yet.
+    """The store at an address: `surrealkv://path`, `mem://` or a server's; nothing is opened yet.
 
-    Raises InvalidStoreUrl. Server addresses come in a later release.
+    Raises InvalidStoreUrl. A server that wants a user needs `SurrealStore(url, username=..., password=...)`.
     """
     return SurrealStore(url)

@@ -18,8 +18,13 @@ class Backoff:
 
     async def wait(self) -> None:
         """Sleep, longer than last time."""
-        await asyncio.sleep(self._next * (0.5 + random.random()))
+        await asyncio.sleep(self.next())
+
+    def next(self) -> float:
+        """How many seconds to leave alone what failed now."""
+        seconds = self._next * (0.5 + random.random())
         self._next = min(2 * self._next, self._longest)
+        return seconds
 
     def reset(self) -> None:
         """It worked: begin anew next time."""

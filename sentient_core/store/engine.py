@@ -1,6 +1,6 @@
-"""The embedded database: the only module that knows its client, and what the client does not do.
+"""The database behind its client, and what the client does not do; the only one that knows the embedded.
 
-Every statement of every answer is checked, every call has a deadline, errors become ours. The
+Every statement of every answer is checked, every call has a deadline, errors become ours. The embedded
 engine (core 3.2.4) stops for ever after about 2.147 GB written since it was opened, since its
 memtables are flushed by closing alone; so the bytes are counted, and long before that the database
 is closed and opened again while the callers wait (about 0.3 s).
@@ -30,10 +30,12 @@ from sentient_core.store.thread import StoreThread
 from sentient_core.store.url import Address
 from sentient_core.store.wire import Conflict, Reader, read_exact, request, use_request
 
-__all__ = ["Client", "Connect", "Engine", "embedded"]
+__all__ = ["DATABASE", "NAMESPACE", "Client", "Connect", "Engine", "embedded"]
 
 REOPEN_BYTES = 512 * 1024 * 1024
 """Bytes written after which the database is closed and opened again: a quarter of its limit."""
+
+NAMESPACE, DATABASE = "sentient_core", "agents"
 
 _ROW_BYTES = 400  # what a row costs in the engine's log beyond its own bytes; measured
 _INDEX_BYTES = 700  # and what the entries of its indexes cost (four on agent_event)
@@ -79,12 +81,15 @@ class Engine:
         connect: Connect = embedded,
         call_timeout: float = 30.0,
         reopen_bytes: int = REOPEN_BYTES,
+        namespace: str = NAMESPACE,
+        database: str = DATABASE,
     ) -> None:
         self.thread: StoreThread = StoreThread("sentient-core-store")
         self._address = address
         self._connect = connect
         self._call_timeout = call_timeout
         self._reopen_bytes = reopen_bytes
+        self._place = (namespace, database)
         self._client: Client | None = None
         self._opening: asyncio.Task[None] | None = None
         self._shutting: asyncio.Task[None] | None = None
@@ -186,7 +191,7 @@ class Engine:
 
     @property
     def _must_reopen(self) -> bool:
-        # One in memory has nothing to come back to, and no limit.
+        # One in memory has nothing to come back to, and no limit; a server sees to itself.
         if self._address.path is None or self._is_stopped:
             return False
         return self._is_suspect or self._written >= self._reopen_bytes
@@ -209,7 +214,8 @@ class Engine:
             self._client = self._connect(self._address.engine_url)
             async with asyncio.timeout(self._call_timeout):
                 await self._client.connect()
-                read_exact(await self._client.execute(use_request("sentient_core", "agents")))
+                if self._address.endpoint is None:
+                    read_exact(await self._client.execute(use_request(*self._place)))
         except BaseException as error:
             await self._close()
             if isinstance(error, Exception) and not isinstance(error, StoreError):
@@ -264,7 +270,8 @@ class Engine:
                 await client.close()
         except Exception as error:  # noqa: BLE001 - it is given up either way
             runtime_log(None).warning("the database did not close", error=str(error))
-        await asyncio.sleep(_CLOSE_SECONDS)
+        if self._address.endpoint is None:
+            await asyncio.sleep(_CLOSE_SECONDS)
 
     def _at_exit(self) -> None:
         self.thread.stop_blocking(self._shut)

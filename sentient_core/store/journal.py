@@ -52,6 +52,7 @@ class SurrealJournal:
         backend: Backend,
         *,
         batch_rows: int,
+        window_bytes: int,
         on_fenced: Callable[[StoreError], None] | None,
         on_outage: Callable[[Outage], None] | None,
         on_end: Callable[[], Coroutine[Any, Any, None]],
@@ -97,6 +98,7 @@ class SurrealJournal:
             self._tail,
             options,
             batch_rows=batch_rows,
+            window_bytes=window_bytes,
             is_hurried=lambda: not self._projected_line.is_empty,
             on_progress=self._after_projection,
         )

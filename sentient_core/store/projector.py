@@ -34,7 +34,6 @@ __all__ = ["Projector"]
 
 _IN_FLIGHT = 2
 _BATCH_BYTES = 4 * 1024 * 1024
-_WINDOW_BYTES = 16 * 1024 * 1024
 _LINGER_SECONDS = 0.02
 _INSERT = "INSERT IGNORE INTO agent_event $rows RETURN NONE"
 
@@ -63,6 +62,7 @@ class Projector:
         options: JournalOptions,
         *,
         batch_rows: int,
+        window_bytes: int,
         is_hurried: Callable[[], bool],
         on_progress: Callable[[], None],
     ) -> None:
@@ -72,6 +72,7 @@ class Projector:
         self._tail = tail
         self._options = options
         self._batch_rows = batch_rows
+        self._window_bytes = window_bytes
         self._is_hurried = is_hurried
         self._on_progress = on_progress
         self._encoder = RowEncoder(system)
@@ -114,7 +115,7 @@ class Projector:
     async def _stage(self, windows: asyncio.Queue[_Window]) -> None:
         while True:
             await self._gather()
-            entries = self._tail.take(self._options.window_records, _WINDOW_BYTES)
+            entries = self._tail.take(self._options.window_records, self._window_bytes)
             started = time.monotonic()
             decoded = ((entry.number, decode_entry(entry.body)) for entry in entries)
             effect = fold(decoded, self._options.kept_checkpoints)

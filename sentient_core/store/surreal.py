@@ -1,15 +1,17 @@
-"""The store on an embedded SurrealDB: one database, shared by any number of systems of this process."""
+"""The store on SurrealDB, embedded or a server: one database, shared by any number of systems."""
 
 from __future__ import annotations
 
+import ssl
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from sentient_core.backend import current_backend
-from sentient_core.errors import StoreError, StoreUnavailable
-from sentient_core.store.engine import REOPEN_BYTES, Connect, Engine, embedded
+from sentient_core.errors import InvalidArgument, StoreError, StoreUnavailable
+from sentient_core.store.access import Access
+from sentient_core.store.engine import DATABASE, NAMESPACE, REOPEN_BYTES, Client, Connect, Engine, embedded
 from sentient_core.store.journal import SurrealJournal
 from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.migrations import migrate
@@ -24,7 +26,7 @@ from sentient_core.store.protocols import (
 from sentient_core.store.queries import Queries
 from sentient_core.store.records import LetterStatus
 from sentient_core.store.recovery import take_ownership
-from sentient_core.store.url import parse_url
+from sentient_core.store.url import Address, parse_url
 from sentient_core.store.wire import bindable, read_plain
 
 __all__ = ["SurrealStore"]
@@ -32,14 +34,18 @@ __all__ = ["SurrealStore"]
 T = TypeVar("T")
 
 _CALL_TIMEOUT = 30.0
+_POOL = 10
 _BATCH_ROWS = 500
+_WINDOW_BYTES = 16 * 1024 * 1024
+_WINDOW_BYTES_OVER_HTTP = 1024 * 1024  # a server takes requests of 4 MiB; rows are larger than records
 _BATCH_ROWS_IN_MEMORY = 200  # there the cost of a transaction grows faster than its size
 
 
 class SurrealStore:
-    """A `Store` at `surrealkv://path` (one process at a time) or `mem://` (gone when closed).
+    """A `Store` at `surrealkv://path` (one process at a time), `mem://` (gone when closed) or a server.
 
         store = SurrealStore("surrealkv://bank.db")
+        store = SurrealStore("wss://db.example:8000", username="bank", password=secret)
         async with ActorSystem("bank", store=store) as system: ...
         async with store:
             await store.query("SELECT * FROM agent_event WHERE payload.amount > $least", least=100)
@@ -53,17 +59,40 @@ class SurrealStore:
         self,
         url: str,
         *,
-        connect: Connect = embedded,
+        namespace: str = NAMESPACE,
+        database: str = DATABASE,
+        username: str | None = None,
+        password: str | None = None,
+        pool: int = _POOL,
+        tls: ssl.SSLContext | None = None,
         call_timeout: float = _CALL_TIMEOUT,
+        connect: Connect | None = None,
         reopen_bytes: int = REOPEN_BYTES,
     ) -> None:
-        """InvalidStoreUrl for an address that cannot be one.
+        """InvalidStoreUrl for an address that cannot be one, InvalidArgument for the rest.
 
-        `connect` makes the database's client: fault injectors wrap `embedded`. `reopen_bytes` is
+        For a server (`ws://`, `wss://`, `http://`, `https://`): `username` and `password` of a user of it,
+        of the namespace or of the database, with the role OWNER or EDITOR; they are kept for signing in
+        again, and shown nowhere. `pool` bounds the connections, `tls` says which certificates are
+        trusted (default: those the machine trusts). Namespace and database are made where the user may.
+        `call_timeout`, in seconds, is how long one request may take.
+
+        `connect` makes the database's client: fault injectors wrap the real one. `reopen_bytes` is
         for tests.
         """
         self._address = parse_url(url)
-        self._connect = connect
+        self._access = Access(
+            namespace=namespace,
+            database=database,
+            username=username,
+            password=password,
+            pool=pool,
+            call_timeout=call_timeout,
+            tls=tls,
+        )
+        if self._address.endpoint is None and not self._access.is_anonymous:
+            raise InvalidArgument("username and password are for servers; an embedded database has no users")
+        self._connect = connect or _client_of(self._address, self._access)
         self._call_timeout = call_timeout
         self._reopen_bytes = reopen_bytes
         self._shared: _Shared | None = None
@@ -119,7 +148,8 @@ class SurrealStore:
             start,
             settings,
             backend,
-            batch_rows=_BATCH_ROWS if self._address.path is not None else _BATCH_ROWS_IN_MEMORY,
+            batch_rows=_BATCH_ROWS_IN_MEMORY if self._address.is_in_memory else _BATCH_ROWS,
+            window_bytes=_WINDOW_BYTES_OVER_HTTP if self._address.is_http else _WINDOW_BYTES,
             on_fenced=on_fenced,
             on_outage=on_outage,
             on_end=leave,
@@ -222,6 +252,8 @@ class SurrealStore:
                     connect=self._connect,
                     call_timeout=self._call_timeout,
                     reopen_bytes=self._reopen_bytes,
+                    namespace=self._access.namespace,
+                    database=self._access.database,
                 )
             )
             shared.engine.start(migrate)
@@ -245,6 +277,19 @@ class SurrealStore:
             await shared.engine.stop()
             if self._shared is shared:
                 self._shared = None
+
+
+def _client_of(address: Address, access: Access) -> Connect:
+    if address.endpoint is None:
+        return embedded
+
+    def connect(_: str) -> Client:
+        # Here, so that only those who talk to a server pay for importing what it takes.
+        from sentient_core.store.server import ServerClient  # noqa: PLC0415
+
+        return ServerClient(address, access)
+
+    return connect
 
 
 class _Shared:

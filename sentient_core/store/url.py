@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -22,18 +23,32 @@ _LAYOUT = {"LOCK", "manifest", "sstables", "vlog", "wal"}
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where an embedded database is."""
+    """Where a database is: in a directory, in memory, or behind a server."""
 
     url: str
-    """As it was given; embedded addresses hold no credentials."""
+    """As it was given; no address holds credentials."""
     path: Path | None = None
-    """Its directory, absolute; None for one in memory."""
+    """Its directory, absolute; None for one in memory and for a server's."""
     sync: str = "every"
     """When a commit is forced to disk: `every` commit, `never`, or once in a duration like `1s`."""
+    endpoint: str | None = None
+    """Where a server takes requests, such as `ws://127.0.0.1:8000/rpc`; None for an embedded database."""
+
+    @property
+    def is_in_memory(self) -> bool:
+        """The database lives in this process and ends with it."""
+        return self.path is None and self.endpoint is None
+
+    @property
+    def is_http(self) -> bool:
+        """The server is asked by requests that are each for themselves."""
+        return self.endpoint is not None and self.endpoint.startswith("http")
 
     @property
     def engine_url(self) -> str:
-        """What the engine is given."""
+        """What the database's client is given."""
+        if self.endpoint is not None:
+            return self.endpoint
         if self.path is None:
             return "mem://"
         return f"surrealkv://{self.path}" + ("" if self.sync == "every" else f"?sync={self.sync}")
@@ -59,18 +74,17 @@ class Address(msgspec.Struct, frozen=True):
 
 
 def parse_url(url: str) -> Address:
-    """The address in `url`: `mem://`, or `surrealkv://` and a relative or absolute path.
+    """The address in `url`: `mem://`, `surrealkv://` and a path, or a server's.
 
     A relative path counts from the working directory of now. `?sync=every|never|<duration>` is the
-    only option. Raises InvalidStoreUrl for everything else.
+    only option. A server is `ws`, `wss`, `http` or `https` `://host:port`, with or without `/rpc` at its
+    end, and no credentials in it. Raises InvalidStoreUrl for everything else.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
-        raise InvalidStoreUrl(url, "it has no scheme")
+        raise InvalidStoreUrl(_without_credentials(url), "it has no scheme")
     if scheme in _SERVERS:
-        raise InvalidStoreUrl(
-            _without_credentials(url), "SurrealDB servers are not supported in this release, they come later"
-        )
+        return _server(url, scheme)
     if scheme == "file":
         raise InvalidStoreUrl(url, "this release's engine has no file:// store; write surrealkv:// instead")
     if scheme == "mem":
@@ -78,7 +92,7 @@ def parse_url(url: str) -> Address:
             raise InvalidStoreUrl(url, "a store in memory takes neither path nor options")
         return Address(url)
     if scheme != "surrealkv":
-        raise InvalidStoreUrl(url, f"unknown scheme '{scheme}'")
+        raise InvalidStoreUrl(_without_credentials(url), f"unknown scheme '{scheme}'")
 
     path, has_query, query = rest.partition("?")
     if not path.strip("/"):
@@ -99,5 +113,36 @@ def _sync(url: str, query: str) -> str:
     return value
 
 
+def _server(url: str, scheme: str) -> Address:
+    shown = _without_credentials(url)
+    if shown != url:
+        raise InvalidStoreUrl(
+            shown,
+            "an address is logged and shown, so it holds no credentials: give them as "
+            "SurrealStore(url, username=..., password=...)",
+        )
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise InvalidStoreUrl(shown, f"it cannot be read ({error})") from None
+    if not host or any(character.isspace() for character in url):
+        raise InvalidStoreUrl(shown, "the name of the server is missing or has blanks in it")
+    if parts.query or parts.fragment or "?" in url or "#" in url:
+        raise InvalidStoreUrl(
+            shown.partition("?")[0].partition("#")[0],
+            "the address of a server has no options: namespace and database are arguments of SurrealStore",
+        )
+    path = parts.path.rstrip("/")
+    if not path:
+        path = "/rpc"
+    if not path.endswith("/rpc"):
+        raise InvalidStoreUrl(shown, f"requests go to a path that ends in /rpc, not to '{parts.path}'")
+    host = f"[{host}]" if ":" in host else host
+    return Address(url, endpoint=f"{scheme}://{host}{'' if port is None else f':{port}'}{path}")
+
+
 def _without_credentials(url: str) -> str:
-    return re.sub(r"(?<=://)[^/@]*@", "", url)
+    """The address without all that could be a name or a password: whatever stands before an `@`."""
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
+    return scheme + separator + rest.rpartition("@")[2]

@@ -16,7 +16,7 @@ from uuid import UUID
 import cbor2
 import msgspec
 
-from sentient_core.errors import InvalidArgument, StoreRefused
+from sentient_core.errors import InvalidArgument, StoreAccessDenied, StoreError, StoreRefused
 
 __all__ = [
     "Conflict",
@@ -26,6 +26,8 @@ __all__ = [
     "Taken",
     "array",
     "bindable",
+    "call_request",
+    "is_error",
     "moment_tag",
     "number",
     "numbers",
@@ -66,6 +68,7 @@ class Refusal(StoreRefused):
 
     def __init__(self, kind: str, text: str) -> None:
         self.kind = kind
+        self.text = text
         super().__init__(f"the database refused a statement ({kind}): {text}")
 
 
@@ -92,7 +95,17 @@ def request(sql: str, parameters: Mapping[str, object]) -> bytes:
 
 def use_request(namespace: str, database: str) -> bytes:
     """The request that chooses a namespace and a database, and makes them where needed."""
-    return cbor2.dumps({"id": "1", "method": "use", "params": [namespace, database]})
+    return call_request("use", namespace, database)
+
+
+def call_request(method: str, *parameters: object) -> bytes:
+    """The request that calls another method than `query`."""
+    return cbor2.dumps({"id": "1", "method": method, "params": list(parameters)})
+
+
+def is_error(answer: bytes) -> bool:
+    """The answer is to the request as a whole, not to its statements, and it is no."""
+    return answer[1:7] == b"\x65error"  # keys are sorted
 
 
 def record_id(table: str, *key: object) -> cbor2.CBORTag:
@@ -187,8 +200,8 @@ def read_raw(answer: bytes) -> list[Any]:
 def _results(answer: Mapping[str, Any]) -> list[Any]:
     error = answer.get("error")
     if error is not None:
-        raise Refusal(str(error.get("kind", "unknown")), str(error.get("message", "")))
-    if not isinstance(answer["result"], list | tuple):  # the answer to `use`
+        raise _refusal(str(error.get("kind", "unknown")), str(error.get("message", "")))
+    if not isinstance(answer["result"], list | tuple):  # the answer to another method than `query`
         return [answer["result"]]
     statements = cast("Sequence[Mapping[str, Any]]", answer["result"])
     refused = [statement for statement in statements if statement["status"] != "OK"]
@@ -205,7 +218,11 @@ def _is_consequence(statement: Mapping[str, Any]) -> bool:
     return isinstance(details, Mapping) and cast("Mapping[str, Any]", details).get("kind") == "NotExecuted"
 
 
-def _refusal(kind: str, why: str) -> Refusal:
+def _refusal(kind: str, why: str) -> StoreError:
+    if kind == "NotAllowed":
+        return StoreAccessDenied(
+            why, "Give username= and password= of a user with the role OWNER or EDITOR of the database."
+        )
     if kind == "AlreadyExists":
         return Taken(kind, why)
     if "can be retried" in why:

@@ -11,7 +11,8 @@ import cbor2
 import msgspec
 
 from sentient_core.codec import digest
-from sentient_core.store.engine import Client, embedded
+from sentient_core.store.access import Access
+from sentient_core.store.engine import DATABASE, NAMESPACE, Client, Connect, embedded
 from sentient_core.store.records import (
     AgentStatus,
     Checkpoint,
@@ -21,6 +22,8 @@ from sentient_core.store.records import (
     LetterDiscarded,
     LetterRedriven,
 )
+from sentient_core.store.server import ServerClient
+from sentient_core.store.url import parse_url
 
 NOW = 1_763_700_000_123_456_789
 
@@ -120,7 +123,8 @@ async def until(condition: Callable[[], bool], within: float = 10.0) -> None:
 class Faults:
     """What a faulty database does; changed by the test while it runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, real: Connect | None = None) -> None:
+        self._real = real or _real
         self.fail: Callable[[bytes], bool] = lambda _: False
         """These requests fail before anything is done."""
         self.lose: Callable[[bytes], bool] = lambda _: False
@@ -137,7 +141,14 @@ class Faults:
     def connect(self, url: str) -> Client:
         """A client with these faults, for `SurrealStore(..., connect=faults.connect)`."""
         self.opened += 1
-        return _FaultyClient(embedded(url), self)
+        return _FaultyClient(self._real(url), self)
+
+
+def _real(url: str) -> Client:
+    address = parse_url(url)
+    if address.endpoint is None:
+        return embedded(url)
+    return ServerClient(address, Access(namespace=NAMESPACE, database=DATABASE))
 
 
 class _FaultyClient:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from sentient_core.store import Journal, JournalOptions, MemoryStore, Store, Sur
 from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.records import CheckpointKind, LetterStatus
 from tests.store.samples import NOW, checkpoint, dead_letter, discarded, event, redriven, status
+from tests.store.server import Server
 
 NASTY = [
     "alice'; REMOVE TABLE agent_event; --",
@@ -30,25 +31,31 @@ NASTY = [
 class Database:
     """One place for data; `store` is what uses it now."""
 
-    def __init__(self, kind: str, directory: Path) -> None:
-        self._kind = kind
-        self._url = "mem://" if kind == "mem" else f"surrealkv://{directory}/db"
-        self.store: Store = self._make()
-
-    def _make(self) -> Store:
-        return MemoryStore() if self._kind == "memory" else SurrealStore(self._url)
+    def __init__(self, make: Callable[[], Store], is_lasting: bool) -> None:
+        self._make = make
+        self._is_lasting = is_lasting
+        self.store: Store = make()
 
     async def restart(self) -> Store:
         """As another process would find it, as far as the data outlives this one."""
-        if self._kind == "surrealkv":
+        if self._is_lasting:
             await self.store.close()
             self.store = self._make()
         return self.store
 
 
-@pytest.fixture(params=["memory", "mem", "surrealkv"])
+@pytest.fixture(params=["memory", "mem", "surrealkv", "ws", "http"])
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(request.param, tmp_path)
+    kind: str = request.param
+    if kind == "memory":
+        database = Database(MemoryStore, is_lasting=False)
+    elif kind in ("ws", "http"):
+        server: Server = request.getfixturevalue("server")
+        name = server.fresh_database()
+        database = Database(lambda: server.store(kind, database=name), is_lasting=True)
+    else:
+        url = "mem://" if kind == "mem" else f"surrealkv://{tmp_path}/db"
+        database = Database(lambda: SurrealStore(url), is_lasting=kind == "surrealkv")
     yield database
     await database.store.close()
 
@@ -667,4 +674,4 @@ async def test_a_payload_of_ten_megabytes_passes(database: Database, journal: Jo
 
 
 async def test_the_url_says_where_it_is(database: Database) -> None:
-    assert database.store.url.split(":")[0] in ("memory", "mem", "surrealkv")
+    assert database.store.url.split(":")[0] in ("memory", "mem", "surrealkv", "ws", "http")

@@ -531,8 +531,12 @@ anyio.run(main, backend=sys.argv[3])
 
 
 @pytest.mark.slow
-async def test_what_was_acknowledged_before_kill_9_is_there_once(url: str, anyio_backend_name: str) -> None:
+@pytest.mark.parametrize("place", ["disk", "server"])
+async def test_what_was_acknowledged_before_kill_9_is_there_once(
+    place: str, request: pytest.FixtureRequest, anyio_backend_name: str
+) -> None:
     """A child writes and prints what was committed; it is killed at random; the next one goes on."""
+    url: str = request.getfixturevalue("url" if place == "disk" else "served_url")
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # noqa: T201 - for whoever looks at a failure
     dice = random.Random(seed)
@@ -619,6 +623,15 @@ anyio.run(main, backend=backend)
 async def test_a_death_at_any_step_loses_and_doubles_nothing(
     url: str, when: str, what: str, anyio_backend_name: str
 ) -> None:
+    await dies_and_comes_back(url, when, what, anyio_backend_name)
+
+
+@pytest.mark.parametrize(("when", "what"), [("after", "commit"), ("before", "settlement"), ("after", "rows")])
+async def test_so_it_is_on_a_server(served_url: str, when: str, what: str, anyio_backend_name: str) -> None:
+    await dies_and_comes_back(served_url, when, what, anyio_backend_name)
+
+
+async def dies_and_comes_back(url: str, when: str, what: str, anyio_backend_name: str) -> None:
     dead = await anyio.run_process(
         [sys.executable, "-c", SUICIDE, url, f"{when} {what}", anyio_backend_name],
         env=os.environ | {"PYTHONPATH": str(Path.cwd())},

@@ -52,10 +52,16 @@ def test_on_disk(url: str, engine_url: str) -> None:
         ("surrealkv:///x?", "unknown option ''"),
         ("surrealkv:///x?versioned=true", "unknown option 'versioned'"),
         ("surrealkv:///x\0y", "null character"),
-        ("ws://localhost:8000/rpc", "come later"),
-        ("wss://db.example/rpc", "come later"),
-        ("http://localhost:8000", "come later"),
-        ("https://db.example", "come later"),
+        ("ws://", "name of the server is missing"),
+        ("ws://:8000", "name of the server is missing"),
+        ("ws://local host:8000", "blanks"),
+        ("ws://localhost:80000", "cannot be read"),
+        ("ws://localhost:port", "cannot be read"),
+        ("ws://[::1", "cannot be read"),
+        ("ws://localhost:8000/sql", "ends in /rpc, not to '/sql'"),
+        ("https://db.example/rpc?ns=a", "no options"),
+        ("https://db.example/rpc#a", "no options"),
+        ("http://localhost:8000?", "no options"),
     ],
 )
 def test_what_is_no_address_of_ours(url: str, why: str) -> None:
@@ -64,12 +70,42 @@ def test_what_is_no_address_of_ours(url: str, why: str) -> None:
     assert "surrealkv://path/to/directory" in str(caught.value)
 
 
-def test_credentials_are_not_repeated() -> None:
+@pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [
+        ("ws://localhost:8000", "ws://localhost:8000/rpc"),
+        ("ws://localhost:8000/", "ws://localhost:8000/rpc"),
+        ("wss://db.example/rpc", "wss://db.example/rpc"),
+        ("http://127.0.0.1:8000/rpc/", "http://127.0.0.1:8000/rpc"),
+        ("https://db.example/behind/a/proxy/rpc", "https://db.example/behind/a/proxy/rpc"),
+        ("ws://[::1]:8000", "ws://[::1]:8000/rpc"),
+    ],
+)
+def test_a_server(url: str, endpoint: str) -> None:
+    address = parse_url(url)
+
+    assert (address.url, address.endpoint, address.engine_url) == (url, endpoint, endpoint)
+    assert (address.path, address.is_in_memory) == (None, False)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "wss://root:secret@db.example/rpc",
+        "ws://root:p@ss/secret@db.example",
+        "http://secret@db.example?x=1",
+        "surreal://root:secret@db.example",
+        "root:secret@db.example:8000",
+    ],
+)
+def test_credentials_have_no_place_in_an_address_and_are_not_repeated(url: str) -> None:
     with pytest.raises(InvalidStoreUrl) as caught:
-        open_store("wss://root:secret@db.example/rpc")
+        open_store(url)
 
     assert "secret" not in str(caught.value)
     assert "secret" not in caught.value.url
+    if url.startswith(("ws", "http")):
+        assert "SurrealStore(url, username=..., password=...)" in str(caught.value)
 
 
 def test_the_directory_is_made(tmp_path: Path) -> None:
