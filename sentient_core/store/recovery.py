@@ -36,6 +36,9 @@ COMMIT;"""
 _READ = "SELECT * FROM journal:[$system, $first]..=[$system, $last]"
 _STATE = """SELECT projected, is_clean FROM ONLY $owner;
 SELECT id, incarnation, restarts FROM ownership:[$system, '']..=[$system, []]"""
+# A server may do a request after its sender has given it up, tried again and seen the entry projected and
+# deleted: what is then there is behind everything, read by nobody, and would stay for ever.
+_LATE = "DELETE journal:[$system, 0]..=[$system, $projected] WHERE !keep AND !is_broken RETURN NONE"
 _BROKEN = "UPDATE $id SET is_broken = true RETURN NONE"
 
 _CLAIM_TRIES = 50
@@ -106,6 +109,7 @@ async def _started(
         _STATE, {"owner": record_id("ownership", system), "system": system}
     )
     projected = int(state["projected"])
+    await engine.query(_LATE, {"system": system, "projected": projected})
     tail = [entry for entry in tail if entry.number > projected]
     before = fold(((e.number, decode_entry(e.body)) for e in tail if e.number != number), 1)
     known = {str(row["id"].key[1]): int(row["incarnation"]) for row in incarnations}

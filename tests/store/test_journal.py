@@ -508,6 +508,28 @@ async def test_an_entry_of_another_epoch_keeps_its_ids(store: SurrealStore) -> N
     await journal.close(5.0)
 
 
+async def test_an_entry_that_was_written_after_its_time_goes_with_the_next_start(store: SurrealStore) -> None:
+    """As a server does that was stopped with a request in hand, which was tried again elsewhere."""
+    journal = await store.open_journal("bank")
+    for seq in (1, 2, 3):
+        journal.append(event(seq))
+        await journal.committed()
+    await journal.flush()
+    await store.query(
+        "CREATE $id SET body = $body, writer = 'late', keep = false, records = 1, weight = 1",
+        id=RecordId("journal", ["bank", 2]),
+        body=encode_entry(Entry(1, (event(1),))),
+    )
+    await journal.close(5.0)
+
+    journal = await store.open_journal("bank")
+    await journal.flush()
+
+    assert await amounts(store) == [1, 2, 3]
+    assert await store.query("RETURN count(SELECT * FROM journal WHERE !keep)") == [0]
+    await journal.close(5.0)
+
+
 CHILD = """
 import sys, anyio, msgspec
 from sentient_core.store import open_store

@@ -16,6 +16,7 @@ import anyio
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from sentient_core import ActorSystem
 from sentient_core.errors import (
     Fenced,
     InvalidArgument,
@@ -31,6 +32,7 @@ from sentient_core.store.protocols import Outage
 from sentient_core.store.records import full_id
 from sentient_core.store.server import ServerClient, check_version
 from sentient_core.store.url import parse_url
+from tests.probes import Add, Counter, Log, Total
 from tests.store.samples import (
     Faults,
     checkpoint,
@@ -309,6 +311,28 @@ async def test_a_server_that_is_killed_and_started_again_under_load_loses_nothin
     assert [outage.is_over for outage in outages] == [False, True] * 2
     assert PASSWORD not in str(outages)
     assert str(own_server.port) not in str(outages)
+
+
+async def test_a_system_says_that_its_server_is_away_and_is_well_again_afterwards(own_server: Server) -> None:
+    heard = Log()
+    async with own_server.store() as store, ActorSystem("bank", store=store) as system:
+        system.alerts.subscribe(lambda alert: heard(alert.alert))
+        ref = await system.spawn(Counter, name="a")
+        await system.flush()
+        own_server.kill()
+        ref.tell(Add())
+        await heard.until("store outage")
+        assert await ref.ask(Total(), timeout=5) == 1
+        assert not system.health().is_store_reachable
+        await anyio.to_thread.run_sync(own_server.start)
+        await heard.until("store is back")
+        await system.flush()
+
+        assert system.health().is_store_reachable
+        ((row,),) = await store.query("SELECT payload FROM agent_event WHERE event_type = 'system_alert'")
+
+    assert heard.lines == ["store outage", "store is back"]
+    assert row["payload"]["alert"] == "store outage"
 
 
 @ONCE
