@@ -50,9 +50,9 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     if kind == "memory":
         database = Database(MemoryStore, is_lasting=False)
     elif kind in ("ws", "http"):
-        server: Server = request.getfixturevalue("server")
+        server: Server = request.getfixturevalue("open_server")
         name = server.fresh_database()
-        database = Database(lambda: server.store(kind, database=name), is_lasting=True)
+        database = Database(lambda: SurrealStore(server.url(kind), database=name), is_lasting=True)
     else:
         url = "mem://" if kind == "mem" else f"surrealkv://{tmp_path}/db"
         database = Database(lambda: SurrealStore(url), is_lasting=kind == "surrealkv")
