@@ -28,8 +28,8 @@ class Access:
     ) -> None:
         """InvalidArgument for what could never work."""
         for what, name in (("namespace", namespace), ("database", database)):
-            if not name or not name.isprintable():
-                raise InvalidArgument(f"{what} is {name!r}; it must be a name of printable characters")
+            if not name or not name.isprintable() or not name.isascii():  # it goes into HTTP's headers
+                raise InvalidArgument(f"{what} is {name!r}; it must be a name of printable ASCII characters")
         if (username is None) != (password is None):
             raise InvalidArgument("username and password go together: give both of them, or neither")
         if pool < 1:

@@ -67,8 +67,8 @@ class ServerClient:
         """
         access = self._access
         self._transport = Transport(self._address, access.namespace, access.database, access.tls, access.pool)
-        connection = await self._dial()
         try:
+            connection = await self._dial()
             read_exact(await connection.exchange(request("INFO FOR DB", {})))
         except Refusal as error:
             raise StoreAccessDenied(
@@ -94,12 +94,14 @@ class ServerClient:
 
     async def close(self) -> None:
         """End all connections. Bounded, since the server may not answer."""
+        self._idle.clear()
         for connection in list(self._all):
             self._discard(connection)
         if self._closing:
             await asyncio.wait(self._closing, timeout=_CLOSE_SECONDS)
-        if self._transport is not None:
-            await self._transport.close()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.close()
 
     async def _exchange(self, cbor_request: bytes) -> bytes:
         connection = await self._take()
@@ -109,7 +111,8 @@ class ServerClient:
             # Also of a call that was cancelled: its answer may still come, and would be another's.
             self._discard(connection)
             raise
-        self._idle.append(connection)
+        if connection in self._all:
+            self._idle.append(connection)
         return answer
 
     async def _take(self) -> Connection:
@@ -155,8 +158,8 @@ class ServerClient:
 
     async def _prepare(self, connection: Connection) -> None:
         """Make a connection one that requests can be sent on."""
-        if self._sign_in is None:
-            check_version(str(await _call(connection, "version")))
+        # Each time: a server that was away may come back as another.
+        check_version(str(await _call(connection, "version")))
         if connection.keeps_session or self._token is None:
             self._token = await self._signed_in(connection)
         connection.sign(self._token)
@@ -195,6 +198,8 @@ class ServerClient:
         )
 
     def _discard(self, connection: Connection) -> None:
+        if connection not in self._all:
+            return  # `close` was faster
         self._all.discard(connection)
         closing = asyncio.get_running_loop().create_task(_end(connection))
         self._closing.add(closing)

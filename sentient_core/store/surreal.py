@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
@@ -73,7 +74,7 @@ class SurrealStore:
 
         For a server (`ws://`, `wss://`, `http://`, `https://`): `username` and `password` of a user of it,
         of the namespace or of the database, with the role OWNER or EDITOR; they are kept for signing in
-        again, and shown nowhere. `pool` bounds the connections, `tls` says which certificates are
+        again, and shown nowhere. `pool` bounds the connections (half of them are kept from queries, for the journal), `tls` says which certificates are
         trusted (default: those the machine trusts). Namespace and database are made where the user may.
         `call_timeout`, in seconds, is how long one request may take.
 
@@ -230,8 +231,13 @@ class SurrealStore:
 
     async def _ask(self, question: Callable[[Engine], Coroutine[Any, Any, T]]) -> T:
         shared = await self._enter()
+
+        async def ask() -> T:
+            async with shared.questions:
+                return await question(shared.engine)
+
         try:
-            return await shared.engine.thread.run(lambda: question(shared.engine))
+            return await shared.engine.thread.run(ask)
         finally:
             await self._leave(shared)
 
@@ -254,7 +260,8 @@ class SurrealStore:
                     reopen_bytes=self._reopen_bytes,
                     namespace=self._access.namespace,
                     database=self._access.database,
-                )
+                ),
+                max(1, self._access.pool // 2),
             )
             shared.engine.start(migrate)
         shared.users += 1
@@ -295,8 +302,10 @@ def _client_of(address: Address, access: Access) -> Connect:
 class _Shared:
     """One opening of the database and who uses it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, questions: int) -> None:
         self.engine = engine
+        self.questions = asyncio.Semaphore(questions)
+        """Who asks waits here: half of the connections stay free for the journals."""
         self.users = 0
         self.journals: set[SurrealJournal] = set()
         self.is_closing = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import signal
@@ -155,6 +156,7 @@ def test_settings_that_cannot_work_are_refused_at_once() -> None:
         ({"password": "a"}, "go together"),
         ({"namespace": ""}, "namespace"),
         ({"database": "a\nb"}, "database"),
+        ({"database": "ü"}, "ASCII"),
         ({"pool": 0}, "pool"),
         ({"call_timeout": 0}, "call_timeout"),
     ]
@@ -255,6 +257,27 @@ async def test_no_more_connections_are_open_than_the_pool_has(
         assert await store.query("RETURN 'mine'") == ["mine"]
         assert connections_to(server) - before <= 2
     assert connections_to(server) < before
+
+
+@ONCE
+async def test_slow_questions_do_not_hold_up_commits(server: Server, scheme: str, database: str) -> None:
+    answered: list[object] = []
+    async with server.store(scheme, database=database, pool=2) as store, anyio.create_task_group() as tasks:
+        journal = await store.open_journal("bank")
+        await journal.flush()
+
+        async def ask() -> None:
+            answered.append(await store.query("SLEEP 1s"))
+
+        for _ in range(5):
+            tasks.start_soon(ask)
+        await anyio.lowlevel.checkpoint()
+        journal.append(event(1))
+        await journal.committed()
+
+        assert answered == []
+        tasks.cancel_scope.cancel()
+        await journal.close(5.0)
 
 
 def connections_to(server: Server) -> int:
@@ -368,6 +391,29 @@ async def test_a_paused_server_holds_everything_and_doubles_nothing(own_server: 
         letters = await store.dead_letters("bank", limit=1000)
         assert [letter.message_id for letter in letters] == [full_id(1, seq) for seq in range(50, 0, -1)]
         assert (await journal.close(5.0)).records == 0
+
+
+@ONCE
+async def test_a_store_that_nobody_closed_does_not_keep_the_interpreter(served_url: str) -> None:
+    script = (
+        "import anyio, sys\n"
+        "from sentient_core.store import open_store\n"
+        "from tests.store.samples import event\n"
+        "async def main():\n"
+        "    journal = await open_store(sys.argv[1]).open_journal('bank')\n"
+        "    journal.append(event(1))\n"
+        "    await journal.committed()\n"
+        "anyio.run(main)\n"
+    )
+
+    done = await anyio.run_process(
+        [sys.executable, "-c", script, served_url],
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
+        stderr=subprocess.STDOUT,
+    )
+
+    assert (done.returncode, done.stdout) == (0, b"")
 
 
 async def test_answers_that_are_lost_double_nothing_and_fence_nobody(
