@@ -103,7 +103,8 @@ class ActorSystem:
             ref = await system.spawn(Account, name="alice")
 
     `store` is the address of a SurrealDB database (`surrealkv://directory` for an embedded one on
-    disk, `mem://` for one in memory) or a `Store`, which then several systems may share. The system
+    disk, `mem://` for one in memory) or a `Store`, which then several systems may share, and which a
+    server that wants a user needs: `SurrealStore("wss://host:8000", username=..., password=...)`. The system
     takes over the records that are stored under its name; actors spawned again under their paths
     continue from their latest checkpoints. Several systems can live in one process. `isolation` is that
     of the actor classes that say nothing themselves (`Actor.isolation`).

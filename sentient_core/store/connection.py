@@ -16,7 +16,7 @@ import aiohttp
 
 from sentient_core.errors import StoreError, StoreRefused, StoreTlsFailed, StoreUnavailable
 from sentient_core.store.url import Address
-from sentient_core.store.wire import is_error
+from sentient_core.store.wire import is_not_allowed
 
 __all__ = ["Connection", "NotSignedIn", "Transport"]
 
@@ -26,10 +26,9 @@ _MEDIA_TYPE = "application/cbor"
 
 
 class NotSignedIn(StoreError):
-    """The server does not know (any more) who asks; it did nothing. `answer` is what it said."""
+    """The server does not know (any more) who asks; it did nothing."""
 
-    def __init__(self, answer: bytes) -> None:
-        self.answer = answer
+    def __init__(self) -> None:
         super().__init__("the database server wants a user to sign in")
 
 
@@ -130,8 +129,8 @@ class _WebSocket:
         if message.type is not aiohttp.WSMsgType.BINARY:
             raise StoreUnavailable("the database server ended the connection")
         answer: bytes = message.data
-        if is_error(answer) and b"NotAllowed" in answer:
-            raise NotSignedIn(answer)
+        if is_not_allowed(answer):
+            raise NotSignedIn
         return answer
 
     def sign(self, token: str | None) -> None:
@@ -178,15 +177,15 @@ class _Requests:
                 status = response.status
         except (aiohttp.ClientError, OSError) as error:
             raise _unreachable(error) from error
-        if status == 401 or (is_error(answer) and b"NotAllowed" in answer):
-            raise NotSignedIn(answer)
+        if status in (401, 403) or is_not_allowed(answer):
+            raise NotSignedIn
         if status == 413:
             raise StoreRefused(
                 f"the database server takes no request of {len(request)} bytes over HTTP: use its ws:// or "
                 "wss:// address, or raise its SURREAL_HTTP_MAX_RPC_BODY_SIZE"
             )
         if status == 400:
-            raise StoreRefused("the database could not read a request")
+            raise StoreRefused("the database could not read a request (HTTP 400)")
         if status != 200:
             raise StoreUnavailable(f"what answers is no database server that is ready (HTTP {status})")
         return answer

@@ -282,7 +282,8 @@ class Store(Protocol):
         Whoever owned them is refused at its next commit. `on_fenced` is called on this loop's
         thread when that happens to this journal, `on_outage` when the database stops taking its commits
         and when it takes them again. Raises StoreInUse, StorePathUnusable, StoreSchemaTooNew or
-        StoreUnavailable; nothing is then left open.
+        StoreUnavailable, of a server also StoreAccessDenied, StoreTlsFailed or StoreVersionUnsupported;
+        nothing is then left open.
         """
         ...
 

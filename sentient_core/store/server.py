@@ -22,6 +22,7 @@ import cbor2
 from sentient_core.errors import (
     StoreAccessDenied,
     StoreError,
+    StoreRefused,
     StoreUnavailable,
     StoreVersionUnsupported,
 )
@@ -84,27 +85,29 @@ class ServerClient:
         """One answer, from any of the connections."""
         async with self._places:
             try:
-                return await self._exchange(cbor_request)
+                return await self._exchange(await self._take(), cbor_request)
             except NotSignedIn:
-                self._token = None  # it has run out, like the session; with a new one it goes on
+                # Sign-ins run out, those of the idle connections as well. Who signs in anew goes on.
+                self._token = None
+                while self._idle:
+                    self._discard(self._idle.pop())
             try:
-                return await self._exchange(cbor_request)
+                return await self._exchange(await self._dial(), cbor_request)
             except NotSignedIn as error:
                 raise self._denied() from error
 
     async def close(self) -> None:
         """End all connections. Bounded, since the server may not answer."""
+        transport, self._transport = self._transport, None
         self._idle.clear()
         for connection in list(self._all):
             self._discard(connection)
         if self._closing:
-            await asyncio.wait(self._closing, timeout=_CLOSE_SECONDS)
-        transport, self._transport = self._transport, None
+            await asyncio.wait(self._closing)
         if transport is not None:
             await transport.close()
 
-    async def _exchange(self, cbor_request: bytes) -> bytes:
-        connection = await self._take()
+    async def _exchange(self, connection: Connection, cbor_request: bytes) -> bytes:
         try:
             answer = await connection.exchange(cbor_request)
         except BaseException:
@@ -133,6 +136,8 @@ class ServerClient:
             except StoreError as error:
                 now = asyncio.get_running_loop().time()
                 self._failure = (error, now + self._backoff.next())
+                if isinstance(error, StoreRefused):  # coming in, not what is to be asked
+                    raise StoreUnavailable(str(error)) from error
                 raise
             self._failure = None
             self._backoff.reset()
@@ -160,14 +165,18 @@ class ServerClient:
         """Make a connection one that requests can be sent on."""
         # Each time: a server that was away may come back as another.
         check_version(str(await _call(connection, "version")))
-        if connection.keeps_session or self._token is None:
+        is_news = connection.keeps_session or self._token is None
+        if is_news:
             self._token = await self._signed_in(connection)
         connection.sign(self._token)
         try:
             read_exact(await connection.exchange(use_request(self._access.namespace, self._access.database)))
         except NotSignedIn as error:
             self._token = None
-            raise self._denied() from error
+            if is_news:
+                raise self._denied() from error
+            connection.sign(None)  # that token was an older one, and has run out
+            await self._prepare(connection)
 
     async def _signed_in(self, connection: Connection) -> str | None:
         if self._access.is_anonymous:

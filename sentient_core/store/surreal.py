@@ -36,6 +36,7 @@ T = TypeVar("T")
 
 _CALL_TIMEOUT = 30.0
 _POOL = 10
+_NO_BOUND = 1_000_000
 _BATCH_ROWS = 500
 _WINDOW_BYTES = 16 * 1024 * 1024
 _WINDOW_BYTES_OVER_HTTP = 1024 * 1024  # a server takes requests of 4 MiB; rows are larger than records
@@ -74,9 +75,11 @@ class SurrealStore:
 
         For a server (`ws://`, `wss://`, `http://`, `https://`): `username` and `password` of a user of it,
         of the namespace or of the database, with the role OWNER or EDITOR; they are kept for signing in
-        again, and shown nowhere. `pool` bounds the connections (half of them are kept from queries, for the journal), `tls` says which certificates are
-        trusted (default: those the machine trusts). Namespace and database are made where the user may.
-        `call_timeout`, in seconds, is how long one request may take.
+        again, and shown nowhere. `pool` bounds the connections; half of them are kept from queries, for
+        the journal. `tls` says which certificates are trusted (default: those the machine trusts).
+        Namespace and database are made where the user may. `call_timeout`, in seconds, is how long one
+        request may take. Over HTTP a server takes requests of 4 MiB, if it is not told otherwise
+        (`SURREAL_HTTP_MAX_RPC_BODY_SIZE`): a larger record waits, as in an outage, until it does.
 
         `connect` makes the database's client: fault injectors wrap the real one. `reopen_bytes` is
         for tests.
@@ -261,7 +264,7 @@ class SurrealStore:
                     namespace=self._access.namespace,
                     database=self._access.database,
                 ),
-                max(1, self._access.pool // 2),
+                _NO_BOUND if self._address.endpoint is None else max(1, self._access.pool // 2),
             )
             shared.engine.start(migrate)
         shared.users += 1
@@ -305,7 +308,7 @@ class _Shared:
     def __init__(self, engine: Engine, questions: int) -> None:
         self.engine = engine
         self.questions = asyncio.Semaphore(questions)
-        """Who asks waits here: half of the connections stay free for the journals."""
+        """Who asks a server waits here: half of the connections stay free for the journals."""
         self.users = 0
         self.journals: set[SurrealJournal] = set()
         self.is_closing = False

@@ -27,7 +27,7 @@ __all__ = [
     "array",
     "bindable",
     "call_request",
-    "is_error",
+    "is_not_allowed",
     "moment_tag",
     "number",
     "numbers",
@@ -103,9 +103,11 @@ def call_request(method: str, *parameters: object) -> bytes:
     return cbor2.dumps({"id": "1", "method": method, "params": list(parameters)})
 
 
-def is_error(answer: bytes) -> bool:
-    """The answer is to the request as a whole, not to its statements, and it is no."""
-    return answer[1:7] == b"\x65error"  # keys are sorted
+def is_not_allowed(answer: bytes) -> bool:
+    """The answer says that whoever asks may not ask at all. Nothing was done."""
+    if answer[1:7] != b"\x65error":  # the first key of an answer that says no to a whole request
+        return False
+    return bool(cbor2.loads(answer)["error"].get("kind") == "NotAllowed")
 
 
 def record_id(table: str, *key: object) -> cbor2.CBORTag:
