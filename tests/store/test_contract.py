@@ -44,18 +44,21 @@ class Database:
         return self.store
 
 
-@pytest.fixture(params=["memory", "mem", "surrealkv", "ws", "http"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    kind: str = request.param
+def database_of(kind: str, request: pytest.FixtureRequest, directory: Path) -> Database:
+    """One that nobody has used: memory, mem, surrealkv, ws or http."""
     if kind == "memory":
-        database = Database(MemoryStore, is_lasting=False)
-    elif kind in ("ws", "http"):
+        return Database(MemoryStore, is_lasting=False)
+    if kind in ("ws", "http"):
         server: Server = request.getfixturevalue("open_server")
         name = server.fresh_database()
-        database = Database(lambda: SurrealStore(server.url(kind), database=name), is_lasting=True)
-    else:
-        url = "mem://" if kind == "mem" else f"surrealkv://{tmp_path}/db"
-        database = Database(lambda: SurrealStore(url), is_lasting=kind == "surrealkv")
+        return Database(lambda: SurrealStore(server.url(kind), database=name), is_lasting=True)
+    url = "mem://" if kind == "mem" else f"surrealkv://{directory}/db"
+    return Database(lambda: SurrealStore(url), is_lasting=kind == "surrealkv")
+
+
+@pytest.fixture(params=["memory", "mem", "surrealkv", "ws", "http"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    database = database_of(request.param, request, tmp_path)
     yield database
     await database.store.close()
 

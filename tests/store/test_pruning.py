@@ -29,7 +29,7 @@ from tests.store.samples import (
     status,
     until,
 )
-from tests.store.test_contract import Database
+from tests.store.test_contract import Database, database_of
 
 NOW = time.time_ns()
 SECOND = 1_000_000_000
@@ -50,9 +50,9 @@ def keeping(**limits: Any) -> Retention:
     return msgspec.structs.replace(FOR_EVER, **limits)
 
 
-@pytest.fixture(params=["memory", "mem", "surrealkv"])
+@pytest.fixture(params=["memory", "mem", "surrealkv", "ws"])
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(request.param, tmp_path)
+    database = database_of(request.param, request, tmp_path)
     yield database
     await database.store.close()
 
