@@ -50,7 +50,7 @@ def keeping(**limits: Any) -> Retention:
     return msgspec.structs.replace(FOR_EVER, **limits)
 
 
-@pytest.fixture(params=["memory", "mem", "surrealkv", "ws"])
+@pytest.fixture(params=["memory", "mem", "surrealkv"])
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
     database = database_of(request.param, request, tmp_path)
     yield database
