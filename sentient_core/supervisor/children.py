@@ -258,8 +258,7 @@ class Children:
         if not entry.is_asked:  # else its grace runs already
             grace = child.blueprint.kill_grace if entry.shutdown == BRUTAL_KILL else entry.shutdown
             if isinstance(grace, float):
-                entry.silence()
-                entry.alarm = self._runtime.timekeeper.after(grace, lambda: self._end_of_grace(entry))
+                self._give_grace(entry, grace)
 
     def child_unwanted(self, child: Cell) -> bool:
         entry = self._children[child]
@@ -683,14 +682,17 @@ class Children:
         child.is_asked = True
         child.cell.signal(Signal(SignalKind.STOP, where=SUPERVISOR))
         if isinstance(grace, float):  # else the deadline of its start holds, if it has not started yet
-            child.silence()
-            child.alarm = self._runtime.timekeeper.after(grace, lambda: self._end_of_grace(child))
+            self._give_grace(child, grace)
+
+    def _give_grace(self, child: Child, seconds: float) -> None:
+        """Let a child end by itself for so long."""
+        child.silence()
+        child.alarm = self._runtime.timekeeper.after(seconds, lambda: self._end_of_grace(child))
 
     def _end_of_grace(self, child: Child) -> None:
         if child.cell.waits_for_turn:  # among very many: its grace begins when it can do something about it
             grace = child.shutdown if isinstance(child.shutdown, float) else 0.0
-            wait = max(grace, LEAST_GRACE)
-            child.alarm = self._runtime.timekeeper.after(wait, lambda: self._end_of_grace(child))
+            self._give_grace(child, max(grace, LEAST_GRACE))
             return
         self._runtime.overdue += 1
         if self._runtime.limited_logs.admits(OVERDUE):
