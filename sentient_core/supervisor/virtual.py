@@ -156,7 +156,7 @@ class VirtualFamily:
     def child_failing(self, child: Cell) -> None:
         grace = child.blueprint.cls.default_shutdown
         if grace is not None and child not in self._alarms and isinstance(child, VirtualCell):
-            self._alarms[child] = self._runtime.timekeeper.after(grace, lambda: self._end_of_grace(child))
+            self._give_grace(child, grace)
 
     def child_unwanted(self, child: Cell) -> bool:
         if self._is_awake and isinstance(child, VirtualCell):
@@ -236,12 +236,15 @@ class VirtualFamily:
         grace = child.blueprint.cls.default_shutdown
         child.signal(Signal(SignalKind.STOP))
         if grace is not None:
-            self._alarms[child] = self._runtime.timekeeper.after(grace, lambda: self._end_of_grace(child))
+            self._give_grace(child, grace)
+
+    def _give_grace(self, child: VirtualCell, seconds: float) -> None:
+        self._alarms[child] = self._runtime.timekeeper.after(seconds, lambda: self._end_of_grace(child))
 
     def _end_of_grace(self, child: VirtualCell) -> None:
         if child.waits_for_turn:  # as in `Children`
             grace = max(child.blueprint.cls.default_shutdown or 0.0, LEAST_GRACE)
-            self._alarms[child] = self._runtime.timekeeper.after(grace, lambda: self._end_of_grace(child))
+            self._give_grace(child, grace)
             return
         self._runtime.overdue += 1
         if self._runtime.limited_logs.admits(OVERDUE):
