@@ -83,6 +83,10 @@ class Backend(Protocol):
         """Let everything else that is ready run once."""
         ...
 
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Run `function()` in the next pass of the loop. From the loop's thread."""
+        ...
+
     def call_threadsafe(self, function: Callable[[*Ts], object], *args: *Ts) -> None:
         """Run `function(*args)` soon on the loop's thread. Callable from any thread.
 
@@ -228,6 +232,9 @@ class AsyncioBackend:
     def checkpoint(self) -> Awaitable[None]:
         return asyncio.sleep(0)
 
+    def call_soon(self, function: Callable[[], object]) -> None:
+        self._loop.call_soon(function)
+
     def call_threadsafe(self, function: Callable[[*Ts], object], *args: *Ts) -> None:
         self._loop.call_soon_threadsafe(function, *args)
 
@@ -262,6 +269,9 @@ class TrioBackend:
 
     def checkpoint(self) -> Awaitable[None]:
         return trio.lowlevel.checkpoint()  # noqa: ASYNC105 - the caller awaits it
+
+    def call_soon(self, function: Callable[[], object]) -> None:
+        self._token.run_sync_soon(function)
 
     def call_threadsafe(self, function: Callable[[*Ts], object], *args: *Ts) -> None:
         try:

@@ -14,6 +14,7 @@ import msgspec
 
 from sentient_core.paths import is_anonymous
 from sentient_core.store.records import (
+    Accepted,
     AgentStatus,
     AnyRecord,
     Checkpoint,
@@ -22,10 +23,15 @@ from sentient_core.store.records import (
     DeadLetterRecord,
     Entry,
     Event,
+    Key,
     LetterDiscarded,
     LetterRedriven,
     LetterStatus,
     Opened,
+    Settled,
+    Tried,
+    Turn,
+    flat,
     full_id,
 )
 
@@ -34,6 +40,7 @@ __all__ = [
     "AgentEffect",
     "Effect",
     "LetterEffect",
+    "PendingEffect",
     "Placed",
     "fold",
     "merge",
@@ -69,6 +76,14 @@ class AgentEffect(msgspec.Struct, frozen=True):
     last: AgentStatus
 
 
+class PendingEffect(msgspec.Struct, frozen=True):
+    """A row of `inbox` that a window has made."""
+
+    accepted: Placed[Accepted]
+    tries: int = 0
+    """How often its handler has failed with it."""
+
+
 class LetterEffect(msgspec.Struct, frozen=True, kw_only=True):
     """What a window did to one row of `dead_letter`."""
 
@@ -94,6 +109,14 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     turns: Mapping[str, tuple[Placed[Checkpoint], ...]] = {}
     """By path, the newest `turn` checkpoints, newest first, as many as are kept."""
     named: tuple[Placed[Checkpoint], ...] = ()
+    states: Mapping[str, Placed[Checkpoint]] = {}
+    """By path, the last state of durable actors."""
+    pending: Mapping[Key, PendingEffect] = {}
+    """Messages to durable actors that were accepted in the window and are not settled."""
+    settled: frozenset[Key] = frozenset()
+    """Messages that were accepted before the window and are settled."""
+    tried: Mapping[Key, int] = {}
+    """Tries of messages that were accepted before the window and are not settled."""
     letters: Mapping[str, LetterEffect] = {}
     """By the id of the message."""
     epoch: int | None = None
@@ -114,15 +137,24 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
     restarts: dict[str, int] = {}
     turns: dict[str, list[Placed[Checkpoint]]] = {}
     named: list[Placed[Checkpoint]] = []
+    states: dict[str, Placed[Checkpoint]] = {}
+    inbox = _Inbox()
     letters: dict[str, LetterEffect] = {}
     last_epoch: int | None = None
     is_clean: bool | None = None
 
     for number, entry in entries:
         epoch = entry.epoch
-        for index, record in enumerate(entry.records):
+        for index, record in enumerate(flat(entry.records)):
             if isinstance(record, Event):
                 events.append(Placed(number, index, epoch, record))
+            elif isinstance(record, Accepted):
+                events.append(Placed(number, index, epoch, record.event))
+                inbox.accept(Placed(number, index, epoch, record))
+            elif isinstance(record, Settled):
+                inbox.settle((record.path, record.epoch or epoch, record.seq))
+            elif isinstance(record, Tried):
+                inbox.note_tries((record.path, record.epoch or epoch, record.seq), record.tries)
             elif isinstance(record, AgentStatus):
                 known = agents.get(record.path)
                 agents[record.path] = AgentEffect(record.at if known is None else known.first_at, record)
@@ -131,18 +163,23 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
                     _raise(restarts, record.path, record.restarts)
             elif isinstance(record, Checkpoint):
                 placed = Placed(number, index, epoch, record)
-                if record.kind is CheckpointKind.TURN:
+                if record.kind is CheckpointKind.STATE:
+                    states[record.path] = placed
+                elif record.kind is CheckpointKind.TURN:
                     turns.setdefault(record.path, []).append(placed)
                 else:
                     named.append(placed)
                 _raise(incarnations, record.path, record.incarnation)
             elif isinstance(record, DeadLetterRecord):
                 death = Placed(number, index, epoch, record)
-                letters[full_id(record.epoch or epoch, record.seq)] = LetterEffect(
-                    death=death, attempts=record.attempts
-                )
+                of_epoch = record.epoch or epoch
+                letters[full_id(of_epoch, record.seq)] = LetterEffect(death=death, attempts=record.attempts)
+                if record.was_pending:
+                    inbox.settle((record.recipient, of_epoch, record.seq))
             elif isinstance(record, LetterRedriven):
                 events.append(Placed(number, index, epoch, record.event))
+                if record.accepted is not None:
+                    inbox.accept(Placed(number, index, record.epoch, record.accepted))
                 redriven = LetterEffect(
                     status=LetterStatus.REDRIVEN, attempts=record.attempts, settled_at=record.event.at
                 )
@@ -155,9 +192,10 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
             elif isinstance(record, Opened):
                 last_epoch = record.epoch
                 is_clean = False
-            else:
-                _: Closed = record
+            elif isinstance(record, Closed):
                 is_clean = True
+            else:
+                _: Turn = record  # `flat` leaves none
 
     return Effect(
         events=tuple(events),
@@ -166,6 +204,10 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
         restarts=restarts,
         turns={path: newest(reversed(placed), kept_checkpoints) for path, placed in turns.items()},
         named=tuple(named),
+        states=states,
+        pending=inbox.pending,
+        settled=frozenset(inbox.settled),
+        tried=inbox.tried,
         letters=letters,
         epoch=last_epoch,
         is_clean=is_clean,
@@ -187,6 +229,8 @@ def merge(earlier: Effect, later: Effect, kept_checkpoints: int) -> Effect:
     turns = dict(earlier.turns)
     for path, placed in later.turns.items():
         turns[path] = newest((*placed, *turns.get(path, ())), kept_checkpoints)
+    inbox = _Inbox(earlier)
+    inbox.go_on(later)
     return Effect(
         events=earlier.events + later.events,
         agents=agents,
@@ -194,6 +238,10 @@ def merge(earlier: Effect, later: Effect, kept_checkpoints: int) -> Effect:
         restarts=restarts,
         turns=turns,
         named=earlier.named + later.named,
+        states={**earlier.states, **later.states},
+        pending=inbox.pending,
+        settled=frozenset(inbox.settled),
+        tried=inbox.tried,
         letters=merge_letters(dict(earlier.letters), later.letters),
         epoch=earlier.epoch if later.epoch is None else later.epoch,
         is_clean=earlier.is_clean if later.is_clean is None else later.is_clean,
@@ -215,6 +263,39 @@ def merge_letters(
 def newest(newest_first: Iterable[T], kept: int) -> tuple[T, ...]:
     """The first `kept` of what is sorted newest first."""
     return tuple(newest_first)[:kept]
+
+
+class _Inbox:
+    """What windows do to the messages of durable actors."""
+
+    def __init__(self, earlier: Effect = NOTHING) -> None:
+        self.pending: dict[Key, PendingEffect] = dict(earlier.pending)
+        self.settled: set[Key] = set(earlier.settled)
+        self.tried: dict[Key, int] = dict(earlier.tried)
+
+    def accept(self, accepted: Placed[Accepted]) -> None:
+        event = accepted.record.event
+        key = (event.target or "", accepted.epoch, event.seq)
+        self.pending[key] = PendingEffect(accepted)
+
+    def settle(self, key: Key) -> None:
+        if self.pending.pop(key, None) is None:
+            self.settled.add(key)
+            self.tried.pop(key, None)
+
+    def note_tries(self, key: Key, tries: int) -> None:
+        known = self.pending.get(key)
+        if known is None:
+            self.tried[key] = tries
+        else:
+            self.pending[key] = PendingEffect(known.accepted, tries)
+
+    def go_on(self, later: Effect) -> None:
+        for key in later.settled:
+            self.settle(key)
+        for key, tries in later.tried.items():
+            self.note_tries(key, tries)
+        self.pending.update(later.pending)
 
 
 def _mark(letters: dict[str, LetterEffect], id_: str, mark: LetterEffect) -> None:

@@ -20,14 +20,14 @@ from sentient_core.errors import StoreError, StoreUnavailable
 from sentient_core.logs import runtime_log
 from sentient_core.store.engine import Engine
 from sentient_core.store.projector import Projector
-from sentient_core.store.protocols import Backlog, JournalOptions, Outage
+from sentient_core.store.protocols import Backlog, Estate, JournalOptions, Outage, Pending, Waiter
 from sentient_core.store.pruning import Pruner
-from sentient_core.store.records import AnyRecord, Checkpoint, Closed
+from sentient_core.store.records import AnyRecord, Checkpoint, Closed, Key
 from sentient_core.store.recovery import Start
 from sentient_core.store.retention import Pruned, Retention
-from sentient_core.store.rows import read_checkpoint
+from sentient_core.store.rows import read_checkpoint, read_pending
 from sentient_core.store.settlement import Settlement
-from sentient_core.store.tail import Intake, Tail
+from sentient_core.store.tail import LEAST_WEIGHT, Intake, Tail
 from sentient_core.store.waiting import WaitingLine
 from sentient_core.store.writer import Writer
 
@@ -35,6 +35,8 @@ __all__ = ["SurrealJournal"]
 
 _LEAST_PATIENCE = 1.0
 _CANCEL_SECONDS = 2.0
+_ESTATE = """SELECT * FROM state_checkpoint:[$system, $path, 'state'];
+SELECT * FROM inbox:[$system, $path, $epoch, $seq]..=[$system, $path, []] ORDER BY id LIMIT $limit"""
 _CHECKPOINTS = """SELECT * FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []]
     WHERE kind = 'turn' ORDER BY id DESC LIMIT $limit"""
 
@@ -60,6 +62,7 @@ class SurrealJournal:
         self.epoch: int = start.epoch
         self.known: Mapping[str, int] = start.known
         self.known_restarts: Mapping[str, int] = start.restarts
+        self.pending_counts: Mapping[str, int] = start.pending
         self.ended_cleanly: bool = start.ended_cleanly
         self._engine = engine
         self._system = system
@@ -72,6 +75,7 @@ class SurrealJournal:
         self._failure: StoreError | None = None
         self._is_refusing = False
         self._final: Backlog | None = None
+        self._is_waking = False
         self._tasks: list[asyncio.Task[None]] = []
         self._has_moved = asyncio.Event()
         self._tail = Tail(start.tail)
@@ -120,8 +124,10 @@ class SurrealJournal:
         intake.count_in += 1
         intake.bytes_in += weight
         intake.records.append(record)
-        if intake.is_asleep:
-            self._wake_writer()
+        if intake.is_asleep and not self._is_waking:
+            # In the next pass of the loop: what the same pass adds joins its commit.
+            self._is_waking = True
+            self._backend.call_soon(self._wake_writer)
         return True
 
     def backlog(self) -> Backlog:
@@ -135,6 +141,27 @@ class SurrealJournal:
     async def committed(self, mark: int | None = None) -> None:
         """See `Journal.committed`."""
         await self._reached(self._committed_line, lambda: self._intake.committed, mark=mark)
+
+    def when_committed(self, waiter: Waiter) -> None:
+        """See `Journal.when_committed`."""
+        if self._failure is not None:
+            error = self._failure
+            self._backend.call_soon(lambda: waiter.fail(error))
+            return
+        self._committed_line.add(self._intake.count_in, waiter)
+        if self._intake.committed >= self._intake.count_in:  # as in `_reached`
+            self._backend.call_soon(self._announce)
+
+    def has_room(self) -> bool:
+        """See `Journal.has_room`."""
+        return not self._is_refusing and self._intake.has_room(LEAST_WEIGHT)
+
+    async def estate(
+        self, path: str, limit: int, *, after: Key | None = None, mark: int | None = None
+    ) -> Estate:
+        """See `Journal.estate`."""
+        await self.committed(mark)
+        return await self._engine.thread.run(lambda: self._read_estate(path, limit, after))
 
     async def flush(self) -> None:
         """See `Journal.flush`."""
@@ -158,6 +185,7 @@ class SurrealJournal:
         if self._final is None:
             self.append(Closed(time.time_ns()), force=True)
             self._is_refusing = True
+            self._wake_writer()
             with anyio.CancelScope(shield=True):
                 with suppress(StoreUnavailable):
                     await self._engine.thread.run(lambda: self._finish(patience))
@@ -203,6 +231,7 @@ class SurrealJournal:
         await slot
 
     def _wake_writer(self) -> None:
+        self._is_waking = False
         self._intake.is_asleep = False
         with suppress(StoreUnavailable):  # the thread has ended: `committed` says so
             self._engine.thread.post(self._writer.wake)
@@ -296,6 +325,30 @@ class SurrealJournal:
                 _, _, number, index = row["id"].key
                 found.setdefault((number, index), read_checkpoint(row))
         return [record for _, record in sorted(found.items(), key=lambda item: item[0], reverse=True)][:limit]
+
+    async def _read_estate(self, path: str, limit: int, after: Key | None) -> Estate:
+        # First the tail: what is projected meanwhile stands in both, and what it settles stays known.
+        state, inbox = self._tail.state(path), self._tail.inbox(path)
+        behind = (0, 0) if after is None else (after[1], after[2] + 1)
+        most = limit + len(inbox.settled) + 1
+        states, rows = await self._engine.query(
+            _ESTATE,
+            {"system": self._system, "path": path, "epoch": behind[0], "seq": behind[1], "limit": most},
+        )
+        found = {pending.key: pending for pending in map(read_pending, rows)}
+        for key, placed in inbox.accepted.items():
+            if key[1:] >= behind:
+                found[key] = Pending(key[1], placed.record)
+        pending = [
+            Pending(found[key].epoch, found[key].accepted, inbox.tried.get(key, found[key].tries))
+            for key in sorted(found.keys() - inbox.settled)
+        ]
+        stored = read_checkpoint(states[0]) if states else None
+        return Estate(
+            state=stored if state is None else state.record,
+            pending=pending[:limit],
+            is_all=len(pending) <= limit,
+        )
 
     async def _finish(self, patience: float) -> None:
         """Commit all and project for at most `patience` seconds, then end the tasks.

@@ -8,7 +8,7 @@ also after one that never closed.
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -22,6 +22,7 @@ from sentient_core.store.fold import (
     AgentEffect,
     Effect,
     LetterEffect,
+    PendingEffect,
     Placed,
     fold,
     merge_letters,
@@ -34,9 +35,12 @@ from sentient_core.store.protocols import (
     Backlog,
     CheckpointRow,
     DeadLetterRow,
+    Estate,
     EventRow,
     JournalOptions,
     Outage,
+    Pending,
+    Waiter,
 )
 from sentient_core.store.records import (
     AnyRecord,
@@ -45,6 +49,7 @@ from sentient_core.store.records import (
     DeadLetterRecord,
     Entry,
     Event,
+    Key,
     LetterStatus,
     Opened,
 )
@@ -154,6 +159,7 @@ class MemoryStore:
         """See `Store.checkpoint_rows`."""
         records = await self._read(system)
         kept = [*records.turns.get(path, ()), *records.named.get(path, ())]
+        kept += [records.states[path]] if path in records.states else []
         kept.sort(key=lambda placed: placed.position, reverse=True)
         return [checkpoint_row(placed) for placed in kept]
 
@@ -248,6 +254,7 @@ class MemoryJournal:
         self.epoch: int = records.epoch + 1
         self.known: Mapping[str, int] = dict(records.known)
         self.known_restarts: Mapping[str, int] = dict(records.restarts)
+        self.pending_counts: Mapping[str, int] = Counter(path for path, _, _ in records.inbox)
         self.ended_cleanly: bool = records.is_clean
         self._pending.append(Opened(self.epoch, f"memory-{self.epoch}", 0))
         self._appended = 1
@@ -297,6 +304,37 @@ class MemoryJournal:
         if self._pending:
             await self._line.join(self._appended if mark is None else mark).wait()
 
+    def when_committed(self, waiter: Waiter) -> None:
+        """See `Journal.when_committed`."""
+        if self._failure is not None:
+            error = self._failure
+            self._backend.call_soon(lambda: waiter.fail(error))
+            return
+        if self._line.is_empty:  # else somebody before has seen to it
+            self._backend.call_soon(self._settle_all)
+        self._line.add(self._appended, waiter)
+
+    def has_room(self) -> bool:
+        """See `Journal.has_room`."""
+        return not self._is_refusing and self._pending_bytes + LEAST_WEIGHT <= self._options.tail_bytes
+
+    async def estate(
+        self, path: str, limit: int, *, after: Key | None = None, mark: int | None = None
+    ) -> Estate:
+        """See `Journal.estate`."""
+        await self.committed(mark)
+        state = self._records.states.get(path)
+        pending = [
+            Pending(key[1], effect.accepted.record, effect.tries)
+            for key, effect in sorted(self._records.inbox.items())
+            if key[0] == path and (after is None or key > after)
+        ]
+        return Estate(
+            state=None if state is None else state.record,
+            pending=pending[:limit],
+            is_all=len(pending) <= limit,
+        )
+
     async def flush(self) -> None:
         """See `Journal.flush`."""
         await self.committed()
@@ -343,6 +381,11 @@ class MemoryJournal:
             self._prune_at = self._backend.now() + retention.every
             self._records.prune(retention, time.time_ns())
 
+    def _settle_all(self) -> None:
+        self.settle()
+        if not self._pending:
+            self._line.advance(self._appended)
+
     def begin_outage(self) -> None:
         """The store was paused."""
         self._away_since = self._backend.now()
@@ -385,6 +428,8 @@ class _Records:
         self.agents: dict[str, AgentEffect] = {}
         self.turns: dict[str, tuple[Placed[Checkpoint], ...]] = {}
         self.named: dict[str, list[Placed[Checkpoint]]] = {}
+        self.states: dict[str, Placed[Checkpoint]] = {}
+        self.inbox: dict[Key, PendingEffect] = {}
         self.letters: dict[str, LetterEffect] = {}
         self._number = 0
 
@@ -417,6 +462,13 @@ class _Records:
             self.turns[path] = newest((*placed, *self.turns.get(path, ())), kept_checkpoints)
         for checkpoint in effect.named:
             self.named.setdefault(checkpoint.record.path, []).append(checkpoint)
+        self.states.update(effect.states)
+        for key in effect.settled:
+            self.inbox.pop(key, None)
+        for key, tries in effect.tried.items():
+            if key in self.inbox:
+                self.inbox[key] = PendingEffect(self.inbox[key].accepted, tries)
+        self.inbox.update(effect.pending)
         merge_letters(self.letters, effect.letters)
         if effect.epoch is not None:
             self.epoch = effect.epoch

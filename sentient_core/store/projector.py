@@ -205,7 +205,7 @@ class Projector:
                 await insert
             await self._settlement.write(window.entries, window.effect)
             self._open.remove(window)
-            self._tail.forget(window.entries, window.effect.turns)
+            self._tail.forget(window.entries, window.effect)
             self._measure(window)
             self._intake.bytes_out += sum(entry.weight for entry in window.entries)
             self._intake.projected += window.records

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from sentient_core.errors import InvalidArgument, StoreError
-from sentient_core.store.records import AnyRecord, Checkpoint, LetterStatus
+from sentient_core.store.records import Accepted, AnyRecord, Checkpoint, Key, LetterStatus
 from sentient_core.store.retention import Pruned, Retention
 
 if TYPE_CHECKING:
@@ -25,11 +25,14 @@ __all__ = [
     "Backlog",
     "CheckpointRow",
     "DeadLetterRow",
+    "Estate",
     "EventRow",
     "Journal",
     "JournalOptions",
     "Outage",
+    "Pending",
     "Store",
+    "Waiter",
 ]
 
 
@@ -173,6 +176,45 @@ class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_id: str | None = None
 
 
+class Pending(msgspec.Struct, frozen=True):
+    """A message that a durable actor has accepted and not settled."""
+
+    epoch: int
+    """Of the message."""
+    accepted: Accepted
+    tries: int = 0
+    """How often its handler has failed with it."""
+
+    @property
+    def key(self) -> Key:
+        """Names the message."""
+        event = self.accepted.event
+        return (event.target or "", self.epoch, event.seq)
+
+
+class Estate(msgspec.Struct, frozen=True, kw_only=True):
+    """What a durable actor has left in the store, for the next one at its path."""
+
+    state: Checkpoint | None = None
+    """After its last turn; None: it never had one that changed it."""
+    pending: Sequence[Pending] = ()
+    """The earliest messages that it has not settled, in the order they were sent."""
+    is_all: bool = True
+    """There are no more of them."""
+
+
+class Waiter(Protocol):
+    """What waits for a commit: a `Slot`, or anything that is called as one. On the loop's thread."""
+
+    def set(self, value: None) -> object:
+        """It is committed."""
+        ...
+
+    def fail(self, error: BaseException) -> object:
+        """It never will be."""
+        ...
+
+
 class Journal(Protocol):
     """The one write path of one actor system, from its start to its end.
 
@@ -200,6 +242,11 @@ class Journal(Protocol):
         """The start before this one reached its orderly end (or there was none)."""
         ...
 
+    @property
+    def pending_counts(self) -> Mapping[str, int]:
+        """Paths with messages that were accepted and not settled when the journal was opened: how many."""
+        ...
+
     def append(self, record: AnyRecord, *, force: bool = False, from_reserve: bool = False) -> bool:
         """Accept a record for the next group commit. Never waits, never raises for the store.
 
@@ -223,6 +270,29 @@ class Journal(Protocol):
 
         Waits through an outage of the store. Raises Fenced, or StoreUnavailable once closed.
         Cancelling it takes nothing back.
+        """
+        ...
+
+    def when_committed(self, waiter: Waiter) -> None:
+        """Call `waiter.set(None)` when all that was appended before this call is committed.
+
+        Waiters are called in the order they came, on the loop's thread, not within this call. `fail` is
+        called instead with Fenced, or StoreUnavailable once closed.
+        """
+        ...
+
+    def has_room(self) -> bool:
+        """A record of usual size would be accepted without `force`."""
+        ...
+
+    async def estate(
+        self, path: str, limit: int, *, after: Key | None = None, mark: int | None = None
+    ) -> Estate:
+        """What a durable actor has left: its state, and at most `limit` of its messages (behind `after`).
+
+        With everything that was appended before `mark`, or before this call: it waits for its commit, not
+        for its projection. Raises StoreUnavailable when the database does not answer or a row of it cannot be
+        read, Fenced when the system is no longer ours.
         """
         ...
 

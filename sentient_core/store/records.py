@@ -7,28 +7,42 @@ epoch); `full_id` makes the string that people see. Times are nanoseconds since 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from typing import TypeAlias
 
 import msgspec
 
 __all__ = [
+    "Accepted",
     "AgentStatus",
+    "AnyPart",
     "AnyRecord",
     "Checkpoint",
     "CheckpointKind",
     "Closed",
     "DeadLetterRecord",
+    "Earlier",
     "Entry",
     "Event",
+    "Key",
     "LetterDiscarded",
     "LetterRedriven",
     "LetterStatus",
     "Opened",
     "Record",
     "Resent",
+    "Settled",
+    "Tried",
+    "Turn",
+    "flat",
     "full_id",
     "parts_of_id",
 ]
+
+
+Key: TypeAlias = tuple[str, int, int]
+"""A message to a durable actor: the actor's path, and the message's epoch and number."""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -61,25 +75,86 @@ class Event(Record, frozen=True, array_like=True, gc=False, tag="e"):
     incarnation: int = 0
     """Of the source; 0 for `external`."""
     workflow_id: str | None = None
+    correlation_epoch: int = 0
+    """Of `correlation`; 0: that of the event itself."""
+    causation_epoch: int = 0
+    """Of `causation`; 0: that of the event itself."""
 
     @property
     def weight(self) -> int:
         return 200 + len(self.payload)
 
 
-class Resent(Event, frozen=True, array_like=True, gc=False):
-    """What a mailbox holds of a redriven message: its `message_redriven` event, and what it was before.
+class Earlier(Event, frozen=True, array_like=True, gc=False):
+    """What a mailbox holds of a message that was sent before: by an earlier start, or as it is redriven.
 
-    In memory only; the journal holds it as a `LetterRedriven`.
+    In memory only.
     """
 
     of_epoch: int = 0
     """The message's id, which stays its own: see `full_id`."""
     of_seq: int = 0
+
+
+class Resent(Earlier, frozen=True, array_like=True, gc=False):
+    """What a mailbox holds of a redriven message: its `message_redriven` event, and what it was before.
+
+    In memory only; the journal holds it as a `LetterRedriven`.
+    """
+
     attempts: int = 0
     """This one included."""
     original: bytes | None = None
     """msgpack of the message; None where it could not be encoded."""
+
+
+class Accepted(Record, frozen=True, array_like=True, gc=False, tag="m"):
+    """A message to a durable actor is accepted: it is pending until it is settled. Also its `agent_event`.
+
+    Settled by `Settled`, or by its `DeadLetterRecord`.
+    """
+
+    event: Event
+    """`target` is the path of the actor."""
+    priority: int = 0
+    expires_at: int = 0
+    """When its turn has to come, on the wall clock; 0: whenever."""
+    due_at: int = 0
+    """When its handler has to have returned, on the wall clock; 0: whenever."""
+
+    @property
+    def weight(self) -> int:
+        return 100 + self.event.weight
+
+
+class Settled(Record, frozen=True, array_like=True, gc=False, tag="s"):
+    """A message that was accepted has been handled."""
+
+    path: str
+    seq: int
+    """Of the message."""
+    epoch: int = 0
+    """Of the message; 0: that of the entry."""
+
+    @property
+    def weight(self) -> int:
+        return 50
+
+
+class Tried(Record, frozen=True, array_like=True, gc=False, tag="y"):
+    """A message that was accepted has failed its handler and stays pending."""
+
+    path: str
+    seq: int
+    """Of the message."""
+    tries: int
+    """How often its handler has failed with it."""
+    epoch: int = 0
+    """Of the message; 0: that of the entry."""
+
+    @property
+    def weight(self) -> int:
+        return 50
 
 
 class AgentStatus(Record, frozen=True, array_like=True, gc=False, tag="a"):
@@ -102,7 +177,9 @@ class CheckpointKind(StrEnum):
     """What a checkpoint is for."""
 
     TURN = "turn"
-    """Recovery reads it; the newest few of an actor are kept."""
+    """Recovery of a mirrored actor reads it; the newest few of an actor are kept."""
+    STATE = "state"
+    """The state of a durable actor after its last turn; there is one of each."""
     NAMED = "named"
     """A user asked for it; kept until deleted."""
 
@@ -167,6 +244,8 @@ class DeadLetterRecord(Record, frozen=True, array_like=True, gc=False, tag="d"):
     """These three of a quarantined message alone: see `mailbox.Evidence`."""
     state_digest: str | None = None
     checkpoint_id: str | None = None
+    was_pending: bool = False
+    """It had been accepted by a durable actor, and is settled with this."""
 
     @property
     def weight(self) -> int:
@@ -183,10 +262,12 @@ class LetterRedriven(Record, frozen=True, array_like=True, gc=False, tag="r"):
     """This one included."""
     event: Event
     """The `message_redriven` that goes with it, under a number of its own."""
+    accepted: Accepted | None = None
+    """The message, where its recipient is durable: it is pending again."""
 
     @property
     def weight(self) -> int:
-        return 200 + self.event.weight
+        return 200 + self.event.weight + (0 if self.accepted is None else self.accepted.weight)
 
 
 class LetterDiscarded(Record, frozen=True, array_like=True, gc=False, tag="x"):
@@ -217,8 +298,34 @@ class Closed(Record, frozen=True, array_like=True, gc=False, tag="z"):
     at: int
 
 
+AnyPart = Event | Accepted | Settled | Tried | Checkpoint | DeadLetterRecord
+"""What a turn may leave."""
+
+
+class Turn(Record, frozen=True, array_like=True, gc=False, tag="t"):
+    """All that one turn of a durable actor leaves: in one record, so that it is committed as a whole."""
+
+    parts: tuple[AnyPart, ...]
+    """In this order: the new state, what is settled, what is sent."""
+
+    @property
+    def weight(self) -> int:
+        return 50 + sum([part.weight for part in self.parts])
+
+
 AnyRecord = (
-    Event | AgentStatus | Checkpoint | DeadLetterRecord | LetterRedriven | LetterDiscarded | Opened | Closed
+    Event
+    | Accepted
+    | Settled
+    | Tried
+    | AgentStatus
+    | Checkpoint
+    | DeadLetterRecord
+    | LetterRedriven
+    | LetterDiscarded
+    | Turn
+    | Opened
+    | Closed
 )
 
 
@@ -227,6 +334,15 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     epoch: int
     records: tuple[AnyRecord, ...]
+
+
+def flat(records: Iterable[AnyRecord]) -> Iterator[AnyRecord]:
+    """Records in order, turns as the parts they hold: the place of a record in an entry is its place here."""
+    for record in records:
+        if isinstance(record, Turn):
+            yield from record.parts
+        else:
+            yield record
 
 
 def full_id(epoch: int, seq: int) -> str:

@@ -10,6 +10,7 @@ each gets its own epoch and number.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import cast
 
@@ -35,7 +36,8 @@ COMMIT;"""
 # Every range is bounded: an open one runs to the end of the table.
 _READ = "SELECT * FROM journal:[$system, $first]..=[$system, $last]"
 _STATE = """SELECT projected, is_clean FROM ONLY $owner;
-SELECT id, incarnation, restarts FROM ownership:[$system, '']..=[$system, []]"""
+SELECT id, incarnation, restarts FROM ownership:[$system, '']..=[$system, []];
+SELECT id[1] AS path, count() AS pending FROM inbox:[$system, '']..=[$system, []] GROUP BY path"""
 # A server may do a request after its sender has given it up, tried again and seen the entry projected and
 # deleted: what is then there is behind everything, read by nobody, and would stay for ever.
 _LATE = "DELETE journal:[$system, 0]..=[$system, $projected] WHERE !keep AND !is_broken RETURN NONE"
@@ -58,6 +60,8 @@ class Start(msgspec.Struct, frozen=True):
     """Last incarnation by path."""
     restarts: Mapping[str, int]
     """How often it was restarted, by path; of paths that were."""
+    pending: Mapping[str, int]
+    """Messages that durable actors have accepted and not settled, by path."""
     ended_cleanly: bool
 
 
@@ -105,7 +109,7 @@ async def _started(
     engine: Engine, system: str, epoch: int, number: int, tail: list[TailEntry], is_whole: bool
 ) -> Start:
     # Read behind the claim: until then the owner before us may have projected some of the tail.
-    state, incarnations = await engine.query(
+    state, incarnations, inboxes = await engine.query(
         _STATE, {"owner": record_id("ownership", system), "system": system}
     )
     projected = int(state["projected"])
@@ -119,8 +123,11 @@ async def _started(
     restarts = {str(row["id"].key[1]): int(row["restarts"]) for row in incarnations if row.get("restarts")}
     for path, count in before.restarts.items():
         restarts[path] = max(count, restarts.get(path, 0))
+    pending = Counter({str(row["path"]): int(row["pending"]) for row in inboxes})
+    pending.update(path for path, _, _ in before.pending)
+    pending.subtract(path for path, _, _ in before.settled)
     was_clean = bool(state["is_clean"]) if before.is_clean is None else before.is_clean
-    return Start(epoch, number, projected, tail, known, restarts, was_clean and is_whole)
+    return Start(epoch, number, projected, tail, known, restarts, +pending, was_clean and is_whole)
 
 
 async def _read_tail(

@@ -13,12 +13,13 @@ from typing import Any, cast
 import cbor2
 import msgspec
 
-from sentient_core.store.fold import AgentEffect, LetterEffect, Placed
+from sentient_core.codec import digest
+from sentient_core.store.fold import AgentEffect, LetterEffect, PendingEffect, Placed
 from sentient_core.store.payload import as_plain, queryable, refused
-from sentient_core.store.protocols import AgentRow, CheckpointRow, DeadLetterRow, EventRow
-from sentient_core.store.records import Checkpoint, CheckpointKind, DeadLetterRecord, Event
+from sentient_core.store.protocols import AgentRow, CheckpointRow, DeadLetterRow, EventRow, Pending
+from sentient_core.store.records import Accepted, Checkpoint, CheckpointKind, DeadLetterRecord, Event, Key
 from sentient_core.store.views import optional_id
-from sentient_core.store.wire import bindable, moment_tag, number, numbers, record_id, text
+from sentient_core.store.wire import bindable, moment_tag, number, numbers, record_id, text, value
 
 __all__ = [
     "RowEncoder",
@@ -27,6 +28,7 @@ __all__ = [
     "read_checkpoint_row",
     "read_dead_letter",
     "read_event",
+    "read_pending",
 ]
 
 _MAX_TEXTS = 10_000
@@ -72,10 +74,10 @@ class RowEncoder:
             parts += (_MESSAGE_TYPE, known(event.message_type))
             fields += 1
         if event.correlation:
-            parts += (_CORRELATION, text(f"{epoch}.{event.correlation}"))
+            parts += (_CORRELATION, text(f"{event.correlation_epoch or epoch}.{event.correlation}"))
             fields += 1
         if event.causation:
-            parts += (_CAUSATION, text(f"{epoch}.{event.causation}"))
+            parts += (_CAUSATION, text(f"{event.causation_epoch or epoch}.{event.causation}"))
             fields += 1
         if event.workflow_id is not None:
             parts += (_WORKFLOW, known(event.workflow_id))
@@ -111,9 +113,11 @@ class RowEncoder:
         """A row of `state_checkpoint`."""
         checkpoint = placed.record
         metadata = queryable(checkpoint.metadata)
+        is_state = checkpoint.kind is CheckpointKind.STATE
+        place: tuple[str | int, ...] = (_STATE,) if is_state else placed.position
         return _encode(
             {
-                "id": record_id("state_checkpoint", self._system, checkpoint.path, *placed.position),
+                "id": record_id("state_checkpoint", self._system, checkpoint.path, *place),
                 "checkpoint_id": checkpoint.checkpoint_id,
                 "agent_id": checkpoint.path,
                 "timestamp": _time(checkpoint.at),
@@ -126,6 +130,32 @@ class RowEncoder:
                 "incarnation": checkpoint.incarnation,
             }
         )
+
+    def pending(self, pending: PendingEffect) -> bytes:
+        """A row of `inbox`."""
+        placed = pending.accepted
+        event = placed.record.event
+        record = _encode_record(placed.record)
+        return _encode(
+            {
+                "id": record_id("inbox", self._system, event.target or "", placed.epoch, event.seq),
+                "sender": event.source,
+                "message_type": event.message_type or "",
+                "timestamp": _time(event.at),
+                "record": record,
+                "digest": digest(record),
+                "tries": pending.tries,
+                "position": list(placed.position),
+            }
+        )
+
+    def inbox_id(self, key: Key) -> bytes:
+        """The id of a row of `inbox`."""
+        return value(record_id("inbox", self._system, *key))
+
+    def tries(self, key: Key, tries: int) -> bytes:
+        """What changes in a row of `inbox` when a handler has failed with its message."""
+        return _encode({"id": record_id("inbox", self._system, *key), "changes": {"tries": tries}})
 
     def dead_letter(
         self,
@@ -169,12 +199,12 @@ class RowEncoder:
             {"id": record_id("dead_letter", self._system, message_id), "changes": _settled(effect)}
         )
 
-    def _text(self, value: str) -> bytes:
-        encoded = self._texts.get(value)
+    def _text(self, words: str) -> bytes:
+        encoded = self._texts.get(words)
         if encoded is None:
             if len(self._texts) >= _MAX_TEXTS:
                 self._texts.clear()
-            encoded = self._texts[value] = text(value)
+            encoded = self._texts[words] = text(words)
         return encoded
 
 
@@ -234,9 +264,8 @@ def read_checkpoint(row: Mapping[str, Any]) -> Checkpoint:
 
     Its metadata are encoded anew.
     """
-    _, path, _, _ = row["id"].key
     return Checkpoint(
-        path=path,
+        path=row["id"].key[1],
         incarnation=row["incarnation"],
         checkpoint_id=row["checkpoint_id"],
         kind=CheckpointKind(row["kind"]),
@@ -247,6 +276,14 @@ def read_checkpoint(row: Mapping[str, Any]) -> Checkpoint:
         at=row["timestamp"],
         metadata=msgspec.msgpack.encode(_object(row["metadata"])),
     )
+
+
+def read_pending(row: Mapping[str, Any]) -> Pending:
+    """A row of `inbox`, read by `wire.read_exact`. Raises DecodeError for one that was changed or torn."""
+    _, _, epoch, _ = row["id"].key
+    if digest(row["record"]) != row["digest"]:
+        raise msgspec.DecodeError("its bytes do not match its digest")
+    return Pending(epoch, _decode_accepted(row["record"]), row["tries"])
 
 
 def read_dead_letter(row: Mapping[str, Any]) -> DeadLetterRow:
@@ -274,6 +311,11 @@ def read_dead_letter(row: Mapping[str, Any]) -> DeadLetterRow:
     )
 
 
+_STATE = "state"
+_encode_record = msgspec.msgpack.Encoder().encode
+_decode_accepted = msgspec.msgpack.Decoder(Accepted).decode
+
+
 def _settled(effect: LetterEffect) -> dict[str, object]:
     changes: dict[str, object] = {"status": effect.status.value}
     if effect.attempts is not None:
@@ -290,27 +332,27 @@ def _payload(payload: bytes) -> bytes:
     return _encode(queryable(payload)) if plain is None else cbor2.dumps(plain)
 
 
-def _encode(value: Mapping[str, object]) -> bytes:
-    return cbor2.dumps(bindable(value))
+def _encode(row: Mapping[str, object]) -> bytes:
+    return cbor2.dumps(bindable(row))
 
 
 def _time(nanoseconds: int) -> cbor2.CBORTag:
     return cbor2.CBORTag(12, list(divmod(nanoseconds, 1_000_000_000)))
 
 
-def _object(value: object) -> dict[str, Any]:
-    return cast("dict[str, Any]", _native(value))
+def _object(found: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", _native(found))
 
 
-def _native(value: object) -> object:
+def _native(found: object) -> object:
     # Integers beyond 64 bits are decimals in the database; nothing of ours is a decimal otherwise.
-    if isinstance(value, Decimal) and value == value.to_integral_value():
-        return int(value)
-    if isinstance(value, Mapping):
-        return {key: _native(item) for key, item in cast("Mapping[str, object]", value).items()}
-    if isinstance(value, list | tuple):
-        return [_native(item) for item in cast("list[object]", value)]
-    return value
+    if isinstance(found, Decimal) and found == found.to_integral_value():
+        return int(found)
+    if isinstance(found, Mapping):
+        return {key: _native(item) for key, item in cast("Mapping[str, object]", found).items()}
+    if isinstance(found, list | tuple):
+        return [_native(item) for item in cast("list[object]", found)]
+    return found
 
 
 _EVENT_ID = text("event_id")

@@ -6,7 +6,8 @@
 | agent_event | [system, n, i]: place in the order of commits |
 | dead_letter | [system, message id] |
 | agent_state | [system, path] |
-| state_checkpoint | [system, path, n, i] |
+| state_checkpoint | [system, path, n, i]; of a durable actor's state after its last turn [system, path, 'state'] |
+| inbox | [system, path, epoch, number of the message]: accepted by a durable actor and not settled |
 | ownership | [system]: epoch, projected n, clean end; [system, path]: incarnation, restarts |
 | pruned | [system, table]: rows and bytes that retention has deleted |
 """
@@ -17,7 +18,7 @@ import msgspec
 
 __all__ = ["TABLES", "VERSION", "Table", "definitions"]
 
-VERSION = 3
+VERSION = 4
 """Version of the schema that this release writes."""
 
 _OBJECT = "object FLEXIBLE"  # in this order; without it nested keys are refused
@@ -52,6 +53,18 @@ TABLES = (
             "is_clean": "option<bool>",
             "incarnation": "option<int>",
             "restarts": "option<int>",
+        },
+    ),
+    Table(
+        "inbox",
+        {
+            "sender": "string",
+            "message_type": "string",
+            "timestamp": "datetime",
+            "record": "bytes",
+            "digest": "bytes",
+            "tries": "int",
+            "position": "array<int>",
         },
     ),
     Table("pruned", {"rows": "int DEFAULT 0", "bytes": "int DEFAULT 0"}),

@@ -30,6 +30,15 @@ _INCARNATIONS = """INSERT INTO ownership $incarnations
     ON DUPLICATE KEY UPDATE incarnation = $input.incarnation, restarts = $input.restarts RETURN NONE;
 """
 _CHECKPOINTS = "INSERT IGNORE INTO state_checkpoint $checkpoints RETURN NONE;\n"
+# A durable actor has one row for its state; later windows write over it.
+_STATES = """INSERT INTO state_checkpoint $states ON DUPLICATE KEY UPDATE
+    checkpoint_id = $input.checkpoint_id, timestamp = $input.timestamp, metadata = $input.metadata,
+    state = $input.state, tag = $input.tag, schema_version = $input.schema_version,
+    digest = $input.digest, incarnation = $input.incarnation RETURN NONE;
+"""
+_SETTLED = "DELETE $settled RETURN NONE;\n"
+_PENDING = "INSERT IGNORE INTO inbox $pending RETURN NONE;\n"
+_TRIED = "FOR $tried_one IN $tried { UPDATE $tried_one.id MERGE $tried_one.changes RETURN NONE; };\n"
 _PRUNE = "DELETE $pruned RETURN NONE;\n"
 _LETTERS = "INSERT IGNORE INTO dead_letter $letters RETURN NONE;\n"
 # Of messages that were sent before; twice as slow, so not for all.
@@ -154,6 +163,10 @@ class Settlement:
             "pruned",
             (_checkpoint_id(self._system, path, place) for path, place in self._pruned(effect)),
         )
+        add(_STATES, "states", (encoder.checkpoint(placed) for placed in effect.states.values()))
+        add(_SETTLED, "settled", map(encoder.inbox_id, effect.settled))
+        add(_PENDING, "pending", map(encoder.pending, effect.pending.values()))
+        add(_TRIED, "tried", (encoder.tries(key, tries) for key, tries in effect.tried.items()))
         letters: list[bytes] = []
         again: list[bytes] = []
         marks: list[bytes] = []

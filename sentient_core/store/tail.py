@@ -9,12 +9,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-
 import msgspec
 
-from sentient_core.store.fold import Placed
+from sentient_core.store.fold import Effect, Placed
 from sentient_core.store.protocols import RESERVE, Backlog, JournalOptions
-from sentient_core.store.records import AnyRecord, Checkpoint, CheckpointKind, Entry, Record
+from sentient_core.store.records import (
+    Accepted,
+    AnyRecord,
+    Checkpoint,
+    CheckpointKind,
+    Entry,
+    LetterRedriven,
+    Record,
+    flat,
+)
+from sentient_core.store.tail_inboxes import Place, TailInbox, TailInboxes
 
 __all__ = ["LEAST_WEIGHT", "Intake", "Tail", "TailEntry", "decode_entry", "encode_entry"]
 
@@ -101,18 +110,24 @@ class Tail:
         self.waiting: deque[TailEntry] = deque()
         self.waiting_records: int = 0
         self._bodies: dict[int, TailEntry] = {}
-        self._checkpoints: dict[str, list[tuple[int, int]]] = {}
+        self._checkpoints: dict[str, list[Place]] = {}
+        self._inboxes = TailInboxes()
         for entry in entries:
-            self.add(entry, decode_entry(entry.body).records)
+            self.add(entry, decode_entry(entry.body))
 
-    def add(self, entry: TailEntry, records: Iterable[AnyRecord]) -> None:
-        """A new entry; `records` are those in its body."""
+    def add(self, entry: TailEntry, content: Entry) -> None:
+        """A new entry; `content` is what is in its body."""
         self.waiting.append(entry)
         self.waiting_records += entry.records
         self._bodies[entry.number] = entry
-        for index, record in enumerate(records):
-            if isinstance(record, Checkpoint) and record.kind is CheckpointKind.TURN:
-                self._checkpoints.setdefault(record.path, []).append((entry.number, index))
+        for index, record in enumerate(flat(content.records)):
+            if isinstance(record, Checkpoint):
+                if record.kind is CheckpointKind.TURN:
+                    self._checkpoints.setdefault(record.path, []).append((entry.number, index))
+                elif record.kind is CheckpointKind.STATE:
+                    self._inboxes.note_state(record.path, (entry.number, index))
+            else:
+                self._inboxes.note(record, content.epoch, (entry.number, index))
 
     def take(self, max_records: int, max_bytes: int) -> list[TailEntry]:
         """The next waiting entries, at least one if any waits, within the bounds otherwise."""
@@ -134,13 +149,15 @@ class Tail:
             self.waiting.appendleft(entry)
             self.waiting_records += entry.records
 
-    def forget(self, window: Iterable[TailEntry], paths: Iterable[str]) -> None:
-        """These entries are projected; `paths` had checkpoints in them."""
+    def forget(self, window: Iterable[TailEntry], effect: Effect) -> None:
+        """These entries are projected; `effect` is theirs."""
         last = 0
         for entry in window:
             last = entry.number
             del self._bodies[entry.number]
-        for path in paths:
+            self._inboxes.forget(entry.number)
+        self._inboxes.forget_states(effect.states, last)
+        for path in effect.turns:
             left = [place for place in self._checkpoints.get(path, ()) if place[0] > last]
             if left:
                 self._checkpoints[path] = left
@@ -149,10 +166,45 @@ class Tail:
 
     def checkpoints(self, path: str, limit: int) -> list[Placed[Checkpoint]]:
         """The newest unprojected `turn` checkpoints of an actor, newest first."""
-        found: list[Placed[Checkpoint]] = []
-        for number, index in reversed(self._checkpoints.get(path, ())[-limit:]):
-            entry = decode_entry(self._bodies[number].body)
-            record = entry.records[index]
-            if isinstance(record, Checkpoint):
-                found.append(Placed(number, index, entry.epoch, record))
+        return self._checkpoints_at(reversed(self._checkpoints.get(path, ())[-limit:]))
+
+    def state(self, path: str) -> Placed[Checkpoint] | None:
+        """The unprojected state of a durable actor, if there is one."""
+        place = self._inboxes.states.get(path)
+        return None if place is None else self._checkpoints_at([place])[0]
+
+    def inbox(self, path: str) -> TailInbox:
+        """What is unprojected of a durable actor's messages, at this moment."""
+        inboxes = self._inboxes
+        places = inboxes.accepted.get(path, {})
+        accepted = {
+            key: Placed(*placed.position, key[1], record)
+            for key, placed in zip(places, self._read(places.values()), strict=True)
+            if (record := _accepted(placed.record)) is not None
+        }
+        return TailInbox(
+            accepted=accepted,
+            settled=frozenset(inboxes.settled.get(path, ())),
+            tried=dict(inboxes.tried.get(path, {})),
+        )
+
+    def _checkpoints_at(self, places: Iterable[Place]) -> list[Placed[Checkpoint]]:
+        found = self._read(places)
+        return [Placed(*p.position, p.epoch, p.record) for p in found if isinstance(p.record, Checkpoint)]
+
+    def _read(self, places: Iterable[Place]) -> list[Placed[AnyRecord]]:
+        """The records at these places; those of one entry, read one after the other, cost it once."""
+        found: list[Placed[AnyRecord]] = []
+        at: tuple[int, Entry, list[AnyRecord]] | None = None
+        for number, index in places:
+            if at is None or at[0] != number:
+                entry = decode_entry(self._bodies[number].body)
+                at = number, entry, list(flat(entry.records))
+            found.append(Placed(number, index, at[1].epoch, at[2][index]))
         return found
+
+
+def _accepted(record: AnyRecord) -> Accepted | None:
+    if isinstance(record, LetterRedriven):
+        return record.accepted
+    return record if isinstance(record, Accepted) else None

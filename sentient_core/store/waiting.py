@@ -6,6 +6,7 @@ import heapq
 from itertools import count
 
 from sentient_core.backend import Backend, Slot
+from sentient_core.store.protocols import Waiter
 
 __all__ = ["WaitingLine"]
 
@@ -17,7 +18,7 @@ class WaitingLine:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._waiters: list[tuple[int, int, Slot[None]]] = []
+        self._waiters: list[tuple[int, int, Waiter]] = []
         self._order = count()
         self.is_empty: bool = True
         """Nobody waits. May be read from any thread."""
@@ -25,9 +26,13 @@ class WaitingLine:
     def join(self, target: int) -> Slot[None]:
         """A slot that is set once the count reaches `target`."""
         slot = self._backend.slot()
-        heapq.heappush(self._waiters, (target, next(self._order), slot))
-        self.is_empty = False
+        self.add(target, slot)
         return slot
+
+    def add(self, target: int, waiter: Waiter) -> None:
+        """Call `waiter.set` once the count reaches `target`: those of one target in the order they came."""
+        heapq.heappush(self._waiters, (target, next(self._order), waiter))
+        self.is_empty = False
 
     def advance(self, reached: int) -> None:
         """The count is `reached` now: wake those who waited for it."""

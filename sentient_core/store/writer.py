@@ -58,7 +58,7 @@ class Writer:
         self._on_outage = on_outage
         self._outage: tuple[str, float] | None = None
         """What the database said when it stopped taking commits, and when."""
-        self._group: tuple[TailEntry, tuple[AnyRecord, ...]] | None = None
+        self._group: tuple[TailEntry, Entry] | None = None
         self._wake = asyncio.Event()
         self._log = runtime_log(system)
 
@@ -92,15 +92,15 @@ class Writer:
             else:
                 await self._wake.wait()
             return
-        entry, records = self._group
+        entry, content = self._group
         await self._commit(entry)
         self._group = None
         self._number = entry.number
-        self._tail.add(entry, records)
+        self._tail.add(entry, content)
         self._intake.committed += entry.records
         self._on_commit()
 
-    def _take(self) -> tuple[TailEntry, tuple[AnyRecord, ...]] | None:
+    def _take(self) -> tuple[TailEntry, Entry] | None:
         source = self._intake.records
         records: list[AnyRecord] = []
         weight = 0
@@ -113,13 +113,14 @@ class Writer:
         if not records:
             return None
         count = len(records)
-        group = tuple(records)
+        content = Entry(self._epoch, tuple(records))
         try:
-            body = encode_entry(Entry(self._epoch, group))
+            body = encode_entry(content)
         except Exception:  # noqa: BLE001 - one record that msgpack cannot hold, whatever the reason
-            group = tuple(mended for record in group if (mended := self._mended(record)) is not None)
-            body = encode_entry(Entry(self._epoch, group))
-        return TailEntry(self._number + 1, body, count, weight), group
+            mended = [found for record in records if (found := self._mended(record)) is not None]
+            content = Entry(self._epoch, tuple(mended))
+            body = encode_entry(content)
+        return TailEntry(self._number + 1, body, count, weight), content
 
     def _mended(self, record: AnyRecord) -> AnyRecord | None:
         """The record as it can be stored: lone surrogates come in by texts of exceptions."""
