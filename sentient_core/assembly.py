@@ -110,7 +110,7 @@ def put_together(
     base.run(current_cell.set, None)
     base.run(current_event.set, None)
     mirror = Mirror(journal, codec)
-    registry = Registry(journal.epoch, journal.known, journal.known_restarts)
+    registry = Registry(journal.epoch, journal.known, journal.known_restarts, journal.pending_counts)
     office = DeadLetterOffice(
         LimitedLog(log, backend.now, "dead letter"),
         Feed(LimitedLog(log, backend.now, "a subscriber of dead letters failed")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterable
+from contextlib import suppress
 from signal import SIGINT, SIGTERM
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, TypeVar, get_origin, overload
@@ -657,12 +658,17 @@ class ActorSystem:
 
     async def _shut_down(self, parts: Parts) -> None:
         runtime = parts.runtime
+        runtime.is_ending = True
         if parts.root.status is CellStatus.RUNNING:
             parts.root.signal(Signal(SignalKind.STOP))
         if parts.root.status is not CellStatus.NEW:  # a kill may have come before the stop
             await parts.ground.is_down
         parts.root.bury()
         await runtime.burials.finish()
+        if runtime.has_durable:
+            # What their last turns have sent, and answered, leaves with the commit.
+            with anyio.move_on_after(self._patience), suppress(StoreError):
+                await runtime.mirror.journal.committed()
         parts.from_thread.close()
         runtime.is_open = False
         runtime.dispatcher.close()

@@ -40,7 +40,7 @@ M_contra = TypeVar("M_contra", contravariant=True, default=Any)
 """The messages that an actor class takes; Any, where it does not say: senders are then not checked."""
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-DurabilityName: TypeAlias = Literal["volatile", "mirrored"]
+DurabilityName: TypeAlias = Literal["volatile", "mirrored", "durable"]
 IsolationName: TypeAlias = Literal["none", "copy", "check"]
 
 
@@ -82,7 +82,10 @@ class Actor(Generic[M_contra]):
 
     durability: ClassVar[DurabilityName] = "mirrored"
     """`mirrored`: every message is an `agent_event` and the state is checkpointed. `volatile`: nothing
-    is written, unless the actor asks for a checkpoint; only for what may be lost."""
+    is written, unless the actor asks for a checkpoint; only for what may be lost. `durable`: a message is
+    committed before its `send` returns, and each turn commits as a whole: the message handled, the state,
+    what it sends and what it answers. Nothing that was acknowledged is lost or applied twice, whatever
+    crashes; a handler that fails leaves nothing."""
 
     mailbox: ClassVar[MailboxOptions] = MailboxOptions()
     """How many messages may wait, and what happens to one that finds no room."""

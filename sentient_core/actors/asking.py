@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sentient_core.actors import delivery
 from sentient_core.actors.calls import ProxyCall
+from sentient_core.actors.committed_reply import reply_slot
 from sentient_core.actors.current import current_cell
 from sentient_core.actors.special import plain
 from sentient_core.actors.timekeeper import Alarm
@@ -52,6 +53,8 @@ async def ask(cell: Cell, message: object, timeout: float, posting: Posting | No
     if handler is None:
         cell = delivery.recipient(cell, message)
     reply = dispatcher.take_slot()
+    if cell.inbox is not None:
+        reply = reply_slot(reply, cell, message)
     asker = current_cell.get()
     waiting = None if asker is None or dispatcher.running is not asker else asker
     if waiting is not None:
@@ -89,7 +92,7 @@ async def ask_as_one(
 ) -> Any:
     """One ask of those that an actor's turn waits for together; `crowd` lists them."""
     cell = delivery.recipient(cell, message)
-    reply: Slot[Any] = cell.runtime.backend.slot()
+    reply = reply_slot(cell.runtime.backend.slot(), cell, message)
     crowd.append((cell, reply))
     over = _AskOver(cell, message, timeout, reply)
     await _put(over, posting)

@@ -88,7 +88,7 @@ def settle_unfinished(cell: Cell, entry: Entry) -> bool:
     cause.
     """
     wrapper = came_in(entry)
-    if not isinstance(wrapper, PutBack) or wrapper.error is not cell.cause:
+    if not isinstance(wrapper, PutBack) or wrapper.error is None or wrapper.error is not cell.cause:
         return False
     words, tries = in_a_line(wrapper.error), max(1, wrapper.tries)
     dead(cell, entry, DeadLetterReason.FAILED, words, tries=tries)
@@ -104,10 +104,12 @@ class PutBack(Special, Ranked):
     is_kept = True
     is_first = True
 
-    def __init__(self, message: object, error: Exception, tries: int, life: Incarnation | None) -> None:
+    def __init__(
+        self, message: object, error: Exception | None, tries: int, life: Incarnation | None
+    ) -> None:
         super().__init__(message)
-        self.error: Exception = error
-        """What the handler raised last."""
+        self.error: Exception | None = error
+        """What the handler raised last; None: it was an earlier start of the system whose handler did."""
         self.tries: int = tries
         self._life = life
         """The only incarnation that it is for, if it is for one."""
@@ -148,6 +150,8 @@ def _put_back(cell: Cell, entry: Entry, error: Exception, tries: int, *, goes_on
     content: object = entry[0] if kept is None else kept
     if isinstance(content, PutBack):
         content = content.message
+    if cell.inbox is not None and tries > tries_of(entry):
+        cell.inbox.note_tries(entry, tries)
     again = PutBack(content, error, tries, cell.belongings() if _is_for_one(entry) else None)
     cell.mailbox.put_first([(again, *entry[1:])])
 

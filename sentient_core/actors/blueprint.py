@@ -35,6 +35,8 @@ class Durability(StrEnum):
     """Nothing, but for explicit checkpoints and dead letters."""
     MIRRORED = "mirrored"
     """Every message as an event, checkpoints by policy; written behind, in group commits."""
+    DURABLE = "durable"
+    """Every message is committed before it counts as sent; a turn commits with all that it leaves."""
 
 
 class Blueprint:
@@ -51,6 +53,7 @@ class Blueprint:
         "has_init",
         "has_state",
         "hooks",
+        "is_durable",
         "is_mirrored",
         "is_stored",
         "isolation",
@@ -73,7 +76,11 @@ class Blueprint:
         self.cls: type[Actor] = cls
         if base is not None:
             check_names(cls, base, marked(cls))
-        self.is_mirrored: bool = _durability(cls) is Durability.MIRRORED
+        durability = _durability(cls)
+        self.is_mirrored: bool = durability is not Durability.VOLATILE
+        """Its messages are written down."""
+        self.is_durable: bool = durability is Durability.DURABLE
+        """And its turns are committed as a whole."""
         self.isolation: Isolation | None = _isolation(cls)
         """None: as the system says."""
         limits = limits_of(cls)
@@ -106,7 +113,7 @@ class Blueprint:
         """Sorted, each once."""
         self.passivate_after: float | None = _passivate_after(cls)
         policy = _attribute(cls, "checkpoint_policy", CheckpointPolicy)
-        saves = self.is_mirrored and self.has_state
+        saves = self.is_mirrored and self.has_state and not self.is_durable
         self.checkpoint_messages: int | None = policy.messages if saves else None
         self.checkpoint_seconds: float | None = policy.seconds if saves else None
         self.saves: bool = self.checkpoint_messages is not None or self.checkpoint_seconds is not None

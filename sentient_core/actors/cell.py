@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context
 from enum import StrEnum
 from itertools import filterfalse
@@ -44,6 +44,7 @@ from sentient_core.actors.current import current_cell, current_event
 from sentient_core.actors.decision import RESTARTED, Directive
 from sentient_core.actors.escaped import parted, stray
 from sentient_core.actors.handlers import Handler
+from sentient_core.actors.inbox import Inbox
 from sentient_core.actors.incarnation import Incarnation, enter
 from sentient_core.actors.isolating import isolated_reply
 from sentient_core.actors.lease import Lease, TurnAbandoned
@@ -91,13 +92,15 @@ from sentient_core.mailbox.mailbox import CROWDED
 from sentient_core.mailbox.signals import SUPERVISION, SUPERVISOR, Signal, SignalKind
 from sentient_core.mailbox.statistics import BUDGET
 from sentient_core.paths import is_anonymous
-from sentient_core.store.records import Event
+from sentient_core.store.records import Checkpoint, Event
 
 __all__ = ["NO_KWARGS", "Cell", "CellStatus"]
 
 T = TypeVar("T")
 
 NO_KWARGS: Final[Mapping[str, Any]] = MappingProxyType({})
+
+_STAYS_PENDING = "the message stays pending, for the next start of the actor"
 
 TURN_SECONDS = 0.0005
 """A turn ends after the message that passes this, looked at every eighth message."""
@@ -172,6 +175,7 @@ class Cell:
         "generation",
         "handled",
         "in_hand",
+        "inbox",
         "incarnation",
         "is_nobody",
         "kwargs",
@@ -223,6 +227,8 @@ class Cell:
             self.ledger = Ledger(last, runtime.registry.last_restarts(path))
         elif self.blueprint.is_stored:
             self.ledger = Ledger(0)
+        self.inbox: Inbox | None = None
+        """Of a durable actor alone (`DurableCell`)."""
         self.family: Family | None = None
         self.life: Incarnation | None = None
         """What the incarnation of now has of its own, if anything."""
@@ -456,6 +462,7 @@ class Cell:
         is_taken = entry is not None and life is not None and entry is life.taken
         if entry is not None and life is not None and is_taken:
             entry = life.recall()
+        self._drop_turn()
         if entry is not None:
             settle_abandoned(self, entry, error)
         elif is_taken:  # it was forwarded, and is another's
@@ -910,6 +917,7 @@ class Cell:
         # A KeyboardInterrupt or SystemExit out of a handler is nobody's kill: the program ends.
         is_kill = not isinstance(error, KeyboardInterrupt | SystemExit)
         cause = None if self.scope is None else self.scope.cause
+        self._drop_turn()
         if cause is not None and is_kill and self._killed is None:
             self._fail_next(entry, cause)
             return
@@ -917,6 +925,9 @@ class Cell:
             self.handled += 1
             return
         what = "the actor was killed" if is_kill else f"{type(error).__name__} ended the program"
+        if self._keeps_pending:
+            delivery.fail_asker(entry, ActorStopped(entry[0], self.ref, f"{what}; {_STAYS_PENDING}"))
+            return
         delivery.dead(self, entry, _WAS_STOPPED, f"{what} while handling it")
         delivery.fail_asker(entry, ActorStopped(entry[0], self.ref, f"{what} while handling it"))
 
@@ -947,6 +958,7 @@ class Cell:
         if self._is_spent() and self._killed is None:
             self._fail_next(entry, error)
             return
+        self._drop_turn()
         words = in_a_line(error)
         decision = self.above.decide(self, error)
         report_failure(self, error, entry, words=words)
@@ -954,6 +966,7 @@ class Cell:
             self.handled += 1
         else:
             settle_failed(self, entry, error, decision, words)
+        self._roll_back()
         self.in_hand = None
         if self._killed is not None:  # it is KILL that ends this incarnation, without hooks
             return
@@ -1010,7 +1023,7 @@ class Cell:
         if is_restart and not self.draining:
             self.mailbox.reopen()
         try:
-            checkpoints = () if self.ledger is None else await self._finished(find_checkpoints(self))
+            checkpoints = await self._finished(self._stored_states())
         except StoreUnavailable as error:
             # Nothing has begun yet, so nothing is counted; a restart is held with its own cause.
             self._down(error, first_cause=cause if is_restart else None)
@@ -1028,12 +1041,14 @@ class Cell:
             if self.family is None:
                 self.family = self.runtime.new_family(self, actor)
             restored = load_state(self, actor, checkpoints) if checkpoints else None
+            self._open_turn(actor)
             hooks = self.blueprint.hooks
             if is_restart and "on_restart" in hooks:
                 await self._finished(actor.on_restart(cause))
             if "on_start" in hooks and await self._finished(actor.on_start()) is IGNORE:
                 self._start_over(StartIgnored(self.path))
                 return
+            self._close_turn(actor)
         except Exception as error:  # noqa: BLE001 - the supervision boundary
             self._start_raised(error)
             return
@@ -1049,12 +1064,34 @@ class Cell:
         if self.family is None or not self.family.start_static():
             self._ready()
 
+    async def _stored_states(self) -> Sequence[Checkpoint]:
+        """What a new incarnation can be restored from, newest first."""
+        return () if self.ledger is None else await find_checkpoints(self)
+
+    def _open_turn(self, actor: Actor) -> None:
+        """For `DurableCell`: what a hook does is a turn."""
+
+    def _close_turn(self, actor: Actor) -> None:
+        """For `DurableCell`: that hook has returned. Raises UnencodableState, StoreUnavailable."""
+
+    def _drop_turn(self) -> None:
+        """For `DurableCell`: a turn has failed, nothing that it has sent leaves."""
+
+    def _roll_back(self) -> None:
+        """For `DurableCell`: the state is again what it was before a turn that has failed."""
+
+    @property
+    def _keeps_pending(self) -> bool:
+        """For `DurableCell`: what is not settled now is for another start of the actor."""
+        return False
+
     def _start_raised(self, error: Exception) -> None:
         report_failure(self, error, None, "start")
         self._start_over(error)
 
     def _start_over(self, error: Exception) -> None:
         """It does not come to life; no further hook of this instance runs."""
+        self._drop_turn()
         self._actor = None
         self.status = _FAILING
         self._cause = error
@@ -1179,9 +1216,9 @@ class Cell:
                 self.above.child_failing(self)
             if isinstance(cause, Exception) and "on_failure" in hooks:
                 failure = cause
-                await self._call_hook("on_failure", lambda: actor.on_failure(failure))
+                await self._call_hook(actor, "on_failure", lambda: actor.on_failure(failure))
             if "on_stop" in hooks:
-                error = await self._call_hook("on_stop", actor.on_stop)
+                error = await self._call_hook(actor, "on_stop", actor.on_stop)
                 cause = cause or error
             # A path that the runtime made means nothing to the next start.
             if cause is None and self._saves_at_end:
@@ -1190,7 +1227,8 @@ class Cell:
 
     @property
     def _saves_at_end(self) -> bool:
-        return self.blueprint.has_state and self.blueprint.is_mirrored and not is_anonymous(self.path)
+        saves = self.blueprint.has_state and self.blueprint.is_mirrored and self.inbox is None
+        return saves and not is_anonymous(self.path)
 
     def _save_last(self, actor: Actor) -> Exception | None:
         try:
@@ -1218,13 +1256,17 @@ class Cell:
             raise TurnAbandoned
         return outcome
 
-    async def _call_hook(self, name: str, call: Callable[[], Any]) -> Exception | None:
+    async def _call_hook(self, actor: Actor, name: str, call: Callable[[], Any]) -> Exception | None:
+        self._open_turn(actor)
         try:
             await self._finished(call())
+            self._close_turn(actor)
         except Exception as error:  # noqa: BLE001 - the supervision boundary
+            self._drop_turn()
             report_failure(self, error, None, name)
             return error
         except BaseException as error:  # noqa: BLE001 - as in a handler
+            self._drop_turn()
             if not self._is_stray(error):
                 raise self._passes_on(error, name) from None
             failure = stray(error)
@@ -1302,6 +1344,10 @@ class Cell:
         queued, line = self.mailbox.close()
         how = how_ended(self) if queued or line else ""
         for entry in map(plain, filterfalse(is_discarded_at_end, queued)):
+            if self._keeps_pending:
+                stays = f"the actor ended before it was handled{how}; {_STAYS_PENDING}"
+                delivery.fail_asker(entry, ActorStopped(entry[0], self.ref, stays))
+                continue
             if settle_unfinished(self, entry):
                 continue
             delivery.dead(self, entry, _WAS_STOPPED, f"its actor ended before it was handled{how}")

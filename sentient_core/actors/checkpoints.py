@@ -15,7 +15,14 @@ from sentient_core.store.records import Checkpoint, CheckpointKind
 if TYPE_CHECKING:
     from sentient_core.actors.blueprint import Blueprint
 
-__all__ = ["CheckpointPolicy", "RejectedCheckpoint", "restore", "save"]
+__all__ = [
+    "CheckpointPolicy",
+    "RejectedCheckpoint",
+    "check_readable",
+    "restore",
+    "save",
+    "state_bytes",
+]
 
 
 class CheckpointPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,16 +54,10 @@ def save(
     why: str,
 ) -> Checkpoint:
     """The record of a state as it is now. Raises UnencodableState."""
-    try:
-        data = codec.encode(state)
-    except Exception as error:  # msgspec raises TypeError, OverflowError, UnicodeError, RecursionError
-        raise UnencodableState(path, in_a_line(error)) from error
+    data = state_bytes(codec, state, path)
     # What cannot be read back is worse than no checkpoint; a large state is not read twice by policy.
     if not why.startswith("policy") or len(data) <= 65_536:
-        try:
-            codec.decode(data, blueprint.state_type)
-        except Exception as error:
-            raise UnencodableState(path, f"it could not be read back: {in_a_line(error)}") from error
+        check_readable(codec, data, path, blueprint)
     return Checkpoint(
         path=path,
         incarnation=incarnation,
@@ -69,6 +70,22 @@ def save(
         at=time.time_ns(),
         metadata=codec.encode({"why": why}),
     )
+
+
+def state_bytes(codec: Codec, state: object, path: str) -> bytes:
+    """The state of the actor at `path`, encoded. Raises UnencodableState."""
+    try:
+        return codec.encode(state)
+    except Exception as error:  # msgspec raises TypeError, OverflowError, UnicodeError, RecursionError
+        raise UnencodableState(path, in_a_line(error)) from error
+
+
+def check_readable(codec: Codec, state: bytes, path: str, blueprint: Blueprint) -> None:
+    """Raise UnencodableState if an encoded state cannot be read back."""
+    try:
+        codec.decode(state, blueprint.state_type)
+    except Exception as error:
+        raise UnencodableState(path, f"it could not be read back: {in_a_line(error)}") from error
 
 
 def restore(codec: Codec, checkpoint: Checkpoint, blueprint: Blueprint) -> Any:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
+    from sentient_core.actors.open_turn import OpenTurn
     from sentient_core.store.records import Event
 
-__all__ = ["current_cell", "current_event"]
+__all__ = ["current_cell", "current_event", "current_turn"]
 
 current_cell: ContextVar[Cell | None] = ContextVar("sentient_core_cell", default=None)
 """The actor whose turn it is; None outside. Tasks that a handler starts inherit it."""
@@ -19,4 +20,10 @@ current_event: ContextVar[Event | None] = ContextVar("sentient_core_event", defa
 
 Tasks and threads that a handler starts inherit it, however long they run: what they send belongs to the
 message that they were started for, whatever their actor has in hand by then.
+"""
+
+current_turn: ContextVar[OpenTurn | None] = ContextVar("sentient_core_turn", default=None)
+"""The turn of a durable actor that the code belongs to, which may be over: look at `is_open`.
+
+What is sent while it is open is part of it, also by tasks that the handler has started and waits for.
 """

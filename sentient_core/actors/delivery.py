@@ -11,7 +11,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from sentient_core.actors.current import current_cell, current_event
+from sentient_core.actors.current import current_cell, current_event, current_turn
 from sentient_core.actors.isolating import isolated
 from sentient_core.actors.posting import Posted
 from sentient_core.actors.settling import dead, fail_asker, late_reply, source_of, why_closed
@@ -31,9 +31,11 @@ from sentient_core.mailbox import DeadLetterReason, Isolation
 from sentient_core.mailbox.mailbox import CROWDED
 from sentient_core.mailbox.overflow import Room
 from sentient_core.paths import EXTERNAL
+from sentient_core.store.records import Earlier
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
+    from sentient_core.actors.open_turn import OpenTurn
     from sentient_core.actors.posting import Posting
     from sentient_core.actors.timekeeper import Alarm
     from sentient_core.backend import Slot
@@ -49,8 +51,11 @@ __all__ = [
     "deliver",
     "event_of",
     "fail_asker",
+    "fail_closed",
     "late_reply",
+    "let_in",
     "new_entry",
+    "open_turn",
     "put",
     "put_anyway",
     "recipient",
@@ -69,11 +74,16 @@ _TAKE = Room.TAKE
 def tell(cell: Cell, message: object, posting: Posting | None = None) -> None:
     """`ActorRef.tell`, where its short cut does not apply."""
     cell.runtime.dispatcher.check_thread()
+    turn = open_turn(cell)
+    if turn is not None:
+        cell = cell.at_home()
+        turn.send(cell, new_entry(cell, message, None, posting))
+        return
     mailbox = cell.mailbox
     if not mailbox.is_open:
         _tell_closed(cell, message, posting)
         return
-    if message is None or posting is not None or mailbox.isolation is not _AS_IT_IS:
+    if message is None or posting is not None or mailbox.isolation is not _AS_IT_IS or cell.inbox is not None:
         _put_or_drop(cell, new_entry(cell, message, None, posting))
         return
     queue = mailbox.queue
@@ -133,8 +143,21 @@ async def send(cell: Cell, message: object, timeout: float | None, posting: Post
     """`ActorRef.send`."""
     cell = recipient(cell, message)
     entry = new_entry(cell, message, None, posting)
+    turn = open_turn(cell)
+    if turn is not None:
+        turn.send(cell, entry, waits=True)
+        await cell.runtime.backend.checkpoint()
+        return
     if not put(cell, entry):
         await wait_for_room(cell, entry, timeout)
+    if cell.inbox is not None:
+        await cell.runtime.mirror.journal.committed()
+
+
+def open_turn(cell: Cell) -> OpenTurn | None:
+    """The durable turn of the system of `cell` that the code that runs belongs to, while it is open."""
+    turn = current_turn.get()
+    return turn if turn is not None and turn.is_open and turn.runtime is cell.runtime else None
 
 
 def event_of(
@@ -148,17 +171,48 @@ def event_of(
     if sender is None:
         return mirror.message(message, EXTERNAL, cell.path, 0, 0, 0, payload)
     check_system(cell, sender)
-    correlation, causation = (0, 0) if cause is None else (cause.correlation, cause.seq)
+    if cause is None:
+        return mirror.message(message, sender.path, cell.path, sender.incarnation, 0, 0, payload)
     return mirror.message(
-        message, sender.path, cell.path, sender.incarnation, correlation, causation, payload
+        message,
+        sender.path,
+        cell.path,
+        sender.incarnation,
+        cause.correlation,
+        cause.seq,
+        payload,
+        cause.correlation_epoch,
+        cause.of_epoch if type(cause) is Earlier else 0,
     )
 
 
 def record(cell: Cell, entry: Entry) -> None:
     """Mirror a message that has been accepted or refused."""
     event = entry[3]
-    if event is not None:
+    if event is None:
+        return
+    if cell.inbox is None:
         cell.runtime.mirror.record(event)
+    else:
+        cell.inbox.accept(entry)
+
+
+def let_in(cell: Cell, entry: Entry, *, waits: bool) -> None:
+    """Deliver a message whose event is written down. `waits`: it is not refused for want of room."""
+    cell = cell.at_home()
+    if not cell.mailbox.is_open:
+        why = why_closed(cell)
+        dead(cell, entry, DeadLetterReason.UNKNOWN if cell.is_nobody else DeadLetterReason.STOPPED, why)
+        fail_closed(cell, entry, why)
+    elif waits:
+        put_anyway(cell, entry)
+    else:
+        _put_or_drop(cell, entry, is_recorded=True)
+
+
+def fail_closed(cell: Cell, entry: Entry, why: str) -> None:
+    """Tell who asked, if somebody did, that the mailbox is closed."""
+    fail_asker(entry, ActorStopped(plain(entry)[0], cell.ref, why))
 
 
 def put_anyway(cell: Cell, entry: Entry) -> None:
@@ -246,12 +300,13 @@ def check_system(cell: Cell, sender: Cell) -> None:
         raise ForeignRef(cell.ref, sender.runtime.system.name, cell.runtime.system.name)
 
 
-def _accept(cell: Cell, entry: Entry) -> None:
+def _accept(cell: Cell, entry: Entry, *, is_recorded: bool = False) -> None:
     mailbox = cell.mailbox
     mailbox.put(entry)
     if mailbox.is_rising:
         report_high_water(cell)
-    record(cell, entry)
+    if not is_recorded:
+        record(cell, entry)
     if not cell.scheduled:
         cell.runtime.dispatcher.schedule(cell)
 
@@ -301,21 +356,23 @@ def _take_back(cell: Cell, entry: Entry) -> None:
         dead(cell, entry, DeadLetterReason.DROPPED, "who sent it was cancelled when there was room for it")
 
 
-def _put_or_drop(cell: Cell, entry: Entry) -> None:
+def _put_or_drop(cell: Cell, entry: Entry, *, is_recorded: bool = False) -> None:
     """Accept an entry, or do with it what the overflow policy says for one that cannot wait."""
     room = cell.mailbox.room(can_wait=False)
     if room is _TAKE:
-        _accept(cell, entry)
-    elif room is Room.DROP_OLD:
-        _accept(cell, entry)
+        _accept(cell, entry, is_recorded=is_recorded)
+        return
+    if room is Room.DROP_OLD:
+        _accept(cell, entry, is_recorded=is_recorded)
         oldest = cell.mailbox.drop_oldest()
         if oldest is not None:
             _drop(cell, oldest, "the mailbox was full: the oldest was dropped")
-    elif room is Room.DROP_NEW:
+        return
+    if not is_recorded:
         record(cell, entry)
+    if room is Room.DROP_NEW:
         _drop(cell, entry, "the mailbox was full: the newest was dropped")
     else:
-        record(cell, entry)
         dead(cell, entry, DeadLetterReason.FULL, f"{cell.mailbox.capacity} messages were queued")
         if entry[2] is not None:  # one that was forwarded
             entry[2].fail(MailboxFull(plain(entry)[0], cell.ref, cell.mailbox.capacity))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from sentient_core.actors import delivery
 from sentient_core.actors.asking import cycle_of, wait_of
+from sentient_core.actors.committed_reply import reply_slot
 from sentient_core.actors.posting import Posted, posted_of
 from sentient_core.errors import AskCycle
 from sentient_core.mailbox import DeadLetterReason
@@ -60,6 +61,15 @@ def deliver(by: Cell, target: Cell, entry: Entry, content: object, event: Event 
             delivery.record(target, passed_on)
             delivery.dead(target, passed_on, DeadLetterReason.FAILED, f"an ask cycle: {' -> '.join(cycle)}")
             reply.fail(AskCycle(message, target.ref, cycle))
+            turn = delivery.open_turn(by)
+            if turn is not None:
+                turn.let_go()
             return
         wait(target)
+    turn = delivery.open_turn(by)
+    if turn is not None:
+        turn.pass_on(target, passed_on, None if wait is None else lambda: wait(by))
+        return
+    if reply is not None and target.inbox is not None:
+        passed_on = (content, sender, reply_slot(reply, target, message), event)
     delivery.deliver(target, passed_on)

@@ -15,6 +15,7 @@ import anyio
 import msgspec
 
 from sentient_core.actors import delivery
+from sentient_core.actors.gone import sender_at
 from sentient_core.actors.stored_letter import StoredDeadLetter, as_seen, message_of
 from sentient_core.codec import Codec
 from sentient_core.errors import (
@@ -25,7 +26,6 @@ from sentient_core.errors import (
     UnknownDeadLetter,
 )
 from sentient_core.mailbox import DeadLetter, DeadLetterReason, DeadLetters
-from sentient_core.paths import EXTERNAL
 from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.records import LetterStatus
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from sentient_core.events import Mirror
     from sentient_core.feed import Feed
     from sentient_core.logs import LimitedLog
-    from sentient_core.mailbox.envelope import Sender
     from sentient_core.store.protocols import DeadLetterRow, Store
 
 __all__ = ["DeadLetterOffice", "Redriven"]
@@ -244,24 +243,12 @@ class DeadLetterOffice(DeadLetters):
         return cell
 
     def _send(self, row: DeadLetterRow, cell: Cell, message: object) -> None:
-        resent = self._mirror.redrive(row)
-        delivery.put_anyway(cell, (message, self._sender(row, cell), None, resent))
+        resent = self._mirror.redrive(row, is_pending=cell.inbox is not None)
+        entry = (message, sender_at(row.sender, cell.runtime), None, resent)
+        if cell.inbox is not None:
+            cell.inbox.expect(entry)
+        delivery.put_anyway(cell, entry)
         self.redriven += 1
-
-    def _sender(self, row: DeadLetterRow, cell: Cell) -> Sender | None:
-        if row.sender == EXTERNAL:
-            return None
-        return self._registry.find(row.sender) or _Gone(row.sender, cell.runtime)
-
-
-class _Gone:
-    """A sender that lives no more: what is left is its path."""
-
-    __slots__ = ("path", "runtime")
-
-    def __init__(self, path: str, runtime: object) -> None:
-        self.path = path
-        self.runtime = runtime
 
 
 def _status(status: LetterStatus | str | None) -> LetterStatus | None:

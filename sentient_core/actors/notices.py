@@ -37,7 +37,8 @@ class Notice(Special):
     def opens(self, cell: Cell, entry: Entry) -> bool:
         if not self.accept():
             return False
-        delivery.record(cell, entry)
+        if entry[3] is not None:
+            cell.runtime.mirror.record(entry[3])
         return True
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.handlers import Handler
     from sentient_core.mailbox.envelope import Entry
+    from sentient_core.store.records import Accepted
 
 __all__ = ["Posted", "Posting", "posted_of"]
 
@@ -60,6 +61,32 @@ class Posted(Special, Ranked):
     def by(cls, posting: Posting, message: object, now: float) -> Posted:
         """A message that is posted at the time `now`."""
         return cls(posting, message, now)
+
+    def times(self, now: float, wall: int) -> tuple[int, int]:
+        """When its turn has to come and its handler to return, on the wall clock in nanoseconds; 0: whenever.
+
+        `now` and `wall` are the same moment on the loop's clock and on that one.
+        """
+        expires, deadline = self._posting.expires, self._posting.deadline
+        began = wall - round((now - self._since) * 1e9)
+        return (
+            0 if expires is None else began + round(expires * 1e9),
+            0 if deadline is None else began + round(deadline * 1e9),
+        )
+
+    @classmethod
+    def restored(cls, accepted: Accepted, message: object, now: float, wall: int) -> Posted | None:
+        """A message of the store, with the options it was posted with. None: it had none."""
+        priority, expires_at, due_at = accepted.priority, accepted.expires_at, accepted.due_at
+        if not (priority or expires_at or due_at):
+            return None
+        posted_at = accepted.event.at
+
+        def seconds(at: int) -> float | None:
+            return max((at - posted_at) / 1e9, 1e-9) if at else None
+
+        posting = Posting(priority=priority, expires=seconds(expires_at), deadline=seconds(due_at))
+        return cls(posting, message, now - (wall - posted_at) / 1e9)
 
     def again(self, message: object) -> Posted:
         """The same for what has become of the message."""

@@ -117,10 +117,13 @@ class ActorRef(Generic[A_co]):
         mailbox = self._mailbox
         queue = mailbox.queue
         if queue is not None and len(queue) < mailbox.plain_capacity and message is not None:
-            cell = self._cell
+            cell, sender = self._cell, current_cell.get()
+            if sender is not None and sender.inbox is not None:  # what it sends belongs to its turn
+                delivery.tell(cell, message)
+                return
             if not cell.scheduled:
                 cell.runtime.dispatcher.schedule(cell)  # first, since it raises off the loop's thread
-            queue.append((message, current_cell.get(), None, None))
+            queue.append((message, sender, None, None))
         else:
             delivery.tell(self._cell, message)
 

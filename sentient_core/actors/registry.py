@@ -18,11 +18,19 @@ __all__ = ["Registry"]
 class Registry:
     """The living actors of one system, by path."""
 
-    def __init__(self, epoch: int, known: Mapping[str, int], restarts: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        epoch: int,
+        known: Mapping[str, int],
+        restarts: Mapping[str, int],
+        pending_counts: Mapping[str, int],
+    ) -> None:
         self._epoch = epoch
         self._known = known
         self._restarts = dict(restarts)
         """Of actors that have ended."""
+        self.pending_counts: Mapping[str, int] = pending_counts
+        """Messages of durable actors that were not settled when the system started, by path."""
         self._ended: dict[str, int] = {}
         self._cells: dict[str, Cell] = {}
         self._anonymous = 0

@@ -134,6 +134,8 @@ class Runtime:
         "failure_log",
         "failures",
         "given_up",
+        "has_durable",
+        "is_ending",
         "is_open",
         "isolation",
         "limited_logs",
@@ -209,6 +211,10 @@ class Runtime:
         """What a person should look at."""
         self.on_give_up: Callable[[str, Exception], None] = on_give_up
         """To be called when a child of the root (its path) has exhausted its budget and ends for good."""
+        self.has_durable: bool = False
+        """There are durable actors, or have been."""
+        self.is_ending: bool = False
+        """The system has begun to end: what durable actors have not handled stays pending."""
         self.is_open: bool = True
         """False once the system has ended: sending raises SystemClosed."""
         self.waits: Waits = {}

@@ -34,9 +34,12 @@ def dead(
     `tries`: how often its handler has failed with it; None: as often as the entry says.
     """
     cell.mailbox.tallied().count(reason)
+    was_pending = cell.inbox is not None and cell.inbox.release(entry[3])
     sender = source_of(cell, entry[1])
     tries = tries_of(entry) if tries is None else tries
-    return _dead_letter(cell, plain(entry)[0], sender, cell.path, entry[3], reason, cause, tries, evidence)
+    return _dead_letter(
+        cell, plain(entry)[0], sender, cell.path, entry[3], reason, cause, tries, evidence, was_pending
+    )
 
 
 def late_reply(cell: Cell, value: object, asked: Entry, answer: Event | None) -> None:
@@ -95,10 +98,11 @@ def _dead_letter(
     cause: str,
     tries: int = 0,
     evidence: Evidence | None = None,
+    was_pending: bool = False,
 ) -> str:
     mirror = cell.runtime.mirror
     message_id = mirror.dead_letter(
-        message, recipient, sender, reason.value, cause, event, cell.incarnation, tries, evidence
+        message, recipient, sender, reason.value, cause, event, cell.incarnation, tries, evidence, was_pending
     )
     cell.runtime.dead_letters.add(
         DeadLetter(

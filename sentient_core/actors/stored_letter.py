@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from sentient_core.actors.blueprint import Blueprint
     from sentient_core.store.protocols import DeadLetterRow
 
-__all__ = ["StoredDeadLetter", "as_seen", "message_of"]
+__all__ = ["StoredDeadLetter", "UnreadMessage", "as_seen", "decoded", "message_of"]
+
+
+class UnreadMessage(msgspec.Struct, frozen=True):
+    """Stands for a stored message that the code of today cannot make of its bytes."""
+
+    message_type: str
+    """Tag of the message's type."""
+    payload: bytes
 
 
 class StoredDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,21 +100,29 @@ def message_of(row: DeadLetterRow, recipient: Blueprint, codec: Codec) -> object
         raise NotRedrivable(
             row.message_id, "the message could not be encoded, so the store has only its text"
         )
+    return decoded(row.message_type, row.payload, recipient, codec, row.message_id)
+
+
+def decoded(tag: str, payload: bytes, recipient: Blueprint, codec: Codec, message_id: str = "") -> object:
+    """The message in stored bytes, as a type under this tag that the recipient's class handles.
+
+    Raises NotRedrivable, which says why there is none.
+    """
     handled = chain.from_iterable(behaviour.handlers for behaviour in recipient.behaviours.values())
-    kinds = [kind for kind in _known_types(handled) if tag_of(kind) == row.message_type]
+    kinds = [kind for kind in _known_types(handled) if tag_of(kind) == tag]
     if len(kinds) != 1:
         what = "no type of message" if not kinds else f"{len(kinds)} types of message"
         raise NotRedrivable(
-            row.message_id,
-            f"{recipient.cls.__qualname__} handles {what} stored as '{row.message_type}', and this process "
+            message_id,
+            f"{recipient.cls.__qualname__} handles {what} stored as '{tag}', and this process "
             "does not have the message itself any more",
         )
     try:
-        return codec.decode(row.payload, kinds[0])
+        return codec.decode(payload, kinds[0])
     except Exception as error:
         # msgspec's errors, and whatever the type of a user makes of the bytes.
         raise NotRedrivable(
-            row.message_id, f"its stored bytes are no {kinds[0].__qualname__} any more ({in_a_line(error)})"
+            message_id, f"its stored bytes are no {kinds[0].__qualname__} any more ({in_a_line(error)})"
         ) from error
 
 

@@ -22,9 +22,11 @@ from sentient_core.events.event_type import EventType
 from sentient_core.mailbox import Evidence
 from sentient_core.store.protocols import DeadLetterRow, Journal
 from sentient_core.store.records import (
+    Accepted,
     AgentStatus,
     Checkpoint,
     DeadLetterRecord,
+    Earlier,
     Event,
     LetterDiscarded,
     LetterRedriven,
@@ -73,7 +75,7 @@ class Mirror:
 
     def message_id(self, event: Event) -> str:
         """The id that people see of the message that an event in a mailbox stands for."""
-        if isinstance(event, Resent):
+        if isinstance(event, Earlier):
             return full_id(event.of_epoch, event.of_seq)
         return full_id(self.epoch, event.seq)
 
@@ -95,6 +97,8 @@ class Mirror:
         correlation: int,
         causation: int,
         payload: bytes | None = None,
+        correlation_epoch: int = 0,
+        causation_epoch: int = 0,
     ) -> Event:
         """The event of a message about to be sent. Raises UnencodableMessage, ForeignRef.
 
@@ -111,7 +115,19 @@ class Mirror:
         kind = type(message)
         tag = self._tags.get(kind) or self._new_tag(kind)
         return Event(
-            _SENT, seq, source, target, tag, payload, _now(), correlation or seq, causation, incarnation
+            _SENT,
+            seq,
+            source,
+            target,
+            tag,
+            payload,
+            _now(),
+            correlation or seq,
+            causation,
+            incarnation,
+            None,
+            correlation_epoch,
+            causation_epoch,
         )
 
     def reply(self, reply: object, source: str, target: str, incarnation: int, asked: Event) -> Event:
@@ -124,7 +140,19 @@ class Mirror:
         self._seq = seq = self._seq + 1
         tag = self._tags.get(type(reply)) or self._new_tag(type(reply))
         return Event(
-            _REPLIED, seq, source, target, tag, payload, _now(), asked.correlation, asked.seq, incarnation
+            _REPLIED,
+            seq,
+            source,
+            target,
+            tag,
+            payload,
+            _now(),
+            asked.correlation,
+            asked.seq,
+            incarnation,
+            None,
+            asked.correlation_epoch,
+            asked.of_epoch if type(asked) is Earlier else 0,
         )
 
     def record(self, event: Event) -> None:
@@ -192,11 +220,17 @@ class Mirror:
         incarnation: int,
         tries: int = 0,
         evidence: Evidence | None = None,
+        was_pending: bool = False,
     ) -> str:
-        """Write a message down as dead; returns its id. One that cannot be encoded leaves its repr."""
+        """Write a message down as dead; returns its id. One that cannot be encoded leaves its repr.
+
+        `was_pending`: a durable actor had accepted it, and this settles it.
+        """
         epoch, attempts, exact = self.epoch, 1, None if event is None else event.payload
         if isinstance(event, Resent):
             epoch, seq, attempts, exact = event.of_epoch, event.of_seq, event.attempts, event.original
+        elif isinstance(event, Earlier):
+            epoch, seq = event.of_epoch, event.of_seq
         elif event is not None:
             seq = event.seq
         else:
@@ -209,7 +243,9 @@ class Mirror:
             seq=seq,
             recipient=recipient,
             sender=sender,
-            message_type=self._tags.get(type(message)) or self._new_tag(type(message)),
+            message_type=(event is not None and event.message_type)
+            or self._tags.get(type(message))
+            or self._new_tag(type(message)),
             payload=self._encode(_words(message)) if exact is None else exact,
             is_exact=exact is not None,
             reason=reason,
@@ -223,13 +259,16 @@ class Mirror:
             traceback=None if evidence is None else evidence.traceback,
             state_digest=None if evidence is None else evidence.state_digest,
             checkpoint_id=None if evidence is None else evidence.checkpoint_id,
+            was_pending=was_pending,
         )
-        if not self._append(letter):
+        if not self._append(letter, force=was_pending):
             self._leave_out(recipient)
         return full_id(epoch, seq)
 
-    def redrive(self, letter: DeadLetterRow) -> Resent:
+    def redrive(self, letter: DeadLetterRow, *, is_pending: bool = False) -> Resent:
         """Write down that a dead letter is sent again; returns what goes into the mailbox with it.
+
+        `is_pending`: its recipient is durable, and has accepted it with this.
 
         What the handling causes belongs to the conversation of the message, as far as that is of this
         start. Raises StoreUnavailable when the journal takes nothing more: then nothing may be sent.
@@ -248,7 +287,8 @@ class Mirror:
             correlation=self._seq_of(letter.correlation_id) or seq,
             causation=self._seq_of(letter.message_id),
         )
-        if not self._append(LetterRedriven(of_epoch, of_seq, attempts, event), force=True):
+        accepted = _accepted_again(letter, of_seq, event) if is_pending else None
+        if not self._append(LetterRedriven(of_epoch, of_seq, attempts, event, accepted), force=True):
             raise StoreUnavailable("the journal has ended, so nothing can be redriven")
         return Resent(
             **msgspec.structs.asdict(event),
@@ -340,6 +380,23 @@ def _parts(message_id: str) -> tuple[int, int]:
     if parts is None:
         raise ValueError(f"{message_id!r} is no message id")
     return parts
+
+
+def _accepted_again(letter: DeadLetterRow, seq: int, redriven: Event) -> Accepted:
+    """The message of a dead letter, pending once more."""
+    return Accepted(
+        Event(
+            event_type=_SENT,
+            seq=seq,
+            source=letter.sender,
+            target=letter.recipient,
+            message_type=letter.message_type,
+            payload=letter.payload or b"",
+            at=redriven.at,
+            correlation=redriven.correlation,
+            causation=redriven.causation,
+        )
+    )
 
 
 def _unencodable(message: object, target: str, error: Exception) -> UnencodableMessage:

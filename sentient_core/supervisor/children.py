@@ -22,6 +22,7 @@ from typing import Any
 from sentient_core.actors.attempts import is_tried_again
 from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.decision import RESTARTED, Decision, Directive, Rule, decide, speaks
+from sentient_core.actors.durable import DurableCell
 from sentient_core.actors.life_events import (
     report_alert,
     report_escalation,
@@ -377,7 +378,8 @@ class Children:
     def _new_cell(self, spec: ChildSpec, name: str) -> Cell:
         above = self.owner.path
         path = f"{above}/{name}" if above else name
-        cell = Cell(self._runtime, self, path, spec.cls, spec.args, spec.kwargs)
+        kind = DurableCell if spec.cls.__blueprint__.is_durable else Cell
+        cell = kind(self._runtime, self, path, spec.cls, spec.args, spec.kwargs)
         self._runtime.registry.add(cell)
         return cell
 

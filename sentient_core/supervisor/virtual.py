@@ -19,6 +19,7 @@ from sentient_core.actors.actor import Actor, DurabilityName
 from sentient_core.actors.attempts import is_tried_again
 from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.decision import Decision, decide
+from sentient_core.actors.durable_virtual import DurableVirtualCell
 from sentient_core.actors.life_events import report_alert, report_restart
 from sentient_core.actors.ref import ActorRef
 from sentient_core.actors.timekeeper import Alarm
@@ -84,7 +85,8 @@ class VirtualFamily:
     def add(self, cls: type[Actor], key: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> VirtualCell:
         """A new one, passive."""
         runtime = self._runtime
-        cell = VirtualCell(runtime, self, join(self.owner.path, key), cls, args, kwargs)
+        kind = DurableVirtualCell if cls.__blueprint__.is_durable else VirtualCell
+        cell = kind(runtime, self, join(self.owner.path, key), cls, args, kwargs)
         runtime.registry.add(cell)
         self._cells[key] = cell
         if not self._is_awake:

@@ -1,0 +1,88 @@
+"""Where the answer of a durable actor goes: to whoever is outside of durable turns once it is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sentient_core.actors.current import current_cell, current_turn
+from sentient_core.actors.settling import late_reply
+
+if TYPE_CHECKING:
+    from sentient_core.actors.cell import Cell
+    from sentient_core.backend import Slot
+
+__all__ = ["reply_slot"]
+
+
+def reply_slot(slot: Slot[Any], target: Cell, message: object) -> Slot[Any]:
+    """The slot for the reply of `target`, made of a plain one.
+
+    A durable actor's answer says that something has happened, which is so only once it is committed. Who
+    asks within a durable turn of the same system gets it at once: what he makes of it is committed later.
+    """
+    if target.inbox is None or isinstance(slot, _CommittedReply):
+        return slot
+    turn = current_turn.get()
+    if turn is not None and turn.is_open and turn.runtime is target.runtime:
+        return slot
+    return _CommittedReply(slot, target, message, current_cell.get())
+
+
+class _CommittedReply:
+    """A `Slot` that brings its outcome when all that was recorded before it is committed."""
+
+    __slots__ = ("_asker", "_is_given", "_message", "_slot", "_target")
+
+    def __init__(self, slot: Slot[Any], target: Cell, message: object, asker: Cell | None) -> None:
+        self._slot = slot
+        self._target = target
+        self._message = message
+        self._asker = asker
+        self._is_given = False
+
+    @property
+    def is_done(self) -> bool:
+        return self._is_given or self._slot.is_done
+
+    def set(self, value: Any) -> bool:
+        return self._give(lambda: self._bring(value))
+
+    def fail(self, error: BaseException) -> bool:
+        return self._give(lambda: self._slot.fail(error))
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._slot.__await__()
+
+    async def wait(self) -> Any:
+        return await self._slot
+
+    def abandon(self) -> Sequence[Any]:
+        return self._slot.abandon()
+
+    def _give(self, bring: Callable[[], object]) -> bool:
+        if self.is_done:
+            return False
+        self._is_given = True
+        self._target.runtime.mirror.journal.when_committed(_Outcome(self._slot, bring))
+        return True
+
+    def _bring(self, value: Any) -> None:
+        if not self._slot.set(value):  # who asked has gone while it was committed
+            late_reply(self._target, value, (self._message, self._asker, None, None), None)
+
+
+class _Outcome:
+    """A `Waiter` for the commit."""
+
+    __slots__ = ("_bring", "_slot")
+
+    def __init__(self, slot: Slot[Any], bring: Callable[[], object]) -> None:
+        self._slot = slot
+        self._bring = bring
+
+    def set(self, _value: None) -> None:
+        self._bring()
+
+    def fail(self, error: BaseException) -> None:
+        self._slot.fail(error)

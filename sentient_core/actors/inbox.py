@@ -1,0 +1,275 @@
+"""What the cell of a durable actor knows of the store: the messages that are not settled, and its last state.
+
+A message is *accepted* when its record is handed to the journal, which is when it enters the mailbox, and
+*pending* until it is settled: by the turn that has handled it, or by its dead letter. What is in the mailbox,
+in hand and in the stash is pending; what the runtime makes for an actor (a tick, a Terminated) never is.
+
+The *savepoint* is the state after the last turn, as exact bytes. It is what a failed turn goes back to and
+what the next incarnation begins with: whatever is in the journal's hands is committed before anything that
+is handed to it later, so it need not be read back.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import anyio
+
+from sentient_core.actors.attempts import PutBack
+from sentient_core.actors.checkpoints import check_readable, restore, state_bytes
+from sentient_core.actors.gone import sender_at
+from sentient_core.actors.posting import Posted, posted_of
+from sentient_core.actors.settling import dead
+from sentient_core.actors.stored_letter import UnreadMessage, decoded
+from sentient_core.codec import digest, tag_of
+from sentient_core.errors import NotRedrivable, StoreUnavailable
+from sentient_core.mailbox import DeadLetterReason
+from sentient_core.store.records import (
+    Accepted,
+    Checkpoint,
+    CheckpointKind,
+    Earlier,
+    Settled,
+    Tried,
+    full_id,
+)
+
+if TYPE_CHECKING:
+    from sentient_core.actors.actor import Actor
+    from sentient_core.actors.cell import Cell
+    from sentient_core.actors.open_turn import OpenTurn
+    from sentient_core.mailbox.envelope import Entry
+    from sentient_core.store.protocols import Estate, Pending
+    from sentient_core.store.records import Event
+
+__all__ = ["Inbox"]
+
+READ_SECONDS = 10.0
+"""How long a start waits for the store to tell what the actor has left."""
+
+_NO_METADATA = b"\x80"
+
+MOST_TAKEN_UP = 10_000
+"""Messages that a start reads at a time."""
+
+
+class Inbox:
+    """The durable side of one cell, over all its incarnations."""
+
+    __slots__ = (
+        "_cell",
+        "_epoch",
+        "_is_taken_up",
+        "_is_written",
+        "_journal",
+        "_pending",
+        "savepoint",
+        "turn",
+    )
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._journal = cell.runtime.mirror.journal
+        self._epoch = cell.runtime.mirror.epoch
+        self._pending: set[tuple[int, int]] = set()
+        """Epoch and number of the messages that this process has, accepted and not settled."""
+        self._is_taken_up = False
+        """What the store had of the actor has been read."""
+        self._is_written = False
+        """The savepoint is in the journal's hands; else it is what `__init__` makes anyway."""
+        self.savepoint: Checkpoint | None = None
+        self.turn: OpenTurn | None = None
+        """The one that is open."""
+
+    @property
+    def pending(self) -> int:
+        """Messages accepted and not settled, as far as this process knows."""
+        return len(self._pending)
+
+    def has_room(self) -> bool:
+        """The store can take another message."""
+        return self._journal.has_room()
+
+    def accept(self, entry: Entry) -> None:
+        """Hand a message over that enters the mailbox."""
+        if entry[3] is not None:
+            self._journal.append(self.accepted(entry, entry[3]), force=True)
+            self.expect(entry)
+
+    def accepted(self, entry: Entry, event: Event) -> Accepted:
+        """The record of a message that is accepted, with the options it was posted with."""
+        posted = entry[0] if isinstance(entry[0], Posted) else posted_of(entry)
+        if posted is None:
+            return Accepted(event)
+        expires_at, due_at = posted.times(self._cell.runtime.backend.now(), time.time_ns())
+        return Accepted(event, posted.priority, expires_at, due_at)
+
+    def expect(self, entry: Entry) -> None:
+        """A message is pending from now on, of which the journal knows already."""
+        event = entry[3]
+        if event is not None:
+            self._pending.add(self._key(event))
+
+    def settled(self, event: Event | None) -> Settled | None:
+        """The record that settles a message, which is then not pending any more. None: it was not."""
+        if event is None:
+            return None
+        key = self._key(event)
+        if key not in self._pending:
+            return None
+        self._pending.remove(key)
+        epoch, seq = key
+        return Settled(self._cell.path, seq, 0 if epoch == self._epoch else epoch)
+
+    def release(self, event: Event | None) -> bool:
+        """A dead letter is made of a message, which settles it. False: it was not pending."""
+        key = None if event is None else self._key(event)
+        if key is None or key not in self._pending:
+            return False
+        self._pending.remove(key)
+        return True
+
+    def note_tries(self, entry: Entry, tries: int) -> None:
+        """A handler has failed with a message that stays pending."""
+        event = entry[3]
+        if event is None or self._key(event) not in self._pending:
+            return
+        epoch, seq = self._key(event)
+        of_epoch = 0 if epoch == self._epoch else epoch
+        self._journal.append(Tried(self._cell.path, seq, tries, of_epoch), force=True)
+
+    def changed_state(self, actor: Actor) -> Checkpoint | None:
+        """The state as it is now, if it is not that of the savepoint. Raises UnencodableState."""
+        cell, savepoint = self._cell, self.savepoint
+        if not cell.blueprint.has_state:
+            return None
+        data = state_bytes(cell.runtime.codec, actor.state, cell.path)
+        if savepoint is not None and data == savepoint.state:
+            return None
+        return self._record_of(data)
+
+    def save(self, state: Checkpoint) -> None:
+        """The state is in the journal's hands: it is the savepoint."""
+        self.savepoint = state
+        self._is_written = True
+        if self._cell.ledger is not None:
+            self._cell.ledger.saved = state
+
+    def begin_life(self, actor: Actor) -> None:
+        """An incarnation begins: if nothing is stored, what `__init__` has made is the savepoint."""
+        if self.savepoint is None and self._cell.blueprint.has_state:
+            cell = self._cell
+            self.savepoint = self._record_of(state_bytes(cell.runtime.codec, actor.state, cell.path))
+
+    def roll_back(self, actor: Actor | None) -> None:
+        """The open turn, if there is one, has failed: nothing of it leaves, and the state is as before it."""
+        if self.turn is not None:
+            self.turn.drop()
+        if actor is not None and self.savepoint is not None:
+            actor.state = restore(self._cell.runtime.codec, self.savepoint, self._cell.blueprint)
+
+    async def take_up(self) -> tuple[Checkpoint, ...]:
+        """The state that a new incarnation begins with, if there is one.
+
+        The first of this process takes up what the store has: the state, and the messages, which are put
+        before those that have come meanwhile. Raises StoreUnavailable.
+        """
+        if not self._is_taken_up:
+            self._take(await self._read())
+            self._is_taken_up = True
+        return (self.savepoint,) if self.savepoint is not None and self._is_written else ()
+
+    def fall_asleep(self) -> None:
+        """There is no instance until the next message: the state is kept by the store alone."""
+        if self._is_written and not self._journal.backlog().is_down:
+            self.savepoint = None
+            self._is_taken_up = False
+
+    async def _read(self) -> Estate | None:
+        cell = self._cell
+        registry, ledger = cell.runtime.registry, cell.ledger
+        if not (cell.path in registry.pending_counts or (ledger is not None and ledger.is_known)):
+            return None
+        if not self._journal.backlog().is_down:
+            with suppress(StoreUnavailable), anyio.move_on_after(READ_SECONDS):
+                return await self._journal.estate(cell.path, MOST_TAKEN_UP)
+        raise StoreUnavailable(f"what '{cell.path}' has left cannot be read: the store does not answer")
+
+    def _take(self, estate: Estate | None) -> None:
+        if estate is None:
+            return
+        if estate.state is not None:
+            self.savepoint = estate.state
+            self._is_written = True
+        entries: list[Entry] = []
+        for pending in estate.pending:
+            if (pending.epoch, pending.accepted.event.seq) not in self._pending:
+                entry = self._entry_of(pending)
+                if entry is not None:
+                    entries.append(entry)
+        self._cell.mailbox.put_first(entries)
+
+    def _entry_of(self, pending: Pending) -> Entry | None:
+        """What the mailbox holds of a message that was accepted before. None: it is a dead letter now."""
+        cell = self._cell
+        event = _earlier(pending)
+        self._pending.add((pending.epoch, event.seq))
+        sender = sender_at(event.source, cell.runtime)
+        try:
+            message = decoded(event.message_type or "", event.payload, cell.blueprint, cell.runtime.codec)
+        except NotRedrivable as error:
+            unread: Entry = (UnreadMessage(event.message_type or "", event.payload), sender, None, event)
+            dead(cell, unread, DeadLetterReason.UNHANDLED, error.why, tries=pending.tries)
+            return None
+        posted = Posted.restored(pending.accepted, message, cell.runtime.backend.now(), time.time_ns())
+        content: object = message if posted is None else posted
+        if posted is not None and posted.priority:
+            cell.mailbox.rank(cell.runtime.backend.now, is_paused=True)
+        if pending.tries:
+            content = PutBack(content, None, pending.tries, None)
+        return content, sender, None, event
+
+    def _record_of(self, state: bytes) -> Checkpoint:
+        cell = self._cell
+        mirror = cell.runtime.mirror
+        check_readable(cell.runtime.codec, state, cell.path, cell.blueprint)
+        return Checkpoint(
+            path=cell.path,
+            incarnation=cell.incarnation,
+            checkpoint_id=full_id(mirror.epoch, mirror.next_seq()),
+            kind=CheckpointKind.STATE,
+            state=state,
+            tag=tag_of(cell.blueprint.state_type),
+            schema_version=cell.blueprint.schema_version,
+            digest=digest(state),
+            at=time.time_ns(),
+            metadata=_NO_METADATA,
+        )
+
+    def _key(self, event: Event) -> tuple[int, int]:
+        if isinstance(event, Earlier):
+            return event.of_epoch, event.of_seq
+        return self._epoch, event.seq
+
+
+def _earlier(pending: Pending) -> Earlier:
+    event, epoch = pending.accepted.event, pending.epoch
+    return Earlier(
+        event_type=event.event_type,
+        seq=event.seq,
+        source=event.source,
+        target=event.target,
+        message_type=event.message_type,
+        payload=event.payload,
+        at=event.at,
+        correlation=event.correlation,
+        causation=event.causation,
+        incarnation=event.incarnation,
+        workflow_id=event.workflow_id,
+        correlation_epoch=event.correlation_epoch or epoch,
+        causation_epoch=event.causation_epoch or epoch,
+        of_epoch=epoch,
+        of_seq=event.seq,
+    )

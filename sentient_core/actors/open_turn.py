@@ -1,0 +1,187 @@
+"""The turn of a durable actor while it runs: what it is to leave is gathered here, and leaves as a whole.
+
+What a handler sends is not sent yet: it is recorded in the turn, with the new state and the settlement of the
+message in hand, in one record of the journal. A turn that fails leaves nothing of it. A turn that ends well
+hands the record over and lets go what it has gathered:
+
+- to durable actors of the system at once: their mailbox has it in the order of the journal, so nothing that
+  they do with it can be committed before it;
+- to all others, and to whoever asks from outside of durable turns, when it is committed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sentient_core.actors import delivery
+from sentient_core.actors.settling import dead, late_reply, why_closed
+from sentient_core.errors import StoreUnavailable
+from sentient_core.mailbox import DeadLetterReason
+from sentient_core.store.records import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sentient_core.actors.actor import Actor
+    from sentient_core.actors.cell import Cell
+    from sentient_core.actors.inbox import Inbox
+    from sentient_core.actors.runtime import Runtime
+    from sentient_core.backend import Slot
+    from sentient_core.mailbox.envelope import Entry
+    from sentient_core.store.records import AnyPart, Event
+
+__all__ = ["OpenTurn"]
+
+
+class OpenTurn:
+    """One turn, from its beginning to its end, well or not."""
+
+    __slots__ = (
+        "_answer",
+        "_cell",
+        "_inbox",
+        "_leaving",
+        "_outputs",
+        "_parts",
+        "_passed_on",
+        "_refusal",
+        "_undo",
+        "entry",
+        "is_open",
+    )
+
+    def __init__(self, cell: Cell, inbox: Inbox, entry: Entry | None) -> None:
+        self._cell = cell
+        self._inbox = inbox
+        self.entry: Entry | None = entry
+        """The message in hand; None: a hook runs."""
+        self.is_open: bool = True
+        self._parts: list[AnyPart] = []
+        self._outputs: list[tuple[Cell, Entry]] = []
+        """To durable actors."""
+        self._leaving: list[tuple[Cell, Entry, bool]] = []
+        """To others; True: by `send`, which waits for room."""
+        self._answer: tuple[object, Event | None] | None = None
+        self._refusal: Exception | None = None
+        self._passed_on = False
+        self._undo: Callable[[], None] | None = None
+        inbox.turn = self
+
+    @property
+    def runtime(self) -> Runtime:
+        """Of the system whose turn it is."""
+        return self._cell.runtime
+
+    def send(self, target: Cell, entry: Entry, *, waits: bool = False) -> None:
+        """Gather a message to `target`. `waits`: it is not refused for want of room."""
+        inbox, event = target.inbox, entry[3]
+        if inbox is not None and event is not None:
+            self._parts.append(inbox.accepted(entry, event))
+            self._outputs.append((target, entry))
+            return
+        if event is not None:
+            self._parts.append(event)
+        self._leaving.append((target, entry, waits))
+
+    def pass_on(self, target: Cell, entry: Entry, undo: Callable[[], None] | None) -> None:
+        """Gather the message in hand, which goes on to `target`. `undo`: for a turn that fails."""
+        self._passed_on = True
+        self._undo = undo
+        self.send(target, entry, waits=True)
+
+    def let_go(self) -> None:
+        """The message in hand is another's to settle, or is settled: not by the handler's return."""
+        self._passed_on = True
+
+    def answer(self, value: object, event: Event | None) -> None:
+        """Gather the reply to the message in hand; `event` is its record."""
+        self._answer = value, event
+        if event is not None:
+            self._parts.append(event)
+
+    def refuse(self, error: Exception, event: Event | None) -> None:
+        """Gather an exception that is the reply to the message in hand; `event` is its record."""
+        self._refusal = error
+        if event is not None:
+            self._parts.append(event)
+
+    def close(self, actor: Actor, *, settles: bool) -> None:
+        """It has ended well: hand over what it leaves. `settles`: the message in hand is handled.
+
+        Raises UnencodableState, StoreUnavailable: then it has not ended well, and nothing has left.
+        """
+        inbox, entry = self._inbox, self.entry
+        state = inbox.changed_state(actor)
+        parts: list[AnyPart] = [] if state is None else [state]
+        if entry is not None and (settles or self._passed_on):
+            settled = inbox.settled(entry[3])
+            if settled is not None:
+                parts.append(settled)
+        parts += self._parts
+        if parts and not self.runtime.mirror.journal.append(_as_one(parts), force=True):
+            raise StoreUnavailable("the journal has ended, so the turn cannot be committed")
+        self._end()
+        if state is not None:
+            inbox.save(state)
+        for target, output in self._outputs:
+            _deliver(target, output)
+        if self._leaving:
+            self.runtime.mirror.journal.when_committed(_Departure(self._leaving))
+        if entry is not None and entry[2] is not None:
+            self._reply(entry, entry[2])
+
+    def _reply(self, entry: Entry, slot: Slot[Any]) -> None:
+        if self._refusal is not None and not slot.fail(self._refusal):
+            late_reply(self._cell, self._refusal, entry, None)
+        if self._answer is not None:
+            value, event = self._answer
+            if not slot.set(value):
+                late_reply(self._cell, value, entry, event)
+
+    def drop(self) -> None:
+        """It has not ended well: nothing of it leaves."""
+        if self._passed_on and self.entry is not None:
+            self._cell.in_hand = self.entry  # it is the actor's again
+            if self._undo is not None:
+                self._undo()
+        self._end()
+
+    def _end(self) -> None:
+        self.is_open = False
+        if self._inbox.turn is self:
+            self._inbox.turn = None
+
+
+class _Departure:
+    """Messages to actors that are not durable: they leave when their turn is committed."""
+
+    __slots__ = ("_leaving",)
+
+    def __init__(self, leaving: Sequence[tuple[Cell, Entry, bool]]) -> None:
+        self._leaving = leaving
+
+    def set(self, _value: None) -> None:
+        for target, entry, waits in self._leaving:
+            delivery.let_in(target, entry, waits=waits)
+
+    def fail(self, _error: BaseException) -> None:
+        """They have never been sent: the turn is another start's to do."""
+        for _, entry, _ in self._leaving:
+            delivery.fail_asker(entry, StoreUnavailable("the turn that passed it on was not committed"))
+
+
+def _as_one(parts: list[AnyPart]) -> Any:
+    return parts[0] if len(parts) == 1 else Turn(tuple(parts))
+
+
+def _deliver(target: Cell, entry: Entry) -> None:
+    """Let a message into the mailbox of a durable actor whose acceptance the turn has recorded."""
+    inbox = target.inbox
+    if inbox is not None:
+        inbox.expect(entry)
+    if target.mailbox.is_open:
+        delivery.put_anyway(target, entry)
+        return
+    why = why_closed(target)
+    dead(target, entry, DeadLetterReason.STOPPED, why)
+    delivery.fail_closed(target, entry, why)
