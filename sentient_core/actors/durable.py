@@ -186,6 +186,11 @@ class DurableCell(Cell):
         turn.close(actor, settles=True)
         return True
 
+    def end_for_good(self) -> None:
+        if self.inbox is not None and self.is_alive:
+            self.inbox.timers.end(are_kept=self._keeps_pending)
+        super().end_for_good()
+
     async def _stored_states(self) -> Sequence[Checkpoint]:
         return () if self.inbox is None else await self.inbox.take_up()
 

@@ -19,6 +19,7 @@ import anyio
 
 from sentient_core.actors.attempts import PutBack
 from sentient_core.actors.checkpoints import check_readable, restore, state_bytes
+from sentient_core.actors.durable_timers import DurableTimers
 from sentient_core.actors.gone import sender_at
 from sentient_core.actors.posting import Posted, posted_of
 from sentient_core.actors.settling import dead
@@ -66,6 +67,7 @@ class Inbox:
         "_journal",
         "_pending",
         "savepoint",
+        "timers",
         "turn",
     )
 
@@ -80,6 +82,7 @@ class Inbox:
         self._is_written = False
         """The savepoint is in the journal's hands; else it is what `__init__` makes anyway."""
         self.savepoint: Checkpoint | None = None
+        self.timers: DurableTimers = DurableTimers(cell)
         self.turn: OpenTurn | None = None
         """The one that is open."""
 
@@ -87,6 +90,10 @@ class Inbox:
     def pending(self) -> int:
         """Messages accepted and not settled, as far as this process knows."""
         return len(self._pending)
+
+    def is_pending(self, event: Event) -> bool:
+        """The message of this event is accepted and not settled."""
+        return self._key(event) in self._pending
 
     def has_room(self) -> bool:
         """The store can take another message."""
@@ -210,6 +217,7 @@ class Inbox:
                 if entry is not None:
                     entries.append(entry)
         self._cell.mailbox.put_first(entries)
+        self.timers.take_up(estate.timers)
 
     def _entry_of(self, pending: Pending) -> Entry | None:
         """What the mailbox holds of a message that was accepted before. None: it is a dead letter now."""

@@ -38,6 +38,7 @@ class OpenTurn:
 
     __slots__ = (
         "_answer",
+        "_at_close",
         "_cell",
         "_inbox",
         "_leaving",
@@ -45,7 +46,7 @@ class OpenTurn:
         "_parts",
         "_passed_on",
         "_refusal",
-        "_undo",
+        "_undos",
         "entry",
         "is_open",
     )
@@ -64,7 +65,8 @@ class OpenTurn:
         self._answer: tuple[object, Event | None] | None = None
         self._refusal: Exception | None = None
         self._passed_on = False
-        self._undo: Callable[[], None] | None = None
+        self._undos: list[Callable[[], None]] = []
+        self._at_close: list[Callable[[], None]] = []
         inbox.turn = self
 
     @property
@@ -86,8 +88,15 @@ class OpenTurn:
     def pass_on(self, target: Cell, entry: Entry, undo: Callable[[], None] | None) -> None:
         """Gather the message in hand, which goes on to `target`. `undo`: for a turn that fails."""
         self._passed_on = True
-        self._undo = undo
+        if undo is not None:
+            self._undos.append(undo)
         self.send(target, entry, waits=True)
+
+    def record(self, part: AnyPart, *, at_close: Callable[[], None], undo: Callable[[], None]) -> None:
+        """Gather something else. `at_close` is called if the turn ends well, `undo` if it does not."""
+        self._parts.append(part)
+        self._at_close.append(at_close)
+        self._undos.append(undo)
 
     def let_go(self) -> None:
         """The message in hand is another's to settle, or is settled: not by the handler's return."""
@@ -123,6 +132,8 @@ class OpenTurn:
         self._end()
         if state is not None:
             inbox.save(state)
+        for begin in self._at_close:
+            begin()
         for target, output in self._outputs:
             _deliver(target, output)
         if self._leaving:
@@ -142,8 +153,8 @@ class OpenTurn:
         """It has not ended well: nothing of it leaves."""
         if self._passed_on and self.entry is not None:
             self._cell.in_hand = self.entry  # it is the actor's again
-            if self._undo is not None:
-                self._undo()
+        while self._undos:
+            self._undos.pop()()
         self._end()
 
     def _end(self) -> None:

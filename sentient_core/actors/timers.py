@@ -44,35 +44,58 @@ class Timers:
         self._cell = cell
         self._incarnation = incarnation
 
-    def once(self, key: Hashable, seconds: float, message: object) -> None:
+    def once(self, key: Hashable, seconds: float, message: object, *, durable: bool = False) -> None:
         """Have `message` in `seconds` from now, once. A timer under the same key is replaced.
+
+        `durable`: for durable actors. It is part of the turn that sets it, belongs to the actor instead of
+        the incarnation, is due by wall clock, and survives the process: one that was due meanwhile sends
+        its message when the actor is there again. Its key must be a string. A tick that is queued is not
+        taken back by `cancel`.
 
         Raises InvalidArgument, and UnencodableMessage if the actor is mirrored.
         """
         life = self._enter()
         check_seconds("seconds", seconds)
         check_message(self._cell, message)
+        if durable:
+            self._set_durably(life, key, seconds, message, None)
+            return
+        self._cancel_durable(key)
         _start(life, key, Timer(life, key, message, None), seconds)
 
-    def every(self, key: Hashable, seconds: float, message: object, *, first: float | None = None) -> None:
+    def every(
+        self,
+        key: Hashable,
+        seconds: float,
+        message: object,
+        *,
+        first: float | None = None,
+        durable: bool = False,
+    ) -> None:
         """Have `message` every `seconds`, the first time after `first` (None: after `seconds`).
 
         The ticks do not drift, and never is more than one of them queued: a tick that is due while the
-        one before it still waits is skipped. A timer under the same key is replaced. Raises
-        InvalidArgument, also for less than a millisecond, and UnencodableMessage if the actor is mirrored.
+        one before it still waits is skipped. A timer under the same key is replaced. `durable` is as of
+        `once`; what was due while nobody was there is one tick. Raises InvalidArgument, also for less than a
+        millisecond, and UnencodableMessage if the actor is mirrored.
         """
         life = self._enter()
         check_seconds("seconds", seconds, least=LEAST_INTERVAL)
         if first is not None:
             check_seconds("first", first)
         check_message(self._cell, message)
-        _start(life, key, Timer(life, key, message, seconds), seconds if first is None else first)
+        begins = seconds if first is None else first
+        if durable:
+            self._set_durably(life, key, begins, message, seconds)
+            return
+        self._cancel_durable(key)
+        _start(life, key, Timer(life, key, message, seconds), begins)
 
     def cancel(self, key: Hashable) -> bool:
         """End a timer; a tick of it that is queued is discarded. False: there is none under the key."""
         timer = self._enter().timers.pop(_checked(key), None)
         if timer is None:
-            return False
+            return self._cancel_durable(key)
         was_active = timer.is_active
         timer.cancel()
         return was_active
@@ -80,12 +103,36 @@ class Timers:
     def is_active(self, key: Hashable) -> bool:
         """There is a timer under the key with a tick to come, or one that waits in the mailbox."""
         timer = self._enter().timers.get(_checked(key))
-        return timer is not None and timer.is_active
+        if timer is None:
+            return self._cell.inbox is not None and key in self._cell.inbox.timers
+        return timer.is_active
 
     @property
     def keys(self) -> tuple[Hashable, ...]:
-        """The keys of the active timers, in the order in which they were set."""
-        return tuple(key for key, timer in self._enter().timers.items() if timer.is_active)
+        """The keys of the active timers, in the order in which they were set; first those of durable ones."""
+        own = tuple(key for key, timer in self._enter().timers.items() if timer.is_active)
+        return own if self._cell.inbox is None else (*self._cell.inbox.timers.keys, *own)
+
+    def _set_durably(
+        self, life: Incarnation, key: Hashable, seconds: float, message: object, interval: float | None
+    ) -> None:
+        inbox, turn = self._cell.inbox, delivery.open_turn(self._cell)
+        if inbox is None or turn is None:
+            raise InvalidArgument(
+                f"a durable timer is for durable actors, and '{self._cell.path}' is none: leave durable=True "
+                f'out, or write durability = "durable" in {self._cell.blueprint.cls.__qualname__}'
+            )
+        inbox.timers.set(turn, key, seconds, message, interval)
+        replaced = life.timers.pop(key, None)
+        if replaced is not None:
+            replaced.cancel()
+
+    def _cancel_durable(self, key: Hashable) -> bool:
+        inbox, turn = self._cell.inbox, delivery.open_turn(self._cell)
+        if inbox is None or turn is None or not isinstance(key, str) or key not in inbox.timers:
+            return False
+        inbox.timers.cancel(turn, key)
+        return True
 
     def _enter(self) -> Incarnation:
         return self._cell.enter(self._incarnation, "the timers")

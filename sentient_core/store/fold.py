@@ -29,6 +29,8 @@ from sentient_core.store.records import (
     LetterStatus,
     Opened,
     Settled,
+    TimerGone,
+    TimerSet,
     Tried,
     Turn,
     flat,
@@ -115,6 +117,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """Messages to durable actors that were accepted in the window and are not settled."""
     settled: frozenset[Key] = frozenset()
     """Messages that were accepted before the window and are settled."""
+    timers: Mapping[tuple[str, str], TimerSet | None] = {}
+    """By path and key, how the window leaves the durable timers that it is about; None: gone."""
     tried: Mapping[Key, int] = {}
     """Tries of messages that were accepted before the window and are not settled."""
     letters: Mapping[str, LetterEffect] = {}
@@ -139,6 +143,7 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
     named: list[Placed[Checkpoint]] = []
     states: dict[str, Placed[Checkpoint]] = {}
     inbox = _Inbox()
+    timers: dict[tuple[str, str], TimerSet | None] = {}
     letters: dict[str, LetterEffect] = {}
     last_epoch: int | None = None
     is_clean: bool | None = None
@@ -155,6 +160,10 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
                 inbox.settle((record.path, record.epoch or epoch, record.seq))
             elif isinstance(record, Tried):
                 inbox.note_tries((record.path, record.epoch or epoch, record.seq), record.tries)
+            elif isinstance(record, TimerSet):
+                timers[record.path, record.key] = record
+            elif isinstance(record, TimerGone):
+                timers[record.path, record.key] = None
             elif isinstance(record, AgentStatus):
                 known = agents.get(record.path)
                 agents[record.path] = AgentEffect(record.at if known is None else known.first_at, record)
@@ -208,6 +217,7 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
         pending=inbox.pending,
         settled=frozenset(inbox.settled),
         tried=inbox.tried,
+        timers=timers,
         letters=letters,
         epoch=last_epoch,
         is_clean=is_clean,
@@ -242,6 +252,7 @@ def merge(earlier: Effect, later: Effect, kept_checkpoints: int) -> Effect:
         pending=inbox.pending,
         settled=frozenset(inbox.settled),
         tried=inbox.tried,
+        timers={**earlier.timers, **later.timers},
         letters=merge_letters(dict(earlier.letters), later.letters),
         epoch=earlier.epoch if later.epoch is None else later.epoch,
         is_clean=earlier.is_clean if later.is_clean is None else later.is_clean,

@@ -22,10 +22,10 @@ from sentient_core.store.engine import Engine
 from sentient_core.store.projector import Projector
 from sentient_core.store.protocols import Backlog, Estate, JournalOptions, Outage, Pending, Waiter
 from sentient_core.store.pruning import Pruner
-from sentient_core.store.records import AnyRecord, Checkpoint, Closed, Key
+from sentient_core.store.records import AnyRecord, Checkpoint, Closed, Key, TimerSet
 from sentient_core.store.recovery import Start
 from sentient_core.store.retention import Pruned, Retention
-from sentient_core.store.rows import read_checkpoint, read_pending
+from sentient_core.store.rows import read_checkpoint, read_pending, read_timer
 from sentient_core.store.settlement import Settlement
 from sentient_core.store.tail import LEAST_WEIGHT, Intake, Tail
 from sentient_core.store.waiting import WaitingLine
@@ -36,7 +36,8 @@ __all__ = ["SurrealJournal"]
 _LEAST_PATIENCE = 1.0
 _CANCEL_SECONDS = 2.0
 _ESTATE = """SELECT * FROM state_checkpoint:[$system, $path, 'state'];
-SELECT * FROM inbox:[$system, $path, $epoch, $seq]..=[$system, $path, []] ORDER BY id LIMIT $limit"""
+SELECT * FROM inbox:[$system, $path, $epoch, $seq]..=[$system, $path, []] ORDER BY id LIMIT $limit;
+SELECT * FROM timer:[$system, $path, '']..=[$system, $path, []]"""
 _CHECKPOINTS = """SELECT * FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []]
     WHERE kind = 'turn' ORDER BY id DESC LIMIT $limit"""
 
@@ -63,6 +64,7 @@ class SurrealJournal:
         self.known: Mapping[str, int] = start.known
         self.known_restarts: Mapping[str, int] = start.restarts
         self.pending_counts: Mapping[str, int] = start.pending
+        self.timers_due: Mapping[str, int] = start.timers_due
         self.ended_cleanly: bool = start.ended_cleanly
         self._engine = engine
         self._system = system
@@ -331,7 +333,7 @@ class SurrealJournal:
         state, inbox = self._tail.state(path), self._tail.inbox(path)
         behind = (0, 0) if after is None else (after[1], after[2] + 1)
         most = limit + len(inbox.settled) + 1
-        states, rows = await self._engine.query(
+        states, rows, timer_rows = await self._engine.query(
             _ESTATE,
             {"system": self._system, "path": path, "epoch": behind[0], "seq": behind[1], "limit": most},
         )
@@ -343,11 +345,14 @@ class SurrealJournal:
             Pending(found[key].epoch, found[key].accepted, inbox.tried.get(key, found[key].tries))
             for key in sorted(found.keys() - inbox.settled)
         ]
+        timers: dict[str, TimerSet | None] = {row.key: row for row in map(read_timer, timer_rows)}
+        timers.update(inbox.timers)
         stored = read_checkpoint(states[0]) if states else None
         return Estate(
             state=stored if state is None else state.record,
             pending=pending[:limit],
             is_all=len(pending) <= limit,
+            timers=[timer for timer in timers.values() if timer is not None],
         )
 
     async def _finish(self, patience: float) -> None:

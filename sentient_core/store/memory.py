@@ -52,6 +52,7 @@ from sentient_core.store.records import (
     Key,
     LetterStatus,
     Opened,
+    TimerSet,
 )
 from sentient_core.store.retention import (
     LetterFacts,
@@ -255,6 +256,10 @@ class MemoryJournal:
         self.known: Mapping[str, int] = dict(records.known)
         self.known_restarts: Mapping[str, int] = dict(records.restarts)
         self.pending_counts: Mapping[str, int] = Counter(path for path, _, _ in records.inbox)
+        self.timers_due: Mapping[str, int] = {
+            path: min(timer.due_at for (of, _), timer in records.timers.items() if of == path)
+            for path, _ in records.timers
+        }
         self.ended_cleanly: bool = records.is_clean
         self._pending.append(Opened(self.epoch, f"memory-{self.epoch}", 0))
         self._appended = 1
@@ -333,6 +338,7 @@ class MemoryJournal:
             state=None if state is None else state.record,
             pending=pending[:limit],
             is_all=len(pending) <= limit,
+            timers=[timer for (of, _), timer in self._records.timers.items() if of == path],
         )
 
     async def flush(self) -> None:
@@ -430,6 +436,7 @@ class _Records:
         self.named: dict[str, list[Placed[Checkpoint]]] = {}
         self.states: dict[str, Placed[Checkpoint]] = {}
         self.inbox: dict[Key, PendingEffect] = {}
+        self.timers: dict[tuple[str, str], TimerSet] = {}
         self.letters: dict[str, LetterEffect] = {}
         self._number = 0
 
@@ -469,6 +476,11 @@ class _Records:
             if key in self.inbox:
                 self.inbox[key] = PendingEffect(self.inbox[key].accepted, tries)
         self.inbox.update(effect.pending)
+        for timer_key, timer in effect.timers.items():
+            if timer is None:
+                self.timers.pop(timer_key, None)
+            else:
+                self.timers[timer_key] = timer
         merge_letters(self.letters, effect.letters)
         if effect.epoch is not None:
             self.epoch = effect.epoch

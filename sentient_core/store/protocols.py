@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from sentient_core.errors import InvalidArgument, StoreError
-from sentient_core.store.records import Accepted, AnyRecord, Checkpoint, Key, LetterStatus
+from sentient_core.store.records import Accepted, AnyRecord, Checkpoint, Key, LetterStatus, TimerSet
 from sentient_core.store.retention import Pruned, Retention
 
 if TYPE_CHECKING:
@@ -201,6 +201,8 @@ class Estate(msgspec.Struct, frozen=True, kw_only=True):
     """The earliest messages that it has not settled, in the order they were sent."""
     is_all: bool = True
     """There are no more of them."""
+    timers: Sequence[TimerSet] = ()
+    """Its durable timers."""
 
 
 class Waiter(Protocol):
@@ -245,6 +247,14 @@ class Journal(Protocol):
     @property
     def pending_counts(self) -> Mapping[str, int]:
         """Paths with messages that were accepted and not settled when the journal was opened: how many."""
+        ...
+
+    @property
+    def timers_due(self) -> Mapping[str, int]:
+        """Paths with durable timers when the journal was opened: when the first of them is due.
+
+        Nanoseconds since the Unix epoch.
+        """
         ...
 
     def append(self, record: AnyRecord, *, force: bool = False, from_reserve: bool = False) -> bool:

@@ -33,6 +33,8 @@ __all__ = [
     "Record",
     "Resent",
     "Settled",
+    "TimerGone",
+    "TimerSet",
     "Tried",
     "Turn",
     "flat",
@@ -151,6 +153,35 @@ class Tried(Record, frozen=True, array_like=True, gc=False, tag="y"):
     """How often its handler has failed with it."""
     epoch: int = 0
     """Of the message; 0: that of the entry."""
+
+    @property
+    def weight(self) -> int:
+        return 50
+
+
+class TimerSet(Record, frozen=True, array_like=True, gc=False, tag="i"):
+    """A durable actor is to have a message at some time; instead of what was set under the same key."""
+
+    path: str
+    key: str
+    due_at: int
+    interval: int
+    """Nanoseconds from one time to the next; 0: once."""
+    message_type: str
+    """Tag of the message's type."""
+    payload: bytes
+    """msgpack of the message."""
+
+    @property
+    def weight(self) -> int:
+        return 150 + len(self.payload)
+
+
+class TimerGone(Record, frozen=True, array_like=True, gc=False, tag="j"):
+    """A durable timer has sent its last message, or was cancelled."""
+
+    path: str
+    key: str
 
     @property
     def weight(self) -> int:
@@ -298,7 +329,7 @@ class Closed(Record, frozen=True, array_like=True, gc=False, tag="z"):
     at: int
 
 
-AnyPart = Event | Accepted | Settled | Tried | Checkpoint | DeadLetterRecord
+AnyPart = Event | Accepted | Settled | Tried | TimerSet | TimerGone | Checkpoint | DeadLetterRecord
 """What a turn may leave."""
 
 
@@ -318,6 +349,8 @@ AnyRecord = (
     | Accepted
     | Settled
     | Tried
+    | TimerSet
+    | TimerGone
     | AgentStatus
     | Checkpoint
     | DeadLetterRecord

@@ -37,7 +37,8 @@ COMMIT;"""
 _READ = "SELECT * FROM journal:[$system, $first]..=[$system, $last]"
 _STATE = """SELECT projected, is_clean FROM ONLY $owner;
 SELECT id, incarnation, restarts FROM ownership:[$system, '']..=[$system, []];
-SELECT id[1] AS path, count() AS pending FROM inbox:[$system, '']..=[$system, []] GROUP BY path"""
+SELECT id[1] AS path, count() AS pending FROM inbox:[$system, '']..=[$system, []] GROUP BY path;
+SELECT id, due_at FROM timer:[$system, '']..=[$system, []]"""
 # A server may do a request after its sender has given it up, tried again and seen the entry projected and
 # deleted: what is then there is behind everything, read by nobody, and would stay for ever.
 _LATE = "DELETE journal:[$system, 0]..=[$system, $projected] WHERE !keep AND !is_broken RETURN NONE"
@@ -62,6 +63,8 @@ class Start(msgspec.Struct, frozen=True):
     """How often it was restarted, by path; of paths that were."""
     pending: Mapping[str, int]
     """Messages that durable actors have accepted and not settled, by path."""
+    timers_due: Mapping[str, int]
+    """When the first of an actor's durable timers is due, in nanoseconds, by path."""
     ended_cleanly: bool
 
 
@@ -109,7 +112,7 @@ async def _started(
     engine: Engine, system: str, epoch: int, number: int, tail: list[TailEntry], is_whole: bool
 ) -> Start:
     # Read behind the claim: until then the owner before us may have projected some of the tail.
-    state, incarnations, inboxes = await engine.query(
+    state, incarnations, inboxes, timers = await engine.query(
         _STATE, {"owner": record_id("ownership", system), "system": system}
     )
     projected = int(state["projected"])
@@ -126,8 +129,17 @@ async def _started(
     pending = Counter({str(row["path"]): int(row["pending"]) for row in inboxes})
     pending.update(path for path, _, _ in before.pending)
     pending.subtract(path for path, _, _ in before.settled)
+    due = {(str(row["id"].key[1]), str(row["id"].key[2])): int(row["due_at"]) for row in timers}
+    for timer_key, timer in before.timers.items():
+        if timer is None:
+            due.pop(timer_key, None)
+        else:
+            due[timer_key] = timer.due_at
+    first_due: dict[str, int] = {}
+    for (path, _), at in due.items():
+        first_due[path] = min(at, first_due.get(path, at))
     was_clean = bool(state["is_clean"]) if before.is_clean is None else before.is_clean
-    return Start(epoch, number, projected, tail, known, restarts, +pending, was_clean and is_whole)
+    return Start(epoch, number, projected, tail, known, restarts, +pending, first_due, was_clean and is_whole)
 
 
 async def _read_tail(

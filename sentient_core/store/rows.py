@@ -17,7 +17,15 @@ from sentient_core.codec import digest
 from sentient_core.store.fold import AgentEffect, LetterEffect, PendingEffect, Placed
 from sentient_core.store.payload import as_plain, queryable, refused
 from sentient_core.store.protocols import AgentRow, CheckpointRow, DeadLetterRow, EventRow, Pending
-from sentient_core.store.records import Accepted, Checkpoint, CheckpointKind, DeadLetterRecord, Event, Key
+from sentient_core.store.records import (
+    Accepted,
+    Checkpoint,
+    CheckpointKind,
+    DeadLetterRecord,
+    Event,
+    Key,
+    TimerSet,
+)
 from sentient_core.store.views import optional_id
 from sentient_core.store.wire import bindable, moment_tag, number, numbers, record_id, text, value
 
@@ -29,6 +37,7 @@ __all__ = [
     "read_dead_letter",
     "read_event",
     "read_pending",
+    "read_timer",
 ]
 
 _MAX_TEXTS = 10_000
@@ -146,6 +155,18 @@ class RowEncoder:
                 "digest": digest(record),
                 "tries": pending.tries,
                 "position": list(placed.position),
+            }
+        )
+
+    def timer(self, timer: TimerSet) -> bytes:
+        """A row of `timer`."""
+        record = _encode_record(timer)
+        return _encode(
+            {
+                "id": record_id("timer", self._system, timer.path, timer.key),
+                "due_at": timer.due_at,
+                "record": record,
+                "digest": digest(record),
             }
         )
 
@@ -281,9 +302,12 @@ def read_checkpoint(row: Mapping[str, Any]) -> Checkpoint:
 def read_pending(row: Mapping[str, Any]) -> Pending:
     """A row of `inbox`, read by `wire.read_exact`. Raises DecodeError for one that was changed or torn."""
     _, _, epoch, _ = row["id"].key
-    if digest(row["record"]) != row["digest"]:
-        raise msgspec.DecodeError("its bytes do not match its digest")
-    return Pending(epoch, _decode_accepted(row["record"]), row["tries"])
+    return Pending(epoch, _decode_accepted(_checked(row)), row["tries"])
+
+
+def read_timer(row: Mapping[str, Any]) -> TimerSet:
+    """A row of `timer`, read by `wire.read_exact`. Raises DecodeError for one that was changed or torn."""
+    return _decode_timer(_checked(row))
 
 
 def read_dead_letter(row: Mapping[str, Any]) -> DeadLetterRow:
@@ -311,7 +335,15 @@ def read_dead_letter(row: Mapping[str, Any]) -> DeadLetterRow:
     )
 
 
+def _checked(row: Mapping[str, Any]) -> bytes:
+    record = cast("bytes", row["record"])
+    if digest(record) != row["digest"]:
+        raise msgspec.DecodeError(f"{row['id']}: its bytes do not match its digest")
+    return record
+
+
 _STATE = "state"
+_decode_timer = msgspec.msgpack.Decoder(TimerSet).decode
 _encode_record = msgspec.msgpack.Encoder().encode
 _decode_accepted = msgspec.msgpack.Decoder(Accepted).decode
 

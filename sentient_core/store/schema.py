@@ -6,8 +6,9 @@
 | agent_event | [system, n, i]: place in the order of commits |
 | dead_letter | [system, message id] |
 | agent_state | [system, path] |
-| state_checkpoint | [system, path, n, i]; of a durable actor's state after its last turn [system, path, 'state'] |
+| state_checkpoint | [system, path, n, i]; the state of a durable actor: [system, path, 'state'] |
 | inbox | [system, path, epoch, number of the message]: accepted by a durable actor and not settled |
+| timer | [system, path, key]: a durable timer that is set |
 | ownership | [system]: epoch, projected n, clean end; [system, path]: incarnation, restarts |
 | pruned | [system, table]: rows and bytes that retention has deleted |
 """
@@ -67,6 +68,7 @@ TABLES = (
             "position": "array<int>",
         },
     ),
+    Table("timer", {"due_at": "int", "record": "bytes", "digest": "bytes"}),
     Table("pruned", {"rows": "int DEFAULT 0", "bytes": "int DEFAULT 0"}),
     Table(
         "agent_event",

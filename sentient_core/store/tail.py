@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+
 import msgspec
 
 from sentient_core.store.fold import Effect, Placed
@@ -157,6 +158,7 @@ class Tail:
             del self._bodies[entry.number]
             self._inboxes.forget(entry.number)
         self._inboxes.forget_states(effect.states, last)
+        self._inboxes.forget_timers(effect.timers, last)
         for path in effect.turns:
             left = [place for place in self._checkpoints.get(path, ()) if place[0] > last]
             if left:
@@ -186,6 +188,7 @@ class Tail:
             accepted=accepted,
             settled=frozenset(inboxes.settled.get(path, ())),
             tried=dict(inboxes.tried.get(path, {})),
+            timers={key: timer for key, (_, timer) in inboxes.timers.get(path, {}).items()},
         )
 
     def _checkpoints_at(self, places: Iterable[Place]) -> list[Placed[Checkpoint]]:

@@ -20,6 +20,8 @@ from sentient_core.store.records import (
     Key,
     LetterRedriven,
     Settled,
+    TimerGone,
+    TimerSet,
     Tried,
 )
 
@@ -38,6 +40,8 @@ class TailInbox(msgspec.Struct, frozen=True):
     """In the order they were accepted."""
     settled: frozenset[Key]
     tried: Mapping[Key, int]
+    timers: Mapping[str, TimerSet | None]
+    """By key; None: it is gone."""
 
 
 class TailInboxes:
@@ -48,6 +52,8 @@ class TailInboxes:
         self.settled: dict[str, dict[Key, int]] = {}
         """With the number of the entry that says so."""
         self.tried: dict[str, dict[Key, int]] = {}
+        self.timers: dict[str, dict[str, tuple[int, TimerSet | None]]] = {}
+        """By path and key, with the number of the entry that says so; None: it is gone."""
         self.states: dict[str, Place] = {}
         """Of the last state of an actor."""
         self._keys: dict[int, list[Key]] = {}
@@ -65,6 +71,10 @@ class TailInboxes:
             key = (record.path, record.epoch or epoch, record.seq)
             self.tried.setdefault(record.path, {})[key] = record.tries
             self._keys.setdefault(place[0], []).append(key)
+        elif isinstance(record, TimerSet):
+            self.timers.setdefault(record.path, {})[record.key] = place[0], record
+        elif isinstance(record, TimerGone):
+            self.timers.setdefault(record.path, {})[record.key] = place[0], None
         elif isinstance(record, LetterRedriven) and record.accepted is not None:
             self._accept((record.accepted.event.target or "", record.epoch, record.seq), place)
 
@@ -80,6 +90,15 @@ class TailInboxes:
             if self.settled.get(key[0], {}).get(key, number + 1) <= number:
                 _remove(self.settled, key)
                 _remove(self.tried, key)
+
+    def forget_timers(self, timers: Iterable[tuple[str, str]], last: int) -> None:
+        """Everything up to entry `last` is in its rows, these timers among it."""
+        for path, key in timers:
+            known = self.timers.get(path, {})
+            if known.get(key, (last + 1, None))[0] <= last:
+                del known[key]
+                if not known:
+                    del self.timers[path]
 
     def forget_states(self, paths: Iterable[str], last: int) -> None:
         """Everything up to entry `last` is in its rows, states of these paths among it."""

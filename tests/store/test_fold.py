@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sentient_core.store.fold import NOTHING, fold, merge
 from sentient_core.store.records import (
+    Accepted,
     AgentStatus,
     AnyRecord,
     CheckpointKind,
@@ -21,6 +22,12 @@ from sentient_core.store.records import (
     LetterRedriven,
     LetterStatus,
     Opened,
+    Settled,
+    TimerGone,
+    TimerSet,
+    Tried,
+    Turn,
+    flat,
     full_id,
     parts_of_id,
 )
@@ -37,9 +44,22 @@ records: st.SearchStrategy[AnyRecord] = st.one_of(
     st.builds(dead_letter, small, attempts=small, epoch=st.integers(0, 2)),
     st.builds(redriven, small, small, st.integers(1, 2)),
     st.builds(discarded, small, epoch=st.integers(1, 2)),
+    st.builds(Accepted, st.builds(event, small, target=paths)),
+    st.builds(Settled, paths, small, st.integers(0, 2)),
+    st.builds(Tried, paths, small, small, st.integers(0, 2)),
+    st.builds(dead_letter, small, recipient=paths, was_pending=st.just(True)),
+    st.builds(TimerSet, paths, st.sampled_from("xy"), small, small, st.just("Tick"), st.just(b"")),
+    st.builds(TimerGone, paths, st.sampled_from("xy")),
     st.builds(Opened, small, st.just("writer"), st.just(0)),
     st.just(Closed(0)),
 )
+turns = st.builds(
+    lambda state, settled, sent: Turn((state, settled, *sent)),
+    st.builds(checkpoint, paths, small, kind=st.just(CheckpointKind.STATE)),
+    st.builds(Settled, paths, small),
+    st.lists(st.builds(Accepted, st.builds(event, small, target=paths)), max_size=2),
+)
+records = records | turns
 journals = st.lists(st.builds(Entry, small, st.lists(records, max_size=6).map(tuple)), max_size=8).map(
     lambda entries: list(enumerate(entries, start=1))
 )
@@ -74,11 +94,11 @@ def test_every_event_is_kept_in_order(journal: list[tuple[int, Entry]]) -> None:
 
     places = [placed.position for placed in effect.events]
     assert places == sorted(places)
-    written = [record for _, entry in journal for record in entry.records]
+    written = [record for _, entry in journal for record in flat(entry.records)]
     assert [placed.record for placed in effect.events] == [
-        record.event if isinstance(record, LetterRedriven) else record
+        record if isinstance(record, Event) else record.event
         for record in written
-        if isinstance(record, Event | LetterRedriven)
+        if isinstance(record, Event | LetterRedriven | Accepted)
     ]
 
 

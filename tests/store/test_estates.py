@@ -1,0 +1,152 @@
+"""What a durable actor has left is the same whatever of it is in rows already: rows and tail are one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from sentient_core.store import Journal, JournalOptions
+from sentient_core.store.records import (
+    Accepted,
+    AnyPart,
+    Checkpoint,
+    CheckpointKind,
+    Key,
+    Settled,
+    TimerGone,
+    TimerSet,
+    Tried,
+    Turn,
+)
+from tests.store.samples import checkpoint, dead_letter, event
+from tests.store.test_contract import Database, database_of
+
+PATHS = ("a", "a/b", "b")
+KEYS = ("tick", "tock")
+
+
+@pytest.fixture(params=["memory", "mem", "surrealkv", "ws"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    database = database_of(request.param, request, tmp_path)
+    yield database
+    await database.store.close()
+
+
+class Reference:
+    """What there should be, kept in dictionaries."""
+
+    def __init__(self, chance: Random) -> None:
+        self.chance = chance
+        self.seq = 0
+        self.epoch = 0
+        self.pending: dict[Key, int] = {}
+        self.states: dict[str, bytes] = {}
+        self.timers: dict[tuple[str, str], int] = {}
+
+    def turn(self) -> Turn:
+        """What a random turn leaves, noted."""
+        return Turn(tuple(self._parts()))
+
+    def accept(self, path: str) -> Accepted:
+        """A new message, noted."""
+        self.seq += 1
+        self.pending[path, self.epoch, self.seq] = 0
+        return Accepted(event(self.seq, target=path))
+
+    def _parts(self) -> Iterator[AnyPart]:
+        chance, path = self.chance, self.chance.choice(PATHS)
+        if chance.random() < 0.7:
+            state: Checkpoint = checkpoint(path, self.seq, kind=CheckpointKind.STATE)
+            self.states[path] = state.state
+            yield state
+        mine = sorted(key for key in self.pending if key[0] == path)
+        if mine:
+            key = mine[0] if chance.random() < 0.8 else chance.choice(mine)
+            of_epoch = 0 if key[1] == self.epoch else key[1]
+            what = chance.random()
+            if what < 0.7:
+                del self.pending[key]
+                yield Settled(path, key[2], of_epoch)
+            elif what < 0.85:
+                del self.pending[key]
+                yield dead_letter(key[2], recipient=path, epoch=key[1], was_pending=True)
+            else:
+                self.pending[key] += 1
+                yield Tried(path, key[2], self.pending[key], of_epoch)
+        for _ in range(chance.randrange(3)):
+            yield self.accept(chance.choice(PATHS))
+        if chance.random() < 0.3:
+            key_of_timer = chance.choice(KEYS)
+            if chance.random() < 0.5:
+                self.seq += 1
+                self.timers[path, key_of_timer] = self.seq
+                yield TimerSet(path, key_of_timer, self.seq, 0, "Tick", b"\x80")
+            else:
+                self.timers.pop((path, key_of_timer), None)
+                yield TimerGone(path, key_of_timer)
+
+
+async def compare(journal: Journal, reference: Reference) -> None:
+    """The journal says of every path what the reference does."""
+    for path in PATHS:
+        estate = await journal.estate(path, 10_000)
+        assert {pending.key: pending.tries for pending in estate.pending} == {
+            key: tries for key, tries in reference.pending.items() if key[0] == path
+        }
+        assert [pending.key for pending in estate.pending] == sorted(p.key for p in estate.pending)
+        assert estate.is_all
+        assert (None if estate.state is None else estate.state.state) == reference.states.get(path)
+        assert {timer.key: timer.due_at for timer in estate.timers} == {
+            key: due for (of, key), due in reference.timers.items() if of == path
+        }
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_it_is_what_the_records_say_at_any_moment(database: Database, seed: int) -> None:
+    chance = Random(seed)
+    reference = Reference(chance)
+    options = JournalOptions(window_records=chance.choice((3, 50, 4_000)))
+    for start in range(3):
+        store = await database.restart() if start else database.store
+        journal = await store.open_journal("bank", options=options)
+        reference.epoch = journal.epoch
+        assert dict(journal.pending_counts) == {
+            path: count for path in PATHS if (count := sum(key[0] == path for key in reference.pending))
+        }
+        assert journal.timers_due == {
+            path: min(dues)
+            for path in PATHS
+            if (dues := [due for (of, _), due in reference.timers.items() if of == path])
+        }
+        await compare(journal, reference)
+        for _ in range(12):
+            for _ in range(chance.randrange(1, 12)):
+                journal.append(reference.turn())
+            if chance.random() < 0.3:
+                await journal.flush()
+            await compare(journal, reference)
+        await journal.close(0 if chance.random() < 0.5 else 5)
+
+
+async def test_only_so_many_are_read_and_the_rest_behind_them(database: Database) -> None:
+    journal = await database.store.open_journal("bank")
+    reference = Reference(Random(0))
+    reference.epoch = journal.epoch
+    for _ in range(25):
+        journal.append(reference.accept("a"))
+    await journal.flush()
+    for _ in range(5):
+        journal.append(reference.accept("a"))
+    journal.append(Settled("a", 3))
+
+    first = await journal.estate("a", 10)
+    second = await journal.estate("a", 10, after=first.pending[-1].key)
+    third = await journal.estate("a", 10, after=second.pending[-1].key)
+
+    found = [pending.accepted.event.seq for part in (first, second, third) for pending in part.pending]
+    assert found == [seq for seq in range(1, 31) if seq != 3]
+    assert (first.is_all, second.is_all, third.is_all) == (False, False, True)
+    await journal.close(5)
