@@ -44,6 +44,7 @@ from sentient_core.mailbox import Isolation
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import check_name
 from sentient_core.store import open_store
+from sentient_core.store.accounts import Audit
 from sentient_core.store.protocols import Backlog, JournalOptions, Outage, Store
 from sentient_core.store.retention import Pruned, Retention
 from sentient_core.store.surreal import SurrealStore
@@ -473,6 +474,22 @@ class ActorSystem:
         mirror = self._open("flush").runtime.mirror
         mirror.catch_up()
         await mirror.journal.flush()
+
+    async def audit(self) -> Audit:
+        """What has become of every message: sent = handled + dead-lettered + quarantined + expired + pending.
+
+        ::
+
+            audit = await system.audit()
+            assert audit.is_balanced, audit
+
+        Of durable actors by the ids of their messages, from the first on that the store knows, as the store
+        has it: this waits until everything sent before is projected. What is missing or doubled is named.
+        Takes some microseconds per message. Raises StoreUnavailable, Fenced, SystemClosed.
+        """
+        self._open("audit")
+        await self.flush()
+        return await self.store.audit(self.name)
 
     async def prune(self, retention: Retention | None = None) -> Pruned:
         """Delete from the store now what there is no room for any more; returns what that was.

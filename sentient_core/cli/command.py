@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from sentient_core.cli.audit import audit
 from sentient_core.cli.backup import backup
 from sentient_core.cli.events import events
 from sentient_core.cli.letters import letters
@@ -34,3 +35,4 @@ main.add_command(backup)
 main.add_command(restore)
 main.add_command(letters)
 main.add_command(events)
+main.add_command(audit)

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from sentient_core.paths import is_anonymous
+from sentient_core.store.accounts import ACCEPTED, HANDLED, REDRIVEN, Account, Line
 from sentient_core.store.records import (
     Accepted,
     AgentStatus,
@@ -117,6 +118,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """Messages to durable actors that were accepted in the window and are not settled."""
     settled: frozenset[Key] = frozenset()
     """Messages that were accepted before the window and are settled."""
+    accounts: Mapping[str, Account] = {}
+    """By path, what has happened to the messages of durable actors."""
     timers: Mapping[tuple[str, str], TimerSet | None] = {}
     """By path and key, how the window leaves the durable timers that it is about; None: gone."""
     tried: Mapping[Key, int] = {}
@@ -144,9 +147,13 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
     states: dict[str, Placed[Checkpoint]] = {}
     inbox = _Inbox()
     timers: dict[tuple[str, str], TimerSet | None] = {}
+    accounts: dict[str, list[Line]] = {}
     letters: dict[str, LetterEffect] = {}
     last_epoch: int | None = None
     is_clean: bool | None = None
+
+    def note(path: str, line: Line) -> None:
+        accounts.setdefault(path, []).append(line)
 
     for number, entry in entries:
         epoch = entry.epoch
@@ -156,8 +163,10 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
             elif isinstance(record, Accepted):
                 events.append(Placed(number, index, epoch, record.event))
                 inbox.accept(Placed(number, index, epoch, record))
+                note(record.event.target or "", (ACCEPTED, epoch, record.event.seq))
             elif isinstance(record, Settled):
                 inbox.settle((record.path, record.epoch or epoch, record.seq))
+                note(record.path, (HANDLED, record.epoch or epoch, record.seq))
             elif isinstance(record, Tried):
                 inbox.note_tries((record.path, record.epoch or epoch, record.seq), record.tries)
             elif isinstance(record, TimerSet):
@@ -185,10 +194,12 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
                 letters[full_id(of_epoch, record.seq)] = LetterEffect(death=death, attempts=record.attempts)
                 if record.was_pending:
                     inbox.settle((record.recipient, of_epoch, record.seq))
+                    note(record.recipient, (record.reason, of_epoch, record.seq))
             elif isinstance(record, LetterRedriven):
                 events.append(Placed(number, index, epoch, record.event))
                 if record.accepted is not None:
                     inbox.accept(Placed(number, index, record.epoch, record.accepted))
+                    note(record.accepted.event.target or "", (REDRIVEN, record.epoch, record.seq))
                 redriven = LetterEffect(
                     status=LetterStatus.REDRIVEN, attempts=record.attempts, settled_at=record.event.at
                 )
@@ -218,6 +229,7 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
         settled=frozenset(inbox.settled),
         tried=inbox.tried,
         timers=timers,
+        accounts={path: tuple(lines) for path, lines in accounts.items()},
         letters=letters,
         epoch=last_epoch,
         is_clean=is_clean,
@@ -253,6 +265,10 @@ def merge(earlier: Effect, later: Effect, kept_checkpoints: int) -> Effect:
         settled=frozenset(inbox.settled),
         tried=inbox.tried,
         timers={**earlier.timers, **later.timers},
+        accounts={
+            path: (*earlier.accounts.get(path, ()), *later.accounts.get(path, ()))
+            for path in earlier.accounts.keys() | later.accounts.keys()
+        },
         letters=merge_letters(dict(earlier.letters), later.letters),
         epoch=earlier.epoch if later.epoch is None else later.epoch,
         is_clean=earlier.is_clean if later.is_clean is None else later.is_clean,

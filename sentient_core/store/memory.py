@@ -18,6 +18,7 @@ import anyio
 
 from sentient_core.backend import Backend, current_backend
 from sentient_core.errors import Fenced, StoreError, StoreRefused, StoreUnavailable
+from sentient_core.store.accounts import Account, Audit, Books
 from sentient_core.store.fold import (
     AgentEffect,
     Effect,
@@ -190,6 +191,14 @@ class MemoryStore:
             for id_ in message_ids
             if (letter := records.letters.get(id_)) is not None and letter.death is not None
         ]
+
+    async def audit(self, system: str) -> Audit:
+        """See `Store.audit`."""
+        records = await self._read(system)
+        books = Books()
+        for accounts in records.accounts:
+            books.enter(accounts)
+        return books.close(records.inbox)
 
     async def query(self, sql: str, **parameters: object) -> list[Any]:
         """See `Store.query`: refused, there is no database here."""
@@ -437,6 +446,7 @@ class _Records:
         self.states: dict[str, Placed[Checkpoint]] = {}
         self.inbox: dict[Key, PendingEffect] = {}
         self.timers: dict[tuple[str, str], TimerSet] = {}
+        self.accounts: list[Mapping[str, Account]] = []
         self.letters: dict[str, LetterEffect] = {}
         self._number = 0
 
@@ -481,6 +491,8 @@ class _Records:
                 self.timers.pop(timer_key, None)
             else:
                 self.timers[timer_key] = timer
+        if effect.accounts:
+            self.accounts.append(effect.accounts)
         merge_letters(self.letters, effect.letters)
         if effect.epoch is not None:
             self.epoch = effect.epoch

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from sentient_core.errors import InvalidArgument, StoreError
+from sentient_core.store.accounts import Audit
 from sentient_core.store.records import Accepted, AnyRecord, Checkpoint, Key, LetterStatus, TimerSet
 from sentient_core.store.retention import Pruned, Retention
 
@@ -404,6 +405,10 @@ class Store(Protocol):
 
     async def letters_by_id(self, system: str, message_ids: Sequence[str]) -> list[DeadLetterRow]:
         """The projected dead letters of these messages, as far as there are any, in no promised order."""
+        ...
+
+    async def audit(self, system: str) -> Audit:
+        """What has become of all messages to durable actors, as far as it is projected; by their ids."""
         ...
 
     async def query(self, sql: str, **parameters: object) -> list[Any]:

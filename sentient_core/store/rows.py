@@ -14,6 +14,7 @@ import cbor2
 import msgspec
 
 from sentient_core.codec import digest
+from sentient_core.store.accounts import Account
 from sentient_core.store.fold import AgentEffect, LetterEffect, PendingEffect, Placed
 from sentient_core.store.payload import as_plain, queryable, refused
 from sentient_core.store.protocols import AgentRow, CheckpointRow, DeadLetterRow, EventRow, Pending
@@ -31,6 +32,7 @@ from sentient_core.store.wire import bindable, moment_tag, number, numbers, reco
 
 __all__ = [
     "RowEncoder",
+    "read_account",
     "read_agent",
     "read_checkpoint",
     "read_checkpoint_row",
@@ -157,6 +159,10 @@ class RowEncoder:
                 "position": list(placed.position),
             }
         )
+
+    def account(self, number: int, accounts: Mapping[str, Account]) -> bytes:
+        """A row of `account`."""
+        return _encode({"id": record_id("account", self._system, number), "lines": _encode_record(accounts)})
 
     def timer(self, timer: TimerSet) -> bytes:
         """A row of `timer`."""
@@ -305,6 +311,11 @@ def read_pending(row: Mapping[str, Any]) -> Pending:
     return Pending(epoch, _decode_accepted(_checked(row)), row["tries"])
 
 
+def read_account(row: Mapping[str, Any]) -> Mapping[str, Account]:
+    """A row of `account`, read by `wire.read_exact`."""
+    return _decode_account(row["lines"])
+
+
 def read_timer(row: Mapping[str, Any]) -> TimerSet:
     """A row of `timer`, read by `wire.read_exact`. Raises DecodeError for one that was changed or torn."""
     return _decode_timer(_checked(row))
@@ -343,6 +354,7 @@ def _checked(row: Mapping[str, Any]) -> bytes:
 
 
 _STATE = "state"
+_decode_account = msgspec.msgpack.Decoder(dict[str, tuple[tuple[str, int, int], ...]]).decode
 _decode_timer = msgspec.msgpack.Decoder(TimerSet).decode
 _encode_record = msgspec.msgpack.Encoder().encode
 _decode_accepted = msgspec.msgpack.Decoder(Accepted).decode

@@ -8,6 +8,7 @@
 | agent_state | [system, path] |
 | state_checkpoint | [system, path, n, i]; the state of a durable actor: [system, path, 'state'] |
 | inbox | [system, path, epoch, number of the message]: accepted by a durable actor and not settled |
+| account | [system, n]: what a window, whose last entry is n, did to the messages of durable actors |
 | timer | [system, path, key]: a durable timer that is set |
 | ownership | [system]: epoch, projected n, clean end; [system, path]: incarnation, restarts |
 | pruned | [system, table]: rows and bytes that retention has deleted |
@@ -68,6 +69,7 @@ TABLES = (
             "position": "array<int>",
         },
     ),
+    Table("account", {"lines": "bytes"}),
     Table("timer", {"due_at": "int", "record": "bytes", "digest": "bytes"}),
     Table("pruned", {"rows": "int DEFAULT 0", "bytes": "int DEFAULT 0"}),
     Table(

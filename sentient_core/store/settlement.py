@@ -42,6 +42,7 @@ _TIMERS = """INSERT INTO timer $timers ON DUPLICATE KEY UPDATE
     due_at = $input.due_at, record = $input.record, digest = $input.digest RETURN NONE;
 """
 _TIMERS_GONE = "DELETE $timers_gone RETURN NONE;\n"
+_ACCOUNT = "INSERT IGNORE INTO account $account RETURN NONE;\n"
 _TRIED = "FOR $tried_one IN $tried { UPDATE $tried_one.id MERGE $tried_one.changes RETURN NONE; };\n"
 _PRUNE = "DELETE $pruned RETURN NONE;\n"
 _LETTERS = "INSERT IGNORE INTO dead_letter $letters RETURN NONE;\n"
@@ -171,6 +172,8 @@ class Settlement:
         add(_SETTLED, "settled", map(encoder.inbox_id, effect.settled))
         add(_PENDING, "pending", map(encoder.pending, effect.pending.values()))
         add(_TRIED, "tried", (encoder.tries(key, tries) for key, tries in effect.tried.items()))
+        if effect.accounts:
+            add(_ACCOUNT, "account", [encoder.account(last, effect.accounts)])
         set_timers = [timer for timer in effect.timers.values() if timer is not None]
         add(_TIMERS, "timers", map(encoder.timer, set_timers))
         gone = [key for key, timer in effect.timers.items() if timer is None]

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from sentient_core.backend import current_backend
 from sentient_core.errors import InvalidArgument, StoreError, StoreUnavailable
 from sentient_core.store.access import Access
+from sentient_core.store.accounts import Audit
 from sentient_core.store.engine import DATABASE, NAMESPACE, REOPEN_BYTES, Client, Connect, Engine, embedded
 from sentient_core.store.journal import SurrealJournal
 from sentient_core.store.letters import DeadLetterFilter
@@ -214,6 +215,10 @@ class SurrealStore:
     async def letters_by_id(self, system: str, message_ids: Sequence[str]) -> list[DeadLetterRow]:
         """See `Store.letters_by_id`."""
         return await self._ask(lambda engine: Queries(engine).letters_by_id(system, message_ids))
+
+    async def audit(self, system: str) -> Audit:
+        """See `Store.audit`."""
+        return await self._ask(lambda engine: Queries(engine).audit(system))
 
     async def close(self) -> None:
         """See `Store.close`. With journals still open, the database closes behind the last of them.

@@ -41,6 +41,8 @@ class Reference:
     def __init__(self, chance: Random) -> None:
         self.chance = chance
         self.seq = 0
+        self.seq_of_messages = 0
+        """How many messages there were."""
         self.epoch = 0
         self.pending: dict[Key, int] = {}
         self.states: dict[str, bytes] = {}
@@ -53,6 +55,7 @@ class Reference:
     def accept(self, path: str) -> Accepted:
         """A new message, noted."""
         self.seq += 1
+        self.seq_of_messages += 1
         self.pending[path, self.epoch, self.seq] = 0
         return Accepted(event(self.seq, target=path))
 
