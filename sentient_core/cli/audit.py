@@ -32,17 +32,8 @@ async def audit(system: str | None, url: str, is_json: bool) -> int:
     if is_json:
         print_json(found)
     elif found.actors:
-        columns = (
-            "actor",
-            "sent",
-            "handled",
-            "dead-lettered",
-            "quarantined",
-            "expired",
-            "pending",
-            "missing",
-        )
-        columns += ("doubled",)
+        counts = ("sent", "handled", "dead-lettered", "quarantined", "expired", "pending")
+        columns = ("actor", "missing", "doubled", *counts)
         print_table(f"{name}: {found}", columns, [_row(actor) for actor in found.actors], numbers=6)
     else:
         reporter.say("no durable actor has accepted a message")
@@ -60,7 +51,7 @@ def _row(actor: ActorAudit) -> tuple[str, ...]:
     )
     return (
         actor.path,
-        *(f"{count:,}" for count in counts),
         ", ".join(actor.missing),
         ", ".join(actor.doubled),
+        *(f"{count:,}" for count in counts),
     )

@@ -81,17 +81,13 @@ class Audit(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         sums = {name: sum(getattr(actor, name) for actor in self.actors) for name in _COUNTS}
-        text = (
-            f"{sums['sent']:,} sent = {sums['handled']:,} handled + {sums['dead_lettered']:,} dead-lettered + "
-            f"{sums['quarantined']:,} quarantined + {sums['expired']:,} expired + {sums['pending']:,} pending"
-        )
+        sent, *others = (f"{count:,} {name.replace('_', '-')}" for name, count in sums.items())
+        text = f"{sent} = {' + '.join(others)}"
         if self.is_balanced:
             return f"{text}: nothing is missing, nothing is doubled"
         wrong = [actor.path for actor in self.actors if not actor.is_balanced]
-        return (
-            f"{text}: DOES NOT ADD UP for {', '.join(wrong)}; missing: {', '.join(self.missing) or 'nothing'}; "
-            f"doubled: {', '.join(self.doubled) or 'nothing'}"
-        )
+        missing, doubled = (", ".join(ids) or "nothing" for ids in (self.missing, self.doubled))
+        return f"{text}: DOES NOT ADD UP for {', '.join(wrong)}; missing: {missing}; doubled: {doubled}"
 
 
 class Books:
