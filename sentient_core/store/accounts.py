@@ -1,8 +1,8 @@
 """The books of the messages to durable actors: what was accepted, and what has become of it.
 
-Every window of the journal that has accepted or settled such a message leaves one row, with the ids in the order
-of commits. So whoever reads the rows one after the other knows at every moment which messages are open: one
-that is settled and not open was settled twice, or came from nowhere; one that is open at the end must be
+Every window of the journal that has accepted or settled such a message leaves one row, with the ids in the
+order of commits. So whoever reads the rows one after the other knows at every moment which messages are open:
+one that is settled and not open was settled twice, or came from nowhere; one that is open at the end must be
 pending in the inbox, and nothing else may be. No counter has to be believed.
 """
 

@@ -21,6 +21,7 @@ from sentient_core.store.backoff import Backoff
 from sentient_core.store.engine import Engine
 from sentient_core.store.protocols import JournalOptions, Outage
 from sentient_core.store.records import AnyRecord, Entry
+from sentient_core.store.superseded import without_superseded
 from sentient_core.store.tail import Intake, Tail, TailEntry, encode_entry
 from sentient_core.store.wire import Taken, record_id
 
@@ -113,11 +114,11 @@ class Writer:
         if not records:
             return None
         count = len(records)
-        content = Entry(self._epoch, tuple(records))
+        content = Entry(self._epoch, tuple(without_superseded(records)))
         try:
             body = encode_entry(content)
         except Exception:  # noqa: BLE001 - one record that msgpack cannot hold, whatever the reason
-            mended = [found for record in records if (found := self._mended(record)) is not None]
+            mended = [found for record in content.records if (found := self._mended(record)) is not None]
             content = Entry(self._epoch, tuple(mended))
             body = encode_entry(content)
         return TailEntry(self._number + 1, body, count, weight), content
