@@ -955,10 +955,10 @@ class Cell:
         self._signal_first(Signal(_DELIVER, entry=(begun, entry[1], None, None)))
 
     async def _handler_failed(self, entry: Entry, error: Exception) -> None:
+        self._drop_turn()
         if self._is_spent() and self._killed is None:
             self._fail_next(entry, error)
             return
-        self._drop_turn()
         words = in_a_line(error)
         decision = self.above.decide(self, error)
         report_failure(self, error, entry, words=words)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sentient_core.actors.current import current_cell, current_turn
+from sentient_core.actors.current import current_cell
+from sentient_core.actors.delivery import open_turn
 from sentient_core.actors.settling import late_reply
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ def reply_slot(slot: Slot[Any], target: Cell, message: object) -> Slot[Any]:
     """
     if target.inbox is None or isinstance(slot, _CommittedReply):
         return slot
-    turn = current_turn.get()
-    if turn is not None and turn.is_open and turn.runtime is target.runtime:
+    turn = open_turn()
+    if turn is not None and turn.runtime is target.runtime:
         return slot
     return _CommittedReply(slot, target, message, current_cell.get())
 

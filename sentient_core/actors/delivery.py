@@ -74,7 +74,7 @@ _TAKE = Room.TAKE
 def tell(cell: Cell, message: object, posting: Posting | None = None) -> None:
     """`ActorRef.tell`, where its short cut does not apply."""
     cell.runtime.dispatcher.check_thread()
-    turn = open_turn(cell)
+    turn = open_turn()
     if turn is not None:
         cell = cell.at_home()
         turn.send(cell, new_entry(cell, message, None, posting))
@@ -143,7 +143,7 @@ async def send(cell: Cell, message: object, timeout: float | None, posting: Post
     """`ActorRef.send`."""
     cell = recipient(cell, message)
     entry = new_entry(cell, message, None, posting)
-    turn = open_turn(cell)
+    turn = open_turn()
     if turn is not None:
         turn.send(cell, entry, waits=True)
         await cell.runtime.backend.checkpoint()
@@ -154,10 +154,10 @@ async def send(cell: Cell, message: object, timeout: float | None, posting: Post
         await cell.runtime.mirror.journal.committed()
 
 
-def open_turn(cell: Cell) -> OpenTurn | None:
-    """The durable turn of the system of `cell` that the code that runs belongs to, while it is open."""
+def open_turn() -> OpenTurn | None:
+    """The durable turn that the code that runs belongs to, while it is open."""
     turn = current_turn.get()
-    return turn if turn is not None and turn.is_open and turn.runtime is cell.runtime else None
+    return turn if turn is not None and turn.is_open else None
 
 
 def event_of(

@@ -257,6 +257,7 @@ class MemoryJournal:
         self._pending: list[AnyRecord] = []
         self._pending_bytes = 0  # counted only while paused
         self._appended = 0
+        self._settles_soon = False
         self._line = WaitingLine(backend)
         self._final: Backlog | None = None
         retention = self._options.retention
@@ -324,7 +325,8 @@ class MemoryJournal:
             error = self._failure
             self._backend.call_soon(lambda: waiter.fail(error))
             return
-        if self._line.is_empty:  # else somebody before has seen to it
+        if not self._settles_soon:
+            self._settles_soon = True
             self._backend.call_soon(self._settle_all)
         self._line.add(self._appended, waiter)
 
@@ -397,6 +399,7 @@ class MemoryJournal:
             self._records.prune(retention, time.time_ns())
 
     def _settle_all(self) -> None:
+        self._settles_soon = False
         self.settle()
         if not self._pending:
             self._line.advance(self._appended)

@@ -35,11 +35,19 @@ class WaitingLine:
         self.is_empty = False
 
     def advance(self, reached: int) -> None:
-        """The count is `reached` now: wake those who waited for it."""
-        waiters = self._waiters
+        """The count is `reached` now: wake those who waited for it.
+
+        What one of them raises is raised when all have been told.
+        """
+        waiters, error = self._waiters, None
         while waiters and waiters[0][0] <= reached:
-            heapq.heappop(waiters)[2].set(None)
+            try:
+                heapq.heappop(waiters)[2].set(None)
+            except Exception as raised:  # noqa: BLE001 - the others wait for the same commit
+                error = error or raised
         self.is_empty = not waiters
+        if error is not None:
+            raise error
 
     def fail(self, error: Exception) -> None:
         """The count will not grow any more: everybody gets `error`."""
