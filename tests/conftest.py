@@ -1,7 +1,8 @@
-"""What all tests share: the two event loops, and a check that nothing blocks one."""
+"""What all tests share: the two event loops, checks that nothing blocks one and that no thread stays."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,18 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 def anyio_backend_name(anyio_backend: tuple[str, dict[str, Any]]) -> str:
     """`asyncio` or `trio`."""
     return anyio_backend[0]
+
+
+@pytest.fixture(autouse=True)
+def no_thread_stays() -> Iterator[None]:
+    """Fail a test that leaves a thread of ours behind: of a store not closed, of a system not ended.
+
+    What a fixture of a wider scope opens stays, if it opens before the test begins.
+    """
+    before = threading.enumerate()
+    yield
+    left = [thread for thread in threading.enumerate() if thread not in before]
+    assert [thread.name for thread in left if thread.name.startswith("sentient-core")] == []
 
 
 @pytest.fixture

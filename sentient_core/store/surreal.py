@@ -231,11 +231,13 @@ class SurrealStore:
             return
         shared.is_closing = True
         shared.users += 1
-        for journal in [journal for journal in shared.journals if journal.is_abandoned]:
-            shared.journals.discard(journal)
-            shared.users -= 1
-            await journal.halt()
-        await self._leave(shared)
+        try:
+            for journal in [journal for journal in shared.journals if journal.is_abandoned]:
+                shared.journals.discard(journal)
+                shared.users -= 1
+                await journal.halt()
+        finally:  # also of one that is cancelled meanwhile
+            await self._leave(shared)
 
     async def _ask(self, question: Callable[[Engine], Coroutine[Any, Any, T]]) -> T:
         shared = await self._enter()

@@ -40,9 +40,12 @@ class StoreThread:
         self._loop = asyncio.SelectorEventLoop()
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._callers: dict[Slot[Any], Backend] = {}
+        """Who waits in `run`, and on which loop."""
         # Not the caller's context: its variables would live as long as the tasks started for it.
         self._context = contextvars.Context()
         self._is_stopping = False
+        self._is_ending = False
 
     def start(self) -> None:
         """Start the thread."""
@@ -63,12 +66,16 @@ class StoreThread:
         """The outcome of `await function()` on the thread. For callers on any event loop.
 
         Cancelling the caller abandons the outcome, never the work: it goes on to its end, so that
-        nothing in the thread is left half done.
+        nothing in the thread is left half done. StoreUnavailable when the thread ends before the work does.
         """
         backend = current_backend()
         slot: Slot[T] = backend.slot()
-        self.post(self._start, function, backend, slot)
-        return await slot
+        self._callers[slot] = backend
+        try:
+            self.post(self._start, function, backend, slot)
+            return await slot
+        finally:
+            del self._callers[slot]
 
     def keep(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a coroutine as a task that the thread owns. From the thread only."""
@@ -107,7 +114,8 @@ class StoreThread:
             task.exception()  # whoever waits gets it; where nobody waits any more, it is no complaint
 
     def _start(self, function: Callable[[], Coroutine[Any, Any, T]], backend: Backend, slot: Slot[T]) -> None:
-        self.keep(self._bring(function, backend, slot))
+        if not self._is_ending:
+            self.keep(self._bring(function, backend, slot))
 
     async def _bring(
         self, function: Callable[[], Coroutine[Any, Any, T]], backend: Backend, slot: Slot[T]
@@ -117,7 +125,7 @@ class StoreThread:
         except asyncio.CancelledError:
             self._deliver(backend, slot.fail, StoreUnavailable("the store was closed meanwhile"))
             raise
-        except Exception as error:  # noqa: BLE001 - it is the caller's, whatever it is  # noqa: BLE001 - it belongs to the caller, whatever it is
+        except Exception as error:  # noqa: BLE001 - it belongs to the caller, whatever it is
             self._deliver(backend, slot.fail, error)
         else:
             self._deliver(backend, slot.set, value)
@@ -130,11 +138,16 @@ class StoreThread:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()
-            for task in list(self._tasks):
+            self._is_ending = True
+            tasks = list(self._tasks)
+            for task in tasks:
                 task.cancel()
-            if self._tasks:
-                self._loop.run_until_complete(asyncio.wait(self._tasks, timeout=_JOIN_SECONDS / 2))
+            if tasks:
+                self._loop.run_until_complete(asyncio.wait(tasks, timeout=_JOIN_SECONDS / 2))
             self._loop.run_until_complete(self._loop.shutdown_default_executor())
         finally:
             asyncio.set_event_loop(None)
             self._loop.close()
+            # From now on `post` refuses. Nobody is to wait for what it took before and has not been done.
+            for slot, backend in self._callers.copy().items():
+                self._deliver(backend, slot.fail, StoreUnavailable("the store was closed meanwhile"))

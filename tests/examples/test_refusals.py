@@ -61,12 +61,19 @@ def test_an_output_folder_that_cannot_be_made(source: Path, tmp_path: Path) -> N
     assert "there is a file in the way" in line
 
 
-@pytest.mark.parametrize(
-    "url", ["bogus://x", "nothing", "ws://localhost:8000/rpc", "surrealkv://", "surrealkv://x?sync=often"]
-)
+@pytest.mark.parametrize("url", ["bogus://x", "nothing", "surrealkv://", "surrealkv://x?sync=often"])
 def test_a_store_address_that_means_nothing(source: Path, out: Path, url: str) -> None:
     assert "cannot open a store at" in refusal(Site(source, out, "asyncio"), f"--store={url}")
     assert not out.exists()
+
+
+def test_a_database_server_that_does_not_run(source: Path, out: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]  # nobody listens there from now on
+
+    line = refusal(Site(source, out, "asyncio"), f"--store=ws://127.0.0.1:{port}/rpc")
+
+    assert line == "error: the database server cannot be reached (Connection refused): is it running?"
 
 
 @pytest.mark.parametrize("options", [[], ["--fresh"], ["--kill"]], ids=["plainly", "fresh", "kill"])

@@ -160,6 +160,21 @@ async def test_closing_waits_for_the_last_journal(store: SurrealStore) -> None:
     assert store_threads() == 0
 
 
+def test_a_close_that_is_cancelled_halfway_closes_all_the_same(url: str, anyio_backend_name: str) -> None:
+    store = SurrealStore(url)
+    # Its loop has ended with it: nobody can close this journal, so closing the store halts it first.
+    anyio.run(store.open_journal, "bank", backend=anyio_backend_name)
+
+    async def begin_to_close() -> None:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await store.close()
+
+    anyio.run(begin_to_close, backend=anyio_backend_name)
+
+    assert store_threads() == 0
+
+
 async def test_using_a_store_while_it_closes_waits_for_the_directory(url: str) -> None:
     store = SurrealStore(url)
     async with anyio.create_task_group() as tasks:

@@ -29,7 +29,7 @@ from sentient_core.errors import (
     StoreUnavailable,
     StoreVersionUnsupported,
 )
-from sentient_core.store import JournalOptions, SurrealStore
+from sentient_core.store import Journal, JournalOptions, SurrealStore
 from sentient_core.store.access import Access
 from sentient_core.store.protocols import Outage
 from sentient_core.store.records import full_id
@@ -232,12 +232,19 @@ async def test_starts_that_race_for_an_empty_database_all_come_in(
     server: Server, scheme: str, database: str
 ) -> None:
     stores = [server.store(scheme, database=database) for _ in range(5)]
+    journals: list[Journal] = []
+
+    async def start(store: SurrealStore) -> None:
+        journals.append(await store.open_journal("bank"))
 
     async with anyio.create_task_group() as tasks:
         for store in stores:
-            tasks.start_soon(store.open_journal, "bank")
+            tasks.start_soon(start, store)
 
     assert await stores[0].query("SELECT VALUE epoch FROM ownership:['bank']") == [[5]]
+    assert sorted(journal.epoch for journal in journals) == [1, 2, 3, 4, 5]
+    for journal in journals:
+        await journal.close(5.0)
     for store in stores:
         await store.close()
 
