@@ -41,7 +41,7 @@ class Pay(Request[int], frozen=True):
 class Account(Actor):
     """Keeps a balance, every turn of which is committed."""
 
-    durability = "mirrored"
+    durability = "durable"
 
     class State(msgspec.Struct):
         """What it keeps."""
