@@ -18,12 +18,13 @@ from rich.console import Console
 from benchmarks.actors import of_actors, of_supervision
 from benchmarks.burst import burst
 from benchmarks.checkpoint import checkpoint
+from benchmarks.durable import of_durable
 from benchmarks.machine import file_system, load, this_machine
 from benchmarks.measure import Figure, Measurement, Settings
 from benchmarks.memory import memory
 from benchmarks.mirror import mirror
 from benchmarks.page import as_markdown, picture
-from benchmarks.peer_process import ALL_PEERS, Peers
+from benchmarks.peer_process import ALL_PEERS, DURABLE_PEERS, Peers
 from benchmarks.report import Run, as_json, print_table
 
 __all__ = ["main"]
@@ -55,8 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="sentient-bench-", dir=options.dir or _disk()) as folder,
         Peers(() if options.no_peers else ALL_PEERS) as peers,
+        Peers(() if options.no_peers else DURABLE_PEERS, Path(folder)) as durable_peers,
     ):
-        suites = {"actors": of_actors(peers), "supervision": of_supervision(peers), "store": _STORE}
+        suites = {
+            "actors": of_actors(peers),
+            "supervision": of_supervision(peers),
+            "store": _STORE,
+            "durable": of_durable(durable_peers),
+        }
         chosen, subject, unknown = _chosen(options.names, suites)
         if unknown:
             known = dict.fromkeys([*suites, *(one.name for suite in suites.values() for one in suite)])
@@ -82,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         machine=machine,
         figures=figures,
         about={measurement.name: measurement.about for measurement in chosen},
-        skipped=peers.skipped if subject != "store" else {},
+        skipped=_skipped(subject, peers, durable_peers),
     )
     _write(run, options.json, options.markdown)
     print_table(run, Console(width=None if sys.stdout.isatty() else 160))
@@ -109,6 +116,13 @@ def _chosen(
     return list(chosen.values()), " and ".join(touched), unknown
 
 
+def _skipped(subject: str, peers: Peers, durable_peers: Peers) -> dict[str, str]:
+    """What was left out of that which was measured."""
+    suites = subject.split(" and ")
+    skipped = peers.skipped if {"actors", "supervision"} & set(suites) else {}
+    return skipped | (durable_peers.skipped if "durable" in suites else {})
+
+
 def _write(run: Run, json: Path | None, markdown: Path | None) -> None:
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
         "names",
         nargs="*",
         metavar="NAME",
-        help="`actors`, `supervision`, `store`, or one of their workloads; all by default",
+        help="`actors`, `supervision`, `store`, `durable`, or one of their workloads; all by default",
     )
     parser.add_argument("--quick", action="store_true", help="a minute or two, rough figures")
     parser.add_argument("--rounds", type=_positive, help=f"by default {_ROUNDS}, {_QUICK_ROUNDS} if quick")

@@ -60,8 +60,9 @@ def goal_of(figure: Figure) -> str:
     goal = figure.goal
     if goal is None:
         return ""
-    unit = "" if figure.ratio is not None else f" {figure.unit}"
-    return f"{'≥' if goal.is_least else '≤'} {goal.bound:g}{unit}"
+    unit = "" if figure.ratio is not None and not goal.is_of_value else f" {figure.unit}"
+    bound = f"{goal.bound:,.0f}" if goal.bound >= 100 else f"{goal.bound:g}"
+    return f"{'≥' if goal.is_least else '≤'} {bound}{unit}"
 
 
 def _digits(ratio: float) -> str:

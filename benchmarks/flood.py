@@ -18,9 +18,10 @@ import anyio.lowlevel
 import msgspec
 import structlog
 
+from benchmarks.engine import bulk_insert, note_batches
 from benchmarks.notes import Note, notes
 from benchmarks.resident import forget_peak, peak, resident
-from benchmarks.store import GAPS, MESSAGES, WatchedStore, bulk_insert, url_of
+from benchmarks.store import GAPS, MESSAGES, WatchedStore, url_of
 from sentient_core import Actor, ActorSystem, JournalOptions, MailboxOptions, handles
 
 __all__ = ["Flood", "Outcome"]
@@ -86,9 +87,10 @@ async def flood(folder: Path, plan: Flood) -> Outcome:
 
 async def bulk(folder: Path, plan: Flood) -> Outcome:
     """How much the engine grows by so many rows."""
-    await bulk_insert(folder, notes(plan.seed), 500, 2, rows=500)  # what the first use takes
+    await bulk_insert(folder, note_batches(notes(plan.seed), 500), 2, rows=500)  # what the first use takes
     before = _start_watching()
-    done = await bulk_insert(folder.with_name("other"), notes(plan.seed), 500, 2, rows=plan.messages)
+    batches = note_batches(notes(plan.seed), 500)
+    done = await bulk_insert(folder.with_name("other"), batches, 2, rows=plan.messages)
     return Outcome(sent=done.rows, rows=done.rows, in_gaps=0, grown=peak() - before)
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.measure import percentile
-from benchmarks.peer_process import ALL_PEERS
+from benchmarks.peer_process import ALL_PEERS, DURABLE_PEERS
 
 __all__ = ["Machine", "fdatasync_p99", "file_system", "load", "this_machine"]
 
 _PACKAGES = ("sentient-core", "anyio", "trio", "msgspec", "cbor2", "surrealdb", "surrealdb-embedded")
-_PEERS = tuple(peer.name for peer in ALL_PEERS)
+_PEERS = (*(peer.name for peer in ALL_PEERS + DURABLE_PEERS), "langgraph-checkpoint-sqlite")
 _IN_MEMORY = ("tmpfs", "ramfs")
 _SYNCS = 200
 

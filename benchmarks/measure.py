@@ -71,6 +71,8 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
     """A bound that a figure should keep: on its ratio, or on its value where it has none."""
 
     bound: float
+    is_of_value: bool = False
+    """On its value, although it has a ratio."""
     is_least: bool = True
     """The bound is the least allowed; else the most."""
     is_later: bool = False
@@ -110,7 +112,9 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def measured(self) -> float:
         """What the goal is about."""
-        return self.value if self.ratio is None else self.ratio
+        if self.ratio is None or (self.goal is not None and self.goal.is_of_value):
+            return self.value
+        return self.ratio
 
     @property
     def verdict(self) -> str | None:

@@ -7,6 +7,7 @@ One that is not installed, or fails, is left out, and the report says so.
 from __future__ import annotations
 
 import math
+import os
 import queue
 import subprocess
 import sys
@@ -14,12 +15,13 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
-__all__ = ["ALL_PEERS", "Peer", "PeerLeg", "Peers"]
+__all__ = ["ALL_PEERS", "DURABLE_PEERS", "Peer", "PeerLeg", "Peers"]
 
 _SECONDS = 0.2
 """How long a peer works per round: the slow ones get fewer messages, and rates are what is compared."""
@@ -47,6 +49,13 @@ ALL_PEERS = (
     Peer(name="xoscar", module="benchmarks.peers.xoscar"),
     Peer(name="autogen-core", module="benchmarks.peers.autogen"),
 )
+"""Actor libraries."""
+
+DURABLE_PEERS = (
+    Peer(name="dbos", module="benchmarks.peers.dbos"),
+    Peer(name="langgraph", module="benchmarks.peers.langgraph"),
+)
+"""What remembers in a database how far it has come."""
 
 
 class PeerLeg(msgspec.Struct, frozen=True):
@@ -60,10 +69,12 @@ class PeerLeg(msgspec.Struct, frozen=True):
 class Peers:
     """Those of `wanted` that are installed; started when first needed, ended on leaving the block."""
 
-    def __init__(self, wanted: tuple[Peer, ...] = ALL_PEERS) -> None:
+    def __init__(self, wanted: tuple[Peer, ...] = ALL_PEERS, folder: Path | None = None) -> None:
+        """`folder`: where those put their databases who have any."""
         self.skipped: dict[str, str] = {}
         """Why a peer, or a workload of it, was left out, by its name."""
         self._processes: dict[str, _Process] = {}
+        self._folder = folder
         self._wanted = [peer for peer in wanted if not self._is_missing(peer)]
 
     def __enter__(self) -> Self:
@@ -123,7 +134,7 @@ class Peers:
 
     def _process(self, peer: Peer) -> _Process | None:
         if peer.name not in self._processes and peer.name not in self.skipped:
-            process = _Process(peer.module)
+            process = _Process(peer.module, self._folder)
             self._processes[peer.name] = process
             try:
                 process.begin()
@@ -163,13 +174,14 @@ class _Answer(msgspec.Struct, frozen=True):
 class _Process:
     """A peer at work."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, folder: Path | None) -> None:
         self.workloads: tuple[str, ...] = ()
         self._process = subprocess.Popen(  # noqa: S603 - this very program
             [sys.executable, "-P", "-m", "benchmarks.peers", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=os.environ | ({"TMPDIR": str(folder)} if folder is not None else {}),
         )
         self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()

@@ -19,6 +19,7 @@ from sentient_core.backend import Backend
 from sentient_core.errors import StoreError, StoreUnavailable
 from sentient_core.logs import runtime_log
 from sentient_core.store.engine import Engine
+from sentient_core.store.precedence import Precedence
 from sentient_core.store.projector import Projector
 from sentient_core.store.protocols import Backlog, Estate, JournalOptions, Outage, Pending, Waiter
 from sentient_core.store.pruning import Pruner
@@ -84,6 +85,7 @@ class SurrealJournal:
         self._intake = Intake(
             options, sum(entry.records for entry in start.tail), sum(entry.weight for entry in start.tail)
         )
+        self._precedence = Precedence(self._intake, options)
         self._writer = Writer(
             engine,
             system,
@@ -103,9 +105,10 @@ class SurrealJournal:
             self._intake,
             self._tail,
             options,
+            self._precedence,
             batch_rows=batch_rows,
             window_bytes=window_bytes,
-            is_hurried=lambda: not self._projected_line.is_empty,
+            is_hurried=lambda: self._is_refusing or not self._projected_line.is_empty,
             on_progress=self._after_projection,
         )
         self._retention = options.retention
@@ -127,9 +130,10 @@ class SurrealJournal:
         intake.bytes_in += weight
         intake.records.append(record)
         if intake.is_asleep and not self._is_waking:
-            # In the next pass of the loop: what the same pass adds joins its commit.
+            # Two passes of the loop later: what this pass adds joins its commit, and so does the turn
+            # that a message which it adds wakes an actor for.
             self._is_waking = True
-            self._backend.call_soon(self._wake_writer)
+            self._backend.call_soon(self._wake_soon)
         return True
 
     def backlog(self) -> Backlog:
@@ -232,6 +236,9 @@ class SurrealJournal:
         line.advance(count())
         await slot
 
+    def _wake_soon(self) -> None:
+        self._backend.call_soon(self._wake_writer)
+
     def _wake_writer(self) -> None:
         self._is_waking = False
         self._intake.is_asleep = False
@@ -296,10 +303,12 @@ class SurrealJournal:
         finally:
             self._has_moved.set()
 
-    def _after_commit(self) -> None:
+    def _after_commit(self, began: float, ended: float) -> None:
+        is_awaited = not self._committed_line.is_empty
+        self._precedence.note(began, ended, is_awaited=is_awaited)
         self._projector.wake()
         self._has_moved.set()
-        if not self._committed_line.is_empty:
+        if is_awaited:
             self._announce_from_thread()
 
     def _after_change(self, outage: Outage) -> None:

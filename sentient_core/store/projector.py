@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -23,6 +24,7 @@ from sentient_core.logs import runtime_log
 from sentient_core.store.backoff import Backoff
 from sentient_core.store.engine import Engine
 from sentient_core.store.fold import Effect, Placed, fold
+from sentient_core.store.precedence import Precedence
 from sentient_core.store.protocols import JournalOptions
 from sentient_core.store.records import Event
 from sentient_core.store.rows import RowEncoder
@@ -35,6 +37,7 @@ __all__ = ["Projector"]
 _IN_FLIGHT = 2
 _BATCH_BYTES = 4 * 1024 * 1024
 _LINGER_SECONDS = 0.02
+_HOLD_SECONDS = 0.01
 _INSERT = "INSERT IGNORE INTO agent_event $rows RETURN NONE"
 
 
@@ -43,6 +46,8 @@ class _Window(msgspec.Struct, frozen=True):
     effect: Effect
     inserts: list[asyncio.Task[None]]
     started: float
+    held_back: float
+    """Seconds that the projector had held back until then."""
 
     @property
     def records(self) -> int:
@@ -60,6 +65,7 @@ class Projector:
         intake: Intake,
         tail: Tail,
         options: JournalOptions,
+        precedence: Precedence,
         *,
         batch_rows: int,
         window_bytes: int,
@@ -71,6 +77,7 @@ class Projector:
         self._intake = intake
         self._tail = tail
         self._options = options
+        self._precedence = precedence
         self._batch_rows = batch_rows
         self._window_bytes = window_bytes
         self._is_hurried = is_hurried
@@ -81,6 +88,8 @@ class Projector:
         self._places = asyncio.Semaphore(_IN_FLIGHT)
         self._open: list[_Window] = []
         self._last_end = 0.0
+        self._held_back = 0.0
+        """Seconds so far."""
         self._rate = 0.0
         self._log = runtime_log(system)
 
@@ -115,13 +124,15 @@ class Projector:
     async def _stage(self, windows: asyncio.Queue[_Window]) -> None:
         while True:
             await self._gather()
+            await self._hold_back(self._tail.waiting[0])
             entries = self._tail.take(self._options.window_records, self._window_bytes)
             started = time.monotonic()
             decoded = ((entry.number, decode_entry(entry.body)) for entry in entries)
             effect = fold(decoded, self._options.kept_checkpoints)
-            window = _Window(entries, effect, [], started)
+            window = _Window(entries, effect, [], started, self._held_back)
             self._open.append(window)
             for batch in self._batches(effect.events):
+                await self._hold_back(entries[0])
                 # Encoded before there is a place, so that the database never waits for it.
                 rows = [self._encoder.event(placed) for placed in batch]
                 await self._places.acquire()
@@ -141,6 +152,18 @@ class Projector:
                     await self._hurry.wait()
             except TimeoutError:
                 pass
+
+    async def _hold_back(self, oldest: TailEntry) -> None:
+        """Wait while commits come first, unless somebody waits for the rows."""
+        self._hurry.clear()
+        began = now = time.monotonic()
+        while not self._is_hurried() and self._precedence.is_with_commits(now, oldest.at, self._rate):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_HOLD_SECONDS):
+                    await self._hurry.wait()
+                    break
+            now = time.monotonic()
+        self._held_back += now - began
 
     def _batches(self, events: Sequence[Placed[Event]]) -> list[Sequence[Placed[Event]]]:
         batches: list[Sequence[Placed[Event]]] = []
@@ -214,7 +237,7 @@ class Projector:
     def _measure(self, window: _Window) -> None:
         """Records per second while there was work, and from it how many the tail may hold."""
         now = time.monotonic()
-        elapsed = now - max(window.started, self._last_end)
+        elapsed = now - max(window.started, self._last_end) - (self._held_back - window.held_back)
         self._last_end = now
         if elapsed <= 0 or window.records < self._batch_rows:
             return  # too few to tell the rate from the fixed costs

@@ -103,7 +103,7 @@ async def take_ownership(engine: Engine, system: str, writer: str) -> Start:
             if error.kind == "Thrown":
                 continue
             raise
-        tail.append(TailEntry(number, body, 1, opened.weight))
+        tail.append(TailEntry(number, body, 1, opened.weight, time.monotonic()))
         return await _started(engine, system, opened.epoch, number, tail, is_whole)
     raise StoreUnavailable(f"the records of '{system}' are being taken over by others again and again")
 
@@ -157,7 +157,9 @@ async def _read_tail(
         for row in rows:
             number = int(row["id"].key[1])
             size += len(row["body"])
-            entry = TailEntry(number, cast("bytes", row["body"]), int(row["records"]), int(row["weight"]))
+            entry = TailEntry(
+                number, cast("bytes", row["body"]), int(row["records"]), int(row["weight"]), time.monotonic()
+            )
             if _is_readable(entry):
                 tail.append(entry)
             else:

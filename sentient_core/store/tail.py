@@ -102,6 +102,8 @@ class TailEntry(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     records: int
     weight: int
+    at: float = 0.0
+    """When it was committed, or found; monotonic."""
 
 
 class Tail:

@@ -44,7 +44,7 @@ class Writer:
         intake: Intake,
         tail: Tail,
         options: JournalOptions,
-        on_commit: Callable[[], None],
+        on_commit: Callable[[float, float], None],
         on_outage: Callable[[Outage], None],
     ) -> None:
         self._engine = engine
@@ -60,6 +60,8 @@ class Writer:
         self._outage: tuple[str, float] | None = None
         """What the database said when it stopped taking commits, and when."""
         self._group: tuple[TailEntry, Entry] | None = None
+        self._untold: tuple[TailEntry, Entry, float, float] | None = None
+        """What was committed last, and from when to when, until all who care know of it."""
         self._wake = asyncio.Event()
         self._log = runtime_log(system)
 
@@ -91,15 +93,28 @@ class Writer:
             if self._intake.records:
                 self._intake.is_asleep = False
             else:
+                # Asleep when others are told: what they append first is not taken before the rest of it.
+                self._tell()
                 await self._wake.wait()
             return
         entry, content = self._group
-        await self._commit(entry)
+        began = time.monotonic()
+        commit = asyncio.create_task(self._commit(entry))
+        await asyncio.sleep(0)  # it is sent; only then those are told who waited for the one before it
+        self._tell()
+        await commit
         self._group = None
         self._number = entry.number
-        self._tail.add(entry, content)
-        self._intake.committed += entry.records
-        self._on_commit()
+        self._untold = entry, content, began, time.monotonic()
+
+    def _tell(self) -> None:
+        """Let all know of the last commit. Whoever waited for it runs at once, with Python's lock."""
+        if self._untold is not None:
+            entry, content, began, ended = self._untold
+            self._untold = None
+            self._tail.add(entry, content)
+            self._intake.committed += entry.records
+            self._on_commit(began, ended)
 
     def _take(self) -> tuple[TailEntry, Entry] | None:
         source = self._intake.records
@@ -121,7 +136,7 @@ class Writer:
             mended = [found for record in content.records if (found := self._mended(record)) is not None]
             content = Entry(self._epoch, tuple(mended))
             body = encode_entry(content)
-        return TailEntry(self._number + 1, body, count, weight), content
+        return TailEntry(self._number + 1, body, count, weight, time.monotonic()), content
 
     def _mended(self, record: AnyRecord) -> AnyRecord | None:
         """The record as it can be stored: lone surrogates come in by texts of exceptions."""

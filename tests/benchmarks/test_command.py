@@ -54,11 +54,32 @@ def test_idle_actors_are_counted_in_processes_of_their_own(tmp_path: Path) -> No
     assert all(0 < size < 10 for size in sizes.values())
 
 
+@pytest.mark.slow
+def test_durable_turns_are_measured_beside_plain_databases(tmp_path: Path) -> None:
+    names = ["turns-10", "projected", "durable-restart", "recovery"]
+    page, figures = tmp_path / "durable.md", tmp_path / "durable.json"
+
+    code = main([*names, "--quick", "--no-peers", "--json", str(figures), "--markdown", str(page)])
+
+    assert code == 0
+    found = json.loads(figures.read_bytes())["figures"]
+    assert [*dict.fromkeys(one["workload"] for one in found)] == names
+    sides = {one["name"]: one["value"] for one in found if one["workload"] == "turns-10"}
+    assert sides["asyncio, keyed ask"] > 0
+    assert sides["SQLite, 10 writers"] > 0
+    assert sides["engine, rows in the commit"] > 0
+    text = page.read_text("utf-8")
+    assert all(f"\n## {name}\n" in text for name in names)
+
+
 def test_an_unknown_name_is_refused_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["tell", "yell"])
 
     assert code == 2
-    assert "no workload 'yell'; there are: actors, supervision, store, tell, ask," in capsys.readouterr().err
+    assert (
+        "no workload 'yell'; there are: actors, supervision, store, durable, tell, ask,"
+        in capsys.readouterr().err
+    )
 
 
 def test_the_ratios_of_one_workload_are_a_line(capsys: pytest.CaptureFixture[str]) -> None:

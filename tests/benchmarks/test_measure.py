@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.figures import goal_of
 from benchmarks.measure import Goal, compared, interleaved, observed, rotated
 
 
@@ -29,6 +30,14 @@ def test_a_ratio_is_the_median_of_the_ratios_within_the_rounds() -> None:
     assert (figure.ratio, figure.spread) == (2, (1, 3))
     assert (figure.value, figure.baseline_value) == (30, 10)
     assert figure.verdict == "met"
+
+
+def test_a_goal_may_be_about_the_value_although_there_is_a_ratio() -> None:
+    goal = Goal(bound=25, is_of_value=True)
+    figure = compared("turns", "ours", "turns/s", [10, 40, 30], "rows", [10, 20, 10], goal=goal)
+
+    assert (figure.measured, figure.ratio, figure.verdict) == (30, 2, "met")
+    assert goal_of(figure) == "≥ 25 turns/s"
 
 
 def test_a_figure_without_a_baseline_keeps_its_own_spread() -> None:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from sentient_core.store import JournalOptions, SurrealStore
+from sentient_core.store.precedence import Precedence
 from tests.store.samples import Faults, checkpoint, dead_letter, event, is_rows, is_settlement, status
 
 
@@ -63,6 +64,35 @@ async def test_rows_that_are_refused_for_another_reason_are_tried_again(
 
     assert len(await faulty_store.events("bank")) == 2
     await journal.close(5.0)
+
+
+async def test_rows_wait_for_commits_until_somebody_waits_for_rows(
+    faulty_store: SurrealStore, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Precedence, "is_with_commits", lambda *_: True)
+    journal = await faulty_store.open_journal("bank")
+    for seq in range(1, 101):
+        journal.append(event(seq))
+        await journal.committed()
+    assert not any(map(is_rows, faults.sent))
+
+    await journal.flush()
+
+    assert len(await faulty_store.events("bank", limit=200)) == 100
+    await journal.close(5.0)
+
+
+async def test_the_end_does_not_wait_for_commits_that_come_first(
+    store: SurrealStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Precedence, "is_with_commits", lambda *_: True)
+    journal = await store.open_journal("bank")
+    journal.append(event(1))
+    await journal.committed()
+
+    left = await journal.close(30.0)
+
+    assert left.records == 0
 
 
 async def test_nobody_sees_rows_of_a_window_that_is_not_finished(

@@ -1,0 +1,60 @@
+"""Commits come first: when the projector holds back for the writer.
+
+Rows that are written beside a commit make it several times slower: one log, few processors, Python's one
+lock. Somebody waits for the commit; for the rows nobody does, or he would have said so. So while callers
+spend much of their time waiting for commits, rows wait: a burst that fits into half of the tail goes at
+the pace of the journal alone. Beyond that half the rows are written whatever it costs, and the other half
+is what a load that never ends has for its peaks.
+
+The measure is the share of time that an awaited commit was in flight, over the last tenth of a second or so.
+A few commits in a second are no reason to hold back, however slow the rows make them.
+"""
+
+from __future__ import annotations
+
+from math import exp
+
+from sentient_core.store.protocols import JournalOptions
+from sentient_core.store.tail import Intake
+
+__all__ = ["Precedence"]
+
+_MEMORY_SECONDS = 0.1
+_BUSY = 1 / 3
+"""Share of time from which commits come first."""
+_PART = 0.5
+"""Of the tail's bounds, up to which they do."""
+
+
+class Precedence:
+    """What one journal's writer tells its projector. Belongs to the store thread; times are monotonic."""
+
+    def __init__(self, intake: Intake, options: JournalOptions) -> None:
+        self._intake = intake
+        self._bytes = int(options.tail_bytes * _PART)
+        self._seconds = options.tail_seconds * _PART
+        self._share = 0.0
+        self._at = 0.0
+
+    def note(self, began: float, ended: float, *, is_awaited: bool) -> None:
+        """A commit was in flight between these times."""
+        share = self.share(began)
+        input_ = 1.0 if is_awaited else 0.0
+        self._share = input_ + (share - input_) * exp((began - ended) / _MEMORY_SECONDS)
+        self._at = ended
+
+    def share(self, now: float) -> float:
+        """Of the time until now, how much an awaited commit was in flight; the last moments count most."""
+        return self._share * exp((self._at - now) / _MEMORY_SECONDS)
+
+    def is_with_commits(self, now: float, oldest: float, rate: float) -> bool:
+        """The rows should wait.
+
+        `oldest`: when the first entry without rows was committed; `rate`: records that are projected in
+        a second (0: not known), so that what waits is not more than half of `tail_seconds` late in the end.
+        """
+        if self.share(now) < _BUSY:
+            return False
+        intake = self._intake
+        behind = (intake.count_in - intake.projected) / rate if rate else 0.0
+        return intake.bytes_in - intake.bytes_out < self._bytes and now - oldest + behind < self._seconds

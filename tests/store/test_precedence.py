@@ -1,0 +1,95 @@
+"""When rows wait for commits: a matter of numbers alone."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from sentient_core.store import JournalOptions
+from sentient_core.store.precedence import Precedence
+from sentient_core.store.tail import Intake
+
+OPTIONS = JournalOptions(tail_bytes=1_000, tail_seconds=30.0)
+NOW = 1_000.0
+
+
+def commits(precedence: Precedence, *, every: float, lasting: float, is_awaited: bool = True) -> None:
+    """A second of them, one behind the other, up to NOW."""
+    for number in range(round(1 / every)):
+        began = NOW - 1.0 + number * every
+        precedence.note(began, began + lasting, is_awaited=is_awaited)
+
+
+def busy(intake: Intake, options: JournalOptions = OPTIONS) -> Precedence:
+    precedence = Precedence(intake, options)
+    commits(precedence, every=0.002, lasting=0.0019)
+    return precedence
+
+
+def intake(*, weight: int = 0, records: int = 0) -> Intake:
+    made = Intake(OPTIONS, 0, 0)
+    made.bytes_in, made.count_in = weight, records
+    return made
+
+
+def test_rows_wait_while_callers_do_nothing_but_wait_for_commits() -> None:
+    assert busy(intake()).is_with_commits(NOW, NOW, 0.0)
+
+
+def test_rows_do_not_wait_for_a_few_commits_in_a_second() -> None:
+    precedence = Precedence(intake(), OPTIONS)
+    commits(precedence, every=0.05, lasting=0.01)
+
+    assert not precedence.is_with_commits(NOW, NOW, 0.0)
+
+
+def test_rows_do_not_wait_for_commits_that_nobody_waits_for() -> None:
+    precedence = Precedence(intake(), OPTIONS)
+    commits(precedence, every=0.002, lasting=0.0019, is_awaited=False)
+
+    assert not precedence.is_with_commits(NOW, NOW, 0.0)
+
+
+def test_rows_go_on_soon_after_the_last_commit() -> None:
+    precedence = busy(intake())
+
+    assert precedence.is_with_commits(NOW + 0.05, NOW, 0.0)
+    assert not precedence.is_with_commits(NOW + 0.2, NOW, 0.0)
+
+
+@pytest.mark.parametrize(("weight", "is_first"), [(499, True), (500, False), (2_000, False)])
+def test_half_of_the_tail_is_full_and_rows_wait_no_longer(weight: int, *, is_first: bool) -> None:
+    assert busy(intake(weight=weight)).is_with_commits(NOW, NOW, 0.0) is is_first
+
+
+@pytest.mark.parametrize(
+    ("waited", "records", "rate", "is_first"),
+    [
+        (14.0, 0, 0.0, True),
+        (15.0, 0, 0.0, False),
+        (0.0, 1_490, 100.0, True),
+        (0.0, 1_500, 100.0, False),
+        (8.0, 600, 100.0, True),
+        (8.0, 700, 100.0, False),
+        (8.0, 1_000_000, 0.0, True),
+    ],
+)
+def test_rows_are_late_by_half_of_what_they_may_be(
+    waited: float, records: int, rate: float, *, is_first: bool
+) -> None:
+    precedence = busy(intake(records=records))
+
+    assert precedence.is_with_commits(NOW, NOW - waited, rate) is is_first
+
+
+def test_a_tail_that_may_not_be_late_has_no_commits_first() -> None:
+    at_once = msgspec.structs.replace(OPTIONS, tail_seconds=0.0)
+
+    assert not busy(intake(), at_once).is_with_commits(NOW, NOW, 0.0)
+
+
+def test_the_share_is_that_of_the_time_in_flight() -> None:
+    precedence = Precedence(intake(), OPTIONS)
+    commits(precedence, every=0.002, lasting=0.001)
+
+    assert precedence.share(NOW) == pytest.approx(0.5, abs=0.02)
