@@ -1,0 +1,259 @@
+"""A process that is killed: `python -m tests.crash.child LIFE ORACLE DUMP`.
+
+It opens the system, waits until all that an earlier life has left is handled, writes down what there is
+(DUMP), and sends. What it says to the oracle, and where it may be killed: see `oracle` and `points`.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+
+from sentient_core import ActorSystem, HandlerFailed, SentientError, SurrealStore
+from sentient_core.actors.ref import cell_of
+from sentient_core.store.engine import DATABASE, NAMESPACE, Client, embedded
+from sentient_core.store.access import Access
+from sentient_core.store.journal import SurrealJournal
+from sentient_core.store.server import ServerClient
+from sentient_core.store.url import parse_url
+from tests.crash.broken import BROKEN
+from tests.crash.dump import take_dump
+from tests.crash.oracle import Intent, Oracle
+from tests.crash.plan import Life
+from tests.crash.points import Points
+from tests.crash.workload import (
+    ATTEMPTS,
+    GATE,
+    ROUTER,
+    TEAM,
+    VAULTS,
+    WORKERS,
+    Bad,
+    Bump,
+    Consult,
+    Declined,
+    Flaky,
+    Message,
+    Note,
+    Open,
+    Refuse,
+    Relay,
+    Team,
+    Transfer,
+    Vault,
+    Witness,
+)
+
+__all__ = ["SYSTEM"]
+
+SYSTEM = "crash"
+QUIET_SECONDS = 30.0
+ROUND = 100_000
+"""More messages than one life sends."""
+
+
+class Senders:
+    """The load from outside."""
+
+    def __init__(self, system: ActorSystem, life: Life, oracle: Oracle, points: Points) -> None:
+        self._system = system
+        self._life = life
+        self._oracle = oracle
+        self._points = points
+        self._numbers = count(life.round * ROUND + 1)
+        self._switch = count(life.round * ROUND + ROUND // 2)
+
+    async def send_all(self) -> None:
+        """Return when every sender is through."""
+        async with anyio.create_task_group() as tasks:
+            for number in range(self._life.senders):
+                tasks.start_soon(self._send, f"s{self._life.round}.{number}", number)
+            tasks.start_soon(self._open_and_close)
+        await self._turn_gate(is_open=True)
+
+    async def _send(self, by: str, number: int) -> None:
+        dice = random.Random(f"{self._life.seed}/{self._life.round}/{number}")
+        for _ in range(self._life.messages):
+            await self._send_one(by, dice)
+
+    async def _send_one(self, by: str, dice: random.Random) -> None:
+        n = next(self._numbers)
+        target = dice.choice(WORKERS)
+        other = dice.choice([path for path in WORKERS if path != target])
+        kind = dice.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
+        message: Message
+        fails = 0
+        way = target
+        match kind:
+            case "note":
+                pause = dice.choice((0.0, 0.0, 0.002))
+                message = Note(n=n, by=by, pause=pause, is_witnessed=dice.random() < 0.5)
+            case "vault":
+                target = way = f"Vault/{dice.choice(VAULTS)}"
+                message = Note(n=n, by=by)
+            case "gate":
+                target = way = GATE
+                message = Note(n=n, by=by)
+            case "routed":
+                by, way = f"{by} by router", ROUTER
+                message = Note(n=n, by=by, to=target)
+            case "transfer":
+                message = Transfer(n=n, by=by, to=other, amount=dice.randint(1, 9))
+            case "relay":
+                path = [p for p in dice.sample(WORKERS, 4) if p != target]
+                message = Relay(n=n, by=by, to=tuple(path))
+            case "bad":
+                fails = ATTEMPTS
+                message = Bad(n=n, by=by, restarts=dice.random() < 0.5)
+            case "flaky":
+                fails = dice.randint(0, ATTEMPTS)
+                message = Flaky(n=n, by=by, fails=fails)
+            case "bump":
+                message = Bump(n=n, by=by)
+            case "consult":
+                first, second = sorted(dice.sample(range(len(WORKERS)), 2))
+                target = way = WORKERS[first]
+                message = Consult(n=n, by=by, to=WORKERS[second])
+            case _:
+                message = Refuse(n=n, by=by)
+        self._oracle.intend(n, Intent(by, target, type(message).__name__, fails))
+        await self._hand_over(way, message, dice, fails)
+
+    async def _hand_over(self, way: str, message: Message, dice: random.Random, fails: int) -> None:
+        ref, n, oracle = self._system.get(way), message.n, self._oracle
+        if isinstance(message, Bump | Consult | Refuse) or (fails and dice.random() < 0.5):
+            try:
+                answer = await ref.ask(message, timeout=60)
+            except HandlerFailed:
+                oracle.say("failed", n)
+            except Declined:
+                oracle.say("declined", n)
+            else:
+                oracle.say("answered", n, answer)
+        elif dice.random() < 0.3:
+            ref.tell(message)
+            await anyio.sleep(dice.choice((0.0, 0.002)))
+            return
+        else:
+            await ref.send(message)
+            oracle.say("acknowledged", n)
+        self._points.pass_by("acknowledged")
+
+    async def _open_and_close(self) -> None:
+        dice = random.Random(f"{self._life.seed}/{self._life.round}/gate")
+        for _ in range(self._life.messages // 4):
+            await anyio.sleep(dice.choice((0.005, 0.02)))
+            await self._turn_gate(is_open=dice.random() < 0.5)
+
+    async def _turn_gate(self, *, is_open: bool) -> None:
+        n = next(self._switch)
+        await self._system.get(GATE).ask(Open(n=n, by="gatekeeper", is_open=is_open), timeout=60)
+
+
+_WEIGHTS = {
+    "note": 8,
+    "vault": 4,
+    "gate": 3,
+    "routed": 3,
+    "transfer": 5,
+    "relay": 3,
+    "bad": 2,
+    "flaky": 2,
+    "bump": 4,
+    "consult": 3,
+    "refuse": 1,
+}
+
+
+async def live(life: Life, oracle: Oracle, dump: Path) -> None:
+    """The whole life."""
+    points = Points(oracle, life.kill, holds_rows=life.holds_rows)
+    watch_appends(points)
+    store = SurrealStore(
+        life.url, connect=points.connect(lambda url: real_client(url, life)), call_timeout=life.call_timeout
+    )
+    points.enter("opening")
+    async with store, ActorSystem(SYSTEM, store=store) as system:
+        points.enter("taking up")
+        await system.spawn(Team, name=TEAM)
+        for key in VAULTS:
+            await system.get_or_spawn(Vault, key)
+        await system.get(GATE).ask(Open(n=life.round * ROUND, by="gatekeeper", is_open=True), timeout=60)
+        is_quiet = await quiet(system)
+        found = await take_dump(system, is_quiet=is_quiet)
+        partial = dump.with_suffix(".partial")
+        partial.write_bytes(msgspec.json.encode(found))
+        partial.rename(dump)
+        oracle.say("dumped", detail=dump.name)
+
+        points.enter("load")
+        print("load", flush=True)
+        await Senders(system, life, oracle, points).send_all()
+        if life.drains:
+            await quiet(system)
+            await system.flush()
+            points.pass_by("drained")
+        if life.waits:
+            await anyio.sleep_forever()
+        points.enter("closing")
+    oracle.say("phase", detail="ended")
+
+
+async def quiet(system: ActorSystem) -> bool:
+    """Return when no actor has anything to do. False: it takes too long."""
+    runtime = cell_of(system.get(TEAM)).runtime
+    with anyio.move_on_after(QUIET_SECONDS):
+        while runtime.dispatcher.busy or any(cell.mailbox.queue or _pending(cell) for cell in runtime.registry):
+            await anyio.sleep(0.002)
+        return True
+    return False
+
+
+def _pending(cell: Any) -> int:
+    return 0 if cell.inbox is None else cell.inbox.pending
+
+
+def watch_appends(points: Points) -> None:
+    """Come by a point whenever a record is handed to the journal."""
+    append = SurrealJournal.append
+
+    def watched(self: SurrealJournal, *args: Any, **kwargs: Any) -> bool:
+        taken = append(self, *args, **kwargs)
+        points.pass_by("appended")
+        return taken
+
+    SurrealJournal.append = watched  # type: ignore[method-assign]
+
+
+def real_client(url: str, life: Life) -> Client:
+    """The client that a store makes for itself."""
+    address = parse_url(url)
+    if address.endpoint is None:
+        return embedded(url)
+    access = Access(namespace=NAMESPACE, database=DATABASE, call_timeout=life.call_timeout)
+    return ServerClient(address, access)
+
+
+def main() -> None:
+    """Live as told."""
+    plan, claims, dump = map(Path, sys.argv[1:])
+    life = msgspec.json.decode(plan.read_bytes(), type=Life)
+    oracle = Oracle(claims)
+    Witness.oracle = oracle
+    if life.broken is not None:
+        BROKEN[life.broken].do()
+    try:
+        anyio.run(live, life, oracle, dump, backend=life.backend)
+    except SentientError as error:
+        oracle.say("error", detail=repr(error))
+        raise
+
+
+if __name__ == "__main__":
+    main()
