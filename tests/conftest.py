@@ -12,6 +12,9 @@ from blockbuster import blockbuster_ctx
 BACKENDS: dict[str, dict[str, Any]] = {"asyncio": {}, "trio": {}}
 """The event loops by name, with their options."""
 
+ONCE = pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+"""For what happens on the store's own thread alone, or in another process, whatever the test runs on."""
+
 
 @pytest.fixture(scope="module", params=list(BACKENDS))
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
@@ -24,6 +27,17 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 def anyio_backend_name(anyio_backend: tuple[str, dict[str, Any]]) -> str:
     """`asyncio` or `trio`."""
     return anyio_backend[0]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_pause_behind_closing() -> Iterator[None]:
+    """The pause of the store when it has closed an embedded database, 50 ms, is for processes that end then.
+
+    This one goes on; the tests of processes that do have the pause, since it is made in these.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sentient_core.store.engine._CLOSE_SECONDS", 0.0)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,7 @@ from sentient_core import (
     handles,
 )
 from sentient_core.codec import digest
+from tests.conftest import ONCE
 from tests.probes import Log, Say
 
 
@@ -161,6 +162,7 @@ anyio.run(main, backend=backend)
 """
 
 
+@ONCE
 @pytest.mark.parametrize("what", ["commit", "settlement"])
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_death_while_letters_are_redriven_leaves_each_redriven_or_open(

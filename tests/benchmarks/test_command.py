@@ -23,7 +23,7 @@ def _structlog_as_before() -> Iterator[None]:
 def test_it_prints_the_table_and_writes_the_figures_the_page_and_the_picture(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = ["ask", "ping-pong", "fairness", "restart-reply"]
+    names = ["ping-pong", "fairness", "restart-reply"]
     page, figures = tmp_path / "docs" / "actors.md", tmp_path / "docs" / "actors.json"
 
     code = main([*names, "--quick", "--no-peers", "--json", str(figures), "--markdown", str(page)])

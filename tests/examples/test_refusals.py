@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sentient_core.store import SurrealStore
+from tests.conftest import ONCE
 from tests.examples.process import Site
 
 
@@ -76,6 +77,7 @@ def test_a_database_server_that_does_not_run(source: Path, out: Path) -> None:
     assert line == "error: the database server cannot be reached (Connection refused): is it running?"
 
 
+@ONCE
 @pytest.mark.parametrize("options", [[], ["--fresh"], ["--kill"]], ids=["plainly", "fresh", "kill"])
 async def test_a_store_that_another_process_uses(source: Path, out: Path, options: list[str]) -> None:
     site = Site(source, out, "asyncio")

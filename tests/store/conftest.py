@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -70,8 +71,9 @@ def served_url(tmp_path: Path) -> Iterator[str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The contract over HTTP on asyncio alone: its client lives on the store's thread, whoever calls."""
-    twins = [item for item in items if "test_contract.py" in item.nodeid and "trio-http" in item.nodeid]
+    """The contract over a server on asyncio alone: its client lives on the store's thread, whoever calls."""
+    is_twin = re.compile(r"test_contract\.py.*\btrio-(ws|http)\b").search
+    twins = [item for item in items if is_twin(item.nodeid)]
     if twins:
         config.hook.pytest_deselected(items=twins)
         items[:] = [item for item in items if item not in set(twins)]

@@ -24,6 +24,7 @@ from sentient_core.store.settlement import Settlement
 from sentient_core.store.tail import TailEntry, encode_entry
 from sentient_core.store.wire import RecordId
 from sentient_core.store.writer import Writer
+from tests.conftest import ONCE
 from tests.store.samples import (
     Faults,
     checkpoint,
@@ -553,7 +554,9 @@ anyio.run(main, backend=sys.argv[3])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["disk", "server"])
+@pytest.mark.parametrize(
+    ("anyio_backend", "place"), [("asyncio", "disk"), ("trio", "server")], indirect=["anyio_backend"]
+)
 async def test_what_was_acknowledged_before_kill_9_is_there_once(
     place: str, request: pytest.FixtureRequest, anyio_backend_name: str
 ) -> None:
@@ -640,6 +643,7 @@ anyio.run(main, backend=backend)
 """
 
 
+@ONCE
 @pytest.mark.parametrize("what", ["commit", "rows", "settlement"])
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_death_at_any_step_loses_and_doubles_nothing(
@@ -648,6 +652,7 @@ async def test_a_death_at_any_step_loses_and_doubles_nothing(
     await dies_and_comes_back(url, when, what, anyio_backend_name)
 
 
+@ONCE
 @pytest.mark.parametrize(("when", "what"), [("after", "commit"), ("before", "settlement"), ("after", "rows")])
 async def test_so_it_is_on_a_server(served_url: str, when: str, what: str, anyio_backend_name: str) -> None:
     await dies_and_comes_back(served_url, when, what, anyio_backend_name)
@@ -727,6 +732,7 @@ anyio.run(main, backend=backend)
 LIFE = [("open", 1), ("redriven", 2), ("open", 2), ("discarded", 2)]
 
 
+@ONCE
 @pytest.mark.parametrize("what", ["commit", "settlement"])
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_letter_is_as_its_last_committed_record_says_after_a_death_at_any_step(

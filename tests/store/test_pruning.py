@@ -19,6 +19,7 @@ from sentient_core.errors import Fenced, InvalidArgument, StoreUnavailable, Syst
 from sentient_core.store import Journal, JournalOptions, MemoryStore, Store, SurrealStore
 from sentient_core.store.records import CheckpointKind, LetterStatus
 from sentient_core.store.retention import Retention
+from tests.conftest import ONCE
 from tests.store.samples import (
     Faults,
     checkpoint,
@@ -140,6 +141,7 @@ async def test_a_letter_that_was_pruned_and_dies_again_is_there_again(
     assert (letter.message_id, letter.status, letter.attempts) == ("1.1", LetterStatus.OPEN, 2)
 
 
+@ONCE
 async def test_many_letters_are_all_looked_at(database: Database, journal: Journal) -> None:
     count = 2_300
     await append(journal, *(dead_letter(seq) for seq in range(1, count + 1)))
@@ -279,6 +281,7 @@ async def test_what_went_is_counted_in_the_totals(store: SurrealStore) -> None:
     await journal.close(5.0)
 
 
+@ONCE
 async def test_killed_in_the_middle_it_goes_on_and_the_totals_are_right(url: str) -> None:
     for moment in (1, 3, 4):
         with anyio.fail_after(60):

@@ -35,6 +35,7 @@ from sentient_core.store.protocols import Outage
 from sentient_core.store.records import full_id
 from sentient_core.store.server import ServerClient, check_version
 from sentient_core.store.url import parse_url
+from tests.conftest import ONCE
 from tests.probes import Add, Counter, Log, Total
 from tests.store.samples import (
     Faults,
@@ -49,8 +50,6 @@ from tests.store.samples import (
 from tests.store.server import PASSWORD, USER, Server
 
 SCHEMES = ("ws", "http")
-ONCE = pytest.mark.parametrize("anyio_backend", ["asyncio"])
-"""For what happens on the store's own thread alone, whatever the test runs on."""
 
 
 @pytest.fixture(params=SCHEMES)
