@@ -987,12 +987,22 @@ class CheckpointUnusable(SentientError):
     def __init__(self, path: str, reasons: Sequence[str]) -> None:
         self.path = path
         self.reasons: tuple[str, ...] = tuple(reasons)
+        """Of each that was tried, the newest first: its id and why not, as `1.7: its bytes do not match`."""
         super().__init__(
-            f"no checkpoint of '{path}' can be loaded ({'; '.join(reasons)}). Run the code that fits them, "
+            f"no checkpoint of '{path}' can be loaded ({_summed_up(reasons)}). Run the code that fits them, "
             "or make this code load them as said there; `sentient checkpoint verify` tries all that are "
             f"stored. If the state may be given up: DELETE state_checkpoint WHERE agent_id = '{path}' starts "
             "the actor from its initial state. Until then the rows are left as they are."
         )
+
+
+def _summed_up(reasons: Sequence[str]) -> str:
+    """What several have in common is said once."""
+    ids: dict[str, list[str]] = {}
+    for reason in reasons:
+        checkpoint_id, _, why = reason.partition(": ")
+        ids.setdefault(why, []).append(checkpoint_id)
+    return "; ".join(f"{', '.join(of)}: {why}".removesuffix(": ") for why, of in ids.items())
 
 
 class StoreError(SentientError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -17,7 +17,13 @@ from sentient_core.errors import InvalidUpcaster
 
 __all__ = ["Upcaster", "upcast", "upcasters_of"]
 
-Method = TypeVar("Method", bound="Callable[..., Any] | staticmethod[..., Any] | classmethod[Any, ..., Any]")
+State: TypeAlias = "dict[str, Any] | list[Any]"
+"""As plain data; a list where the State is `array_like`."""
+
+Method = TypeVar(
+    "Method",
+    bound="Callable[..., State] | staticmethod[..., State] | classmethod[Any, ..., State]",
+)
 
 _MARK = "__sentient_upcasts__"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Iterable
-from contextlib import asynccontextmanager, redirect_stdout
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, redirect_stdout
 from typing import Any
 
 import click
@@ -22,6 +22,7 @@ from sentient_core.codec import Codec
 from sentient_core.store import MemoryStore
 from sentient_core.store.engine import Engine
 from sentient_core.store.every_checkpoint import CheckpointReader, StoredCheckpoint
+from sentient_core.store.records import Checkpoint
 from sentient_core.store.views import moment
 from sentient_core.system import ActorSystem
 
@@ -88,10 +89,10 @@ async def verify(
     async with copy_of(url, reporter) as engine:
         names = await systems_in(engine, system)
         with reporter.step("verifying"), redirect_stdout(sys.stderr):
-            for name in names:
-                async with _codec_of(name) as codec:
-                    judge = _Judge(name, codec, classes, frozenset(ignored), limit, verdict)
-                    await _read_all(engine, name, judge, reporter)
+            async with AsyncExitStack() as stack:
+                codecs = {name: await stack.enter_async_context(_codec_of(name)) for name in names}
+                judge = _Judge(codecs, classes, frozenset(ignored), limit, verdict)
+                await _read_all(CheckpointReader(engine, codecs), engine, judge, reporter)
     if is_json:
         print_json(verdict)
     else:
@@ -100,19 +101,17 @@ async def verify(
 
 
 class _Judge:
-    """Judges the checkpoints of one system."""
+    """Judges checkpoints, one by one."""
 
     def __init__(
         self,
-        system: str,
-        codec: Codec,
+        codecs: Mapping[str, Codec],
         classes: Iterable[type[Actor]],
         ignored: Collection[str],
         most_shown: int,
         verdict: Verdict,
     ) -> None:
-        self._system = system
-        self._codec = codec
+        self._codecs = codecs
         self._classes = sorted(classes, key=lambda cls: (cls.__module__, cls.__qualname__))
         self._ignored = ignored
         self._most_shown = most_shown
@@ -135,7 +134,7 @@ class _Judge:
         if len(verdict.failures) < self._most_shown:
             verdict.failures.append(
                 Failure(
-                    system=self._system,
+                    system=stored.system,
                     path=stored.path,
                     checkpoint_id=stored.checkpoint_id,
                     kind=stored.kind,
@@ -157,20 +156,19 @@ class _Judge:
         reasons: list[str] = []
         for cls in candidates:
             try:
-                self._load(cls, stored)
+                self._load(cls, self._codecs[stored.system], checkpoint)
             except RejectedCheckpoint as error:
                 reasons.append(f"{cls.__qualname__}: {error}" if len(candidates) > 1 else str(error))
             else:
                 return None
         return "; ".join(reasons) or _nobody(stored.kind, checkpoint.tag)
 
-    def _load(self, cls: type[Actor], stored: StoredCheckpoint) -> None:
-        if stored.checkpoint is not None and not cls.__blueprint__.has_state:
+    def _load(self, cls: type[Actor], codec: Codec, checkpoint: Checkpoint) -> None:
+        if not cls.__blueprint__.has_state:
             raise RejectedCheckpoint(
                 f"{cls.__qualname__} declares no State: its actors start without this one"
             )
-        if stored.checkpoint is not None:
-            restore(self._codec, stored.checkpoint, cls.__blueprint__)
+        restore(codec, checkpoint, cls.__blueprint__)
 
 
 def _nobody(kind: str | None, tag: str) -> str:
@@ -194,14 +192,13 @@ class _Reader(Actor[Any]):
     durability = "volatile"
 
 
-async def _read_all(engine: Engine, system: str, judge: _Judge, reporter: Reporter) -> None:
-    reader = CheckpointReader(engine, system)
+async def _read_all(reader: CheckpointReader, engine: Engine, judge: _Judge, reporter: Reporter) -> None:
     count = 0
     while page := await engine.thread.run(reader.page):
         for stored in page:
             judge.take(stored)
         count += len(page)
-        reporter.rows(system, count)
+        reporter.rows("checkpoints", count)
 
 
 def _print(verdict: Verdict, reporter: Reporter) -> None:

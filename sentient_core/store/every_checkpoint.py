@@ -1,17 +1,18 @@
-"""Every checkpoint that is stored of a system, page by page: those in the journal's tail, then the rows.
+"""Every checkpoint that a store holds, page by page: those in the journals' tails, then the rows.
 
-A page holds about `PAGE_BYTES` of states, or one state that is larger. Nothing is paged by LIMIT and START,
-which reads what it skips again for every page: the tail goes by ranges of numbers, rows by ranges of paths
-along their index, and what is in one is read by ids, once their sizes are known.
+A page holds about `PAGE_BYTES` of states, or one state that is larger. Nothing is paged by START, which
+reads what it skips again for every page: a tail goes by ranges of numbers, the rows along their index on
+paths, and what is in them is read by ids, once the sizes are known.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
 
+from sentient_core.errors import StoreError
 from sentient_core.store.engine import Engine
 from sentient_core.store.records import AgentStatus, Checkpoint
 from sentient_core.store.rows import read_checkpoint
@@ -28,19 +29,22 @@ _TIMEOUT = 600.0
 # Every range is bounded: an open one runs to the end of the table.
 _PROJECTED = "SELECT VALUE projected FROM $owner"
 _ENTRIES = "SELECT id, bytes::len(body) AS size FROM journal:[$system, $first]..=[$system, $last]"
-_WITH_INDEX = "FROM state_checkpoint WITH INDEX checkpoint_agent_idx"
-_PATHS = f"""SELECT VALUE agent_id {_WITH_INDEX} WHERE agent_id > $after AND id[0] = $system
-    ORDER BY agent_id LIMIT $rows"""
-_ROWS = f"""SELECT id, bytes::len(state) AS size {_WITH_INDEX}
-    WHERE agent_id > $after AND agent_id <= $last AND id[0] = $system ORDER BY agent_id"""
-_COUNT = "SELECT count() FROM state_checkpoint:[$system, '']..=[$system, []] GROUP ALL"
+# Of a range on the first field of an index on several, this alone is answered rightly: with another
+# condition, rows of `$after` come again, and an upper bound that is included is left out (core 3.2.4).
+_SIZES = (
+    "SELECT id, agent_id, bytes::len(state) AS size FROM state_checkpoint WITH INDEX checkpoint_agent_idx"
+)
+_NEXT = f"{_SIZES} WHERE agent_id > $after ORDER BY agent_id LIMIT $rows"
+_OF_PATH = f"{_SIZES} WHERE agent_id = $path"
+_COUNT = "SELECT count() FROM state_checkpoint GROUP ALL"
 _READ = "SELECT * FROM $ids"
-_KINDS = "SELECT agent_id, kind FROM $ids"
+_KINDS = "SELECT id, kind FROM $ids"
 
 
 class StoredCheckpoint(msgspec.Struct, frozen=True):
     """One checkpoint and what is known of its actor."""
 
+    system: str
     path: str
     checkpoint_id: str
     kind: str | None
@@ -51,86 +55,97 @@ class StoredCheckpoint(msgspec.Struct, frozen=True):
 
 
 class CheckpointReader:
-    """Reads one system of a database at rest, from its beginning to its end. Lives on the store thread."""
+    """Reads a database at rest, from its beginning to its end. Lives on the store thread."""
 
-    def __init__(self, engine: Engine, system: str) -> None:
+    def __init__(self, engine: Engine, systems: Collection[str]) -> None:
         self._engine = engine
-        self._system = system
-        self._kinds: dict[str, str] = {}
-        """By path, of the tail, which knows better than the rows."""
+        self._systems = systems
+        """Those that are wanted."""
+        self._kinds: dict[tuple[str, str], str] = {}
+        """By system and path, of the tails, which know better than the rows."""
         self._pages = self._read()
 
     async def page(self) -> Sequence[StoredCheckpoint]:
         """The next of them; empty: there are no more."""
-        return await anext(self._pages, ())
+        async for page in self._pages:
+            return page
+        return []
 
     async def _read(self) -> AsyncIterator[list[StoredCheckpoint]]:
-        async for page in self._tail():
-            if page:
-                yield page
+        for system in self._systems:
+            async for page in self._tail(system):
+                if page:
+                    yield page
         async for page in self._rows():
             if page:
                 yield page
 
-    async def _tail(self) -> AsyncIterator[list[StoredCheckpoint]]:
-        found = await self._query(_PROJECTED, owner=record_id("ownership", self._system))
-        first = (int(found[0]) if found else 0) + 1
-        while entries := await self._query(_ENTRIES, first=first, last=first + _SPAN - 1):
+    async def _tail(self, system: str) -> AsyncIterator[list[StoredCheckpoint]]:
+        (found,) = await self._engine.query(_PROJECTED, {"owner": record_id("ownership", system)})
+        first = int(found[0] if found else 0) + 1
+        while entries := await self._query(_ENTRIES, system=system, first=first, last=first + _SPAN - 1):
             for ids in _batches(entries):
-                yield [stored for row in await self._by_id(ids) for stored in self._of_entry(row)]
+                yield [stored for row in await self._by_id(ids) for stored in self._of_entry(system, row)]
             first += _SPAN
 
-    def _of_entry(self, row: dict[str, Any]) -> Iterator[StoredCheckpoint]:
+    def _of_entry(self, system: str, row: dict[str, Any]) -> Iterator[StoredCheckpoint]:
         try:
             records = decode_entry(row["body"]).records
         except (msgspec.DecodeError, ValueError) as error:
             why = f"the journal entry {row['id'].key[1]}, with all that is in it, cannot be read: {error}"
-            yield StoredCheckpoint("", "", None, None, why)
+            yield StoredCheckpoint(system, "", "", None, None, why)
             return
         for record in records:
             if isinstance(record, AgentStatus):
-                self._kinds[record.path] = record.kind
+                self._kinds[system, record.path] = record.kind
             elif isinstance(record, Checkpoint):
-                kind = self._kinds.get(record.path)
-                yield StoredCheckpoint(record.path, record.checkpoint_id, kind, record)
+                kind = self._kinds.get((system, record.path))
+                yield StoredCheckpoint(system, record.path, record.checkpoint_id, kind, record)
 
     async def _rows(self) -> AsyncIterator[list[StoredCheckpoint]]:
         after, seen = "", 0
-        while paths := await self._query(_PATHS, after=after, rows=_PAGE_ROWS):
-            last = paths[-1]
-            kinds = await self._kinds_of(set(paths))
-            for ids in _batches(await self._query(_ROWS, after=after, last=last)):
-                rows = await self._by_id(ids)
-                seen += len(rows)
-                yield [_of_row(row, kinds) for row in rows]
-            after = last
+        while rows := await self._query(_NEXT, after=after, rows=_PAGE_ROWS):
+            last = rows[-1]["agent_id"]
+            if len(rows) == _PAGE_ROWS:  # there may be more of the last path
+                whole = [row for row in rows if row["agent_id"] != last]
+                rows = whole or await self._query(_OF_PATH, path=last)
+            if rows[0]["agent_id"] <= after:
+                raise StoreError(f"the database does not get past the checkpoints of '{after}'")
+            after = rows[-1]["agent_id"]
+            seen += len(rows)
+            wanted = [row for row in rows if row["id"].key[0] in self._systems]
+            kinds = await self._kinds_of({tuple(row["id"].key[:2]) for row in wanted})
+            for ids in _batches(wanted):
+                yield [_of_row(row, kinds) for row in await self._by_id(ids)]
         counts = await self._query(_COUNT)
         missed = (int(counts[0]["count"]) if counts else 0) - seen
         if missed:
-            why = f"{missed} rows were changed by hand, and are not found: their agent_id is not their own"
-            yield [StoredCheckpoint("", "", None, None, why)]
+            why = f"{missed} rows are not found by a path: their agent_id was changed by hand"
+            yield [StoredCheckpoint("", "", "", None, None, why)]
 
-    async def _kinds_of(self, paths: Iterable[str]) -> dict[str, str]:
-        ids = array([value(record_id("agent_state", self._system, path)) for path in paths])
+    async def _kinds_of(self, actors: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        ids = array([value(record_id("agent_state", *actor)) for actor in actors])
         rows = await self._query(_KINDS, ids=ids)
-        return {row["agent_id"]: row["kind"] for row in rows} | self._kinds
+        known = {(row["id"].key[0], row["id"].key[1]): row["kind"] for row in rows}
+        return known | {actor: self._kinds[actor] for actor in actors if actor in self._kinds}
 
     async def _by_id(self, ids: Sequence[RecordId]) -> list[dict[str, Any]]:
         return await self._query(_READ, ids=array([value(record_id(id_.table, *id_.key)) for id_ in ids]))
 
-    async def _query(self, sql: str, **parameters: object) -> list[Any]:
-        results = await self._engine.query(sql, {"system": self._system} | parameters, timeout=_TIMEOUT)
-        return cast("list[Any]", results[0])
+    async def _query(self, sql: str, **parameters: object) -> list[dict[str, Any]]:
+        results = await self._engine.query(sql, parameters, timeout=_TIMEOUT)
+        return cast("list[dict[str, Any]]", results[0])
 
 
-def _of_row(row: dict[str, Any], kinds: dict[str, str]) -> StoredCheckpoint:
-    path = row["id"].key[1]
+def _of_row(row: dict[str, Any], kinds: Mapping[tuple[str, str], str]) -> StoredCheckpoint:
+    system, path = row["id"].key[:2]
+    kind = kinds.get((system, path))
     try:
         checkpoint = read_checkpoint(row)
     except Exception as error:  # noqa: BLE001 - whatever somebody has made of the row
         why = f"its row cannot be read: {error}"
-        return StoredCheckpoint(path, str(row.get("checkpoint_id")), kinds.get(path), None, why)
-    return StoredCheckpoint(path, checkpoint.checkpoint_id, kinds.get(path), checkpoint)
+        return StoredCheckpoint(system, path, str(row.get("checkpoint_id")), kind, None, why)
+    return StoredCheckpoint(system, path, checkpoint.checkpoint_id, kind, checkpoint)
 
 
 def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[RecordId]]:
