@@ -147,10 +147,8 @@ def _as_of_today(codec: Codec, checkpoint: Checkpoint, blueprint: Blueprint) -> 
     except Exception as error:  # what msgspec raises
         raise RejectedCheckpoint(_does_not_fit(version, blueprint, error)) from error
     plain = _upcast(plain, version, blueprint)
-    if config.tag is not None and isinstance(plain, dict):
-        plain[config.tag_field] = config.tag
-    elif config.tag is not None and isinstance(plain, list) and plain[:1] == [checkpoint.tag]:
-        plain[0] = config.tag
+    if config.tag is not None:
+        _retag(plain, checkpoint.tag, config)
     try:
         return codec.encode(plain)
     except Exception as error:  # as in `encoded`
@@ -179,6 +177,14 @@ def _upcast(plain: Any, version: int, blueprint: Blueprint) -> Any:
                 f"version {number + 1}"
             )
     return plain  # pyright: ignore[reportUnknownVariableType] - a dict or list of whatever
+
+
+def _retag(plain: Any, before: str, config: msgspec.structs.StructConfig) -> None:
+    """Put the tag of today where the State has it."""
+    if isinstance(plain, dict):
+        plain[config.tag_field] = config.tag
+    elif isinstance(plain, list) and plain[:1] == [before]:
+        plain[0] = config.tag
 
 
 def _of_other_state(tag: str, blueprint: Blueprint) -> str:

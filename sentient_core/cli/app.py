@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from functools import reduce
 from pathlib import Path
@@ -64,10 +64,9 @@ def _of_one(app: str) -> set[type[Actor]]:
         value = reduce(getattr, attribute.split("."), cast("Any", module))
     except AttributeError as error:
         raise CannotRun(f"--app {app}: {error}") from error
-    members: Any = [value] if isinstance(value, type) else value
-    if isinstance(members, Mapping):
-        members = members.values()
-    if not isinstance(members, Collection) or not members or not all(map(_is_actor_class, members)):
+    many: list[Any] = list(value) if hasattr(value, "__iter__") else []
+    members = [value] if isinstance(value, type) else many
+    if not members or not all(map(_is_actor_class, members)):
         raise CannotRun(f"--app {app}: it is {value!r}, not an actor class or a collection of them")
     return set(members)
 
