@@ -23,6 +23,7 @@ from sentient_core.actors import (
     asks,
     handles,
     reads,
+    upcast,
 )
 from sentient_core.actors.actor import IGNORE
 from sentient_core.actors.administration import ChildCounts, ChildInfo, ChildStatus
@@ -78,6 +79,7 @@ from sentient_core.errors import (
     InvalidStartTimeout,
     InvalidStoreUrl,
     InvalidStrategy,
+    InvalidUpcaster,
     LinkBroken,
     MailboxFull,
     MessageChanged,
@@ -101,6 +103,7 @@ from sentient_core.errors import (
     StartIgnored,
     StartTimeout,
     StashFull,
+    StateTooLarge,
     StoreAccessDenied,
     StoreError,
     StoreInUse,
@@ -230,6 +233,7 @@ __all__ = [
     "InvalidStartTimeout",
     "InvalidStoreUrl",
     "InvalidStrategy",
+    "InvalidUpcaster",
     "JournalOptions",
     "LetterStatus",
     "LinkBroken",
@@ -272,6 +276,7 @@ __all__ = [
     "StartIgnored",
     "StartTimeout",
     "StashFull",
+    "StateTooLarge",
     "Store",
     "StoreAccessDenied",
     "StoreError",
@@ -309,4 +314,5 @@ __all__ = [
     "asks",
     "handles",
     "reads",
+    "upcast",
 ]

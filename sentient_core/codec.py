@@ -3,7 +3,8 @@
 The store keeps payloads as exact bytes and turns them into objects that a query can look into only
 behind the journal. A type is stored under its tag: the msgspec `tag` of a Struct, else the class's
 name (`Account.State` for a nested one), so that a renamed class with an explicit tag orphans nothing.
-An actor class has its tag the same way: `class Account(Actor, tag="account")`.
+An actor class has its tag the same way: `class Account(Actor, tag="account")`, and so, through it, has a
+State without one (`account.State`).
 """
 
 from __future__ import annotations

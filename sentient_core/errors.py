@@ -4,6 +4,7 @@ SentientError
 ├── InvalidArgument (ValueError)         a value that can never work: options, timeouts, names
 │   ├── InvalidName                      an actor's or a system's name
 │   ├── InvalidHandler                   a @handles method the dispatch table cannot take
+│   ├── InvalidUpcaster                  an @upcast method that leads nowhere, or cannot be called
 │   ├── InvalidChildSpec                 a child that no supervisor could start
 │   │   ├── InvalidChildClass            it is no class of actors
 │   │   ├── InvalidChildArguments        what its class is to be made with is no sequence, or no mapping
@@ -28,6 +29,7 @@ SentientError
 ├── WaitTimeout (TimeoutError)           a thread has waited long enough; it was no ask or send
 ├── UnencodableMessage (TypeError)       a message that the store could not hold
 ├── UnencodableState (TypeError)         a state that the store could not hold
+│   └── StateTooLarge                    it has more bytes than its class allows
 ├── NotExposed (AttributeError)          a name that a proxy does not reach
 ├── NotHandedOver (TypeError)            a value that can be neither shared nor copied, at a proxy
 ├── UncopyableMessage (TypeError)        a message (or reply) of which isolation can make no copy
@@ -148,6 +150,7 @@ __all__ = [
     "InvalidStartTimeout",
     "InvalidStoreUrl",
     "InvalidStrategy",
+    "InvalidUpcaster",
     "LinkBroken",
     "MailboxFull",
     "MessageChanged",
@@ -171,6 +174,7 @@ __all__ = [
     "StartIgnored",
     "StartTimeout",
     "StashFull",
+    "StateTooLarge",
     "StoreAccessDenied",
     "StoreError",
     "StoreInUse",
@@ -224,6 +228,10 @@ class InvalidName(InvalidArgument):
 
 class InvalidHandler(InvalidArgument):
     """A `@handles` method that the dispatch table of its class cannot take."""
+
+
+class InvalidUpcaster(InvalidArgument):
+    """An `@upcast` method that leads nowhere, or cannot be called; or one is missing on the way."""
 
 
 class InvalidChildSpec(InvalidArgument):
@@ -422,6 +430,9 @@ class SignalsUnavailable(SentientError):
         )
 
 
+_PLAIN_STATE = "Keep only plain data in State; hold connections and the like as attributes of the actor."
+
+
 class UnencodableMessage(SentientError, TypeError):
     """A message (or reply) to a mirrored actor that the store could not hold."""
 
@@ -437,11 +448,21 @@ class UnencodableMessage(SentientError, TypeError):
 class UnencodableState(SentientError, TypeError):
     """A state that the store could not hold; the previous checkpoint stands."""
 
-    def __init__(self, path: str, why: str) -> None:
+    def __init__(self, path: str, why: str, advice: str = _PLAIN_STATE) -> None:
         self.path = path
+        super().__init__(f"the state of '{path}' cannot be stored: {why}. {advice}")
+
+
+class StateTooLarge(UnencodableState):
+    """A state has more bytes than its class allows; the previous checkpoint stands."""
+
+    def __init__(self, path: str, size: int, most: int) -> None:
+        self.size = size
+        self.most = most
         super().__init__(
-            f"the state of '{path}' cannot be stored: {why}. Keep only plain data in State; hold "
-            "connections and the like as attributes of the actor."
+            path,
+            f"it has {size:,} bytes, and its class's state_bytes allows {most:,}",
+            "Keep less in it, share the work among more actors, or raise state_bytes.",
         )
 
 
@@ -966,12 +987,22 @@ class CheckpointUnusable(SentientError):
     def __init__(self, path: str, reasons: Sequence[str]) -> None:
         self.path = path
         self.reasons: tuple[str, ...] = tuple(reasons)
+        """Of each that was tried, the newest first: its id and why not, as `1.7: its bytes do not match`."""
         super().__init__(
-            f"no checkpoint of '{path}' can be loaded ({'; '.join(reasons)}). If the class was renamed, "
-            "give its State the old tag: class State(msgspec.Struct, tag='…'). If the state may be given up: "
-            f"DELETE state_checkpoint WHERE agent_id = '{path}' starts the actor from its initial state. "
-            "Until then the rows are left as they are."
+            f"no checkpoint of '{path}' can be loaded ({_summed_up(reasons)}). Run the code that fits them, "
+            "or make this code load them as said there; `sentient checkpoint verify` tries all that are "
+            f"stored. If the state may be given up: DELETE state_checkpoint WHERE agent_id = '{path}' starts "
+            "the actor from its initial state. Until then the rows are left as they are."
         )
+
+
+def _summed_up(reasons: Sequence[str]) -> str:
+    """What several have in common is said once."""
+    ids: dict[str, list[str]] = {}
+    for reason in reasons:
+        checkpoint_id, _, why = reason.partition(": ")
+        ids.setdefault(why, []).append(checkpoint_id)
+    return "; ".join(f"{', '.join(of)}: {why}".removesuffix(": ") for why, of in ids.items())
 
 
 class StoreError(SentientError):

@@ -12,6 +12,7 @@ from sentient_core.actors.proxy import ActorProxy, UntypedProxy, asks, reads
 from sentient_core.actors.receive_timeout import ReceiveTimeout
 from sentient_core.actors.ref import ActorRef, Ending
 from sentient_core.actors.timers import Timers
+from sentient_core.actors.upcasting import upcast
 from sentient_core.actors.watching import Terminated
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "asks",
     "handles",
     "reads",
+    "upcast",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, TypeAlias, TypeVarTuple
 
@@ -13,6 +13,7 @@ from typing_extensions import TypeVar
 from sentient_core.actors.blocking import run_process, run_sync
 from sentient_core.actors.blueprint import Blueprint
 from sentient_core.actors.checkpoints import CheckpointPolicy
+from sentient_core.actors.class_names import check_aliases
 from sentient_core.actors.context import Context, fence
 from sentient_core.actors.overdue import heartbeat
 from sentient_core.actors.request import Askable, Request
@@ -76,8 +77,9 @@ class Actor(Generic[M_contra]):
     it raises InvalidHandler when it is made, and a type checker refuses any other message to its refs. Only
     the checker does: at run time such a message is handled or not as in any other actor.
 
-    The store knows the class by its name. Before you rename it, keep the old one as its tag:
-    `class Account(Actor, tag="Konto")`.
+    The store knows the class, and its State, by the class's name, or by a tag of its own: `class
+    Account(Actor, tag="account")`. When either changes, the class names the earlier ones, `class
+    Account(Actor, aliases=("Konto",))`, and is taken for what it was.
     """
 
     durability: ClassVar[DurabilityName] = "mirrored"
@@ -96,7 +98,11 @@ class Actor(Generic[M_contra]):
     checkpoint_policy: ClassVar[CheckpointPolicy] = CheckpointPolicy()
     """When the state is saved, besides `checkpoint()` and an orderly end."""
     schema_version: ClassVar[int] = 1
-    """Of `State`; a stored checkpoint of another version is refused."""
+    """Of `State`, from 1 on: raise it when what is stored under the one before does not fit any more. A
+    checkpoint of an earlier version is loaded by way of `@upcast`, one of a later version refused."""
+    state_bytes: ClassVar[int | None] = 64 * 1024 * 1024
+    """The most bytes that the state may have as it is stored. One that is larger fails the actor when it
+    would be saved (StateTooLarge); the previous checkpoint stands. None: as large as it likes."""
     default_shutdown: ClassVar[float | None] = 5.0
     """Grace in seconds where neither `ChildSpec` nor `spawn` says one; None: no limit (supervisors)."""
     handler_timeout: ClassVar[float | None] = None
@@ -145,13 +151,15 @@ class Actor(Generic[M_contra]):
     __supervises__: ClassVar[bool] = False
     """Its class declares children, which start with it."""
     __sentient_tag__: ClassVar[str]
+    __sentient_aliases__: ClassVar[tuple[str, ...]]
     __cell: Cell
     __context: Context | None = None
 
-    def __init_subclass__(cls, *, tag: str | None = None, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, tag: str | None = None, aliases: Iterable[str] = (), **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if tag is not None:
             cls.__sentient_tag__ = check_name(tag)
+        cls.__sentient_aliases__ = check_aliases(cls, aliases)
         cls.__blueprint__ = Blueprint(cls, Actor)
         cls.capabilities = frozenset(cls.__blueprint__.capabilities)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import ChainMap
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +18,8 @@ from sentient_core.actors.declared import declared_messages, unhandled
 from sentient_core.actors.handlers import Handler, as_handler, check_not_generator, marked
 from sentient_core.actors.members import Members
 from sentient_core.actors.overdue import check_seconds, limited, limits_of
+from sentient_core.actors.upcasting import Upcaster, upcasters_of
+from sentient_core.codec import tag_of
 from sentient_core.errors import InvalidArgument, InvalidHandler
 from sentient_core.mailbox import Isolation, MailboxOptions
 
@@ -46,6 +49,8 @@ class Blueprint:
         "behaviour",
         "behaviours",
         "capabilities",
+        "checkpoint_bytes",
+        "checkpoint_idle",
         "checkpoint_messages",
         "checkpoint_seconds",
         "cls",
@@ -58,6 +63,7 @@ class Blueprint:
         "is_stored",
         "isolation",
         "kill_grace",
+        "kinds",
         "mailbox",
         "max_attempts",
         "members",
@@ -68,7 +74,11 @@ class Blueprint:
         "saves",
         "schema_version",
         "starts_at_once",
+        "state_bytes",
+        "state_tag",
+        "state_tags",
         "state_type",
+        "upcasters",
         "winds_up",
     )
 
@@ -107,8 +117,19 @@ class Blueprint:
         self.has_state: bool = base is not None and self.state_type is not base.State
         self.mailbox: MailboxOptions = _attribute(cls, "mailbox", MailboxOptions)
         self.reply_errors: tuple[type[Exception], ...] = _reply_errors(cls)
-        self.max_attempts: int = _max_attempts(cls)
-        self.schema_version: int = cls.schema_version
+        self.max_attempts: int = _at_least_one(cls, "max_attempts", cls.max_attempts)
+        self.kinds: frozenset[str] = frozenset({tag_of(cls), *_aliases(cls)})
+        """What the store may know the class as: its tag, and those it had before."""
+        self.state_tag: str = _state_tag(cls, self.state_type)
+        """What checkpoints of its State are tagged as."""
+        self.state_tags: frozenset[str] = frozenset({self.state_tag, *_earlier_tags(cls, self.state_type)})
+        """What they may have been tagged as."""
+        self.schema_version: int = _at_least_one(cls, "schema_version", cls.schema_version)
+        self.state_bytes: int | None = (
+            None if cls.state_bytes is None else _at_least_one(cls, "state_bytes", cls.state_bytes)
+        )
+        self.upcasters: Mapping[int, Upcaster] = upcasters_of(cls, self.state_type, self.schema_version)
+        """By the version that each leads on from, up to `schema_version` without a hole."""
         self.capabilities: tuple[str, ...] = _capabilities(cls)
         """Sorted, each once."""
         self.passivate_after: float | None = _passivate_after(cls)
@@ -116,7 +137,9 @@ class Blueprint:
         saves = self.is_mirrored and self.has_state and not self.is_durable
         self.checkpoint_messages: int | None = policy.messages if saves else None
         self.checkpoint_seconds: float | None = policy.seconds if saves else None
-        self.saves: bool = self.checkpoint_messages is not None or self.checkpoint_seconds is not None
+        self.checkpoint_bytes: int | None = policy.bytes if saves else None
+        self.checkpoint_idle: float | None = policy.idle if saves else None
+        self.saves: bool = saves and policy != _NEVER
         """The runtime saves its state by itself while it runs."""
         self.is_stored: bool = self.is_mirrored or self.has_state
         """The store knows its actors, or may get to."""
@@ -128,6 +151,7 @@ class Blueprint:
 
 
 _HOOKS = ("on_start", "on_stop", "on_failure", "on_restart")
+_NEVER = CheckpointPolicy(messages=None, seconds=None)
 
 
 def _is_own(cls: type, base: type, name: str) -> bool:
@@ -205,13 +229,35 @@ def _reply_errors(cls: type[Actor]) -> tuple[type[Exception], ...]:
     )
 
 
-def _max_attempts(cls: type[Actor]) -> int:
-    attempts: Any = cls.max_attempts
-    if isinstance(attempts, int) and not isinstance(attempts, bool) and attempts >= 1:
-        return attempts
-    raise InvalidArgument(
-        f"{cls.__qualname__}.max_attempts must be a whole number, at least 1, not {attempts!r}"
-    )
+def _at_least_one(cls: type[Actor], name: str, number: Any) -> int:
+    if isinstance(number, int) and not isinstance(number, bool) and number >= 1:
+        return number
+    raise InvalidArgument(f"{cls.__qualname__}.{name} must be a whole number, at least 1, not {number!r}")
+
+
+def _aliases(cls: type) -> tuple[str, ...]:
+    aliases: tuple[str, ...] = vars(cls).get("__sentient_aliases__", ())
+    return aliases
+
+
+def _state_tag(cls: type[Actor], state_type: type[msgspec.Struct]) -> str:
+    """Its own tag; without one it goes by the tag of the class that declares it."""
+    owner = next(base for base in cls.__mro__ if vars(base).get("State") is state_type)
+    tag = vars(owner).get("__sentient_tag__")
+    if tag is None or state_type.__struct_config__.tag is not None:
+        return tag_of(state_type)
+    return f"{tag}.{state_type.__name__}"
+
+
+def _earlier_tags(cls: type[Actor], state_type: type[msgspec.Struct]) -> Iterator[str]:
+    """What it may have been stored as while it, or a class that has it, had no tag or another name."""
+    yield tag_of(state_type)
+    for base in cls.__mro__:
+        if getattr(base, "State", None) is state_type:
+            tag = vars(base).get("__sentient_tag__")
+            for name in (*_aliases(base), *(() if tag is None else (tag,))):
+                yield name
+                yield f"{name}.{state_type.__name__}"
 
 
 def _check_default_shutdown(cls: type[Actor]) -> None:

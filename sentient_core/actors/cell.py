@@ -684,6 +684,7 @@ class Cell:
         mailbox.high_water = max(mailbox.high_water, len(queue))
         ledger = self.ledger if self.blueprint.saves else None
         left = budget = BUDGET if ledger is None else self._budget(ledger)
+        due_bytes = self.blueprint.checkpoint_bytes
         missed = 0
         is_mirrored = mailbox.is_mirrored
         generation = self.generation
@@ -740,6 +741,8 @@ class Cell:
                     raise self._passes_on(error, "handler", entry) from None
                 if ledger is not None:
                     ledger.unsaved += 1
+                    if due_bytes is not None and ledger.weigh(entry) >= due_bytes:
+                        break
                 if not queue or not left or self.signals:
                     break
                 if not left & 7 and now() > turn_ends:
@@ -1019,7 +1022,7 @@ class Cell:
         self._cause = None
         self._killed, self._is_ready = None, False
         if self.ledger is not None:
-            self.ledger.unsaved = 0
+            self.ledger.begin()
         if is_restart and not self.draining:
             self.mailbox.reopen()
         try:

@@ -1,15 +1,21 @@
-"""Checkpoints of actors: when one is due, how a state becomes a record, how a record becomes a state."""
+"""Checkpoints of actors: when one is due, how a state becomes a record, how a record becomes a state.
+
+A record names the State it holds (its tag) and the `schema_version` it was written under. It is loaded by
+a class that knows the tag, of today or from before (`Blueprint.state_tags`), from the version of today or
+from an older one that upcasters lead on from; whatever else there is is refused, with what to do about it.
+"""
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from sentient_core.causes import in_a_line
-from sentient_core.codec import Codec, digest, tag_of
-from sentient_core.errors import InvalidArgument, UnencodableState
+from sentient_core.codec import Codec, digest
+from sentient_core.errors import InvalidArgument, StateTooLarge, UnencodableState
 from sentient_core.store.records import Checkpoint, CheckpointKind
 
 if TYPE_CHECKING:
@@ -19,6 +25,7 @@ __all__ = [
     "CheckpointPolicy",
     "RejectedCheckpoint",
     "check_readable",
+    "is_of_today",
     "restore",
     "save",
     "state_bytes",
@@ -26,18 +33,29 @@ __all__ = [
 
 
 class CheckpointPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """When the runtime saves the state of a mirrored actor by itself, besides an orderly end."""
+    """When the runtime saves the state of a mirrored actor by itself, besides an orderly end.
+
+    What is reached first saves, and then all of them begin anew, as behind an explicit checkpoint.
+    """
 
     messages: int | None = 1_000
     """After this many handled messages; None: not by count."""
     seconds: float | None = 5.0
     """So long after the first handled message that no checkpoint holds yet; None: not by time."""
+    bytes: int | None = None
+    """After handled messages of together so many bytes, as the store has them; None: not by size."""
+    idle: float | None = None
+    """So long after the last handled message, if nothing has come since; None: not by idleness."""
 
     def __post_init__(self) -> None:
-        if self.messages is not None and self.messages < 1:
-            raise InvalidArgument(f"CheckpointPolicy(messages=...) must be at least 1, not {self.messages}")
-        if self.seconds is not None and not self.seconds > 0:
-            raise InvalidArgument(f"CheckpointPolicy(seconds=...) must be above 0, not {self.seconds}")
+        for name in ("messages", "bytes"):
+            count: Any = getattr(self, name)
+            if count is not None and not (_is_number(count, int) and count >= 1):
+                raise InvalidArgument(f"CheckpointPolicy({name}=...) must be at least 1, not {count!r}")
+        for name in ("seconds", "idle"):
+            seconds: Any = getattr(self, name)
+            if seconds is not None and not (_is_number(seconds, int | float) and 0 < seconds < math.inf):
+                raise InvalidArgument(f"CheckpointPolicy({name}=...) must be above 0, not {seconds!r}")
 
 
 class RejectedCheckpoint(Exception):
@@ -54,7 +72,7 @@ def save(
     why: str,
 ) -> Checkpoint:
     """The record of a state as it is now. Raises UnencodableState."""
-    data = state_bytes(codec, state, path)
+    data = state_bytes(codec, state, path, blueprint)
     # What cannot be read back is worse than no checkpoint; a large state is not read twice by policy.
     if not why.startswith("policy") or len(data) <= 65_536:
         check_readable(codec, data, path, blueprint)
@@ -64,7 +82,7 @@ def save(
         checkpoint_id=checkpoint_id,
         kind=CheckpointKind.TURN,
         state=data,
-        tag=tag_of(blueprint.state_type),
+        tag=blueprint.state_tag,
         schema_version=blueprint.schema_version,
         digest=digest(data),
         at=time.time_ns(),
@@ -72,12 +90,16 @@ def save(
     )
 
 
-def state_bytes(codec: Codec, state: object, path: str) -> bytes:
-    """The state of the actor at `path`, encoded. Raises UnencodableState."""
+def state_bytes(codec: Codec, state: object, path: str, blueprint: Blueprint) -> bytes:
+    """The state of the actor at `path`, encoded. Raises UnencodableState, StateTooLarge."""
     try:
-        return codec.encode(state)
+        data = codec.encode(state)
     except Exception as error:  # msgspec raises TypeError, OverflowError, UnicodeError, RecursionError
         raise UnencodableState(path, in_a_line(error)) from error
+    most = blueprint.state_bytes
+    if most is not None and len(data) > most:
+        raise StateTooLarge(path, len(data), most)
+    return data
 
 
 def check_readable(codec: Codec, state: bytes, path: str, blueprint: Blueprint) -> None:
@@ -88,19 +110,101 @@ def check_readable(codec: Codec, state: bytes, path: str, blueprint: Blueprint) 
         raise UnencodableState(path, f"it could not be read back: {in_a_line(error)}") from error
 
 
+def is_of_today(checkpoint: Checkpoint, blueprint: Blueprint) -> bool:
+    """It has the tag and the version that this code would store its state under."""
+    return (checkpoint.tag, checkpoint.schema_version) == (blueprint.state_tag, blueprint.schema_version)
+
+
 def restore(codec: Codec, checkpoint: Checkpoint, blueprint: Blueprint) -> Any:
     """The state in a checkpoint. Raises RejectedCheckpoint."""
     if digest(checkpoint.state) != checkpoint.digest:
         raise RejectedCheckpoint("its bytes do not match its digest: it was changed or torn")
-    if checkpoint.tag != tag_of(blueprint.state_type):
+    if checkpoint.tag not in blueprint.state_tags:
+        raise RejectedCheckpoint(_of_other_state(checkpoint.tag, blueprint))
+    data = _as_of_today(codec, checkpoint, blueprint)
+    try:
+        return codec.decode(data, blueprint.state_type)
+    except Exception as error:  # what msgspec raises, or a hook of a type in the State
+        raise RejectedCheckpoint(_does_not_fit(checkpoint.schema_version, blueprint, error)) from error
+
+
+def _as_of_today(codec: Codec, checkpoint: Checkpoint, blueprint: Blueprint) -> bytes:
+    """The bytes of a state, under the tag and in the version of today."""
+    version, data = checkpoint.schema_version, checkpoint.state
+    config = blueprint.state_type.__struct_config__
+    is_renamed = config.tag is not None and checkpoint.tag != blueprint.state_tag
+    if version == blueprint.schema_version and not is_renamed:
+        return data
+    if version < 1:
+        raise RejectedCheckpoint(f"its schema_version is {version}, which no class has: it was changed")
+    if version > blueprint.schema_version:
         raise RejectedCheckpoint(
-            f"it holds a '{checkpoint.tag}', the class's State is '{tag_of(blueprint.state_type)}'"
-        )
-    if checkpoint.schema_version != blueprint.schema_version:
-        raise RejectedCheckpoint(
-            f"its schema_version is {checkpoint.schema_version}, the class's {blueprint.schema_version}"
+            f"its schema_version is {version}, the class's {blueprint.schema_version}: newer code wrote it, "
+            "and that, or code newer still, is needed to load it"
         )
     try:
-        return codec.decode(checkpoint.state, blueprint.state_type)
-    except Exception as error:  # what msgspec raises, or a hook of a type in the State
-        raise RejectedCheckpoint(f"it does not fit the State: {in_a_line(error)}") from error
+        plain: Any = msgspec.msgpack.decode(data)
+    except Exception as error:  # what msgspec raises
+        raise RejectedCheckpoint(_does_not_fit(version, blueprint, error)) from error
+    plain = _upcast(plain, version, blueprint)
+    if config.tag is not None:
+        _retag(plain, checkpoint.tag, config)
+    try:
+        return codec.encode(plain)
+    except Exception as error:  # as in `encoded`
+        raise RejectedCheckpoint(
+            f"what its upcasters made of it is no plain data: {in_a_line(error)}"
+        ) from error
+
+
+def _upcast(plain: Any, version: int, blueprint: Blueprint) -> Any:
+    if version < min(blueprint.upcasters, default=blueprint.schema_version):
+        raise RejectedCheckpoint(
+            f"its schema_version is {version}, the class's {blueprint.schema_version}, and no upcaster leads "
+            f"there: write @upcast({version}), or set schema_version back if the State is as it was"
+        )
+    for number in range(version, blueprint.schema_version):
+        upcaster = blueprint.upcasters[number]
+        try:
+            plain = upcaster.step(plain)
+        except Exception as error:  # the user's
+            raise RejectedCheckpoint(
+                f"{upcaster.name}, @upcast({number}), raised {in_a_line(error)}"
+            ) from error
+        if not isinstance(plain, dict | list):
+            raise RejectedCheckpoint(
+                f"{upcaster.name}, @upcast({number}), returned a {type(plain).__qualname__}, not the dict of "
+                f"version {number + 1}"
+            )
+    return plain  # pyright: ignore[reportUnknownVariableType] - a dict or list of whatever
+
+
+def _retag(plain: Any, before: str, config: msgspec.structs.StructConfig) -> None:
+    """Put the tag of today where the State has it."""
+    if isinstance(plain, dict):
+        plain[config.tag_field] = config.tag
+    elif isinstance(plain, list) and plain[:1] == [before]:
+        plain[0] = config.tag
+
+
+def _of_other_state(tag: str, blueprint: Blueprint) -> str:
+    known = " or ".join(f"'{name}'" for name in sorted(blueprint.state_tags))
+    name = blueprint.cls.__qualname__
+    earlier = tag.removesuffix(f".{blueprint.state_type.__name__}")
+    return (
+        f"it holds a '{tag}', and {name} loads {known} alone. If that was an earlier name of it, say so: "
+        f"class {name.rpartition('.')[2]}(..., aliases=('{earlier}',))"
+    )
+
+
+def _does_not_fit(version: int, blueprint: Blueprint, error: Exception) -> str:
+    if version != blueprint.schema_version:
+        return f"what its upcasters made of it does not fit the State: {in_a_line(error)}"
+    return (
+        f"it does not fit the State: {in_a_line(error)}. If the State has changed since: raise "
+        f"schema_version to {version + 1}, and write @upcast({version})"
+    )
+
+
+def _is_number(value: object, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)

@@ -7,17 +7,33 @@ on it. The first is a guess, so it is a narrow one: see `misspelt`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+from sentient_core.codec import tag_of
 from sentient_core.errors import InvalidArgument, InvalidHandler
+from sentient_core.paths import check_name
 
-__all__ = ["check_names", "misspelt"]
+__all__ = ["check_aliases", "check_names", "misspelt"]
 
 _HOOKS: Mapping[str, int] = {"on_receive": 1, "on_start": 0, "on_stop": 0, "on_failure": 1, "on_restart": 1}
 """What users override, and how many arguments it takes besides self."""
 
 _RESERVED = ("context", "checkpoint", "heartbeat", "run_sync", "run_process")
 """What every actor has from the runtime, for its own use."""
+
+
+def check_aliases(cls: type, aliases: Iterable[str]) -> tuple[str, ...]:
+    """What the store may know a class as from before. Raises InvalidArgument."""
+    given: Any = aliases
+    if isinstance(given, str) or not hasattr(given, "__iter__"):
+        raise InvalidArgument(
+            f"{cls.__qualname__}: aliases are names, such as aliases=('Konto',), not {aliases!r}"
+        )
+    names = tuple(map(check_name, given))
+    if tag_of(cls) in names:
+        raise InvalidArgument(f"{cls.__qualname__}: '{tag_of(cls)}' is its name today: no alias is needed")
+    return names
 
 
 def check_names(cls: type, base: type, handlers: frozenset[str]) -> None:

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 import anyio
 
 from sentient_core.actors.attempts import PutBack
-from sentient_core.actors.checkpoints import check_readable, restore, state_bytes
+from sentient_core.actors.checkpoints import check_readable, is_of_today, restore, state_bytes
 from sentient_core.actors.durable_timers import DurableTimers
 from sentient_core.actors.gone import sender_at
 from sentient_core.actors.posting import Posted, posted_of
 from sentient_core.actors.settling import dead
 from sentient_core.actors.stored_letter import UnreadMessage, decoded
-from sentient_core.codec import digest, tag_of
+from sentient_core.codec import digest
 from sentient_core.errors import NotRedrivable, StoreUnavailable
 from sentient_core.mailbox import DeadLetterReason
 from sentient_core.store.records import (
@@ -152,8 +152,8 @@ class Inbox:
         cell, savepoint = self._cell, self.savepoint
         if not cell.blueprint.has_state:
             return None
-        data = state_bytes(cell.runtime.codec, actor.state, cell.path)
-        if savepoint is not None and data == savepoint.state:
+        data = state_bytes(cell.runtime.codec, actor.state, cell.path, cell.blueprint)
+        if savepoint is not None and data == savepoint.state and is_of_today(savepoint, cell.blueprint):
             return None
         return self._record_of(data)
 
@@ -168,7 +168,8 @@ class Inbox:
         """An incarnation begins: if nothing is stored, what `__init__` has made is the savepoint."""
         if self.savepoint is None and self._cell.blueprint.has_state:
             cell = self._cell
-            self.savepoint = self._record_of(state_bytes(cell.runtime.codec, actor.state, cell.path))
+            data = state_bytes(cell.runtime.codec, actor.state, cell.path, cell.blueprint)
+            self.savepoint = self._record_of(data)
 
     def roll_back(self, actor: Actor | None) -> None:
         """The open turn, if there is one, has failed: nothing of it leaves, and the state is as before it."""
@@ -249,7 +250,7 @@ class Inbox:
             checkpoint_id=full_id(mirror.epoch, mirror.next_seq()),
             kind=CheckpointKind.STATE,
             state=state,
-            tag=tag_of(cell.blueprint.state_type),
+            tag=cell.blueprint.state_tag,
             schema_version=cell.blueprint.schema_version,
             digest=digest(state),
             at=time.time_ns(),

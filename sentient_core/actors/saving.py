@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from sentient_core.actors.checkpoints import RejectedCheckpoint, restore, save
+from sentient_core.actors.checkpoints import RejectedCheckpoint, is_of_today, restore, save
 from sentient_core.actors.life_events import write_status
 from sentient_core.errors import CheckpointUnusable, InvalidArgument, StaleIncarnation, StoreUnavailable
 from sentient_core.events import EventType
 from sentient_core.mailbox.signals import Signal, SignalKind
-from sentient_core.store.records import full_id
+from sentient_core.store.records import Resent, full_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.actor import Actor
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.timekeeper import Alarm
+    from sentient_core.mailbox.envelope import Entry
     from sentient_core.store.records import Checkpoint
 
 __all__ = [
@@ -45,7 +46,19 @@ CHECKPOINTS_TRIED = 3
 class Ledger:
     """What is stored of one actor, and what is not stored yet."""
 
-    __slots__ = ("alarm", "first_incarnation", "restarts", "saved", "saved_mark", "started_with", "unsaved")
+    __slots__ = (
+        "alarm",
+        "due",
+        "first_incarnation",
+        "idle_alarm",
+        "quiet_since",
+        "restarts",
+        "saved",
+        "saved_mark",
+        "started_with",
+        "unsaved",
+        "unsaved_bytes",
+    )
 
     def __init__(self, first_incarnation: int, restarts: int = 0) -> None:
         self.first_incarnation: int = first_incarnation
@@ -60,8 +73,16 @@ class Ledger:
         """The journal's mark behind that checkpoint; 0: of an earlier start."""
         self.unsaved: int = 0
         """Messages handled since."""
+        self.unsaved_bytes: int = 0
+        """Of those messages; counted where the policy asks for it."""
         self.alarm: Alarm | None = None
         """For the time that the policy gives them."""
+        self.idle_alarm: Alarm | None = None
+        """For the idleness that the policy waits for."""
+        self.quiet_since: float = 0.0
+        """When the last turn with messages was over, of an actor that waits for idleness."""
+        self.due: str = ""
+        """What of the policy has asked for a save that is still to come."""
         self.started_with: tuple[BaseException | None, Checkpoint | None] = (None, None)
         """Of an incarnation that is not ready yet: the failure before it, and what it was restored from."""
 
@@ -69,6 +90,19 @@ class Ledger:
     def is_known(self) -> bool:
         """There may be checkpoints."""
         return self.first_incarnation > 0 or self.saved is not None
+
+    def weigh(self, entry: Entry) -> int:
+        """Count the bytes of a message that was handled; returns those of all that are unsaved."""
+        self.unsaved_bytes += _weight(entry)
+        return self.unsaved_bytes
+
+    def begin(self) -> None:
+        """All that was handled is saved, or gone with its incarnation."""
+        self.unsaved = self.unsaved_bytes = 0
+
+    def spare(self, entry: Entry) -> None:
+        """The message in hand, counted when its handler returns, is not one to save for."""
+        self.unsaved, self.unsaved_bytes = -1, -_weight(entry)
 
     def renewed(self) -> Ledger:
         """The same in another object, for the incarnation after one that still holds this one."""
@@ -129,7 +163,9 @@ def save_state(
     ledger = cell.ledger
     if ledger is None:
         return False
-    if if_changed and ledger.saved is not None and ledger.saved.state == checkpoint.state:
+    saved = ledger.saved
+    is_new = saved is None or saved.state != checkpoint.state or not is_of_today(saved, cell.blueprint)
+    if if_changed and not is_new:
         return True
     if not cell.blueprint.is_mirrored and ledger.saved is None:
         write_status(cell, "idle")  # the store gets to know a volatile actor by its first checkpoint
@@ -137,7 +173,7 @@ def save_state(
         return False
     ledger.saved = checkpoint
     ledger.saved_mark = mirror.journal.mark()
-    ledger.unsaved = 0
+    ledger.begin()
     forget_alarm(ledger)
     return True
 
@@ -157,7 +193,7 @@ async def save_and_wait(cell: Cell, actor: Actor) -> str:
             "store is down or too slow. Try again later."
         )
     if cell.in_hand is not None:
-        ledger.unsaved = -1  # the message in hand, counted when its handler returns, is not one to save for
+        ledger.spare(cell.in_hand)
     checkpoint_id = "" if ledger.saved is None else ledger.saved.checkpoint_id
     await journal.committed()
     return checkpoint_id
@@ -170,36 +206,80 @@ def check_at_work(cell: Cell, actor: Actor) -> None:
 
 
 def save_by_policy(cell: Cell, actor: Actor) -> None:
-    """Save if the policy's count is reached, else see to it that its time is kept.
+    """Save if a count of the policy is reached, else see to it that its times are kept.
 
     A journal without room is tried again after the next message. Raises UnencodableState.
     """
-    messages, seconds = cell.blueprint.checkpoint_messages, cell.blueprint.checkpoint_seconds
+    messages, size = cell.blueprint.checkpoint_messages, cell.blueprint.checkpoint_bytes
     ledger = cell.ledger
     if ledger is None:
         return
     if messages is not None and ledger.unsaved >= messages:
-        save_state(cell, actor, "policy: messages")
-    elif seconds is not None and ledger.alarm is None:
-        ledger.alarm = cell.runtime.timekeeper.after(seconds, lambda: _time_over(cell, ledger))
+        is_saved = save_state(cell, actor, "policy: messages")
+    elif size is not None and ledger.unsaved_bytes >= size:
+        is_saved = save_state(cell, actor, "policy: bytes")
+    else:
+        is_saved = False
+    if not is_saved:
+        _keep_time(cell, ledger)
 
 
 def save_in_time(cell: Cell, actor: Actor) -> None:
-    """Save since the policy's time is over; without room, once more after that time."""
-    if not save_state(cell, actor, "policy: seconds"):
-        save_by_policy(cell, actor)
+    """Save since a time of the policy is over; without room, once more after that time."""
+    if cell.ledger is not None and not save_state(cell, actor, cell.ledger.due):
+        _keep_time(cell, cell.ledger)
 
 
 def forget_alarm(ledger: Ledger | None) -> None:
-    """The policy's time need not be kept any more."""
-    if ledger is not None and ledger.alarm is not None:
-        ledger.alarm.cancel()
-        ledger.alarm = None
+    """The policy's times need not be kept any more."""
+    if ledger is None:
+        return
+    for alarm in (ledger.alarm, ledger.idle_alarm):
+        if alarm is not None:
+            alarm.cancel()
+    ledger.alarm = ledger.idle_alarm = None
+
+
+def _keep_time(cell: Cell, ledger: Ledger) -> None:
+    seconds, idle = cell.blueprint.checkpoint_seconds, cell.blueprint.checkpoint_idle
+    if seconds is not None and ledger.alarm is None:
+        ledger.alarm = cell.runtime.timekeeper.after(seconds, lambda: _time_over(cell, ledger))
+    if idle is not None:
+        ledger.quiet_since = cell.runtime.backend.now()
+        if ledger.idle_alarm is None:
+            _look_in(cell, ledger, idle)
 
 
 def _time_over(cell: Cell, ledger: Ledger) -> None:
     ledger.alarm = None
+    ledger.due = "policy: seconds"
     cell.signal(Signal(SignalKind.SAVE))
+
+
+def _look_in(cell: Cell, ledger: Ledger, seconds: float) -> None:
+    ledger.idle_alarm = cell.runtime.timekeeper.after(seconds, lambda: _look(cell, ledger))
+
+
+def _look(cell: Cell, ledger: Ledger) -> None:
+    """It may have been idle for long enough. One alarm looks, so that a message costs no clock of its own."""
+    ledger.idle_alarm = None
+    idle = cell.blueprint.checkpoint_idle or 0.0
+    quiet_until = ledger.quiet_since + idle
+    now = cell.runtime.backend.now()
+    if cell.scheduled:
+        _look_in(cell, ledger, idle)
+    elif now < quiet_until:
+        _look_in(cell, ledger, quiet_until - now)
+    else:
+        ledger.due = "policy: idle"
+        cell.signal(Signal(SignalKind.SAVE))
+
+
+def _weight(entry: Entry) -> int:
+    event = entry[3]
+    if event is None:
+        return 0
+    return len((event.original if isinstance(event, Resent) else None) or event.payload)
 
 
 def _report_rejected(cell: Cell, checkpoint: Checkpoint, error: RejectedCheckpoint) -> None:

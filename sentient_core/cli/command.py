@@ -10,6 +10,7 @@ from sentient_core.cli.events import events
 from sentient_core.cli.letters import letters
 from sentient_core.cli.restore import restore
 from sentient_core.cli.stats import stats
+from sentient_core.cli.verify import verify
 
 __all__ = ["main"]
 
@@ -30,7 +31,13 @@ def store() -> None:
     """What a store holds."""
 
 
+@main.group()
+def checkpoint() -> None:
+    """What actors are restored from."""
+
+
 store.add_command(stats)
+checkpoint.add_command(verify)
 main.add_command(backup)
 main.add_command(restore)
 main.add_command(letters)

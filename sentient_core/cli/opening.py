@@ -25,7 +25,7 @@ from sentient_core.store.engine import Engine
 from sentient_core.store.migrations import migrate
 from sentient_core.store.url import Address, parse_url
 
-__all__ = ["copy_of", "new_database", "only_system", "path_of"]
+__all__ = ["copy_of", "new_database", "only_system", "path_of", "systems_in"]
 
 _LOCK = "LOCK"
 _PARTS = ("manifest", "sstables", "wal")
@@ -64,18 +64,26 @@ def path_of(url: str) -> Path:
 
 async def only_system(engine: Engine, wanted: str | None) -> str:
     """The system that is meant: the one asked for, or the only one. Raises CannotRun."""
+    known = await systems_in(engine, wanted)
+    if len(known) != 1:
+        listed = ", ".join(known) or "none"
+        raise CannotRun(f"say which system is meant, by --system NAME. There are: {listed}")
+    return known[0]
+
+
+async def systems_in(engine: Engine, wanted: str | None) -> list[str]:
+    """The systems that are meant: the one asked for, or all that there are. Raises CannotRun."""
 
     async def names() -> list[str]:
         (ids,) = await engine.query("SELECT VALUE id FROM ownership WHERE epoch != NONE")
         return sorted(str(id_.key[0]) for id_ in ids)
 
     known = await engine.thread.run(names)
-    listed = ", ".join(known) or "none"
-    if wanted is None and len(known) != 1:
-        raise CannotRun(f"say which system is meant, by --system NAME. There are: {listed}")
-    if wanted is not None and wanted not in known:
-        raise CannotRun(f"the store knows no system '{wanted}'. There are: {listed}")
-    return known[0] if wanted is None else wanted
+    if wanted is None:
+        return known
+    if wanted not in known:
+        raise CannotRun(f"the store knows no system '{wanted}'. There are: {', '.join(known) or 'none'}")
+    return [wanted]
 
 
 @asynccontextmanager

@@ -33,11 +33,31 @@ def test_a_durability_there_is_not(durability: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"messages": 0}, {"messages": -1}, {"seconds": 0.0}, {"seconds": -1.0}], ids=str
+    "options",
+    [
+        {"messages": 0},
+        {"messages": -1},
+        {"messages": 1.5},
+        {"messages": True},
+        {"bytes": 0},
+        {"bytes": "1 MB"},
+        {"seconds": 0.0},
+        {"seconds": -1.0},
+        {"seconds": float("nan")},
+        {"idle": 0},
+        {"idle": float("inf")},
+    ],
+    ids=str,
 )
 def test_a_checkpoint_policy_that_cannot_be(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument, match="CheckpointPolicy"):
         CheckpointPolicy(**options)
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, True, "1 MB"], ids=repr)
+def test_the_bytes_that_a_state_may_have(size: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"Odd\.state_bytes must be a whole number, at least 1"):
+        type("Odd", (Actor,), {"state_bytes": size})
 
 
 def test_hooks_that_are_not_overridden_are_not_called() -> None:

@@ -19,10 +19,12 @@ from sentient_core import (
     InvalidArgument,
     JournalOptions,
     MemoryStore,
+    StateTooLarge,
     StoreUnavailable,
     Supervisor,
     UnencodableState,
     handles,
+    upcast,
 )
 from sentient_core.actors.checkpoints import RejectedCheckpoint, restore, save
 from sentient_core.codec import Codec, digest
@@ -201,6 +203,133 @@ async def test_the_policys_time_does_not_outlive_an_incarnation() -> None:
 
         assert await saved(store, "a") == []
         assert ref.incarnation == 2
+
+
+async def test_the_policy_saves_after_so_many_bytes_of_messages() -> None:
+    class BySize(Counter):
+        checkpoint_policy = CheckpointPolicy(messages=None, seconds=None, bytes=1_000)
+
+        @handles
+        def say(self, message: Say) -> None:
+            self.state.total += len(message.text)
+
+    store = MemoryStore()
+    async with running(store=store, journal=JournalOptions(kept_checkpoints=100)) as system:
+        ref = await system.spawn(BySize, name="a")
+
+        for size in (400, 400, 400, 2_000, 100, 100, 900):
+            ref.tell(Say("x" * size))
+        await ref.ask(Total(), timeout=1)
+
+        assert await saved(store, "a") == [4_300, 3_200, 1_200]
+        assert {row.metadata["why"] for row in await store.checkpoint_rows("test", "a")} == {"policy: bytes"}
+
+
+async def test_bytes_count_anew_after_any_other_save_and_in_a_new_incarnation() -> None:
+    class BySize(Counter):
+        checkpoint_policy = CheckpointPolicy(messages=None, seconds=None, bytes=1_000)
+
+        @handles
+        async def say(self, message: Say) -> None:
+            self.state.total += len(message.text)
+            if message.text.startswith("save"):
+                await self.checkpoint()
+
+    store = MemoryStore()
+    async with running(store=store, journal=JournalOptions(kept_checkpoints=100)) as system:
+        ref = await system.spawn(BySize, name="a")
+
+        ref.tell(Say("x" * 900))
+        ref.tell(Say("save" + "x" * 896))  # itself none to save for
+        ref.tell(Say("x" * 900))
+        await ref.ask(Total(), timeout=1)
+        assert await saved(store, "a") == [1_800]
+
+        ref.tell(Fail())
+        ref.tell(Say("x" * 900))
+        await ref.ask(Total(), timeout=1)
+        assert await saved(store, "a") == [1_800]
+
+
+@pytest.mark.parametrize("seconds", [None, 1000.0])
+async def test_the_policy_saves_when_nothing_has_come_for_so_long(seconds: float | None) -> None:
+    class WhenIdle(Counter):
+        checkpoint_policy = CheckpointPolicy(messages=None, seconds=seconds, idle=3.0)
+
+    store = MemoryStore()
+    async with running(store=store) as system:
+        ref = await system.spawn(WhenIdle, name="a")
+        for _ in range(5):
+            ref.tell(Add())
+            await anyio.sleep(2)
+        assert await saved(store, "a") == []
+
+        await anyio.sleep(1.1)
+        assert await saved(store, "a") == [5]
+
+        await anyio.sleep(100)
+        assert await saved(store, "a") == [5]  # nothing has happened since
+        ref.tell(Add())
+        await anyio.sleep(3.1)
+        assert await saved(store, "a") == [6, 5]
+        assert {row.metadata["why"] for row in await store.checkpoint_rows("test", "a")} == {"policy: idle"}
+
+
+async def test_a_handler_that_waits_is_not_idle() -> None:
+    gate = Gate()
+
+    class WhenIdle(Counter):
+        checkpoint_policy = CheckpointPolicy(messages=None, seconds=None, idle=3.0)
+
+        @handles
+        async def say(self, message: Say) -> None:
+            await gate()
+            self.state.total = 7
+
+    store = MemoryStore()
+    async with running(store=store) as system:
+        ref = await system.spawn(WhenIdle, name="a")
+        await ref.ask(Total(), timeout=1)
+        ref.tell(Say("x"))
+        await anyio.sleep(60)
+        assert await saved(store, "a") == []
+
+        gate.open.set()
+        await anyio.sleep(6.1)
+        assert await saved(store, "a") == [7]
+
+
+async def test_idleness_does_not_outlive_an_incarnation() -> None:
+    class WhenIdle(Counter):
+        checkpoint_policy = CheckpointPolicy(messages=None, seconds=None, idle=3.0)
+
+    store = MemoryStore()
+    async with running(store=store) as system:
+        ref = await system.spawn(WhenIdle, name="a")
+        ref.tell(Add())
+        await anyio.sleep(1)
+        ref.tell(Fail())
+        await anyio.sleep(20)
+
+        assert await saved(store, "a") == []
+        assert ref.incarnation == 2
+
+
+async def test_an_idle_actor_saves_once_the_journal_has_room_again() -> None:
+    class WhenIdle(Counter):
+        checkpoint_policy = CheckpointPolicy(messages=None, seconds=None, idle=3.0)
+
+    store = MemoryStore()
+    async with running(store=store, journal=JournalOptions(tail_bytes=200)) as system:
+        ref = await system.spawn(WhenIdle, name="a")
+        store.pause()
+        for _ in range(20):
+            ref.tell(Add())
+        await anyio.sleep(10)
+        store.resume()
+        await anyio.sleep(10)
+
+        assert await saved(store, "a") == [20]
 
 
 async def test_an_orderly_end_saves_and_a_new_start_adopts() -> None:
@@ -389,6 +518,98 @@ async def test_a_state_that_cannot_be_stored_makes_an_end_abnormal() -> None:
 
         (row,) = await store.agents("test")
         assert row.status == "failed"
+
+
+class Bounded(Actor):
+    state_bytes: ClassVar[int | None] = 100
+
+    class State(msgspec.Struct):
+        total: int = 0
+        text: str = ""
+
+    state: State
+
+    @handles
+    def total(self, message: Total) -> int:
+        return self.state.total
+
+    @handles
+    async def save(self, message: Save) -> str:
+        return await self.checkpoint()
+
+    @handles
+    def say(self, message: Say) -> None:
+        self.state.total += 1
+        self.state.text = message.text
+
+
+async def test_a_state_above_its_bytes_fails_the_turn_that_would_save_it_and_the_old_one_stands() -> None:
+    class Saving(Bounded):
+        checkpoint_policy = CheckpointPolicy(messages=1, seconds=None)
+
+    store = MemoryStore()
+    async with running(store=store) as system:
+        ref = await system.spawn(Saving, name="a")
+        ref.tell(Say("x" * 50))
+        ref.tell(Say("x" * 5_000))
+
+        assert await ref.ask(Total(), timeout=1) == 1
+
+        assert ref.incarnation == 2
+        (event, *_) = await store.events("test", event_type="actor_failed")
+        assert "StateTooLarge" in event.payload["error"]
+
+
+async def test_an_explicit_checkpoint_of_a_state_above_its_bytes_says_how_large_it_is() -> None:
+    async with running() as system:
+        ref = await system.spawn(Bounded, name="a")
+        ref.tell(Say("x" * 5_000))
+
+        with pytest.raises(HandlerFailed) as caught:
+            await ref.ask(Save(), timeout=1)
+
+    error = caught.value.__cause__
+    assert isinstance(error, StateTooLarge)
+    assert (error.path, error.most) == ("a", 100)
+    assert 5_000 < error.size < 5_050
+    assert "state_bytes allows 100" in str(error)
+
+
+async def test_a_state_may_be_as_large_as_it_likes() -> None:
+    class Unbounded(Bounded):
+        state_bytes = None
+
+    async with running() as system:
+        ref = await system.spawn(Unbounded, name="a")
+        ref.tell(Say("x" * 5_000))
+
+        await ref.ask(Save(), timeout=1)
+
+
+async def test_a_checkpoint_of_a_newer_release_is_passed_over_for_the_one_before() -> None:
+    class Newer(NoPolicy):
+        schema_version = 2
+
+        @staticmethod
+        @upcast(1)
+        def _same(state: dict[str, Any]) -> dict[str, Any]:
+            return state
+
+    store = MemoryStore()
+    await put(store, "a", state(1), state(2))
+    async with running(store=store) as system:
+        ref = await system.spawn(Newer, name="a")
+        ref.tell(Add(40))
+        await ref.ask(Save(), timeout=1)
+        await ref.kill()
+
+    with structlog.testing.capture_logs() as lines:
+        async with running(store=store) as system:
+            older = await system.spawn(NoPolicy, name="a")
+            assert await older.ask(Total(), timeout=1) == 2
+
+    (rejected,) = [line for line in lines if line["event"] == "checkpoint rejected"]
+    assert "newer code wrote it" in rejected["reason"]
 
 
 async def test_a_corrupt_checkpoint_falls_back_to_the_one_before_with_an_event_and_a_line() -> None:

@@ -119,7 +119,13 @@ def test_no_copy_is_left_behind(run: Run, url: str, tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize(
     "verb",
-    [["store", "stats"], ["events"], ["letters"], ["backup", "NEW"]],
+    [
+        ["store", "stats"],
+        ["events"],
+        ["letters"],
+        ["backup", "NEW"],
+        ["checkpoint", "verify", "--app", "tests.probes"],
+    ],
     ids=lambda verb: verb[0],
 )
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ from sentient_core import (
     asks,
     handles,
     reads,
+    upcast,
 )
 from sentient_core.store.protocols import AgentRow
 
@@ -96,6 +97,36 @@ class Account(Actor):
     @handles(Owners, Close)
     def both(self, message: Owners | Close) -> list[str] | None:
         return None
+
+
+class Upgraded(Actor, tag="upgraded", aliases=("Old", "Older")):
+    schema_version = 4
+    state_bytes = 1_000_000
+    checkpoint_policy = CheckpointPolicy(messages=None, seconds=1, bytes=10_000, idle=0.5)
+
+    class State(msgspec.Struct):
+        cents: int = 0
+
+    state: State
+
+    @staticmethod
+    @upcast(1)
+    def _first(state: dict[str, Any]) -> dict[str, Any]:
+        return {"cents": state["euros"] * 100}
+
+    @upcast(2)
+    @staticmethod
+    def _second(state: dict[str, int]) -> dict[str, int]:
+        return state
+
+    @classmethod
+    @upcast(3)
+    def _third(cls, state: dict[str, Any]) -> dict[str, Any]:
+        return assert_type(cls._second(cls._first(state)), dict[str, int])
+
+
+class Unbounded(Actor):
+    state_bytes = None
 
 
 class Savings(Account, tag="savings"):

@@ -20,6 +20,7 @@ import msgspec
 
 from sentient_core import (
     Actor, ActorProxy, ActorRef, ActorSystem, ChildSpec, MemoryStore, Request, Supervisor, asks, reads,
+    upcast,
 )
 
 
@@ -45,6 +46,18 @@ class Special(Ledger): ...
 
 
 class Other(Actor): ...
+
+
+class Older(Actor):
+    @staticmethod
+    @upcast("1")  # WRONG
+    def first(state: dict[str, int]) -> dict[str, int]:
+        return state
+
+    @upcast(2)  # WRONG
+    @staticmethod
+    def second(state: dict[str, int]) -> int:
+        return 3
 
 
 def takes_accounts(ref: ActorRef[Account]) -> None: ...

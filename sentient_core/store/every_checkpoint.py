@@ -1,0 +1,161 @@
+"""Every checkpoint that a store holds, page by page: those in the journals' tails, then the rows.
+
+A page holds about `PAGE_BYTES` of states, or one state that is larger. Nothing is paged by START, which
+reads what it skips again for every page: a tail goes by ranges of numbers, the rows along their index on
+paths, and what is in them is read by ids, once the sizes are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from sentient_core.errors import StoreError
+from sentient_core.store.engine import Engine
+from sentient_core.store.records import AgentStatus, Checkpoint
+from sentient_core.store.rows import read_checkpoint
+from sentient_core.store.tail import decode_entry
+from sentient_core.store.wire import RecordId, array, record_id, value
+
+__all__ = ["CheckpointReader", "StoredCheckpoint"]
+
+PAGE_BYTES = 4 * 1024 * 1024
+_PAGE_ROWS = 500
+_SPAN = 1_000
+_TIMEOUT = 600.0
+
+# Every range is bounded: an open one runs to the end of the table.
+_PROJECTED = "SELECT VALUE projected FROM $owner"
+_ENTRIES = "SELECT id, bytes::len(body) AS size FROM journal:[$system, $first]..=[$system, $last]"
+# Of a range on the first field of an index on several, this alone is answered rightly: with another
+# condition, rows of `$after` come again, and an upper bound that is included is left out (core 3.2.4).
+_SIZES = (
+    "SELECT id, agent_id, bytes::len(state) AS size FROM state_checkpoint WITH INDEX checkpoint_agent_idx"
+)
+_NEXT = f"{_SIZES} WHERE agent_id > $after ORDER BY agent_id LIMIT $rows"
+_OF_PATH = f"{_SIZES} WHERE agent_id = $path"
+_COUNT = "SELECT count() FROM state_checkpoint GROUP ALL"
+_READ = "SELECT * FROM $ids"
+_KINDS = "SELECT id, kind FROM $ids"
+
+
+class StoredCheckpoint(msgspec.Struct, frozen=True):
+    """One checkpoint and what is known of its actor."""
+
+    system: str
+    path: str
+    checkpoint_id: str
+    kind: str | None
+    """Of the actor: the tag of the class that has lived there last; None: no row says it."""
+    checkpoint: Checkpoint | None
+    """None: it cannot be read."""
+    why_not: str = ""
+
+
+class CheckpointReader:
+    """Reads a database at rest, from its beginning to its end. Lives on the store thread."""
+
+    def __init__(self, engine: Engine, systems: Collection[str]) -> None:
+        self._engine = engine
+        self._systems = systems
+        """Those that are wanted."""
+        self._kinds: dict[tuple[str, str], str] = {}
+        """By system and path, of the tails, which know better than the rows."""
+        self._pages = self._read()
+
+    async def page(self) -> Sequence[StoredCheckpoint]:
+        """The next of them; empty: there are no more."""
+        async for page in self._pages:
+            return page
+        return []
+
+    async def _read(self) -> AsyncIterator[list[StoredCheckpoint]]:
+        for system in self._systems:
+            async for page in self._tail(system):
+                if page:
+                    yield page
+        async for page in self._rows():
+            if page:
+                yield page
+
+    async def _tail(self, system: str) -> AsyncIterator[list[StoredCheckpoint]]:
+        (found,) = await self._engine.query(_PROJECTED, {"owner": record_id("ownership", system)})
+        first = int(found[0] if found else 0) + 1
+        while entries := await self._query(_ENTRIES, system=system, first=first, last=first + _SPAN - 1):
+            for ids in _batches(entries):
+                yield [stored for row in await self._by_id(ids) for stored in self._of_entry(system, row)]
+            first += _SPAN
+
+    def _of_entry(self, system: str, row: dict[str, Any]) -> Iterator[StoredCheckpoint]:
+        try:
+            records = decode_entry(row["body"]).records
+        except (msgspec.DecodeError, ValueError) as error:
+            why = f"the journal entry {row['id'].key[1]}, with all that is in it, cannot be read: {error}"
+            yield StoredCheckpoint(system, "", "", None, None, why)
+            return
+        for record in records:
+            if isinstance(record, AgentStatus):
+                self._kinds[system, record.path] = record.kind
+            elif isinstance(record, Checkpoint):
+                kind = self._kinds.get((system, record.path))
+                yield StoredCheckpoint(system, record.path, record.checkpoint_id, kind, record)
+
+    async def _rows(self) -> AsyncIterator[list[StoredCheckpoint]]:
+        after, seen = "", 0
+        while rows := await self._query(_NEXT, after=after, rows=_PAGE_ROWS):
+            last = rows[-1]["agent_id"]
+            if len(rows) == _PAGE_ROWS:  # there may be more of the last path
+                whole = [row for row in rows if row["agent_id"] != last]
+                rows = whole or await self._query(_OF_PATH, path=last)
+            if rows[0]["agent_id"] <= after:
+                raise StoreError(f"the database does not get past the checkpoints of '{after}'")
+            after = rows[-1]["agent_id"]
+            seen += len(rows)
+            wanted = [row for row in rows if row["id"].key[0] in self._systems]
+            kinds = await self._kinds_of({tuple(row["id"].key[:2]) for row in wanted})
+            for ids in _batches(wanted):
+                yield [_of_row(row, kinds) for row in await self._by_id(ids)]
+        counts = await self._query(_COUNT)
+        missed = (int(counts[0]["count"]) if counts else 0) - seen
+        if missed:
+            why = f"{missed} rows are not found by a path: their agent_id was changed by hand"
+            yield [StoredCheckpoint("", "", "", None, None, why)]
+
+    async def _kinds_of(self, actors: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        ids = array([value(record_id("agent_state", *actor)) for actor in actors])
+        rows = await self._query(_KINDS, ids=ids)
+        known = {(row["id"].key[0], row["id"].key[1]): row["kind"] for row in rows}
+        return known | {actor: self._kinds[actor] for actor in actors if actor in self._kinds}
+
+    async def _by_id(self, ids: Sequence[RecordId]) -> list[dict[str, Any]]:
+        return await self._query(_READ, ids=array([value(record_id(id_.table, *id_.key)) for id_ in ids]))
+
+    async def _query(self, sql: str, **parameters: object) -> list[dict[str, Any]]:
+        results = await self._engine.query(sql, parameters, timeout=_TIMEOUT)
+        return cast("list[dict[str, Any]]", results[0])
+
+
+def _of_row(row: dict[str, Any], kinds: Mapping[tuple[str, str], str]) -> StoredCheckpoint:
+    system, path = row["id"].key[:2]
+    kind = kinds.get((system, path))
+    try:
+        checkpoint = read_checkpoint(row)
+    except Exception as error:  # noqa: BLE001 - whatever somebody has made of the row
+        why = f"its row cannot be read: {error}"
+        return StoredCheckpoint(system, path, str(row.get("checkpoint_id")), kind, None, why)
+    return StoredCheckpoint(system, path, checkpoint.checkpoint_id, kind, checkpoint)
+
+
+def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[RecordId]]:
+    batch: list[RecordId] = []
+    size = 0
+    for row in rows:
+        if batch and (size + row["size"] > PAGE_BYTES or len(batch) >= _PAGE_ROWS):
+            yield batch
+            batch, size = [], 0
+        batch.append(row["id"])
+        size += row["size"]
+    if batch:
+        yield batch
