@@ -58,15 +58,15 @@ def deliver(by: Cell, target: Cell, entry: Entry, content: object, event: Event 
     if reply is not None and wait is not None:
         cycle = cycle_of(runtime, asker, target)
         if cycle:
-            delivery.record(target, passed_on)
+            delivery.record_refused(target, passed_on)
             delivery.dead(target, passed_on, DeadLetterReason.FAILED, f"an ask cycle: {' -> '.join(cycle)}")
             reply.fail(AskCycle(message, target.ref, cycle))
-            turn = delivery.open_turn(by)
+            turn = delivery.open_turn()
             if turn is not None:
                 turn.let_go()
             return
         wait(target)
-    turn = delivery.open_turn(by)
+    turn = delivery.open_turn()
     if turn is not None:
         turn.pass_on(target, passed_on, None if wait is None else lambda: wait(by))
         return

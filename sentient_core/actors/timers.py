@@ -116,7 +116,7 @@ class Timers:
     def _set_durably(
         self, life: Incarnation, key: Hashable, seconds: float, message: object, interval: float | None
     ) -> None:
-        inbox, turn = self._cell.inbox, delivery.open_turn(self._cell)
+        inbox, turn = self._cell.inbox, delivery.open_turn()
         if inbox is None or turn is None:
             raise InvalidArgument(
                 f"a durable timer is for durable actors, and '{self._cell.path}' is none: leave durable=True "
@@ -128,7 +128,7 @@ class Timers:
             replaced.cancel()
 
     def _cancel_durable(self, key: Hashable) -> bool:
-        inbox, turn = self._cell.inbox, delivery.open_turn(self._cell)
+        inbox, turn = self._cell.inbox, delivery.open_turn()
         if inbox is None or turn is None or not isinstance(key, str) or key not in inbox.timers:
             return False
         inbox.timers.cancel(turn, key)
