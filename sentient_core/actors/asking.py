@@ -163,7 +163,7 @@ class _AskOver(Alarm):
     def _place(self) -> str:
         cell = self.cell
         if is_given(self.reply):
-            return "The actor has answered, and the answer waits for its commit, which the store has not confirmed"
+            return "The actor has answered, and the store has not confirmed the commit that is to precede it"
         if cell.in_hand is not None and cell.in_hand[2] is self.reply:
             return f"The actor is {_at_work(cell)}"
         depth = cell.mailbox.depth
