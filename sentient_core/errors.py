@@ -38,7 +38,8 @@ SentientError
 │   ├── ActorStopped                     the target has ended, or ended before it replied
 │   ├── ActivationFailed                 the target, a virtual actor, did not start for it
 │   ├── MailboxFull                      refused for want of room
-│   ├── SendTimeout (TimeoutError)       no room in the mailbox in time
+│   ├── SendTimeout (TimeoutError)       no room in the mailbox, or in the store, in time
+│   ├── CommitTimeout (TimeoutError)     accepted by a durable actor, and not known to be committed in time
 │   ├── MessageExpired                   its time was over before there was room, or before its turn
 │   ├── MessageChanged                   it was changed after it was sent (isolation check)
 │   └── AskError                         what only an ask can come to
@@ -121,6 +122,7 @@ __all__ = [
     "ChildPresent",
     "ChildRestarting",
     "ChildRunning",
+    "CommitTimeout",
     "DeadLetterError",
     "DeadLetterSettled",
     "DeathPactError",
@@ -557,11 +559,32 @@ class MailboxFull(DeliveryError):
 
 
 class SendTimeout(DeliveryError, TimeoutError):
-    """The mailbox had no room in time; the message was not accepted."""
+    """The mailbox, or the store of a durable actor, had no room in time; the message was not accepted."""
+
+    def __init__(self, message: object, ref: ActorRef, timeout: float, why: str = "") -> None:
+        self.timeout = timeout
+        super().__init__(
+            message,
+            ref,
+            f"no room in the mailbox of '{ref.path}' within {timeout:g} s" + (why and f": {why}"),
+        )
+
+
+class CommitTimeout(DeliveryError, TimeoutError):
+    """A durable actor has accepted the message, and its commit was not known in time.
+
+    It will be handled, unless the process dies before the store has it.
+    """
 
     def __init__(self, message: object, ref: ActorRef, timeout: float) -> None:
         self.timeout = timeout
-        super().__init__(message, ref, f"no room in the mailbox of '{ref.path}' within {timeout:g} s")
+        super().__init__(
+            message,
+            ref,
+            f"'{ref.path}' has accepted it, and the store has not confirmed that within {timeout:g} s: it is "
+            "handled once the store goes on, and lost if the process dies before. To send it again without "
+            "having it handled twice, give both tries the same message_id.",
+        )
 
 
 class MessageExpired(DeliveryError):

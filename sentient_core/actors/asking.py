@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sentient_core.actors import delivery
 from sentient_core.actors.calls import ProxyCall
-from sentient_core.actors.committed_reply import reply_slot
+from sentient_core.actors.committed_reply import bare, is_given, reply_slot
 from sentient_core.actors.current import current_cell
 from sentient_core.actors.special import plain
 from sentient_core.actors.timekeeper import Alarm
@@ -147,8 +147,9 @@ class _AskOver(Alarm):
         self.deadline = cell.runtime.backend.now() + timeout
 
     def ring(self) -> None:
-        if not self.reply.is_done:
-            self.reply.fail(self.error())
+        slot = bare(self.reply)  # who waits has waited long enough, whether the store answers or not
+        if not slot.is_done:
+            slot.fail(self.error())
 
     def error(self, place: str | None = None) -> AskTimeout:
         """Says what became of it so far."""
@@ -161,6 +162,8 @@ class _AskOver(Alarm):
 
     def _place(self) -> str:
         cell = self.cell
+        if is_given(self.reply):
+            return "The actor has answered, and the store has not confirmed the commit that is to precede it"
         if cell.in_hand is not None and cell.in_hand[2] is self.reply:
             return f"The actor is {_at_work(cell)}"
         depth = cell.mailbox.depth

@@ -457,12 +457,12 @@ class Cell:
     def leave_to_itself(self, error: HandlerAbandoned, lease: Lease) -> None:
         """The turn of now does not end: go on without it, down, without hooks. For `abandon`."""
         is_kill = self._killed is not None
+        self._drop_turn()
         entry, life = self.in_hand, self.life
         self.handled += _handled_so_far(lease)
         is_taken = entry is not None and life is not None and entry is life.taken
         if entry is not None and life is not None and is_taken:
             entry = life.recall()
-        self._drop_turn()
         if entry is not None:
             settle_abandoned(self, entry, error)
         elif is_taken:  # it was forwarded, and is another's
@@ -928,7 +928,7 @@ class Cell:
             self.handled += 1
             return
         what = "the actor was killed" if is_kill else f"{type(error).__name__} ended the program"
-        if self._keeps_pending:
+        if self.keeps_pending:
             delivery.fail_asker(entry, ActorStopped(entry[0], self.ref, f"{what}; {_STAYS_PENDING}"))
             return
         delivery.dead(self, entry, _WAS_STOPPED, f"{what} while handling it")
@@ -1059,6 +1059,7 @@ class Cell:
             if self._is_stray(error):
                 self._start_raised(stray(error))
                 return
+            self._drop_turn()
             raise self._passes_on(error, "start") from None
         if self.killed_by is not None:
             return  # it has swallowed its cancellation; KILL comes next
@@ -1081,10 +1082,13 @@ class Cell:
         """For `DurableCell`: a turn has failed, nothing that it has sent leaves."""
 
     def _roll_back(self) -> None:
-        """For `DurableCell`: the state is again what it was before a turn that has failed."""
+        """For `DurableCell`: as `_drop_turn`, and the state is again what it was before the turn."""
+
+    def look_for_room(self) -> None:
+        """For `DurableCell`: the store has room again."""
 
     @property
-    def _keeps_pending(self) -> bool:
+    def keeps_pending(self) -> bool:
         """For `DurableCell`: what is not settled now is for another start of the actor."""
         return False
 
@@ -1265,11 +1269,11 @@ class Cell:
             await self._finished(call())
             self._close_turn(actor)
         except Exception as error:  # noqa: BLE001 - the supervision boundary
-            self._drop_turn()
+            self._roll_back()
             report_failure(self, error, None, name)
             return error
         except BaseException as error:  # noqa: BLE001 - as in a handler
-            self._drop_turn()
+            self._roll_back()
             if not self._is_stray(error):
                 raise self._passes_on(error, name) from None
             failure = stray(error)
@@ -1347,7 +1351,7 @@ class Cell:
         queued, line = self.mailbox.close()
         how = how_ended(self) if queued or line else ""
         for entry in map(plain, filterfalse(is_discarded_at_end, queued)):
-            if self._keeps_pending:
+            if self.keeps_pending:
                 stays = f"the actor ended before it was handled{how}; {_STAYS_PENDING}"
                 delivery.fail_asker(entry, ActorStopped(entry[0], self.ref, stays))
                 continue
@@ -1368,11 +1372,9 @@ class Cell:
 def _handled_so_far(lease: Lease) -> int:
     """Messages that the batch at hand has handled. It counts them at its end, which does not come."""
     for frame in lease.frames():
-        if frame.f_code is _BATCH and "is_own" not in frame.f_locals:
-            batch = frame.f_locals
+        batch = frame.f_locals
+        is_batch = frame.f_code.co_name == "_handle" and isinstance(batch.get("self"), Cell)
+        if is_batch and "budget" in batch and "is_own" not in batch:
             in_hand: int = batch["self"].in_hand is not None
             return int(batch["budget"] - batch["left"] - batch["missed"] - in_hand)
     return 0
-
-
-_BATCH: Final = Cell._handle.__code__  # pyright: ignore[reportPrivateUsage] - of this module

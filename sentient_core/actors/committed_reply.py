@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
     from sentient_core.backend import Slot
 
-__all__ = ["reply_slot"]
+__all__ = ["bare", "is_given", "reply_slot"]
 
 
 def reply_slot(slot: Slot[Any], target: Cell, message: object) -> Slot[Any]:
@@ -30,13 +30,24 @@ def reply_slot(slot: Slot[Any], target: Cell, message: object) -> Slot[Any]:
     return _CommittedReply(slot, target, message, current_cell.get())
 
 
+def bare(slot: Slot[Any]) -> Slot[Any]:
+    """The plain slot that `reply_slot` was given: what is set there does not wait for a commit."""
+    return slot.plain if isinstance(slot, _CommittedReply) else slot
+
+
+def is_given(slot: Slot[Any]) -> bool:
+    """There is an outcome, which still waits for its commit."""
+    return isinstance(slot, _CommittedReply) and slot.is_done and not slot.plain.is_done
+
+
 class _CommittedReply:
     """A `Slot` that brings its outcome when all that was recorded before it is committed."""
 
-    __slots__ = ("_asker", "_is_given", "_message", "_slot", "_target")
+    __slots__ = ("_asker", "_is_given", "_message", "_target", "plain")
 
     def __init__(self, slot: Slot[Any], target: Cell, message: object, asker: Cell | None) -> None:
-        self._slot = slot
+        self.plain: Slot[Any] = slot
+        """What who asked waits for."""
         self._target = target
         self._message = message
         self._asker = asker
@@ -44,32 +55,32 @@ class _CommittedReply:
 
     @property
     def is_done(self) -> bool:
-        return self._is_given or self._slot.is_done
+        return self._is_given or self.plain.is_done
 
     def set(self, value: Any) -> bool:
         return self._give(lambda: self._bring(value))
 
     def fail(self, error: BaseException) -> bool:
-        return self._give(lambda: self._slot.fail(error))
+        return self._give(lambda: self.plain.fail(error))
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return self._slot.__await__()
+        return self.plain.__await__()
 
     async def wait(self) -> Any:
-        return await self._slot
+        return await self.plain
 
     def abandon(self) -> Sequence[Any]:
-        return self._slot.abandon()
+        return self.plain.abandon()
 
     def _give(self, bring: Callable[[], object]) -> bool:
         if self.is_done:
             return False
         self._is_given = True
-        self._target.runtime.mirror.journal.when_committed(_Outcome(self._slot, bring))
+        self._target.runtime.mirror.journal.when_committed(_Outcome(self.plain, bring))
         return True
 
     def _bring(self, value: Any) -> None:
-        if not self._slot.set(value):  # who asked has gone while it was committed
+        if not self.plain.set(value):  # who asked has gone while it was committed
             late_reply(self._target, value, (self._message, self._asker, None, None), None)
 
 

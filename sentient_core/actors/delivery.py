@@ -19,12 +19,14 @@ from sentient_core.actors.special import plain
 from sentient_core.actors.water import report_high_water
 from sentient_core.errors import (
     ActorStopped,
+    CommitTimeout,
     ForeignRef,
     InvalidArgument,
     MailboxFull,
     MessageDropped,
     MessageExpired,
     SendTimeout,
+    StoreUnavailable,
     SystemClosed,
 )
 from sentient_core.mailbox import DeadLetterReason, Isolation
@@ -60,12 +62,15 @@ __all__ = [
     "put_anyway",
     "recipient",
     "record",
+    "record_refused",
     "send",
     "source_of",
     "tell",
     "tell_from",
     "wait_for_room",
 ]
+
+_STORE_IS_FULL = "the store is away or too slow, and the journal's tail is full"
 
 _AS_IT_IS = Isolation.NONE
 _TAKE = Room.TAKE
@@ -76,6 +81,8 @@ def tell(cell: Cell, message: object, posting: Posting | None = None) -> None:
     cell.runtime.dispatcher.check_thread()
     turn = open_turn()
     if turn is not None:
+        if not cell.runtime.is_open:
+            raise SystemClosed(cell.runtime.system.name, "send a message")
         cell = cell.at_home()
         turn.send(cell, new_entry(cell, message, None, posting))
         return
@@ -121,11 +128,12 @@ def tell_from(
     payload: bytes | None,
     posting: Posting | None,
     since: float,
+    turn: OpenTurn | None = None,
 ) -> None:
     """A `tell` of another thread, on the loop's: who sends it is known, and for which message.
 
     `content` is what `content_for` made of the message there, `payload` its bytes, if it is mirrored; it was
-    told at the time `since` of the monotonic clock.
+    told at the time `since` of the monotonic clock, in that durable turn.
     """
     cell = cell.at_home()
     if posting is not None:
@@ -133,7 +141,9 @@ def tell_from(
         content = as_posted(cell, Posted.by(posting, content, told_at))
     event = event_of(cell, message, sender, cause, payload) if cell.mailbox.is_mirrored else None
     entry = (content, sender, None, event)
-    if cell.mailbox.is_open:
+    if turn is not None and turn.is_open:
+        turn.send(cell, entry)
+    elif cell.mailbox.is_open:
         _put_or_drop(cell, entry)
     else:
         _dead_on_arrival(cell, entry)
@@ -145,17 +155,36 @@ async def send(cell: Cell, message: object, timeout: float | None, posting: Post
     entry = new_entry(cell, message, None, posting)
     turn = open_turn()
     if turn is not None:
+        cell.runtime.dispatcher.check_thread()
         turn.send(cell, entry, waits=True)
         await cell.runtime.backend.checkpoint()
         return
+    began = cell.runtime.backend.now()
     if not put(cell, entry):
         await wait_for_room(cell, entry, timeout)
     if cell.inbox is not None:
-        await cell.runtime.mirror.journal.committed()
+        await _wait_for_commit(cell, entry, timeout, began)
+
+
+async def _wait_for_commit(cell: Cell, entry: Entry, timeout: float | None, began: float) -> None:
+    """Return when a message that is accepted is committed. Raises CommitTimeout, Fenced, StoreUnavailable."""
+    runtime, journal = cell.runtime, cell.runtime.mirror.journal
+    if timeout is None:
+        await journal.committed()
+        return
+    slot: Slot[None] = runtime.backend.slot()
+    journal.when_committed(slot)
+    error = CommitTimeout(plain(entry)[0], cell.ref, timeout)
+    left = began + timeout - runtime.backend.now()
+    alarm = runtime.timekeeper.after(max(left, 0.0), lambda: slot.fail(error))
+    try:
+        await slot
+    finally:
+        alarm.cancel()
 
 
 def open_turn() -> OpenTurn | None:
-    """The durable turn that the code that runs belongs to, while it is open."""
+    """The durable turn that the code that runs belongs to, while it is open: what it sends is part of it."""
     turn = current_turn.get()
     return turn if turn is not None and turn.is_open else None
 
@@ -187,7 +216,7 @@ def event_of(
 
 
 def record(cell: Cell, entry: Entry) -> None:
-    """Mirror a message that has been accepted or refused."""
+    """Write down a message that has been accepted."""
     event = entry[3]
     if event is None:
         return
@@ -195,6 +224,12 @@ def record(cell: Cell, entry: Entry) -> None:
         cell.runtime.mirror.record(event)
     else:
         cell.inbox.accept(entry)
+
+
+def record_refused(cell: Cell, entry: Entry) -> None:
+    """Write down a message that is not accepted: it is a dead letter, and has never been pending."""
+    if entry[3] is not None:
+        cell.runtime.mirror.record(entry[3])
 
 
 def let_in(cell: Cell, entry: Entry, *, waits: bool) -> None:
@@ -236,7 +271,7 @@ def _dead_on_arrival(cell: Cell, entry: Entry) -> str:
     """Make a dead letter of a message to a mailbox that is closed; says why."""
     reason = DeadLetterReason.UNKNOWN if cell.is_nobody else DeadLetterReason.STOPPED
     why = why_closed(cell)
-    record(cell, entry)
+    record_refused(cell, entry)
     dead(cell, entry, reason, why)
     return why
 
@@ -313,6 +348,9 @@ def _accept(cell: Cell, entry: Entry, *, is_recorded: bool = False) -> None:
 
 def put(cell: Cell, entry: Entry) -> bool:
     """Settle an entry whose sender can wait. False: it has to, for room. Raises MailboxFull."""
+    if cell.inbox is not None and not cell.inbox.has_room():
+        cell.inbox.watch_for_room()
+        return False
     room = cell.mailbox.room(can_wait=True)
     if room is _TAKE:
         _accept(cell, entry)
@@ -326,17 +364,25 @@ def put(cell: Cell, entry: Entry) -> bool:
 
 
 async def wait_for_room(cell: Cell, entry: Entry, timeout: float | None) -> None:
-    """Return when the entry is queued. Raises SendTimeout, MessageExpired: nothing of it is left here."""
+    """Return when the entry is queued. Raises SendTimeout, MessageExpired, StoreUnavailable.
+
+    Nothing of it is left here then.
+    """
     runtime, message = cell.runtime, entry[0]
     slot: Slot[None] = runtime.backend.slot()
     alarm: Alarm | None = None
+    patience = None if cell.inbox is None else _Patience(cell, slot)
     left = message.deadline - runtime.backend.now() if isinstance(message, Posted) else math.inf
     if left < (math.inf if timeout is None else timeout):
         expired = MessageExpired(plain(entry)[0], cell.ref, "its time was over before there was room for it")
         alarm = runtime.timekeeper.after(left, lambda: slot.fail(expired))
     elif timeout is not None:
-        error = SendTimeout(plain(entry)[0], cell.ref, timeout)
-        alarm = runtime.timekeeper.after(timeout, lambda: slot.fail(error))
+
+        def give_up() -> None:
+            why = "" if cell.inbox is None or cell.inbox.has_room() else _STORE_IS_FULL
+            slot.fail(SendTimeout(plain(entry)[0], cell.ref, timeout, why))
+
+        alarm = runtime.timekeeper.after(timeout, give_up)
     cell.mailbox.wait_for_room(entry, slot)
     try:
         await slot
@@ -348,6 +394,38 @@ async def wait_for_room(cell: Cell, entry: Entry, timeout: float | None) -> None
     finally:
         if alarm is not None:
             alarm.cancel()
+        if patience is not None:
+            patience.cancel()
+
+
+class _Patience:
+    """Ends the wait of a sender when the store has had no room for long enough."""
+
+    __slots__ = ("_alarm", "_cell", "_slot")
+
+    def __init__(self, cell: Cell, slot: Slot[None]) -> None:
+        self._cell = cell
+        self._slot = slot
+        self._alarm = self._set()
+
+    def cancel(self) -> None:
+        self._alarm.cancel()
+
+    def _look(self) -> None:
+        inbox, journal = self._cell.inbox, self._cell.runtime.mirror.journal
+        if inbox is not None and not inbox.has_room():
+            self._slot.fail(
+                StoreUnavailable(
+                    f"no message to '{self._cell.path}' can be accepted: {_STORE_IS_FULL}, for "
+                    f"{journal.room_patience:g} s now (JournalOptions.room_patience)"
+                )
+            )
+        elif not self._slot.is_done:
+            self._alarm = self._set()  # it is the mailbox that is full
+
+    def _set(self) -> Alarm:
+        runtime = self._cell.runtime
+        return runtime.timekeeper.after(runtime.mirror.journal.room_patience, self._look)
 
 
 def _take_back(cell: Cell, entry: Entry) -> None:
@@ -358,6 +436,11 @@ def _take_back(cell: Cell, entry: Entry) -> None:
 
 def _put_or_drop(cell: Cell, entry: Entry, *, is_recorded: bool = False) -> None:
     """Accept an entry, or do with it what the overflow policy says for one that cannot wait."""
+    if cell.inbox is not None and not cell.inbox.has_room():
+        record_refused(cell, entry)
+        dead(cell, entry, DeadLetterReason.FULL, _STORE_IS_FULL)
+        fail_asker(entry, StoreUnavailable(f"no message to '{cell.path}' can be accepted: {_STORE_IS_FULL}"))
+        return
     room = cell.mailbox.room(can_wait=False)
     if room is _TAKE:
         _accept(cell, entry, is_recorded=is_recorded)
@@ -369,7 +452,7 @@ def _put_or_drop(cell: Cell, entry: Entry, *, is_recorded: bool = False) -> None
             _drop(cell, oldest, "the mailbox was full: the oldest was dropped")
         return
     if not is_recorded:
-        record(cell, entry)
+        record_refused(cell, entry)
     if room is Room.DROP_NEW:
         _drop(cell, entry, "the mailbox was full: the newest was dropped")
     else:

@@ -33,9 +33,6 @@ from sentient_core.store.records import Checkpoint, Event
 
 __all__ = ["DurableCell"]
 
-HOLD_SECONDS = 0.05
-"""How often an actor that is held looks whether the journal has room."""
-
 _RUNNING = CellStatus.RUNNING
 
 
@@ -58,21 +55,35 @@ class DurableCell(Cell):
         runtime.has_durable = True
 
     @property
-    def _keeps_pending(self) -> bool:
+    def keeps_pending(self) -> bool:
         return self.runtime.is_ending or isinstance(self._cause, CheckpointUnusable)
 
     def leave_turn(self) -> bool:
         inbox = self.inbox
-        if inbox is None or self.signals or not self.mailbox.queue or inbox.has_room():
+        is_held = inbox is not None and self.status is _RUNNING and not inbox.has_room()
+        if inbox is None or not is_held or self.signals or not self.mailbox.queue:
             return super().leave_turn()
         # The store is away or far behind: what is queued waits for room in the journal.
+        self.signals = None
         self.scheduled = False
-        self.runtime.timekeeper.after(HOLD_SECONDS, self._look_for_room)
+        inbox.watch_for_room()
         return False
 
-    def _look_for_room(self) -> None:
-        if not self.scheduled and self.is_alive:
-            self.runtime.dispatcher.schedule(self)
+    def look_for_room(self) -> None:
+        if self.is_alive:
+            self._admit()
+            if self.mailbox.queue and not self.scheduled:
+                self.runtime.dispatcher.schedule(self)
+
+    def _admit(self) -> None:
+        mailbox, inbox = self.mailbox, self.inbox
+        while inbox is not None and inbox.has_room():
+            admitted = mailbox.admit(self.runtime.backend.now, 1)
+            if not admitted:
+                return
+            delivery.record(self, admitted[0])
+        if inbox is not None and mailbox.line is not None:
+            inbox.watch_for_room()
 
     def start_at_once(self) -> bool:
         return False  # its first state is a savepoint, and there may be messages to take up
@@ -81,11 +92,12 @@ class DurableCell(Cell):
         actor, inbox = self._actor, self.inbox
         if not queue or actor is None or inbox is None or self.status is not _RUNNING:
             return self.leave_turn()
-        if not inbox.has_room():
+        if queue is self.mailbox.queue and not inbox.has_room():  # what the control lane brings goes on
             return self.leave_turn()
         mailbox, generation, now = self.mailbox, self.generation, time.perf_counter
         mailbox.high_water = max(mailbox.high_water, len(queue))
-        left, missed = BUDGET, 0
+        left = budget = BUDGET
+        missed = 0
         turn_ends = now() + TURN_SECONDS
         try:
             while True:
@@ -102,7 +114,7 @@ class DurableCell(Cell):
                 self.in_hand = None
                 current_event.set(None)
                 current_turn.set(None)
-                self.handled += BUDGET - left - missed
+                self.handled += budget - left - missed
                 if self.life is not None:
                     self.life.note_batch()
         if not is_own:
@@ -110,7 +122,7 @@ class DurableCell(Cell):
         if mailbox.line is not None:
             self._admit()
         if mailbox.queue or mailbox.tally is not None:
-            self._look_at_mailbox(BUDGET - left if queue is mailbox.queue else 0)
+            self._look_at_mailbox(budget - left if queue is mailbox.queue else 0)
         if self.draining and not mailbox.queue and self.status is _RUNNING:
             self.signal(Signal(SignalKind.STOP))
         return self.leave_turn()
@@ -145,7 +157,7 @@ class DurableCell(Cell):
                 raise TurnAbandoned(error) from error
             if isinstance(error, self.blueprint.reply_errors):
                 turn.drop()
-                return self._answer_error(entry, error, actor, inbox)
+                return await self._answer_error(entry, error, actor, inbox)
             await self._handler_failed(entry, error)
             return False
         except BaseException as error:
@@ -170,7 +182,7 @@ class DurableCell(Cell):
             return value, None
         return value, self.runtime.mirror.reply(value, self.path, target, self.incarnation, event)
 
-    def _answer_error(self, entry: Entry, error: Exception, actor: Actor, inbox: Inbox) -> bool:
+    async def _answer_error(self, entry: Entry, error: Exception, actor: Actor, inbox: Inbox) -> bool:
         """An exception that is part of the protocol is a reply, of a turn that leaves nothing else.
 
         False: nobody asked.
@@ -182,13 +194,17 @@ class DurableCell(Cell):
             delivery.dead(self, entry, DeadLetterReason.FAILED, in_a_line(error))
             return False
         turn = OpenTurn(self, inbox, entry)
-        turn.refuse(error, self._answer_of(entry, {"error": in_a_line(error)})[1])
-        turn.close(actor, settles=True)
+        try:
+            turn.refuse(error, self._answer_of(entry, {"error": in_a_line(error)})[1])
+            turn.close(actor, settles=True)
+        except Exception as failure:  # noqa: BLE001 - as of any turn that cannot be committed
+            await self._handler_failed(entry, failure)
+            return False
         return True
 
     def end_for_good(self) -> None:
         if self.inbox is not None and self.is_alive:
-            self.inbox.timers.end(are_kept=self._keeps_pending)
+            self.inbox.timers.end(are_kept=self.keeps_pending)
         super().end_for_good()
 
     async def _stored_states(self) -> Sequence[Checkpoint]:

@@ -58,7 +58,7 @@ def deliver(by: Cell, target: Cell, entry: Entry, content: object, event: Event 
     if reply is not None and wait is not None:
         cycle = cycle_of(runtime, asker, target)
         if cycle:
-            delivery.record(target, passed_on)
+            delivery.record_refused(target, passed_on)
             delivery.dead(target, passed_on, DeadLetterReason.FAILED, f"an ask cycle: {' -> '.join(cycle)}")
             reply.fail(AskCycle(message, target.ref, cycle))
             turn = delivery.open_turn()

@@ -25,7 +25,7 @@ from anyio.abc import TaskGroup
 
 from sentient_core.actors import delivery
 from sentient_core.actors.actor import Actor, Askable
-from sentient_core.actors.current import current_cell, current_event
+from sentient_core.actors.current import current_cell, current_event, current_turn
 from sentient_core.actors.lane import LOOK_SECONDS, Lane
 from sentient_core.actors.ref import ActorRef, cell_of, check_timeout, posting_of
 from sentient_core.backend import Backend
@@ -100,6 +100,7 @@ class FromThread:
             if sender is not None:
                 delivery.check_system(cell, sender)
         content = delivery.content_for(cell, message)
+        turn = current_turn.get()
         put = partial(
             delivery.tell_from,
             cell,
@@ -110,8 +111,13 @@ class FromThread:
             payload=payload,
             posting=posting_of(ref),
             since=time.monotonic(),
+            turn=turn,
         )
-        self._lane.put(put, "send a message")
+        if turn is not None and turn.is_open:
+            turn.calls.append(put)  # it is made before the turn ends, even if the lane is late
+            self._lane.put(turn.make_calls, "send a message")
+        else:
+            self._lane.put(put, "send a message")
 
     def send(self, ref: ActorRef[Actor[M]], message: M, *, timeout: float | None = None) -> None:
         """Put a message into the mailbox, waiting for room, as `ActorRef.send`."""

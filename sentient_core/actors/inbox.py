@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
+import msgspec
 
 from sentient_core.actors.attempts import PutBack
 from sentient_core.actors.checkpoints import check_readable, is_of_today, restore, state_bytes
@@ -32,6 +33,7 @@ from sentient_core.store.records import (
     Checkpoint,
     CheckpointKind,
     Earlier,
+    Resent,
     Settled,
     Tried,
     full_id,
@@ -63,9 +65,11 @@ class Inbox:
         "_cell",
         "_epoch",
         "_is_taken_up",
+        "_is_watching",
         "_is_written",
         "_journal",
         "_pending",
+        "_settled",
         "savepoint",
         "timers",
         "turn",
@@ -79,6 +83,9 @@ class Inbox:
         """Epoch and number of the messages that this process has, accepted and not settled."""
         self._is_taken_up = False
         """What the store had of the actor has been read."""
+        self._settled: set[tuple[int, int]] = set()
+        """What was settled before that: the store may still have it."""
+        self._is_watching = False
         self._is_written = False
         """The savepoint is in the journal's hands; else it is what `__init__` makes anyway."""
         self.savepoint: Checkpoint | None = None
@@ -98,6 +105,20 @@ class Inbox:
     def has_room(self) -> bool:
         """The store can take another message."""
         return self._journal.has_room()
+
+    def watch_for_room(self) -> None:
+        """Let the cell look at its mailbox, and at who stands in line there, once the store has room."""
+        if not self._is_watching:
+            self._is_watching = True
+            self._journal.when_room(self)
+
+    def set(self, _value: None) -> None:
+        """As the `Waiter` of `watch_for_room`."""
+        self._is_watching = False
+        self._cell.look_for_room()
+
+    def fail(self, _error: BaseException) -> None:
+        """As the `Waiter` of `watch_for_room`: the journal has ended, and so does the system."""
 
     def accept(self, entry: Entry) -> None:
         """Hand a message over that enters the mailbox."""
@@ -136,6 +157,8 @@ class Inbox:
         if key is None or key not in self._pending:
             return False
         self._pending.remove(key)
+        if not self._is_taken_up:
+            self._settled.add(key)
         return True
 
     def note_tries(self, entry: Entry, tries: int) -> None:
@@ -166,7 +189,7 @@ class Inbox:
 
     def begin_life(self, actor: Actor) -> None:
         """An incarnation begins: if nothing is stored, what `__init__` has made is the savepoint."""
-        if self.savepoint is None and self._cell.blueprint.has_state:
+        if not self._is_written and self._cell.blueprint.has_state:
             cell = self._cell
             data = state_bytes(cell.runtime.codec, actor.state, cell.path, cell.blueprint)
             self.savepoint = self._record_of(data)
@@ -187,6 +210,7 @@ class Inbox:
         if not self._is_taken_up:
             self._take(await self._read())
             self._is_taken_up = True
+            self._settled.clear()
         return (self.savepoint,) if self.savepoint is not None and self._is_written else ()
 
     def fall_asleep(self) -> None:
@@ -213,11 +237,12 @@ class Inbox:
             self._is_written = True
         entries: list[Entry] = []
         for pending in estate.pending:
-            if (pending.epoch, pending.accepted.event.seq) not in self._pending:
+            key = (pending.epoch, pending.accepted.event.seq)
+            if key not in self._pending and key not in self._settled:
                 entry = self._entry_of(pending)
                 if entry is not None:
                     entries.append(entry)
-        self._cell.mailbox.put_first(entries)
+        self._cell.mailbox.put_earlier(entries, self._cell.runtime.backend.now)
         self.timers.take_up(estate.timers)
 
     def _entry_of(self, pending: Pending) -> Entry | None:
@@ -234,8 +259,6 @@ class Inbox:
             return None
         posted = Posted.restored(pending.accepted, message, cell.runtime.backend.now(), time.time_ns())
         content: object = message if posted is None else posted
-        if posted is not None and posted.priority:
-            cell.mailbox.rank(cell.runtime.backend.now, is_paused=True)
         if pending.tries:
             content = PutBack(content, None, pending.tries, None)
         return content, sender, None, event
@@ -264,21 +287,13 @@ class Inbox:
 
 
 def _earlier(pending: Pending) -> Earlier:
-    event, epoch = pending.accepted.event, pending.epoch
-    return Earlier(
-        event_type=event.event_type,
-        seq=event.seq,
-        source=event.source,
-        target=event.target,
-        message_type=event.message_type,
-        payload=event.payload,
-        at=event.at,
-        correlation=event.correlation,
-        causation=event.causation,
-        incarnation=event.incarnation,
-        workflow_id=event.workflow_id,
-        correlation_epoch=event.correlation_epoch or epoch,
-        causation_epoch=event.causation_epoch or epoch,
-        of_epoch=epoch,
-        of_seq=event.seq,
-    )
+    accepted, epoch = pending.accepted, pending.epoch
+    event = accepted.event
+    fields = msgspec.structs.asdict(event)
+    fields["correlation_epoch"] = event.correlation_epoch or epoch
+    fields["causation_epoch"] = event.causation_epoch or epoch
+    if accepted.attempts > 1:
+        return Resent(
+            **fields, of_epoch=epoch, of_seq=event.seq, attempts=accepted.attempts, original=event.payload
+        )
+    return Earlier(**fields, of_epoch=epoch, of_seq=event.seq)

@@ -11,10 +11,12 @@ hands the record over and lets go what it has gathered:
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from sentient_core.actors import delivery
 from sentient_core.actors.settling import dead, late_reply, why_closed
+from sentient_core.actors.water import report_high_water
 from sentient_core.errors import StoreUnavailable
 from sentient_core.mailbox import DeadLetterReason
 from sentient_core.store.records import Turn
@@ -47,6 +49,7 @@ class OpenTurn:
         "_passed_on",
         "_refusal",
         "_undos",
+        "calls",
         "entry",
         "is_open",
     )
@@ -67,6 +70,8 @@ class OpenTurn:
         self._passed_on = False
         self._undos: list[Callable[[], None]] = []
         self._at_close: list[Callable[[], None]] = []
+        self.calls: deque[Callable[[], object]] = deque()
+        """What threads of the handler have told meanwhile, in their order. They append to it."""
         inbox.turn = self
 
     @property
@@ -74,8 +79,19 @@ class OpenTurn:
         """Of the system whose turn it is."""
         return self._cell.runtime
 
+    def make_calls(self) -> None:
+        """Gather what threads have told; what comes when the turn is over is sent by itself."""
+        while self.calls:
+            self.calls.popleft()()
+
+    def when_closed(self, call: Callable[[], None]) -> None:
+        """Make a call when the turn has ended well."""
+        self._at_close.append(call)
+
     def send(self, target: Cell, entry: Entry, *, waits: bool = False) -> None:
         """Gather a message to `target`. `waits`: it is not refused for want of room."""
+        if self.calls:
+            self.make_calls()
         inbox, event = target.inbox, entry[3]
         if inbox is not None and event is not None:
             self._parts.append(inbox.accepted(entry, event))
@@ -119,6 +135,7 @@ class OpenTurn:
 
         Raises UnencodableState, StoreUnavailable: then it has not ended well, and nothing has left.
         """
+        self.make_calls()
         inbox, entry = self._inbox, self.entry
         state = inbox.changed_state(actor)
         parts: list[AnyPart] = [] if state is None else [state]
@@ -151,6 +168,7 @@ class OpenTurn:
 
     def drop(self) -> None:
         """It has not ended well: nothing of it leaves."""
+        self.calls.clear()
         if self._passed_on and self.entry is not None:
             self._cell.in_hand = self.entry  # it is the actor's again
         while self._undos:
@@ -187,12 +205,17 @@ def _as_one(parts: list[AnyPart]) -> Any:
 
 def _deliver(target: Cell, entry: Entry) -> None:
     """Let a message into the mailbox of a durable actor whose acceptance the turn has recorded."""
-    inbox = target.inbox
-    if inbox is not None:
-        inbox.expect(entry)
+    home = target.at_home()
+    if home.inbox is not None:
+        target = home  # who lives at the path by now
+    if target.inbox is not None:
+        target.inbox.expect(entry)
     if target.mailbox.is_open:
         delivery.put_anyway(target, entry)
+        if target.mailbox.is_rising:
+            report_high_water(target)
         return
     why = why_closed(target)
-    dead(target, entry, DeadLetterReason.STOPPED, why)
+    if not target.keeps_pending:
+        dead(target, entry, DeadLetterReason.STOPPED, why)
     delivery.fail_closed(target, entry, why)

@@ -45,8 +45,15 @@ class Pipe:
         self._scope = anyio.CancelScope(shield=True)
 
     def start(self) -> None:
-        """Run it; the task inherits the actor's context variables from the caller's turn."""
+        """Run it; the task inherits the actor's context variables from the caller's turn.
+
+        Of a durable turn, when that has ended well: one that fails has started nothing.
+        """
         cell = self._life.cell
+        turn = delivery.open_turn()
+        if turn is not None:
+            turn.when_closed(self.start)
+            return
         self._life.pipes[self] = None
         cell.runtime.tasks.start_soon(self._run, name=f"sentient-core pipe of {cell.path}")
 
@@ -92,10 +99,11 @@ class Pipe:
         except (UncopyableMessage, UnencodableMessage) as error:
             self._life.fail(error, "pipe_to_self")
             return
-        delivery.record(cell, entry)
         if cell.mailbox.is_open:
+            delivery.record(cell, entry)
             delivery.put_anyway(cell, entry)
         else:
+            delivery.record_refused(cell, entry)
             delivery.dead(cell, entry, DeadLetterReason.STOPPED, "the actor is draining")
 
     def _passes_on(self, error: BaseException) -> BaseException:

@@ -287,7 +287,7 @@ class Mirror:
             correlation=self._seq_of(letter.correlation_id) or seq,
             causation=self._seq_of(letter.message_id),
         )
-        accepted = _accepted_again(letter, of_seq, event) if is_pending else None
+        accepted = _accepted_again(letter, of_seq, event, attempts) if is_pending else None
         if not self._append(LetterRedriven(of_epoch, of_seq, attempts, event, accepted), force=True):
             raise StoreUnavailable("the journal has ended, so nothing can be redriven")
         return Resent(
@@ -382,7 +382,7 @@ def _parts(message_id: str) -> tuple[int, int]:
     return parts
 
 
-def _accepted_again(letter: DeadLetterRow, seq: int, redriven: Event) -> Accepted:
+def _accepted_again(letter: DeadLetterRow, seq: int, redriven: Event, attempts: int) -> Accepted:
     """The message of a dead letter, pending once more."""
     return Accepted(
         Event(
@@ -395,7 +395,8 @@ def _accepted_again(letter: DeadLetterRow, seq: int, redriven: Event) -> Accepte
             at=redriven.at,
             correlation=redriven.correlation,
             causation=redriven.causation,
-        )
+        ),
+        attempts=attempts,
     )
 
 

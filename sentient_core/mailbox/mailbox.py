@@ -170,6 +170,18 @@ class Mailbox:
             if self.tally is not None:
                 self.tally.put_back(len(entries))
 
+    def put_earlier(self, entries: Sequence[Entry], now: Callable[[], float]) -> None:
+        """Queue entries that were sent before all that is queued: each before the others of its priority."""
+        if any(map(priority_of, entries)):
+            self.rank(now, is_paused=True)
+        queue = self.queue
+        if isinstance(queue, PriorityQueue):
+            later = list(queue)
+            queue.clear()
+            queue.take_over([*entries, *later], now())
+        else:
+            self.put_first(entries)
+
     def take_out(self, entry: Entry) -> bool:
         """Remove this very entry. False: it is not queued."""
         queue = self.queue
@@ -268,11 +280,11 @@ class Mailbox:
             self.line.leave(slot)
             self.line = self.line or None
 
-    def admit(self, now: Callable[[], float]) -> list[Entry]:
+    def admit(self, now: Callable[[], float], most: int | None = None) -> list[Entry]:
         """Queue entries of those in line, in order, while there is room; returns what was queued."""
         admitted: list[Entry] = []
         depth = self.depth
-        while self.line and depth < self.capacity:
+        while self.line and depth < self.capacity and len(admitted) != most:
             entry, slot = self.line.pop()
             if slot.set(None):
                 if priority_of(entry):

@@ -29,7 +29,7 @@ from sentient_core.store.retention import Pruned, Retention
 from sentient_core.store.rows import read_checkpoint, read_pending, read_timer
 from sentient_core.store.settlement import Settlement
 from sentient_core.store.tail import LEAST_WEIGHT, Intake, Tail
-from sentient_core.store.waiting import WaitingLine
+from sentient_core.store.waiting import RoomLine, WaitingLine
 from sentient_core.store.writer import Writer
 
 __all__ = ["SurrealJournal"]
@@ -75,6 +75,8 @@ class SurrealJournal:
         self._on_end = on_end
         self._committed_line = WaitingLine(backend)
         self._projected_line = WaitingLine(backend)
+        self._room_line = RoomLine(backend)
+        self.room_patience: float = options.room_patience
         self._failure: StoreError | None = None
         self._is_refusing = False
         self._final: Backlog | None = None
@@ -161,6 +163,16 @@ class SurrealJournal:
     def has_room(self) -> bool:
         """See `Journal.has_room`."""
         return not self._is_refusing and self._intake.has_room(LEAST_WEIGHT)
+
+    def when_room(self, waiter: Waiter) -> None:
+        """See `Journal.when_room`."""
+        if self._failure is not None:
+            error = self._failure
+            self._backend.call_soon(lambda: waiter.fail(error))
+            return
+        self._room_line.add(waiter)
+        if self.has_room():  # as in `_reached`
+            self._backend.call_soon(self._announce)
 
     async def estate(
         self, path: str, limit: int, *, after: Key | None = None, mark: int | None = None
@@ -249,6 +261,8 @@ class SurrealJournal:
         """On the caller's loop: wake those whose records have got there."""
         self._committed_line.advance(self._intake.committed)
         self._projected_line.advance(self._intake.projected)
+        if not self._room_line.is_empty and self.has_room():
+            self._room_line.open()
 
     def _fail(self, error: StoreError) -> None:
         """On the caller's loop: nothing more will be committed."""
@@ -259,6 +273,7 @@ class SurrealJournal:
         self._announce()
         self._committed_line.fail(error)
         self._projected_line.fail(error)
+        self._room_line.fail(error)
 
     def _fence(self, error: StoreError) -> None:
         """On the caller's loop: the records have another owner."""
@@ -318,7 +333,7 @@ class SurrealJournal:
 
     def _after_projection(self) -> None:
         self._has_moved.set()
-        if not self._projected_line.is_empty:
+        if not (self._projected_line.is_empty and self._room_line.is_empty):
             self._announce_from_thread()
 
     def _announce_from_thread(self) -> None:

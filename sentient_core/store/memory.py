@@ -68,7 +68,7 @@ from sentient_core.store.retention import (
 )
 from sentient_core.store.tail import LEAST_WEIGHT
 from sentient_core.store.views import agent_row, checkpoint_row, dead_letter_row, event_row
-from sentient_core.store.waiting import WaitingLine
+from sentient_core.store.waiting import RoomLine, WaitingLine
 
 __all__ = ["MemoryJournal", "MemoryStore"]
 
@@ -259,6 +259,8 @@ class MemoryJournal:
         self._appended = 0
         self._settles_soon = False
         self._line = WaitingLine(backend)
+        self._room_line = RoomLine(backend)
+        self.room_patience: float = options.room_patience
         self._final: Backlog | None = None
         retention = self._options.retention
         self._prune_at = float("inf") if retention is None else backend.now() + retention.every
@@ -334,6 +336,16 @@ class MemoryJournal:
         """See `Journal.has_room`."""
         return not self._is_refusing and self._pending_bytes + LEAST_WEIGHT <= self._options.tail_bytes
 
+    def when_room(self, waiter: Waiter) -> None:
+        """See `Journal.when_room`."""
+        if self._failure is not None:
+            error = self._failure
+            self._backend.call_soon(lambda: waiter.fail(error))
+            return
+        if self._room_line.is_empty:
+            self._backend.call_soon(self._look_for_room)
+        self._room_line.add(waiter)
+
     async def estate(
         self, path: str, limit: int, *, after: Key | None = None, mark: int | None = None
     ) -> Estate:
@@ -393,10 +405,15 @@ class MemoryJournal:
         self._pending.clear()
         self._pending_bytes = 0
         self._line.advance(self._appended)
+        self._look_for_room()
         retention = self._options.retention
         if retention is not None and self._backend.now() >= self._prune_at:
             self._prune_at = self._backend.now() + retention.every
             self._records.prune(retention, time.time_ns())
+
+    def _look_for_room(self) -> None:
+        if not self._room_line.is_empty and self.has_room():
+            self._room_line.open()
 
     def _settle_all(self) -> None:
         self._settles_soon = False
@@ -431,6 +448,7 @@ class MemoryJournal:
         self._failure = error
         self._is_refusing = True
         self._line.fail(error)
+        self._room_line.fail(error)
 
 
 class _Records:

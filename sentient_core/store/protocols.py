@@ -56,6 +56,9 @@ class JournalOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Most records that one projection settles."""
     call_timeout: float = 30.0
     """Seconds after which a call of the database counts as unanswered."""
+    room_patience: float = 30.0
+    """Seconds that a `send` or an `ask` to a durable actor waits for room in a full tail; then it raises
+    StoreUnavailable."""
     kept_checkpoints: int = 3
     """Newest `turn` checkpoints kept per actor."""
     retention: Retention | None = None
@@ -292,8 +295,21 @@ class Journal(Protocol):
         """
         ...
 
+    @property
+    def room_patience(self) -> float:
+        """Of its options."""
+        ...
+
     def has_room(self) -> bool:
         """A record of usual size would be accepted without `force`."""
+        ...
+
+    def when_room(self, waiter: Waiter) -> None:
+        """Call `waiter.set(None)` when there is room: then everybody who waits for it is called.
+
+        On the loop's thread, in the order they came, not within this call; another may have taken the room
+        by then. `fail` is called instead with Fenced, or StoreUnavailable once closed.
+        """
         ...
 
     async def estate(

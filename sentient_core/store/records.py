@@ -123,6 +123,8 @@ class Accepted(Record, frozen=True, array_like=True, gc=False, tag="m"):
     """When its turn has to come, on the wall clock; 0: whenever."""
     due_at: int = 0
     """When its handler has to have returned, on the wall clock; 0: whenever."""
+    attempts: int = 1
+    """How often it was sent, redrives of its dead letter included."""
 
     @property
     def weight(self) -> int:

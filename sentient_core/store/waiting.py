@@ -1,4 +1,4 @@
-"""Who waits for a record to be committed or projected: one line per journal, on its loop's thread."""
+"""Who waits for a commit, a projection, or room: lines of one journal, on its loop's thread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import count
 from sentient_core.backend import Backend, Slot
 from sentient_core.store.protocols import Waiter
 
-__all__ = ["WaitingLine"]
+__all__ = ["RoomLine", "WaitingLine"]
 
 
 class WaitingLine:
@@ -55,3 +55,31 @@ class WaitingLine:
         self.is_empty = True
         for _, _, slot in waiters:
             slot.fail(error)
+
+
+class RoomLine:
+    """Who waits until the tail has room again. Belongs to one event loop's thread."""
+
+    __slots__ = ("_line", "_openings")
+
+    def __init__(self, backend: Backend) -> None:
+        self._line = WaitingLine(backend)
+        self._openings = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Nobody waits. May be read from any thread."""
+        return self._line.is_empty
+
+    def add(self, waiter: Waiter) -> None:
+        """Call `waiter.set` at the next opening."""
+        self._line.add(self._openings + 1, waiter)
+
+    def open(self) -> None:
+        """There is room: call all who wait now. Who comes back meanwhile waits for the next time."""
+        self._openings += 1
+        self._line.advance(self._openings)
+
+    def fail(self, error: Exception) -> None:
+        """There will be no room any more: everybody gets `error`."""
+        self._line.fail(error)
