@@ -7,7 +7,7 @@ the results gives what folding it at once gives, wherever the windows are cut.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Generic, TypeVar
 
 import msgspec
@@ -22,8 +22,10 @@ from sentient_core.store.records import (
     CheckpointKind,
     Closed,
     DeadLetterRecord,
+    DurableActor,
     Entry,
     Event,
+    Forgotten,
     Key,
     LetterDiscarded,
     LetterRedriven,
@@ -109,6 +111,10 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """Highest incarnation by path."""
     restarts: Mapping[str, int] = {}
     """By path, how often it was restarted; of paths that were."""
+    durables: Mapping[str, DurableActor] = {}
+    """By path, durable actors as the window leaves them."""
+    forgotten: frozenset[str] = frozenset()
+    """Paths of which nothing counts that was stored before the window; in the window, what follows the record."""
     turns: Mapping[str, tuple[Placed[Checkpoint], ...]] = {}
     """By path, the newest `turn` checkpoints, newest first, as many as are kept."""
     named: tuple[Placed[Checkpoint], ...] = ()
@@ -145,6 +151,8 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
     turns: dict[str, list[Placed[Checkpoint]]] = {}
     named: list[Placed[Checkpoint]] = []
     states: dict[str, Placed[Checkpoint]] = {}
+    durables: dict[str, DurableActor] = {}
+    forgotten: set[str] = set()
     inbox = _Inbox()
     timers: dict[tuple[str, str], TimerSet | None] = {}
     accounts: dict[str, list[Line]] = {}
@@ -179,6 +187,8 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
                 _raise(incarnations, record.path, record.incarnation)
                 if record.restarts > 0:
                     _raise(restarts, record.path, record.restarts)
+                if record.origin is not None and not is_anonymous(record.path):
+                    durables[record.path] = DurableActor(record.kind, record.origin, record.is_over)
             elif isinstance(record, Checkpoint):
                 placed = Placed(number, index, epoch, record)
                 if record.kind is CheckpointKind.STATE:
@@ -209,6 +219,13 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
                     status=LetterStatus.DISCARDED, settled_at=record.at, discard_reason=record.reason
                 )
                 _mark(letters, full_id(record.epoch, record.seq), discarded)
+            elif isinstance(record, Forgotten):
+                forgotten.add(record.path)
+                for of_path in (agents, turns, states, durables):
+                    of_path.pop(record.path, None)
+                named = [placed for placed in named if placed.record.path != record.path]
+                timers = _without(timers, {record.path})
+                inbox.forget({record.path})
             elif isinstance(record, Opened):
                 last_epoch = record.epoch
                 is_clean = False
@@ -222,6 +239,8 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
         agents=agents,
         incarnations=incarnations,
         restarts=restarts,
+        durables=durables,
+        forgotten=frozenset(forgotten),
         turns={path: newest(reversed(placed), kept_checkpoints) for path, placed in turns.items()},
         named=tuple(named),
         states=states,
@@ -238,6 +257,7 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
 
 def merge(earlier: Effect, later: Effect, kept_checkpoints: int) -> Effect:
     """The effect of two windows, one right after the other."""
+    earlier = _forgetting(earlier, later.forgotten)
     agents = dict(earlier.agents)
     for path, agent in later.agents.items():
         known = agents.get(path)
@@ -258,6 +278,8 @@ def merge(earlier: Effect, later: Effect, kept_checkpoints: int) -> Effect:
         agents=agents,
         incarnations=incarnations,
         restarts=restarts,
+        durables={**earlier.durables, **later.durables},
+        forgotten=earlier.forgotten | later.forgotten,
         turns=turns,
         named=earlier.named + later.named,
         states={**earlier.states, **later.states},
@@ -317,12 +339,45 @@ class _Inbox:
         else:
             self.pending[key] = PendingEffect(known.accepted, tries)
 
+    def forget(self, paths: Collection[str]) -> None:
+        self.pending = {key: pending for key, pending in self.pending.items() if key[0] not in paths}
+        self.settled = {key for key in self.settled if key[0] not in paths}
+        self.tried = {key: tries for key, tries in self.tried.items() if key[0] not in paths}
+
     def go_on(self, later: Effect) -> None:
         for key in later.settled:
             self.settle(key)
         for key, tries in later.tried.items():
             self.note_tries(key, tries)
         self.pending.update(later.pending)
+
+
+def _forgetting(effect: Effect, paths: frozenset[str]) -> Effect:
+    """What is left of an effect when these paths are forgotten behind it."""
+    if not paths:
+        return effect
+    inbox = _Inbox(effect)
+    inbox.forget(paths)
+    return msgspec.structs.replace(
+        effect,
+        agents=_but(effect.agents, paths),
+        turns=_but(effect.turns, paths),
+        states=_but(effect.states, paths),
+        durables=_but(effect.durables, paths),
+        named=tuple(placed for placed in effect.named if placed.record.path not in paths),
+        timers=_without(effect.timers, paths),
+        pending=inbox.pending,
+        settled=frozenset(inbox.settled),
+        tried=inbox.tried,
+    )
+
+
+def _but(by_path: Mapping[str, T], paths: Collection[str]) -> dict[str, T]:
+    return {path: item for path, item in by_path.items() if path not in paths}
+
+
+def _without(timers: Mapping[tuple[str, str], T], paths: Collection[str]) -> dict[tuple[str, str], T]:
+    return {key: timer for key, timer in timers.items() if key[0] not in paths}
 
 
 def _mark(letters: dict[str, LetterEffect], id_: str, mark: LetterEffect) -> None:

@@ -19,14 +19,15 @@ from sentient_core.backend import Backend
 from sentient_core.errors import StoreError, StoreUnavailable
 from sentient_core.logs import runtime_log
 from sentient_core.store.engine import Engine
+from sentient_core.store.estates import EstateReader
 from sentient_core.store.precedence import Precedence
 from sentient_core.store.projector import Projector
-from sentient_core.store.protocols import Backlog, Estate, JournalOptions, Outage, Pending, Waiter
+from sentient_core.store.protocols import Backlog, Estate, JournalOptions, Outage, Waiter
 from sentient_core.store.pruning import Pruner
-from sentient_core.store.records import AnyRecord, Checkpoint, Closed, Key, TimerSet
+from sentient_core.store.records import AnyRecord, Checkpoint, Closed, DurableActor, Forgotten, Key
 from sentient_core.store.recovery import Start
 from sentient_core.store.retention import Pruned, Retention
-from sentient_core.store.rows import read_checkpoint, read_pending, read_timer
+from sentient_core.store.rows import read_checkpoint
 from sentient_core.store.settlement import Settlement
 from sentient_core.store.tail import LEAST_WEIGHT, Intake, Tail
 from sentient_core.store.waiting import RoomLine, WaitingLine
@@ -36,9 +37,6 @@ __all__ = ["SurrealJournal"]
 
 _LEAST_PATIENCE = 1.0
 _CANCEL_SECONDS = 2.0
-_ESTATE = """SELECT * FROM state_checkpoint:[$system, $path, 'state'];
-SELECT * FROM inbox:[$system, $path, $epoch, $seq]..=[$system, $path, []] ORDER BY id LIMIT $limit;
-SELECT * FROM timer:[$system, $path, '']..=[$system, $path, []]"""
 _CHECKPOINTS = """SELECT * FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []]
     WHERE kind = 'turn' ORDER BY id DESC LIMIT $limit"""
 
@@ -66,6 +64,7 @@ class SurrealJournal:
         self.known_restarts: Mapping[str, int] = start.restarts
         self.pending_counts: Mapping[str, int] = start.pending
         self.timers_due: Mapping[str, int] = start.timers_due
+        self.durables: Mapping[str, DurableActor] = start.durables
         self.ended_cleanly: bool = start.ended_cleanly
         self._engine = engine
         self._system = system
@@ -103,7 +102,7 @@ class SurrealJournal:
         self._projector = Projector(
             engine,
             system,
-            Settlement(engine, system, start.epoch, start.projected, start.known, start.restarts, options),
+            Settlement(engine, system, start.epoch, start.projected, start.known, start.restarts, start.durables, options),
             self._intake,
             self._tail,
             options,
@@ -113,6 +112,7 @@ class SurrealJournal:
             is_hurried=lambda: self._is_refusing or not self._projected_line.is_empty,
             on_progress=self._after_projection,
         )
+        self._estates = EstateReader(engine, system, self._tail, start.durables, start.pending)
         self._retention = options.retention
         self._pruner = Pruner(engine, system, start.epoch, options.call_timeout)
         engine.thread.post(self._start_tasks)
@@ -179,7 +179,21 @@ class SurrealJournal:
     ) -> Estate:
         """See `Journal.estate`."""
         await self.committed(mark)
-        return await self._engine.thread.run(lambda: self._read_estate(path, limit, after))
+        estates = await self._engine.thread.run(lambda: self._estates.read([path], limit, after))
+        return estates[path]
+
+    async def estates(
+        self, paths: Sequence[str], limit: int, *, mark: int | None = None
+    ) -> Mapping[str, Estate]:
+        """See `Journal.estates`."""
+        await self.committed(mark)
+        return await self._engine.thread.run(lambda: self._estates.read(paths, limit)) if paths else {}
+
+    async def forget(self, path: str) -> Pruned:
+        """See `Journal.forget`."""
+        self.append(Forgotten(path), force=True)
+        await self.flush()
+        return await self._engine.thread.run(lambda: self._pruner.forget(path))
 
     async def flush(self) -> None:
         """See `Journal.flush`."""
@@ -351,33 +365,6 @@ class SurrealJournal:
                 _, _, number, index = row["id"].key
                 found.setdefault((number, index), read_checkpoint(row))
         return [record for _, record in sorted(found.items(), key=lambda item: item[0], reverse=True)][:limit]
-
-    async def _read_estate(self, path: str, limit: int, after: Key | None) -> Estate:
-        # First the tail: what is projected meanwhile stands in both, and what it settles stays known.
-        state, inbox = self._tail.state(path), self._tail.inbox(path)
-        behind = (0, 0) if after is None else (after[1], after[2] + 1)
-        most = limit + len(inbox.settled) + 1
-        states, rows, timer_rows = await self._engine.query(
-            _ESTATE,
-            {"system": self._system, "path": path, "epoch": behind[0], "seq": behind[1], "limit": most},
-        )
-        found = {pending.key: pending for pending in map(read_pending, rows)}
-        for key, placed in inbox.accepted.items():
-            if key[1:] >= behind:
-                found[key] = Pending(key[1], placed.record)
-        pending = [
-            Pending(found[key].epoch, found[key].accepted, inbox.tried.get(key, found[key].tries))
-            for key in sorted(found.keys() - inbox.settled)
-        ]
-        timers: dict[str, TimerSet | None] = {row.key: row for row in map(read_timer, timer_rows)}
-        timers.update(inbox.timers)
-        stored = read_checkpoint(states[0]) if states else None
-        return Estate(
-            state=stored if state is None else state.record,
-            pending=pending[:limit],
-            is_all=len(pending) <= limit,
-            timers=[timer for timer in timers.values() if timer is not None],
-        )
 
     async def _finish(self, patience: float) -> None:
         """Commit all and project for at most `patience` seconds, then end the tasks.

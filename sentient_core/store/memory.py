@@ -8,7 +8,7 @@ also after one that never closed.
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -48,8 +48,10 @@ from sentient_core.store.records import (
     Checkpoint,
     Closed,
     DeadLetterRecord,
+    DurableActor,
     Entry,
     Event,
+    Forgotten,
     Key,
     LetterStatus,
     Opened,
@@ -267,11 +269,14 @@ class MemoryJournal:
         self.epoch: int = records.epoch + 1
         self.known: Mapping[str, int] = dict(records.known)
         self.known_restarts: Mapping[str, int] = dict(records.restarts)
-        self.pending_counts: Mapping[str, int] = Counter(path for path, _, _ in records.inbox)
+        self.pending_counts: Mapping[str, int] = {
+            path: len(messages) for path, messages in records.inbox.items()
+        }
         self.timers_due: Mapping[str, int] = {
             path: min(timer.due_at for (of, _), timer in records.timers.items() if of == path)
             for path, _ in records.timers
         }
+        self.durables: Mapping[str, DurableActor] = dict(records.durables)
         self.ended_cleanly: bool = records.is_clean
         self._pending.append(Opened(self.epoch, f"memory-{self.epoch}", 0))
         self._appended = 1
@@ -351,11 +356,14 @@ class MemoryJournal:
     ) -> Estate:
         """See `Journal.estate`."""
         await self.committed(mark)
+        return self._estate(path, limit, after)
+
+    def _estate(self, path: str, limit: int, after: Key | None) -> Estate:
         state = self._records.states.get(path)
         pending = [
             Pending(key[1], effect.accepted.record, effect.tries)
-            for key, effect in sorted(self._records.inbox.items())
-            if key[0] == path and (after is None or key > after)
+            for key, effect in sorted(self._records.inbox.get(path, {}).items())
+            if after is None or key > after
         ]
         return Estate(
             state=None if state is None else state.record,
@@ -363,6 +371,19 @@ class MemoryJournal:
             is_all=len(pending) <= limit,
             timers=[timer for (of, _), timer in self._records.timers.items() if of == path],
         )
+
+    async def estates(
+        self, paths: Sequence[str], limit: int, *, mark: int | None = None
+    ) -> Mapping[str, Estate]:
+        """See `Journal.estates`."""
+        await self.committed(mark)
+        return {path: self._estate(path, limit, None) for path in paths}
+
+    async def forget(self, path: str) -> Pruned:
+        """See `Journal.forget`."""
+        self.append(Forgotten(path), force=True)
+        await self.committed()
+        return self._records.forgotten.pop(path, Pruned())
 
     async def flush(self) -> None:
         """See `Journal.flush`."""
@@ -465,10 +486,14 @@ class _Records:
         self.turns: dict[str, tuple[Placed[Checkpoint], ...]] = {}
         self.named: dict[str, list[Placed[Checkpoint]]] = {}
         self.states: dict[str, Placed[Checkpoint]] = {}
-        self.inbox: dict[Key, PendingEffect] = {}
+        self.inbox: dict[str, dict[Key, PendingEffect]] = {}
+        """By path."""
+        self.durables: dict[str, DurableActor] = {}
         self.timers: dict[tuple[str, str], TimerSet] = {}
         self.accounts: list[Mapping[str, Account]] = []
         self.letters: dict[str, LetterEffect] = {}
+        self.forgotten: dict[str, Pruned] = {}
+        """What that came to, for who waits for it."""
         self._number = 0
 
     def find_letters(
@@ -487,7 +512,35 @@ class _Records:
         self._number += 1
         self._apply(fold([(self._number, entry)], kept_checkpoints), kept_checkpoints)
 
+    def forget(self, path: str) -> Pruned:
+        """Forget all of an actor but its incarnation."""
+        states = [self.states.pop(path)] if path in self.states else []
+        checkpoints = [*states, *self.turns.pop(path, ()), *self.named.pop(path, ())]
+        messages = self.inbox.pop(path, {}).values()
+        letters = [id_ for id_, letter in self.letters.items() if _is_to(letter, path)]
+        events = [placed for placed in self.events if path in (placed.record.source, placed.record.target)]
+        gone = set(map(id, events))
+        self.events = deque((at for at in self.events if id(at) not in gone), maxlen=self.events.maxlen)
+        self.timers = {key: timer for key, timer in self.timers.items() if key[0] != path}
+        self.durables.pop(path, None)
+        agents = [self.agents.pop(path)] if path in self.agents else []
+        return Pruned(
+            events=_removed(placed.record.weight for placed in events),
+            dead_letters=self._prune_letters(letters),
+            checkpoints=_removed(placed.record.weight for placed in checkpoints),
+            agents=_removed(agent.last.weight for agent in agents),
+            messages=_removed(pending.accepted.record.weight for pending in messages),
+        )
+
+    def _settle(self, key: Key) -> None:
+        messages = self.inbox.get(key[0])
+        if messages is not None and messages.pop(key, None) is not None and not messages:
+            del self.inbox[key[0]]
+
     def _apply(self, effect: Effect, kept_checkpoints: int) -> None:
+        for path in effect.forgotten:
+            self.forgotten[path] = self.forget(path)
+        self.durables.update(effect.durables)
         self.events.extend(effect.events)
         for path, agent in effect.agents.items():
             known = self.agents.get(path)
@@ -502,11 +555,13 @@ class _Records:
             self.named.setdefault(checkpoint.record.path, []).append(checkpoint)
         self.states.update(effect.states)
         for key in effect.settled:
-            self.inbox.pop(key, None)
+            self._settle(key)
         for key, tries in effect.tried.items():
-            if key in self.inbox:
-                self.inbox[key] = PendingEffect(self.inbox[key].accepted, tries)
-        self.inbox.update(effect.pending)
+            messages = self.inbox.get(key[0], {})
+            if key in messages:
+                messages[key] = PendingEffect(messages[key].accepted, tries)
+        for key, pending in effect.pending.items():
+            self.inbox.setdefault(key[0], {})[key] = pending
         for timer_key, timer in effect.timers.items():
             if timer is None:
                 self.timers.pop(timer_key, None)
@@ -568,6 +623,10 @@ class _Records:
     def _prune_agents(self, before: int) -> Removed:
         gone = [self.agents.pop(path) for path in self._ended(before)]
         return _removed(agent.last.weight for agent in gone)
+
+
+def _is_to(letter: LetterEffect, path: str) -> bool:
+    return letter.death is not None and letter.death.record.recipient == path
 
 
 def _removed(weights: Iterable[int]) -> Removed:

@@ -14,7 +14,7 @@ import msgspec
 
 from sentient_core.errors import InvalidArgument, StoreError
 from sentient_core.store.accounts import Audit
-from sentient_core.store.records import Accepted, AnyRecord, Checkpoint, Key, LetterStatus, TimerSet
+from sentient_core.store.records import Accepted, AnyRecord, Checkpoint, DurableActor, Key, LetterStatus, TimerSet
 from sentient_core.store.retention import Pruned, Retention
 
 if TYPE_CHECKING:
@@ -188,6 +188,8 @@ class Pending(msgspec.Struct, frozen=True):
     accepted: Accepted
     tries: int = 0
     """How often its handler has failed with it."""
+    is_damaged: bool = False
+    """Its row was changed or torn: the payload is what was found in place of the record."""
 
     @property
     def key(self) -> Key:
@@ -261,6 +263,11 @@ class Journal(Protocol):
         """
         ...
 
+    @property
+    def durables(self) -> Mapping[str, DurableActor]:
+        """The durable actors that the store knew when the journal was opened, by path."""
+        ...
+
     def append(self, record: AnyRecord, *, force: bool = False, from_reserve: bool = False) -> bool:
         """Accept a record for the next group commit. Never waits, never raises for the store.
 
@@ -320,6 +327,21 @@ class Journal(Protocol):
         With everything that was appended before `mark`, or before this call: it waits for its commit, not
         for its projection. Raises StoreUnavailable when the database does not answer or a row of it cannot be
         read, Fenced when the system is no longer ours.
+        """
+        ...
+
+    async def estates(
+        self, paths: Sequence[str], limit: int, *, mark: int | None = None
+    ) -> Mapping[str, Estate]:
+        """As `estate`, of several actors at once, which costs least where their paths are neighbours."""
+        ...
+
+    async def forget(self, path: str) -> Pruned:
+        """Delete all that is stored of an actor that nobody runs or sends to any more.
+
+        Its states, messages, timers and dead letters, and the events from it or to it; not its incarnation.
+        What is deleted is counted as by `prune`. Once this has begun, it is finished before the next journal
+        of the system opens. Goes in batches. Raises StoreUnavailable, Fenced.
         """
         ...
 

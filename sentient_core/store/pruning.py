@@ -23,7 +23,7 @@ from typing import Any, cast
 
 import msgspec
 
-from sentient_core.errors import Fenced, StoreError
+from sentient_core.errors import Fenced, StoreError, StoreUnavailable
 from sentient_core.logs import runtime_log
 from sentient_core.store.engine import Engine
 from sentient_core.store.retention import (
@@ -71,10 +71,24 @@ _LARGE = """SELECT VALUE path FROM (SELECT id[1] AS path, math::sum(bytes::len(s
 _TURNS = """SELECT id, bytes::len(state) AS size
     FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []] WHERE kind = 'turn' ORDER BY id DESC"""
 
+# What is stored under ids that begin with the system and the path of an actor.
+_OF_PATH = ("inbox", "timer", "state_checkpoint")
+_IDS_OF_PATH = "SELECT VALUE id FROM {table}:[$system, $path, 0]..=[$system, $path, []] LIMIT $limit"
+_LETTERS_TO = """SELECT VALUE id FROM dead_letter WITH INDEX dead_letter_recipient_idx
+    WHERE recipient = $path AND id[0] = $system LIMIT $limit"""
+_EVENTS_OF = """SELECT VALUE id FROM agent_event WITH INDEX {index}
+    WHERE {field} = $path AND id[0] = $system AND position[0] <= $projected LIMIT $limit"""
+_IS_FORGOTTEN = """BEGIN;
+IF (SELECT VALUE epoch FROM ONLY $owner) != $epoch { THROW 'not the owner' };
+UPDATE $row SET is_forgotten = NONE RETURN NONE;
+COMMIT;"""
+_IDS_AT_ONCE = 5_000
+
 _MOST_SPAN = 65_536
 _LETTERS_AT_ONCE = 2_000
 _PATIENCE_FACTOR = 100
 _FOR_EVER = 2**62
+_BATCHES = Retention()
 
 
 class _Block(msgspec.Struct, frozen=True):
@@ -143,6 +157,65 @@ class Pruner:
                 return await self._sweep(retention, now, is_paced=False)
         finally:
             self._asked -= 1
+
+    async def forget(self, path: str) -> Pruned:
+        """Delete all of an actor that is marked as forgotten, then the mark. Raises StoreUnavailable, Fenced.
+
+        Stopped at any moment, it is begun again with the mark and what is left.
+        """
+        async with self._lock:
+            self._pause = 0.0
+            (found,) = await self._query(_PROJECTED, owner=self._owner)
+            removed = {
+                table: await self._delete_all(table, _IDS_OF_PATH.format(table=table), path=path)
+                for table in _OF_PATH
+            }
+            letters = await self._delete_all("dead_letter", _LETTERS_TO, path=path)
+            events = Removed()
+            for index, field in (
+                ("event_source_idx", "source_agent"),
+                ("event_target_idx", "target_agent"),
+            ):
+                sql = _EVENTS_OF.format(index=index, field=field)
+                events += await self._delete_all("agent_event", sql, path=path, projected=found[0])
+            agents = await self._delete("agent_state", [RecordId("agent_state", [self._system, path])], _BATCHES)
+            if self._is_over:
+                raise StoreUnavailable(f"the journal has ended; what is left of '{path}' goes with the next start")
+            await self._unmark(path)
+        return Pruned(
+            events=events,
+            dead_letters=letters,
+            checkpoints=removed["state_checkpoint"],
+            agents=agents,
+            messages=removed["inbox"],
+        )
+
+    async def _delete_all(self, table: str, sql: str, **parameters: object) -> Removed:
+        """Delete the rows whose ids a query finds, again and again until it finds none."""
+        removed = Removed()
+        while not self._is_over:
+            (ids,) = await self._query(sql, limit=_IDS_AT_ONCE, **parameters)
+            if not ids:
+                break
+            removed += await self._delete(table, ids, _BATCHES)
+        return removed
+
+    async def _unmark(self, path: str) -> None:
+        try:
+            await self._engine.query(
+                _IS_FORGOTTEN,
+                {
+                    "owner": self._owner,
+                    "epoch": self._epoch,
+                    "row": record_id("ownership", self._system, path),
+                },
+                rows=1,
+                timeout=self._call_timeout,
+            )
+        except Refusal as error:
+            if error.kind == "Thrown":
+                raise Fenced(self._system) from error
+            raise
 
     async def _sweep(self, retention: Retention, now: int, *, is_paced: bool) -> Pruned:
         self._pause = 1 / retention.share - 1 if is_paced else 0.0

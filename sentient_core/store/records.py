@@ -22,14 +22,17 @@ __all__ = [
     "CheckpointKind",
     "Closed",
     "DeadLetterRecord",
+    "DurableActor",
     "Earlier",
     "Entry",
     "Event",
+    "Forgotten",
     "Key",
     "LetterDiscarded",
     "LetterRedriven",
     "LetterStatus",
     "Opened",
+    "Origin",
     "Record",
     "Resent",
     "Settled",
@@ -190,6 +193,27 @@ class TimerGone(Record, frozen=True, array_like=True, gc=False, tag="j"):
         return 50
 
 
+class Origin(StrEnum):
+    """What brings a durable actor to life."""
+
+    DECLARED = "declared"
+    """Its supervisor, which declares it."""
+    SPAWNED = "spawned"
+    """Somebody who spawned it: after a start of the process, who does so again, or `ActorSystem.recover`."""
+    VIRTUAL = "virtual"
+    """Its messages (`ActorSystem.get_or_spawn`)."""
+
+
+class DurableActor(msgspec.Struct, frozen=True, gc=False):
+    """What the store knows of a durable actor, so that it is found again."""
+
+    kind: str
+    """Tag of its class."""
+    origin: Origin
+    is_over: bool = False
+    """It has ended for good, in order: nobody is to be expected at its path."""
+
+
 class AgentStatus(Record, frozen=True, array_like=True, gc=False, tag="a"):
     """The row of `agent_state` of an actor, as it is from now on; also commits its incarnation."""
 
@@ -204,6 +228,10 @@ class AgentStatus(Record, frozen=True, array_like=True, gc=False, tag="a"):
     """How often it was started again since the store knows it, starts of the process not counted."""
     at: int
     capabilities: tuple[str, ...] = ()
+    origin: Origin | None = None
+    """Of a durable actor alone."""
+    is_over: bool = False
+    """Of a durable actor: see `DurableActor`."""
 
 
 class CheckpointKind(StrEnum):
@@ -279,6 +307,8 @@ class DeadLetterRecord(Record, frozen=True, array_like=True, gc=False, tag="d"):
     checkpoint_id: str | None = None
     was_pending: bool = False
     """It had been accepted by a durable actor, and is settled with this."""
+    correlation_epoch: int = 0
+    """Of `correlation`; 0: that of the entry."""
 
     @property
     def weight(self) -> int:
@@ -315,6 +345,16 @@ class LetterDiscarded(Record, frozen=True, array_like=True, gc=False, tag="x"):
     @property
     def weight(self) -> int:
         return 200 + len(self.reason)
+
+
+class Forgotten(Record, frozen=True, array_like=True, gc=False, tag="f"):
+    """Nothing that was stored of an actor until now counts any more; its rows are to be deleted."""
+
+    path: str
+
+    @property
+    def weight(self) -> int:
+        return 50
 
 
 class Opened(Record, frozen=True, array_like=True, gc=False, tag="o"):
@@ -358,6 +398,7 @@ AnyRecord = (
     | DeadLetterRecord
     | LetterRedriven
     | LetterDiscarded
+    | Forgotten
     | Turn
     | Opened
     | Closed

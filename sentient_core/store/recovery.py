@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -20,7 +20,7 @@ from sentient_core.errors import StoreUnavailable
 from sentient_core.logs import RuntimeLog, runtime_log
 from sentient_core.store.engine import Engine
 from sentient_core.store.fold import fold
-from sentient_core.store.records import Entry, Opened
+from sentient_core.store.records import DurableActor, Entry, Opened, Origin
 from sentient_core.store.tail import TailEntry, decode_entry, encode_entry
 from sentient_core.store.wire import Refusal, Taken, record_id
 
@@ -36,7 +36,7 @@ COMMIT;"""
 # Every range is bounded: an open one runs to the end of the table.
 _READ = "SELECT * FROM journal:[$system, $first]..=[$system, $last]"
 _STATE = """SELECT projected, is_clean FROM ONLY $owner;
-SELECT id, incarnation, restarts FROM ownership:[$system, '']..=[$system, []];
+SELECT id, incarnation, restarts, kind, origin, is_over, is_forgotten FROM ownership:[$system, '']..=[$system, []];
 SELECT id[1] AS path, count() AS pending FROM inbox:[$system, '']..=[$system, []] GROUP BY path;
 SELECT id, due_at FROM timer:[$system, '']..=[$system, []]"""
 # A server may do a request after its sender has given it up, tried again and seen the entry projected and
@@ -65,6 +65,10 @@ class Start(msgspec.Struct, frozen=True):
     """Messages that durable actors have accepted and not settled, by path."""
     timers_due: Mapping[str, int]
     """When the first of an actor's durable timers is due, in nanoseconds, by path."""
+    durables: Mapping[str, DurableActor]
+    """Durable actors, by path."""
+    forgotten: frozenset[str]
+    """Paths that were being forgotten: nothing of them is in the mappings above but their incarnations."""
     ended_cleanly: bool
 
 
@@ -119,7 +123,7 @@ async def _started(
     await engine.query(_LATE, {"system": system, "projected": projected})
     tail = [entry for entry in tail if entry.number > projected]
     before = fold(((e.number, decode_entry(e.body)) for e in tail if e.number != number), 1)
-    known = {str(row["id"].key[1]): int(row["incarnation"]) for row in incarnations}
+    known = {str(row["id"].key[1]): int(row["incarnation"]) for row in incarnations if row.get("incarnation")}
     for path, incarnation in before.incarnations.items():
         known[path] = max(incarnation, known.get(path, 0))
     # Rows of an older release have no restarts.
@@ -138,8 +142,30 @@ async def _started(
     first_due: dict[str, int] = {}
     for (path, _), at in due.items():
         first_due[path] = min(at, first_due.get(path, at))
+    durables = {str(row["id"].key[1]): _durable(row) for row in incarnations if row.get("origin")}
+    durables.update(before.durables)
+    forgotten = {str(row["id"].key[1]) for row in incarnations if row.get("is_forgotten")} | before.forgotten
+    for path in forgotten:
+        for of_path in (pending, first_due, durables):
+            of_path.pop(path, None)
     was_clean = bool(state["is_clean"]) if before.is_clean is None else before.is_clean
-    return Start(epoch, number, projected, tail, known, restarts, +pending, first_due, was_clean and is_whole)
+    return Start(
+        epoch,
+        number,
+        projected,
+        tail,
+        known,
+        restarts,
+        +pending,
+        first_due,
+        durables,
+        frozenset(forgotten),
+        was_clean and is_whole,
+    )
+
+
+def _durable(row: Mapping[str, Any]) -> DurableActor:
+    return DurableActor(row["kind"], Origin(row["origin"]), bool(row.get("is_over")))
 
 
 async def _read_tail(

@@ -100,11 +100,14 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     checkpoints: Removed = Removed()
     agents: Removed = Removed()
     """Rows of `agent_state`, and of `ownership` where an older release wrote any."""
+    messages: Removed = Removed()
+    """Messages that were pending, of actors that were forgotten."""
 
     @property
     def rows(self) -> int:
         """Of all tables."""
-        return self.events.rows + self.dead_letters.rows + self.checkpoints.rows + self.agents.rows
+        tables = (self.events, self.dead_letters, self.checkpoints, self.agents, self.messages)
+        return sum(table.rows for table in tables)
 
 
 class Cutoffs(msgspec.Struct, frozen=True):

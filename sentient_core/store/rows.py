@@ -14,6 +14,7 @@ import cbor2
 import msgspec
 
 from sentient_core.codec import digest
+from sentient_core.logs import runtime_log
 from sentient_core.store.accounts import Account
 from sentient_core.store.fold import AgentEffect, LetterEffect, PendingEffect, Placed
 from sentient_core.store.payload import as_plain, queryable, refused
@@ -23,6 +24,7 @@ from sentient_core.store.records import (
     Checkpoint,
     CheckpointKind,
     DeadLetterRecord,
+    DurableActor,
     Event,
     Key,
     TimerSet,
@@ -120,6 +122,17 @@ class RowEncoder:
         id_ = record_id("ownership", self._system, path)
         return _encode({"id": id_, "incarnation": incarnation, "restarts": restarts})
 
+    def durable(self, path: str, actor: DurableActor) -> bytes:
+        """What `ownership` says of a durable actor."""
+        id_ = record_id("ownership", self._system, path)
+        return _encode(
+            {"id": id_, "kind": actor.kind, "origin": actor.origin.value, "is_over": actor.is_over}
+        )
+
+    def forgotten(self, path: str) -> bytes:
+        """What `ownership` says of a path while its rows are being deleted."""
+        return _encode({"id": record_id("ownership", self._system, path), "is_forgotten": True})
+
     def checkpoint(self, placed: Placed[Checkpoint], why_refused: str | None = None) -> bytes:
         """A row of `state_checkpoint`."""
         checkpoint = placed.record
@@ -209,7 +222,7 @@ class RowEncoder:
             "timestamp": _time(letter.at),
             "incarnation": letter.incarnation,
         }
-        correlation = optional_id(death.epoch, letter.correlation)
+        correlation = optional_id(letter.correlation_epoch or death.epoch, letter.correlation)
         if correlation is not None:
             row["correlation_id"] = correlation
         if letter.is_exact:
@@ -306,9 +319,22 @@ def read_checkpoint(row: Mapping[str, Any]) -> Checkpoint:
 
 
 def read_pending(row: Mapping[str, Any]) -> Pending:
-    """A row of `inbox`, read by `wire.read_exact`. Raises DecodeError for one that was changed or torn."""
-    _, _, epoch, _ = row["id"].key
-    return Pending(epoch, _decode_accepted(_checked(row)), row["tries"])
+    """A row of `inbox`, read by `wire.read_exact`; one that was changed or torn is marked as damaged."""
+    _, path, epoch, seq = row["id"].key
+    try:
+        return Pending(epoch, _decode_accepted(_checked(row)), row["tries"])
+    except msgspec.DecodeError:
+        found = Event(
+            event_type="message_sent",
+            seq=seq,
+            source=row["sender"],
+            target=path,
+            message_type=row["message_type"],
+            payload=row["record"],
+            at=row["timestamp"],
+            correlation=seq,
+        )
+        return Pending(epoch, Accepted(found), row["tries"], is_damaged=True)
 
 
 def read_account(row: Mapping[str, Any]) -> Mapping[str, Account]:
@@ -316,9 +342,13 @@ def read_account(row: Mapping[str, Any]) -> Mapping[str, Account]:
     return _decode_account(row["lines"])
 
 
-def read_timer(row: Mapping[str, Any]) -> TimerSet:
-    """A row of `timer`, read by `wire.read_exact`. Raises DecodeError for one that was changed or torn."""
-    return _decode_timer(_checked(row))
+def read_timer(row: Mapping[str, Any]) -> TimerSet | None:
+    """A row of `timer`, read by `wire.read_exact`. None: it was changed or torn."""
+    try:
+        return _decode_timer(_checked(row))
+    except msgspec.DecodeError as error:
+        runtime_log(row["id"].key[0]).error("a durable timer cannot be read, it is left out", error=str(error))
+        return None
 
 
 def read_dead_letter(row: Mapping[str, Any]) -> DeadLetterRow:

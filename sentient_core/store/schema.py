@@ -10,7 +10,8 @@
 | inbox | [system, path, epoch, number of the message]: accepted by a durable actor and not settled |
 | account | [system, n]: what a window, whose last entry is n, did to the messages of durable actors |
 | timer | [system, path, key]: a durable timer that is set |
-| ownership | [system]: epoch, projected n, clean end; [system, path]: incarnation, restarts |
+| ownership | [system]: epoch, projected n, clean end; [system, path]: incarnation, restarts, and of a durable |
+| | actor what is needed to find it again; `is_forgotten` while its rows are being deleted |
 | pruned | [system, table]: rows and bytes that retention has deleted |
 """
 
@@ -55,6 +56,10 @@ TABLES = (
             "is_clean": "option<bool>",
             "incarnation": "option<int>",
             "restarts": "option<int>",
+            "kind": "option<string>",
+            "origin": "option<string>",
+            "is_over": "option<bool>",
+            "is_forgotten": "option<bool>",
         },
     ),
     Table(

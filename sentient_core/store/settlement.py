@@ -10,6 +10,7 @@ from sentient_core.store.backoff import Backoff
 from sentient_core.store.engine import Engine
 from sentient_core.store.fold import Effect
 from sentient_core.store.protocols import JournalOptions
+from sentient_core.store.records import DurableActor
 from sentient_core.store.rows import RowEncoder
 from sentient_core.store.tail import TailEntry
 from sentient_core.store.wire import Refusal, array, record_id, value
@@ -28,6 +29,12 @@ _AGENTS = """INSERT INTO agent_state $agents ON DUPLICATE KEY UPDATE
 """
 _INCARNATIONS = """INSERT INTO ownership $incarnations
     ON DUPLICATE KEY UPDATE incarnation = $input.incarnation, restarts = $input.restarts RETURN NONE;
+"""
+_DURABLES = """INSERT INTO ownership $durables
+    ON DUPLICATE KEY UPDATE kind = $input.kind, origin = $input.origin, is_over = $input.is_over RETURN NONE;
+"""
+_FORGOTTEN = """INSERT INTO ownership $forgotten
+    ON DUPLICATE KEY UPDATE is_forgotten = true, kind = NONE, origin = NONE, is_over = NONE RETURN NONE;
 """
 _CHECKPOINTS = "INSERT IGNORE INTO state_checkpoint $checkpoints RETURN NONE;\n"
 # A durable actor has one row for its state; later windows write over it.
@@ -81,6 +88,7 @@ class Settlement:
         projected: int,
         incarnations: Mapping[str, int],
         restarts: Mapping[str, int],
+        durables: Mapping[str, DurableActor],
         options: JournalOptions,
     ) -> None:
         self._engine = engine
@@ -89,6 +97,7 @@ class Settlement:
         self._projected = projected
         self._incarnations = dict(incarnations)
         self._restarts = dict(restarts)
+        self._durables = dict(durables)
         self._options = options
         self._encoder = RowEncoder(system)
         self._turns: dict[str, list[Place]] = {}
@@ -158,6 +167,16 @@ class Settlement:
                 for path, incarnation in effect.incarnations.items()
                 if incarnation > self._incarnations.get(path, -1)
                 or effect.restarts.get(path, 0) > self._restarts.get(path, 0)
+            ),
+        )
+        add(_FORGOTTEN, "forgotten", map(encoder.forgotten, effect.forgotten))
+        add(
+            _DURABLES,
+            "durables",
+            (
+                encoder.durable(path, actor)
+                for path, actor in effect.durables.items()
+                if actor != self._durables.get(path) or path in effect.forgotten
             ),
         )
         checkpoints = [placed for turns in effect.turns.values() for placed in turns]
@@ -235,8 +254,12 @@ class Settlement:
             self._incarnations[path] = max(incarnation, self._incarnations.get(path, -1))
         for path, restarts in effect.restarts.items():
             self._restarts[path] = max(restarts, self._restarts.get(path, 0))
+        for path in effect.forgotten:
+            self._durables.pop(path, None)
+            self._turns.pop(path, None)
+        self._durables.update(effect.durables)
         for path, turns in effect.turns.items():
-            places = self._turns[path] + [placed.position for placed in reversed(turns)]
+            places = self._turns.get(path, []) + [placed.position for placed in reversed(turns)]
             self._turns[path] = places[-self._options.kept_checkpoints :]
 
 

@@ -160,6 +160,12 @@ class SurrealStore:
             on_end=leave,
         )
         shared.journals.add(journal)
+        try:
+            for path in start.forgotten:  # an earlier start has begun to
+                await journal.forget(path)
+        except BaseException:
+            await journal.close(0)
+            raise
         return journal
 
     async def query(self, sql: str, **parameters: object) -> list[Any]:

@@ -8,7 +8,9 @@ thread: committed entries as exact bytes until they are projected.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 
 import msgspec
 
@@ -22,7 +24,7 @@ from sentient_core.store.records import (
     Entry,
     LetterRedriven,
     Record,
-    flat,
+    Turn,
 )
 from sentient_core.store.tail_inboxes import Place, TailInbox, TailInboxes
 
@@ -30,6 +32,12 @@ __all__ = ["LEAST_WEIGHT", "Intake", "Tail", "TailEntry", "decode_entry", "encod
 
 encode_entry: Callable[[object], bytes] = msgspec.msgpack.Encoder().encode
 decode_entry: Callable[[bytes], Entry] = msgspec.msgpack.Decoder(Entry).decode
+
+_open_entry: Callable[[bytes], tuple[int, list[msgspec.Raw]]] = msgspec.msgpack.Decoder(
+    tuple[int, list[msgspec.Raw]]
+).decode
+"""An entry whose records are still to be decoded."""
+_decode_record: Callable[[msgspec.Raw], AnyRecord] = msgspec.msgpack.Decoder(AnyRecord).decode
 
 LEAST_WEIGHT = Record().weight
 """Where not even this fits, the tail is full."""
@@ -123,14 +131,15 @@ class Tail:
         self.waiting.append(entry)
         self.waiting_records += entry.records
         self._bodies[entry.number] = entry
-        for index, record in enumerate(flat(content.records)):
+        for index, (outer, inner, record) in enumerate(_parts(content.records)):
+            place = entry.number, index, outer, inner
             if isinstance(record, Checkpoint):
                 if record.kind is CheckpointKind.TURN:
-                    self._checkpoints.setdefault(record.path, []).append((entry.number, index))
+                    self._checkpoints.setdefault(record.path, []).append(place)
                 elif record.kind is CheckpointKind.STATE:
-                    self._inboxes.note_state(record.path, (entry.number, index))
+                    self._inboxes.note_state(record.path, place)
             else:
-                self._inboxes.note(record, content.epoch, (entry.number, index))
+                self._inboxes.note(record, content.epoch, place)
 
     def take(self, max_records: int, max_bytes: int) -> list[TailEntry]:
         """The next waiting entries, at least one if any waits, within the bounds otherwise."""
@@ -172,41 +181,58 @@ class Tail:
         """The newest unprojected `turn` checkpoints of an actor, newest first."""
         return self._checkpoints_at(reversed(self._checkpoints.get(path, ())[-limit:]))
 
-    def state(self, path: str) -> Placed[Checkpoint] | None:
-        """The unprojected state of a durable actor, if there is one."""
-        place = self._inboxes.states.get(path)
-        return None if place is None else self._checkpoints_at([place])[0]
+    def states(self, paths: Iterable[str]) -> dict[str, Checkpoint]:
+        """The unprojected states of durable actors, of those that have one."""
+        places = {path: place for path in paths if (place := self._inboxes.states.get(path)) is not None}
+        return {placed.record.path: placed.record for placed in self._checkpoints_at(places.values())}
 
-    def inbox(self, path: str) -> TailInbox:
-        """What is unprojected of a durable actor's messages, at this moment."""
+    def inboxes(self, paths: Iterable[str]) -> dict[str, TailInbox]:
+        """What is unprojected of durable actors' messages and timers, at this moment."""
         inboxes = self._inboxes
-        places = inboxes.accepted.get(path, {})
-        accepted = {
-            key: Placed(*placed.position, key[1], record)
-            for key, placed in zip(places, self._read(places.values()), strict=True)
-            if (record := _accepted(placed.record)) is not None
+        places = {path: inboxes.accepted.get(path, {}) for path in paths}
+        records = self._read(place for of_path in places.values() for place in of_path.values())
+        found = iter(records)
+        return {
+            path: TailInbox(
+                accepted={
+                    key: Placed(*placed.position, key[1], record)
+                    for key, placed in zip(of_path, found, strict=False)
+                    if (record := _accepted(placed.record)) is not None
+                },
+                settled=frozenset(inboxes.settled.get(path, ())),
+                tried=dict(inboxes.tried.get(path, {})),
+                timers={key: timer for key, (_, timer) in inboxes.timers.get(path, {}).items()},
+            )
+            for path, of_path in places.items()
         }
-        return TailInbox(
-            accepted=accepted,
-            settled=frozenset(inboxes.settled.get(path, ())),
-            tried=dict(inboxes.tried.get(path, {})),
-            timers={key: timer for key, (_, timer) in inboxes.timers.get(path, {}).items()},
-        )
 
     def _checkpoints_at(self, places: Iterable[Place]) -> list[Placed[Checkpoint]]:
         found = self._read(places)
         return [Placed(*p.position, p.epoch, p.record) for p in found if isinstance(p.record, Checkpoint)]
 
     def _read(self, places: Iterable[Place]) -> list[Placed[AnyRecord]]:
-        """The records at these places; those of one entry, read one after the other, cost it once."""
-        found: list[Placed[AnyRecord]] = []
-        at: tuple[int, Entry, list[AnyRecord]] | None = None
-        for number, index in places:
-            if at is None or at[0] != number:
-                entry = decode_entry(self._bodies[number].body)
-                at = number, entry, list(flat(entry.records))
-            found.append(Placed(number, index, at[1].epoch, at[2][index]))
-        return found
+        """The records at these places, in their order. An entry is opened once, whatever is read of it."""
+        wanted = list(places)
+        found: dict[Place, Placed[AnyRecord]] = {}
+        for number, of_entry in groupby(sorted(wanted), key=itemgetter(0)):
+            epoch, records = _open_entry(self._bodies[number].body)
+            for place in of_entry:
+                _, index, outer, inner = place
+                record = _decode_record(records[outer])
+                if isinstance(record, Turn):
+                    record = record.parts[inner]
+                found[place] = Placed(number, index, epoch, record)
+        return [found[place] for place in wanted]
+
+
+def _parts(records: Iterable[AnyRecord]) -> Iterator[tuple[int, int, AnyRecord]]:
+    """As `flat`, with where each stands."""
+    for outer, record in enumerate(records):
+        if isinstance(record, Turn):
+            for inner, part in enumerate(record.parts):
+                yield outer, inner, part
+        else:
+            yield outer, 0, record
 
 
 def _accepted(record: AnyRecord) -> Accepted | None:

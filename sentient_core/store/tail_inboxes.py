@@ -29,8 +29,10 @@ __all__ = ["Place", "TailInbox", "TailInboxes"]
 
 T = TypeVar("T")
 
-Place: TypeAlias = tuple[int, int]
-"""Number of the journal entry, index within it."""
+Place: TypeAlias = tuple[int, int, int, int]
+"""Number of the journal entry, index within it; which of its records that is in, and as which part."""
+
+_LATER: Place = (2**62, 0, 0, 0)
 
 
 class TailInbox(msgspec.Struct, frozen=True):
@@ -85,7 +87,7 @@ class TailInboxes:
     def forget(self, number: int) -> None:
         """This entry is in its rows; those before it are forgotten."""
         for key in self._keys.pop(number, ()):
-            if self.accepted.get(key[0], {}).get(key, (number + 1, 0))[0] <= number:
+            if self.accepted.get(key[0], {}).get(key, _LATER)[0] <= number:
                 _remove(self.accepted, key)
             if self.settled.get(key[0], {}).get(key, number + 1) <= number:
                 _remove(self.settled, key)
@@ -103,7 +105,7 @@ class TailInboxes:
     def forget_states(self, paths: Iterable[str], last: int) -> None:
         """Everything up to entry `last` is in its rows, states of these paths among it."""
         for path in paths:
-            if self.states.get(path, (last + 1, 0))[0] <= last:
+            if self.states.get(path, _LATER)[0] <= last:
                 del self.states[path]
 
     def _accept(self, key: Key, place: Place) -> None:

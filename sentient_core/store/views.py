@@ -104,7 +104,7 @@ def dead_letter_row(message_id: str, effect: LetterEffect, death: Placed[DeadLet
         attempts=letter.attempts if effect.attempts is None else effect.attempts,
         timestamp=moment(letter.at),
         incarnation=letter.incarnation,
-        correlation_id=optional_id(death.epoch, letter.correlation),
+        correlation_id=optional_id(letter.correlation_epoch or death.epoch, letter.correlation),
         payload=letter.payload if letter.is_exact else None,
         status=effect.status.value,
         settled_at=None if effect.settled_at is None else moment(effect.settled_at),
