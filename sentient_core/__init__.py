@@ -87,6 +87,7 @@ from sentient_core.errors import (
     MessageDropped,
     MessageExpired,
     NameTaken,
+    NoSuchState,
     NoSuchStore,
     NotExposed,
     NotHandedOver,
@@ -139,6 +140,8 @@ from sentient_core.mailbox import (
     MailboxStatistics,
     Overflow,
 )
+from sentient_core.past import StateAt
+from sentient_core.store.accounts import ActorAudit, Audit
 from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.memory import MemoryStore
 from sentient_core.store.protocols import Backlog, JournalOptions, Outage, Store
@@ -162,6 +165,7 @@ __all__ = [
     "IGNORE",
     "ActivationFailed",
     "Actor",
+    "ActorAudit",
     "ActorKilled",
     "ActorProxy",
     "ActorRef",
@@ -174,6 +178,7 @@ __all__ = [
     "AskCycle",
     "AskError",
     "AskTimeout",
+    "Audit",
     "AutoShutdown",
     "Backlog",
     "Backoff",
@@ -249,6 +254,7 @@ __all__ = [
     "MessageDropped",
     "MessageExpired",
     "NameTaken",
+    "NoSuchState",
     "NoSuchStore",
     "NotExposed",
     "NotHandedOver",
@@ -278,6 +284,7 @@ __all__ = [
     "StartIgnored",
     "StartTimeout",
     "StashFull",
+    "StateAt",
     "StateTooLarge",
     "Store",
     "StoreAccessDenied",

@@ -77,6 +77,7 @@ SentientError
 │   ├── Transient                        gone with another try
 │   ├── Poison                           it is the message's fault: quarantine it, go on
 │   └── BudgetExceeded                   pause until somebody resumes the actor
+├── NoSuchState (LookupError)            the store has no state of an actor that is as old as that
 ├── CheckpointUnusable                   no stored checkpoint of an actor can be loaded
 └── StoreError                           the store
     ├── StoreUnavailable                 cannot be reached, does not answer, is closed; nothing is said
@@ -100,6 +101,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sentient_core.causes import class_sent, in_a_line, kind_of
@@ -159,6 +161,7 @@ __all__ = [
     "MessageDropped",
     "MessageExpired",
     "NameTaken",
+    "NoSuchState",
     "NoSuchStore",
     "NotExposed",
     "NotHandedOver",
@@ -1002,6 +1005,21 @@ class RestartLimitExceeded(SentientError):
             f"'{supervisor or 'the root supervisor'}' gave up on '{child}': more than "
             f"{max_restarts} restart{'' if max_restarts == 1 else 's'} within {within:g} s{where}"
         )
+
+
+class NoSuchState(SentientError, LookupError):
+    """The store has no state of an actor that is as old as was asked for."""
+
+    def __init__(self, path: str, moment: object, oldest: datetime | None) -> None:
+        self.path = path
+        self.moment = moment
+        self.oldest = oldest
+        """When the oldest state that there is was saved; None: there is none."""
+        there_is = "none of it at all: the actor has no State, or has never been saved"
+        if oldest is not None:
+            begins = f"{oldest:%Y-%m-%d %H:%M:%S.%f} UTC"
+            there_is = f"none before {begins}. JournalOptions(kept_checkpoints=...) keeps more"
+        super().__init__(f"what '{path}' knew at {moment} is not in the store, which has {there_is}")
 
 
 class CheckpointUnusable(SentientError):

@@ -42,6 +42,7 @@ from sentient_core.in_thread import BackendName, SystemThread
 from sentient_core.logs import runtime_log
 from sentient_core.mailbox import Isolation
 from sentient_core.mailbox.signals import Signal, SignalKind
+from sentient_core.past import Moment, StateAt, state_at
 from sentient_core.paths import check_name
 from sentient_core.store import open_store
 from sentient_core.store.accounts import Audit
@@ -474,6 +475,26 @@ class ActorSystem:
         mirror = self._open("flush").runtime.mirror
         mirror.catch_up()
         await mirror.journal.flush()
+
+    async def state_at(self, path: str, moment: Moment, *, cls: type[Actor] | None = None) -> StateAt:
+        """The state of an actor at an earlier time, or at the position of an event or a checkpoint.
+
+        ::
+
+            then = await system.state_at("bank/alice", datetime.now(UTC) - timedelta(hours=1))
+            print(then.state, then.messages_since)
+
+        It is the newest checkpoint that the store has of that moment or before; `messages_since` says how many
+        messages came between the two. How many checkpoints there are is up to the class (`checkpoint_policy`,
+        which a durable class has to set for that, `self.checkpoint()`) and to what is kept
+        (`JournalOptions.kept_checkpoints`, `Retention`). `cls` is the class of the state where nobody lives
+        at the path; without either it is plain data. Raises NoSuchState, CheckpointUnusable, InvalidArgument.
+        """
+        runtime = self._open("look at an earlier state").runtime
+        await self.flush()
+        cell = runtime.registry.find(path)
+        known = cls if cls is not None or cell is None else cell.blueprint.cls
+        return await state_at(self.store, runtime.codec, self.name, path, moment, known)
 
     async def audit(self) -> Audit:
         """What has become of every message: sent = handled + dead-lettered + quarantined + expired + pending.

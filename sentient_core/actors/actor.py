@@ -96,7 +96,9 @@ class Actor(Generic[M_contra]):
     and so does who asks it. `check` (for tests): a message that was changed between the call that sent it
     and its turn is a dead letter, MessageChanged for who asked, and fails this actor. None: as the system."""
     checkpoint_policy: ClassVar[CheckpointPolicy] = CheckpointPolicy()
-    """When the state is saved, besides `checkpoint()` and an orderly end."""
+    """When the state is saved, besides `checkpoint()` and an orderly end. Of a durable actor, which saves it
+    in every turn: when it is kept as an earlier one for `system.state_at`; without a policy of its own never.
+    """
     schema_version: ClassVar[int] = 1
     """Of `State`, from 1 on: raise it when what is stored under the one before does not fit any more. A
     checkpoint of an earlier version is loaded by way of `@upcast`, one of a later version refused."""
@@ -176,8 +178,9 @@ class Actor(Generic[M_contra]):
         """Save the state as it is now; returns the checkpoint's id once it is committed.
 
         What was sent to mirrored actors of the system before it is then committed as well.
-        The message in hand is not consumed by it. Raises UnencodableState (the previous checkpoint
-        stands) and StoreUnavailable. Cancelling it does not take the checkpoint back.
+        The message in hand is not consumed by it. Of a durable actor, whose turns are committed anyway, it is
+        the state before the turn at hand, kept for `system.state_at`. Raises UnencodableState (the previous
+        checkpoint stands) and StoreUnavailable. Cancelling it does not take the checkpoint back.
         """
         return await save_and_wait(self.__cell, self)
 

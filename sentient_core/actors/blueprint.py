@@ -57,6 +57,7 @@ class Blueprint:
         "handlers",
         "has_init",
         "has_state",
+        "history",
         "hooks",
         "is_durable",
         "is_mirrored",
@@ -140,6 +141,11 @@ class Blueprint:
         self.checkpoint_bytes: int | None = policy.bytes if saves else None
         self.checkpoint_idle: float | None = policy.idle if saves else None
         self.saves: bool = saves and policy != _NEVER
+        is_own = base is not None and cls.checkpoint_policy is not base.checkpoint_policy
+        self.history: CheckpointPolicy | None = (
+            policy if self.is_durable and self.has_state and is_own else None
+        )
+        """When an earlier state of a durable actor is kept: only if its class says so."""
         """The runtime saves its state by itself while it runs."""
         self.is_stored: bool = self.is_mirrored or self.has_state
         """The store knows its actors, or may get to."""

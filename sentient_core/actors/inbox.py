@@ -68,8 +68,10 @@ class Inbox:
         "_is_watching",
         "_is_written",
         "_journal",
+        "_kept_at",
         "_pending",
         "_settled",
+        "_turns",
         "savepoint",
         "timers",
         "turn",
@@ -88,6 +90,9 @@ class Inbox:
         self._is_watching = False
         self._is_written = False
         """The savepoint is in the journal's hands; else it is what `__init__` makes anyway."""
+        self._turns = 0
+        """Since an earlier state was kept."""
+        self._kept_at = cell.runtime.backend.now()
         self.savepoint: Checkpoint | None = None
         self.timers: DurableTimers = DurableTimers(cell)
         self.turn: OpenTurn | None = None
@@ -179,6 +184,19 @@ class Inbox:
         if savepoint is not None and data == savepoint.state and is_of_today(savepoint, cell.blueprint):
             return None
         return self._record_of(data)
+
+    def kept(self, state: Checkpoint) -> Checkpoint | None:
+        """A new state once more, if the class wants it to stay when the next one takes its place."""
+        policy = self._cell.blueprint.history
+        if policy is None:
+            return None
+        self._turns += 1
+        now = self._cell.runtime.backend.now()
+        is_due = policy.messages is not None and self._turns >= policy.messages
+        if not is_due and (policy.seconds is None or now - self._kept_at < policy.seconds):
+            return None
+        self._turns, self._kept_at = 0, now
+        return msgspec.structs.replace(state, kind=CheckpointKind.TURN)
 
     def save(self, state: Checkpoint) -> None:
         """The state is in the journal's hands: it is the savepoint."""

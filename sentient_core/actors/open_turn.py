@@ -139,6 +139,9 @@ class OpenTurn:
         inbox, entry = self._inbox, self.entry
         state = inbox.changed_state(actor)
         parts: list[AnyPart] = [] if state is None else [state]
+        kept = None if state is None else inbox.kept(state)
+        if kept is not None:
+            parts.append(kept)
         if entry is not None and (settles or self._passed_on):
             settled = inbox.settled(entry[3])
             if settled is not None:

@@ -7,13 +7,14 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 import anyio
+import msgspec
 
 from sentient_core.actors.checkpoints import RejectedCheckpoint, is_of_today, restore, save
 from sentient_core.actors.life_events import write_status
 from sentient_core.errors import CheckpointUnusable, InvalidArgument, StaleIncarnation, StoreUnavailable
 from sentient_core.events import EventType
 from sentient_core.mailbox.signals import Signal, SignalKind
-from sentient_core.store.records import Resent, full_id
+from sentient_core.store.records import CheckpointKind, Resent, full_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -185,6 +186,12 @@ async def save_and_wait(cell: Cell, actor: Actor) -> str:
         raise InvalidArgument(f"{cell.blueprint.cls.__qualname__} declares no State: nothing to save")
     check_at_work(cell, actor)
     journal = cell.runtime.mirror.journal
+    savepoint = None if cell.inbox is None else cell.inbox.savepoint
+    if savepoint is not None:  # what the turn at hand makes of it is committed with the turn, or never
+        kept = msgspec.structs.replace(savepoint, kind=CheckpointKind.TURN)
+        journal.append(kept, force=True)
+        await journal.committed()
+        return kept.checkpoint_id
     if not save_state(cell, actor, "asked for"):
         if not journal.backlog().is_full:
             await journal.committed()  # raises why nothing is taken any more: Fenced, or closed

@@ -108,7 +108,9 @@ class Unread:
                 self._let_in(arrivals)
         if estate is None:
             raise StoreUnavailable(f"messages of '{cell.path}' cannot be read: the store does not answer")
-        self._take(estate, {key: entry for entry in arrivals if (key := self._inbox.key_of(entry)) is not None})
+        self._take(
+            estate, {key: entry for entry in arrivals if (key := self._inbox.key_of(entry)) is not None}
+        )
 
     def lay_down(self, entries: Iterable[Entry], error: Exception) -> None:
         """Leave what is queued in the store until the actor is started again; askers get `error`."""

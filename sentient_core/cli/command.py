@@ -7,6 +7,7 @@ import click
 from sentient_core.cli.audit import audit
 from sentient_core.cli.backup import backup
 from sentient_core.cli.events import events
+from sentient_core.cli.history import history
 from sentient_core.cli.letters import letters
 from sentient_core.cli.restore import restore
 from sentient_core.cli.stats import stats
@@ -43,3 +44,4 @@ main.add_command(restore)
 main.add_command(letters)
 main.add_command(events)
 main.add_command(audit)
+main.add_command(history)

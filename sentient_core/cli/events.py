@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 import click
 
 from sentient_core.cli.opening import copy_of, only_system
-from sentient_core.cli.options import as_json, at_store, of_system, runs
+from sentient_core.cli.options import as_json, at_store, moment, of_system, runs
 from sentient_core.cli.output import Reporter, print_json, print_table
+from sentient_core.store.event_filter import EventFilter
 from sentient_core.store.protocols import EventRow
 from sentient_core.store.queries import Queries
 
@@ -19,6 +21,10 @@ __all__ = ["events"]
 @click.option("--agent", metavar="PATH", help="Sent by this actor, or to it.")
 @click.option("--type", "event_type", metavar="TYPE", help="Such as message_sent or actor_restarted.")
 @click.option("--message-type", metavar="TAG", help="Messages of this type.")
+@click.option(
+    "--since", type=moment, metavar="TIME", help="At this time or later; UTC unless it says otherwise."
+)
+@click.option("--until", type=moment, metavar="TIME", help="Before this time.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
 @of_system
 @at_store
@@ -28,6 +34,8 @@ async def events(
     agent: str | None,
     event_type: str | None,
     message_type: str | None,
+    since: datetime | None,
+    until: datetime | None,
     limit: int,
     system: str | None,
     url: str,
@@ -38,12 +46,13 @@ async def events(
     What was committed and not yet projected when the process died is not among them: the next start of
     the system brings it in.
     """
+    wanted = EventFilter(
+        agent=agent, event_type=event_type, message_type=message_type, since=since, until=until
+    )
     reporter = Reporter()
     async with copy_of(url, reporter) as engine:
         name = await only_system(engine, system)
-        found = await engine.thread.run(
-            lambda: Queries(engine).events(name, agent, event_type, message_type, limit)
-        )
+        found = await engine.thread.run(lambda: Queries(engine).events(name, wanted, limit))
     if is_json:
         print_json(found)
     elif found:

@@ -102,7 +102,16 @@ class SurrealJournal:
         self._projector = Projector(
             engine,
             system,
-            Settlement(engine, system, start.epoch, start.projected, start.known, start.restarts, start.durables, options),
+            Settlement(
+                engine,
+                system,
+                start.epoch,
+                start.projected,
+                start.known,
+                start.restarts,
+                start.durables,
+                options,
+            ),
             self._intake,
             self._tail,
             options,

@@ -12,7 +12,7 @@ from sentient_core.store.fold import LetterEffect
 from sentient_core.store.records import DeadLetterRecord, LetterStatus
 from sentient_core.store.views import nanoseconds
 
-__all__ = ["DeadLetterFilter", "meets"]
+__all__ = ["DeadLetterFilter", "check_time", "meets"]
 
 
 class DeadLetterFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ class DeadLetterFilter(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("recipient", "message_type"):
             _check_text(name, getattr(self, name))
         for name in ("since", "until"):
-            _check_time(name, getattr(self, name))
+            check_time(name, getattr(self, name))
 
 
 def meets(
@@ -60,7 +60,8 @@ def _check_text(name: str, value: object) -> None:
         raise InvalidArgument(f"{name} must be a string, not {value!r}; of an actor it is ref.path")
 
 
-def _check_time(name: str, value: object) -> None:
+def check_time(name: str, value: object) -> None:
+    """Raise InvalidArgument for what is no time that a row may have, or says no time zone."""
     if value is None:
         return
     if not isinstance(value, datetime) or value.tzinfo is None:

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -19,6 +20,7 @@ import anyio
 from sentient_core.backend import Backend, current_backend
 from sentient_core.errors import Fenced, StoreError, StoreRefused, StoreUnavailable
 from sentient_core.store.accounts import Account, Audit, Books
+from sentient_core.store.event_filter import EventFilter
 from sentient_core.store.fold import (
     AgentEffect,
     Effect,
@@ -141,17 +143,16 @@ class MemoryStore:
         agent: str | None = None,
         event_type: str | None = None,
         message_type: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         limit: int = 100,
     ) -> list[EventRow]:
         """See `Store.events`."""
-        records = await self._read(system)
-        matching = (
-            placed
-            for placed in reversed(records.events)
-            if (agent is None or agent in (placed.record.source, placed.record.target))
-            and (event_type is None or placed.record.event_type == event_type)
-            and (message_type is None or placed.record.message_type == message_type)
+        wanted = EventFilter(
+            agent=agent, event_type=event_type, message_type=message_type, since=since, until=until
         )
+        records = await self._read(system)
+        matching = (placed for placed in reversed(records.events) if wanted.meets(placed.record))
         return [event_row(placed) for placed in islice(matching, limit)]
 
     async def agents(self, system: str) -> list[AgentRow]:
@@ -200,7 +201,7 @@ class MemoryStore:
         books = Books()
         for accounts in records.accounts:
             books.enter(accounts)
-        return books.close(records.inbox)
+        return books.close(key for inbox in records.inbox.values() for key in inbox)
 
     async def query(self, sql: str, **parameters: object) -> list[Any]:
         """See `Store.query`: refused, there is no database here."""

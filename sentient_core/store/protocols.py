@@ -14,7 +14,15 @@ import msgspec
 
 from sentient_core.errors import InvalidArgument, StoreError
 from sentient_core.store.accounts import Audit
-from sentient_core.store.records import Accepted, AnyRecord, Checkpoint, DurableActor, Key, LetterStatus, TimerSet
+from sentient_core.store.records import (
+    Accepted,
+    AnyRecord,
+    Checkpoint,
+    DurableActor,
+    Key,
+    LetterStatus,
+    TimerSet,
+)
 from sentient_core.store.retention import Pruned, Retention
 
 if TYPE_CHECKING:
@@ -147,6 +155,8 @@ class CheckpointRow(msgspec.Struct, frozen=True, kw_only=True):
     digest: bytes
     timestamp: datetime
     metadata: dict[str, Any]
+    position: tuple[int, int] | None = None
+    """Journal number and index in it: the order of commits. None: an older release wrote it."""
 
 
 class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -413,9 +423,14 @@ class Store(Protocol):
         agent: str | None = None,
         event_type: str | None = None,
         message_type: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         limit: int = 100,
     ) -> list[EventRow]:
-        """Projected events, newest first. `agent` matches source or target."""
+        """Projected events, newest first. `agent` matches source or target.
+
+        `since` is in, `until` is not; both need a time zone, else InvalidArgument.
+        """
         ...
 
     async def agents(self, system: str) -> list[AgentRow]:

@@ -178,9 +178,13 @@ class Pruner:
             ):
                 sql = _EVENTS_OF.format(index=index, field=field)
                 events += await self._delete_all("agent_event", sql, path=path, projected=found[0])
-            agents = await self._delete("agent_state", [RecordId("agent_state", [self._system, path])], _BATCHES)
+            agents = await self._delete(
+                "agent_state", [RecordId("agent_state", [self._system, path])], _BATCHES
+            )
             if self._is_over:
-                raise StoreUnavailable(f"the journal has ended; what is left of '{path}' goes with the next start")
+                raise StoreUnavailable(
+                    f"the journal has ended; what is left of '{path}' goes with the next start"
+                )
             await self._unmark(path)
         return Pruned(
             events=events,

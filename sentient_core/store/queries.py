@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
 from sentient_core.store.accounts import Audit, Books
 from sentient_core.store.engine import Engine
+from sentient_core.store.event_filter import EventFilter
 from sentient_core.store.fold import fold
 from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.protocols import AgentRow, CheckpointRow, DeadLetterRow, EventRow
@@ -24,13 +25,13 @@ from sentient_core.store.tail import decode_entry
 from sentient_core.store.views import nanoseconds
 from sentient_core.store.wire import bindable, read_plain, record_id
 
-__all__ = ["AGENTS", "CHECKPOINTS", "NEWEST", "Queries", "events_query", "letters_query"]
+__all__ = ["AGENTS", "CHECKPOINTS", "NEWEST", "Queries", "events_query", "letters_query", "times_between"]
 
 _PROJECTED = "SELECT VALUE projected FROM $owner"
 # The upper bound must sort above the ids' type: an array above strings and integers.
 AGENTS = "SELECT * FROM agent_state:[$system, '']..=[$system, []]"
 CHECKPOINTS = "SELECT * FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []] ORDER BY id DESC"
-NEWEST = "SELECT * FROM {table}:[$system, $first]..=[$system, $last, []] ORDER BY id DESC LIMIT $limit"
+NEWEST = "SELECT * FROM {table}:[$system, $first]..=[$system, $last, $end] ORDER BY id DESC LIMIT $limit"
 
 _SECOND = timedelta(seconds=1)
 _ACCOUNTS = "SELECT * FROM account:[$system, $first]..=[$system, $last]"
@@ -57,24 +58,33 @@ def events_query(index: str, *conditions: str) -> str:
     return f"SELECT * FROM {table} WHERE {where} ORDER BY timestamp DESC LIMIT $limit"  # noqa: S608 - constants
 
 
+def times_between(since: datetime | None, until: datetime | None) -> dict[str, tuple[str, object]]:
+    """The conditions on `timestamp` between these times, by the name of what is bound in each, and that.
+
+    The database's index sorts times as texts, with as many digits as each needs, so that a range misses
+    rows within the second of its bounds: it is taken wider, and the exact bounds are compared as numbers.
+    """
+    found: dict[str, tuple[str, object]] = {}
+    if since is not None:
+        found["from"] = "timestamp > $from", bindable(since - _SECOND)
+        found["since"] = "time::nano(timestamp) >= $since", nanoseconds(since)
+    if until is not None:
+        found["to"] = "timestamp < $to", bindable(until + _SECOND)
+        found["until"] = "time::nano(timestamp) < $until", nanoseconds(until)
+    return found
+
+
 def letters_query(
     fields: str, system: str, matching: DeadLetterFilter, status: LetterStatus | None
 ) -> tuple[str, dict[str, object]]:
     """The dead letters that are meant, oldest first, by an index on time; and what is bound in it.
 
-    The database's index sorts times as texts, with as many digits as each needs, so that a range misses
-    rows within the second of its bounds: it is taken wider, and the exact bounds are compared as numbers.
     The order is right but for rows within a second one of which has no fraction, and so on.
     """
     conditions = ["id[0] = $system"]
     parameters: dict[str, object] = {"system": system}
-    since, until = matching.since, matching.until
     for name, condition, value in (
         ("recipient", "recipient = $recipient", matching.recipient),
-        ("from", "timestamp > $from", None if since is None else since - _SECOND),
-        ("to", "timestamp < $to", None if until is None else until + _SECOND),
-        ("since", "time::nano(timestamp) >= $since", None if since is None else nanoseconds(since)),
-        ("until", "time::nano(timestamp) < $until", None if until is None else nanoseconds(until)),
         ("reason", "reason = $reason", None if matching.reason is None else str(matching.reason)),
         ("message_type", "message_type = $message_type", matching.message_type),
         ("status", "status = $status", None if status is None else status.value),
@@ -82,6 +92,9 @@ def letters_query(
         if value is not None:
             conditions.append(condition)
             parameters[name] = bindable(value)
+    for name, (condition, bound) in times_between(matching.since, matching.until).items():
+        conditions.append(condition)
+        parameters[name] = bound
     index = "dead_letter_time_idx" if matching.recipient is None else "dead_letter_recipient_idx"
     table = f"dead_letter WITH INDEX {index}"
     where = " AND ".join(conditions)
@@ -118,38 +131,39 @@ class Queries:
         inbox = {(str(id_.key[1]), int(id_.key[2]), int(id_.key[3])) for id_ in ids}
         return books.close((inbox - tail.settled) | tail.pending.keys())
 
-    async def events(
-        self, system: str, agent: str | None, event_type: str | None, message_type: str | None, limit: int
-    ) -> list[EventRow]:
+    async def events(self, system: str, wanted: EventFilter, limit: int) -> list[EventRow]:
         """See `Store.events`."""
         projected = await self._projected(system)
-        if agent is None and event_type is None and message_type is None:
-            return [read_event(row) for row in await self._newest("agent_event", system, projected, limit)]
+        if wanted.agent is None and wanted.event_type is None and wanted.message_type is None:
+            return await self._newest_events(system, wanted, projected, limit)
 
         conditions: list[str] = []
-        if event_type is not None:
+        if wanted.event_type is not None:
             conditions.append("event_type = $event_type")
-        if message_type is not None:
+        if wanted.message_type is not None:
             conditions.append("message_type = $message_type")
-        if agent is not None:
+        if wanted.agent is not None:
             searches = [
                 ("event_source_idx", "source_agent = $agent"),
                 ("event_target_idx", "target_agent = $agent"),
             ]
-        elif message_type is not None:
+        elif wanted.message_type is not None:
             searches = [("event_message_idx", conditions.pop())]
         else:
             searches = [("event_type_idx", conditions.pop())]
+        times = times_between(wanted.since, wanted.until)
+        conditions += [condition for condition, _ in times.values()]
         results = await self._engine.query(
             ";\n".join(events_query(index, condition, *conditions) for index, condition in searches),
             {
                 "system": system,
                 "projected": projected,
-                "agent": agent,
-                "event_type": event_type,
-                "message_type": message_type,
+                "agent": wanted.agent,
+                "event_type": wanted.event_type,
+                "message_type": wanted.message_type,
                 "limit": limit,
-            },
+            }
+            | {name: bound for name, (_, bound) in times.items()},
             read=read_plain,
         )
         found = {row["id"]: row for rows in results for row in rows}  # a message to oneself is in both
@@ -194,19 +208,44 @@ class Queries:
         (found,) = await self._engine.query(_PROJECTED, {"owner": record_id("ownership", system)})
         return int(found[0]) if found else 0
 
-    async def _newest(self, table: str, system: str, last: int, limit: int) -> list[dict[str, Any]]:
-        """The newest rows by place. A range is read as a whole, so ranges grow from the end."""
+    async def _newest_events(self, system: str, wanted: EventFilter, last: int, limit: int) -> list[EventRow]:
+        """By place: the order of commits is, but for what was handed over at the same time, that of time."""
+        found: list[EventRow] = []
+        end: int | None = None
+        while len(found) < limit:
+            rows = await self._newest("agent_event", system, last, limit, end)
+            events = [read_event(row) for row in rows]
+            found += [event for event in events if wanted.is_in_time(event.timestamp)]
+            if len(rows) < limit or (wanted.since and events[-1].timestamp < wanted.since - _SECOND):
+                break
+            last, index = events[-1].position
+            last, end = (last, index - 1) if index else (last - 1, None)
+        return found[:limit]
+
+    async def _newest(
+        self, table: str, system: str, last: int, limit: int, end: int | None
+    ) -> list[dict[str, Any]]:
+        """The newest rows by place, from `last` on, and of that entry from index `end` on (None: from its end).
+
+        A range is read as a whole, so ranges grow from the end.
+        """
         rows: list[dict[str, Any]] = []
         span = _FIRST_SPAN
         while last > 0 and len(rows) < limit:
             first = max(1, last - span + 1)
             (more,) = await self._engine.query(
                 NEWEST.format(table=table),
-                {"system": system, "first": first, "last": last, "limit": limit - len(rows)},
+                {
+                    "system": system,
+                    "first": first,
+                    "last": last,
+                    "end": [] if end is None else end,
+                    "limit": limit - len(rows),
+                },
                 read=read_plain,
             )
             rows += more
-            last = first - 1
+            last, end = first - 1, None
             span *= _SPAN_GROWTH
         return rows
 

@@ -152,6 +152,7 @@ class RowEncoder:
                 "schema_version": checkpoint.schema_version,
                 "digest": checkpoint.digest,
                 "incarnation": checkpoint.incarnation,
+                "position": list(placed.position),
             }
         )
 
@@ -296,6 +297,7 @@ def read_checkpoint_row(row: Mapping[str, Any]) -> CheckpointRow:
         digest=row["digest"],
         timestamp=row["timestamp"],
         metadata=_object(row["metadata"]),
+        position=None if row.get("position") is None else tuple(row["position"]),
     )
 
 
@@ -347,7 +349,9 @@ def read_timer(row: Mapping[str, Any]) -> TimerSet | None:
     try:
         return _decode_timer(_checked(row))
     except msgspec.DecodeError as error:
-        runtime_log(row["id"].key[0]).error("a durable timer cannot be read, it is left out", error=str(error))
+        runtime_log(row["id"].key[0]).error(
+            "a durable timer cannot be read, it is left out", error=str(error)
+        )
         return None
 
 

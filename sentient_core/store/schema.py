@@ -136,6 +136,7 @@ TABLES = (
             "schema_version": "int",
             "digest": "bytes",
             "incarnation": "int",
+            "position": "option<array<int>>",
         },
         {"checkpoint_agent_idx": "agent_id, timestamp"},
     ),

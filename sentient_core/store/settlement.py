@@ -41,7 +41,7 @@ _CHECKPOINTS = "INSERT IGNORE INTO state_checkpoint $checkpoints RETURN NONE;\n"
 _STATES = """INSERT INTO state_checkpoint $states ON DUPLICATE KEY UPDATE
     checkpoint_id = $input.checkpoint_id, timestamp = $input.timestamp, metadata = $input.metadata,
     state = $input.state, tag = $input.tag, schema_version = $input.schema_version,
-    digest = $input.digest, incarnation = $input.incarnation RETURN NONE;
+    digest = $input.digest, incarnation = $input.incarnation, position = $input.position RETURN NONE;
 """
 _SETTLED = "DELETE $settled RETURN NONE;\n"
 _PENDING = "INSERT IGNORE INTO inbox $pending RETURN NONE;\n"

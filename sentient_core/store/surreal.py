@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -14,6 +15,7 @@ from sentient_core.errors import InvalidArgument, StoreError, StoreUnavailable
 from sentient_core.store.access import Access
 from sentient_core.store.accounts import Audit
 from sentient_core.store.engine import DATABASE, NAMESPACE, REOPEN_BYTES, Client, Connect, Engine, embedded
+from sentient_core.store.event_filter import EventFilter
 from sentient_core.store.journal import SurrealJournal
 from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.migrations import migrate
@@ -187,12 +189,15 @@ class SurrealStore:
         agent: str | None = None,
         event_type: str | None = None,
         message_type: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         limit: int = 100,
     ) -> list[EventRow]:
         """See `Store.events`."""
-        return await self._ask(
-            lambda engine: Queries(engine).events(system, agent, event_type, message_type, limit)
+        wanted = EventFilter(
+            agent=agent, event_type=event_type, message_type=message_type, since=since, until=until
         )
+        return await self._ask(lambda engine: Queries(engine).events(system, wanted, limit))
 
     async def agents(self, system: str) -> list[AgentRow]:
         """See `Store.agents`."""

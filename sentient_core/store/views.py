@@ -87,6 +87,7 @@ def checkpoint_row(placed: Placed[Checkpoint]) -> CheckpointRow:
         digest=checkpoint.digest,
         timestamp=moment(checkpoint.at),
         metadata=queryable(checkpoint.metadata),
+        position=placed.position,
     )
 
 

@@ -209,7 +209,9 @@ async def quiet(system: ActorSystem) -> bool:
     """Return when no actor has anything to do. False: it takes too long."""
     runtime = cell_of(system.get(TEAM)).runtime
     with anyio.move_on_after(QUIET_SECONDS):
-        while runtime.dispatcher.busy or any(cell.mailbox.queue or _pending(cell) for cell in runtime.registry):
+        while runtime.dispatcher.busy or any(
+            cell.mailbox.queue or _pending(cell) for cell in runtime.registry
+        ):
             await anyio.sleep(0.002)
         return True
     return False

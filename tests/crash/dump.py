@@ -70,7 +70,9 @@ async def take_dump(system: ActorSystem, *, is_quiet: bool) -> Found:
     stored = {}
     for path in DURABLE:
         (rows,) = await system.store.query(
-            "SELECT VALUE state FROM state_checkpoint:[$system, $path, 'state']", system=system.name, path=path
+            "SELECT VALUE state FROM state_checkpoint:[$system, $path, 'state']",
+            system=system.name,
+            path=path,
         )
         stored[path] = msgspec.msgpack.decode(rows[0]) if rows else {}
     return Found(

@@ -85,8 +85,12 @@ class _Case:
                 # The death of an asker has the question asked again, which is another message.
                 if not by.startswith("ask:"):
                     yield from (f"{n} by {by} is applied twice by {path}" for n in _twice(numbers))
-                    yield from (f"{n} is applied by {path}, and dead" for n in numbers if (path, n) in self.dead)
-        yield from (f"{who} has two dead letters" for who in _twice([(d.recipient, d.n) for d in self.found.deaths]))
+                    yield from (
+                        f"{n} is applied by {path}, and dead" for n in numbers if (path, n) in self.dead
+                    )
+        yield from (
+            f"{who} has two dead letters" for who in _twice([(d.recipient, d.n) for d in self.found.deaths])
+        )
 
     def unexpected(self) -> Iterator[str]:
         """Whatever is applied was sent, in this order; what failed has left nothing; only such died."""
@@ -128,7 +132,9 @@ class _Case:
                     yield f"{path} has sent {target} {numbers}, which has applied {self.applied(target, path)}"
             if path == ROUTER:
                 routed = {by: sorted(numbers) for by, numbers in state["applied"].items()}
-                come = {by: sorted(n for worker in WORKERS for n in self.applied(worker, by)) for by in routed}
+                come = {
+                    by: sorted(n for worker in WORKERS for n in self.applied(worker, by)) for by in routed
+                }
                 if routed != come:
                     yield f"the router has passed on {routed}, and workers have applied {come}"
             for n, (asked, answer) in state["answers"].items():

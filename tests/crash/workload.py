@@ -237,7 +237,9 @@ class Worker(Actor):
     @handles
     async def consult(self, message: Consult) -> int:
         self.apply(message)
-        answer = await self.ref(message.to).ask(Bump(n=message.n, by=f"ask:{self.context.ref.path}"), timeout=60)
+        answer = await self.ref(message.to).ask(
+            Bump(n=message.n, by=f"ask:{self.context.ref.path}"), timeout=60
+        )
         self.state.answers[str(message.n)] = message.to, answer
         return answer
 
