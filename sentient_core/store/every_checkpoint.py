@@ -14,7 +14,7 @@ import msgspec
 
 from sentient_core.errors import StoreError
 from sentient_core.store.engine import Engine
-from sentient_core.store.records import AgentStatus, Checkpoint
+from sentient_core.store.records import AgentStatus, Checkpoint, flat
 from sentient_core.store.rows import read_checkpoint
 from sentient_core.store.tail import decode_entry
 from sentient_core.store.wire import RecordId, array, record_id, value
@@ -90,7 +90,7 @@ class CheckpointReader:
 
     def _of_entry(self, system: str, row: dict[str, Any]) -> Iterator[StoredCheckpoint]:
         try:
-            records = decode_entry(row["body"]).records
+            records = tuple(flat(decode_entry(row["body"]).records))
         except (msgspec.DecodeError, ValueError) as error:
             why = f"the journal entry {row['id'].key[1]}, with all that is in it, cannot be read: {error}"
             yield StoredCheckpoint(system, "", "", None, None, why)
