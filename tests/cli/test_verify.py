@@ -17,7 +17,7 @@ from sentient_core import Actor, ActorRef, ActorSystem, ChildSpec, Supervisor, h
 from sentient_core.codec import digest
 from sentient_core.store import JournalOptions, SurrealStore
 from sentient_core.store import every_checkpoint as reading
-from sentient_core.store.records import AnyPart, AnyRecord, CheckpointKind, Entry, Turn
+from sentient_core.store.records import AnyPart, AnyRecord, CheckpointKind, Entry, Forgotten, Turn
 from sentient_core.store.tail import encode_entry
 from tests.cli.conftest import Run, change, files, packed, shown
 from tests.probes import Save
@@ -309,6 +309,21 @@ def test_the_states_of_durable_actors_are_looked_at_too(run: Run, bank: str) -> 
     found = [(path, id_) for path, id_, _ in failures(verify(run, bank, "--json"))]
 
     assert found == [("till/a", "1.9"), ("till/b", "1.8")]
+
+
+def test_what_is_forgotten_does_not_count_any_more(run: Run, bank: str) -> None:
+    anyio.run(partial(leave, bank, account("bank/carol", 7, "bad"), Forgotten("bank/alice")))
+    anyio.run(
+        partial(
+            leave, bank, Forgotten("bank/carol"), account("bank/carol", 8), account("bank/alice", 9, "bad")
+        )
+    )
+    change(bank, "UPDATE ownership SET is_forgotten = true WHERE id[1] = 'bank/bob'")
+
+    result = verify(run, bank, "--json")
+
+    assert [id_ for _, id_, _ in failures(result)] == ["1.9"]
+    assert json.loads(result.stdout)["checkpoints"] == 2
 
 
 def test_a_journal_entry_that_cannot_be_read_is_a_failure(run: Run, bank: str) -> None:
