@@ -79,7 +79,8 @@ class Actor(Generic[M_contra]):
 
     The store knows the class, and its State, by the class's name, or by a tag of its own: `class
     Account(Actor, tag="account")`. When either changes, the class names the earlier ones, `class
-    Account(Actor, aliases=("Konto",))`, and is taken for what it was.
+    Account(Actor, aliases=("Konto",))`, and is taken for what it was. The paths of virtual actors begin with
+    it: keep that one, by `tag`.
     """
 
     durability: ClassVar[DurabilityName] = "mirrored"

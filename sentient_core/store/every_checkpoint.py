@@ -14,7 +14,7 @@ import msgspec
 
 from sentient_core.errors import StoreError
 from sentient_core.store.engine import Engine
-from sentient_core.store.records import AgentStatus, Checkpoint
+from sentient_core.store.records import AgentStatus, AnyRecord, Checkpoint, Forgotten, flat
 from sentient_core.store.rows import read_checkpoint
 from sentient_core.store.tail import decode_entry
 from sentient_core.store.wire import RecordId, array, record_id, value
@@ -27,7 +27,8 @@ _SPAN = 1_000
 _TIMEOUT = 600.0
 
 # Every range is bounded: an open one runs to the end of the table.
-_PROJECTED = "SELECT VALUE projected FROM $owner"
+_PROJECTED = """SELECT VALUE projected FROM $owner;
+SELECT VALUE id FROM ownership:[$system, '']..=[$system, []] WHERE is_forgotten"""
 _ENTRIES = "SELECT id, bytes::len(body) AS size FROM journal:[$system, $first]..=[$system, $last]"
 # Of a range on the first field of an index on several, this alone is answered rightly: with another
 # condition, rows of `$after` come again, and an upper bound that is included is left out (core 3.2.4).
@@ -63,6 +64,8 @@ class CheckpointReader:
         """Those that are wanted."""
         self._kinds: dict[tuple[str, str], str] = {}
         """By system and path, of the tails, which know better than the rows."""
+        self._forgotten: dict[tuple[str, str], tuple[int, int]] = {}
+        """Actors of which nothing counts that was stored before this place in the journal."""
         self._pages = self._read()
 
     async def page(self) -> Sequence[StoredCheckpoint]:
@@ -81,26 +84,45 @@ class CheckpointReader:
                 yield page
 
     async def _tail(self, system: str) -> AsyncIterator[list[StoredCheckpoint]]:
-        (found,) = await self._engine.query(_PROJECTED, {"owner": record_id("ownership", system)})
+        found, gone = await self._engine.query(
+            _PROJECTED, {"system": system, "owner": record_id("ownership", system)}, timeout=_TIMEOUT
+        )
         first = int(found[0] if found else 0) + 1
+        self._forgotten.update({(system, id_.key[1]): (first, 0) for id_ in gone})
+        async for number, records in self._entries(system, first):
+            for index, record in enumerate(records if isinstance(records, list) else ()):
+                if isinstance(record, Forgotten):
+                    self._forgotten[system, record.path] = number, index
+        async for number, records in self._entries(system, first):
+            if isinstance(records, list):
+                yield list(self._in_entry(system, number, records))
+            else:
+                why = f"the journal entry {number}, with all that is in it, cannot be read: {records}"
+                yield [StoredCheckpoint(system, "", "", None, None, why)]
+
+    async def _entries(
+        self, system: str, first: int
+    ) -> AsyncIterator[tuple[int, list[AnyRecord] | Exception]]:
+        """What is behind `projected`, entry by entry, in order."""
         while entries := await self._query(_ENTRIES, system=system, first=first, last=first + _SPAN - 1):
             for ids in _batches(entries):
-                yield [stored for row in await self._by_id(ids) for stored in self._of_entry(system, row)]
+                for row in await self._by_id(ids):
+                    try:
+                        records = list(flat(decode_entry(row["body"]).records))
+                    except (msgspec.DecodeError, ValueError) as error:
+                        yield row["id"].key[1], error
+                    else:
+                        yield row["id"].key[1], records
             first += _SPAN
 
-    def _of_entry(self, system: str, row: dict[str, Any]) -> Iterator[StoredCheckpoint]:
-        try:
-            records = decode_entry(row["body"]).records
-        except (msgspec.DecodeError, ValueError) as error:
-            why = f"the journal entry {row['id'].key[1]}, with all that is in it, cannot be read: {error}"
-            yield StoredCheckpoint(system, "", "", None, None, why)
-            return
-        for record in records:
+    def _in_entry(self, system: str, number: int, records: list[AnyRecord]) -> Iterator[StoredCheckpoint]:
+        for index, record in enumerate(records):
             if isinstance(record, AgentStatus):
                 self._kinds[system, record.path] = record.kind
             elif isinstance(record, Checkpoint):
-                kind = self._kinds.get((system, record.path))
-                yield StoredCheckpoint(system, record.path, record.checkpoint_id, kind, record)
+                actor = system, record.path
+                if (number, index) > self._forgotten.get(actor, (0, 0)):
+                    yield StoredCheckpoint(*actor, record.checkpoint_id, self._kinds.get(actor), record)
 
     async def _rows(self) -> AsyncIterator[list[StoredCheckpoint]]:
         after, seen = "", 0
@@ -113,8 +135,12 @@ class CheckpointReader:
                 raise StoreError(f"the database does not get past the checkpoints of '{after}'")
             after = rows[-1]["agent_id"]
             seen += len(rows)
-            wanted = [row for row in rows if row["id"].key[0] in self._systems]
-            kinds = await self._kinds_of({tuple(row["id"].key[:2]) for row in wanted})
+            wanted = [
+                row
+                for row in rows
+                if row["id"].key[0] in self._systems and _actor(row) not in self._forgotten
+            ]
+            kinds = await self._kinds_of({_actor(row) for row in wanted})
             for ids in _batches(wanted):
                 yield [_of_row(row, kinds) for row in await self._by_id(ids)]
         counts = await self._query(_COUNT)
@@ -126,7 +152,7 @@ class CheckpointReader:
     async def _kinds_of(self, actors: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
         ids = array([value(record_id("agent_state", *actor)) for actor in actors])
         rows = await self._query(_KINDS, ids=ids)
-        known = {(row["id"].key[0], row["id"].key[1]): row["kind"] for row in rows}
+        known = {_actor(row): row["kind"] for row in rows}
         return known | {actor: self._kinds[actor] for actor in actors if actor in self._kinds}
 
     async def _by_id(self, ids: Sequence[RecordId]) -> list[dict[str, Any]]:
@@ -138,14 +164,20 @@ class CheckpointReader:
 
 
 def _of_row(row: dict[str, Any], kinds: Mapping[tuple[str, str], str]) -> StoredCheckpoint:
-    system, path = row["id"].key[:2]
-    kind = kinds.get((system, path))
+    actor = _actor(row)
+    kind = kinds.get(actor)
     try:
         checkpoint = read_checkpoint(row)
     except Exception as error:  # noqa: BLE001 - whatever somebody has made of the row
         why = f"its row cannot be read: {error}"
-        return StoredCheckpoint(system, path, str(row.get("checkpoint_id")), kind, None, why)
-    return StoredCheckpoint(system, path, checkpoint.checkpoint_id, kind, checkpoint)
+        return StoredCheckpoint(*actor, str(row.get("checkpoint_id")), kind, None, why)
+    return StoredCheckpoint(*actor, checkpoint.checkpoint_id, kind, checkpoint)
+
+
+def _actor(row: Mapping[str, Any]) -> tuple[str, str]:
+    """System and path."""
+    system, path = row["id"].key[:2]
+    return system, path
 
 
 def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[RecordId]]:

@@ -17,7 +17,7 @@ from sentient_core import Actor, ActorRef, ActorSystem, ChildSpec, Supervisor, h
 from sentient_core.codec import digest
 from sentient_core.store import JournalOptions, SurrealStore
 from sentient_core.store import every_checkpoint as reading
-from sentient_core.store.records import AnyRecord, CheckpointKind, Entry
+from sentient_core.store.records import AnyPart, AnyRecord, CheckpointKind, Entry, Forgotten, Turn
 from sentient_core.store.tail import encode_entry
 from tests.cli.conftest import Run, change, files, packed, shown
 from tests.probes import Save
@@ -86,7 +86,7 @@ CLASSES = [Account, Gone]
 NO_CLASSES = [Account, 3]
 
 
-def account(path: str, number: int, total: object = 1, **changes: Any) -> AnyRecord:
+def account(path: str, number: int, total: object = 1, **changes: Any) -> AnyPart:
     state = packed({"total": total})
     fields = {"tag": "Account.State", "state": state, "digest": digest(state)} | changes
     return checkpoint(path, number, checkpoint_id=f"1.{number}", **fields)
@@ -295,6 +295,35 @@ def test_what_waits_in_the_journal_is_looked_at_as_well(run: Run, bank: str) -> 
 
     assert found == {("bank/carol", "1.7")}
     assert shown(verify(run, bank, "--json", "--ignore", "Gone", "--ignore", "Account"))["ignored"] == 8
+
+
+def test_the_states_of_durable_actors_are_looked_at_too(run: Run, bank: str) -> None:
+    state = CheckpointKind.STATE
+    anyio.run(
+        partial(
+            write, bank, account("till/a", 7, kind=state), Turn((account("till/b", 8, "bad", kind=state),))
+        )
+    )
+    anyio.run(partial(leave, bank, Turn((account("till/a", 9, "bad", kind=state),))))
+
+    found = [(path, id_) for path, id_, _ in failures(verify(run, bank, "--json"))]
+
+    assert found == [("till/a", "1.9"), ("till/b", "1.8")]
+
+
+def test_what_is_forgotten_does_not_count_any_more(run: Run, bank: str) -> None:
+    anyio.run(partial(leave, bank, account("bank/carol", 7, "bad"), Forgotten("bank/alice")))
+    anyio.run(
+        partial(
+            leave, bank, Forgotten("bank/carol"), account("bank/carol", 8), account("bank/alice", 9, "bad")
+        )
+    )
+    change(bank, "UPDATE ownership SET is_forgotten = true WHERE id[1] = 'bank/bob'")
+
+    result = verify(run, bank, "--json")
+
+    assert [id_ for _, id_, _ in failures(result)] == ["1.9"]
+    assert json.loads(result.stdout)["checkpoints"] == 2
 
 
 def test_a_journal_entry_that_cannot_be_read_is_a_failure(run: Run, bank: str) -> None:
