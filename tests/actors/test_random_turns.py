@@ -283,7 +283,7 @@ class World:
         assert not those({n for n in acknowledged & of_worker if not fates[n]})
         assert not those({n for n in self.done if not handled.get(n)})
         assert not those({n for n in self.failed if not dead[n]})
-        # What a turn sends to a durable actor arrives with it, once; what a turn that failed has sent does not.
+        # What a turn sends to a durable actor arrives once, if the turn ends well, and else never.
         noted = {n for n in notes if n < 10_000}
         expected = {n for n in of_worker if handled.get(n) or elsewhere.get(n)}
         assert not those((noted & of_worker) ^ expected)
