@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentient_core.store.fold import Effect, fold
-from sentient_core.store.records import AnyPart, AnyRecord, Checkpoint, CheckpointKind, Entry, Settled, Turn, flat
+from sentient_core.store.records import (
+    AnyPart,
+    AnyRecord,
+    Checkpoint,
+    CheckpointKind,
+    Entry,
+    Settled,
+    Turn,
+    flat,
+)
 from sentient_core.store.superseded import without_superseded
 from tests.store.samples import checkpoint, event
 
