@@ -17,7 +17,7 @@ __all__ = ["crashing"]
 async def crashing(
     store: MemoryStore, name: str = "test", *, journal: JournalOptions | None = None
 ) -> AsyncGenerator[ActorSystem]:
-    """A running system that ends as by `kill -9`: the store is opened once more, and refuses all it has left."""
+    """A running system that ends as by `kill -9`: the store refuses whatever it has not yet committed."""
     try:
         async with running(name, store=store, journal=journal) as system:
             yield system

@@ -84,7 +84,7 @@ class Notebook(Actor):
 
 class Doer(Notebook):
     reply_errors = (Refused,)
-    handler_timeout = 5.0
+    handler_timeout: ClassVar[float | None] = 5.0
 
     @handles
     async def do(self, message: Do) -> Any:
@@ -454,7 +454,7 @@ async def test_code_that_was_abandoned_sends_as_somebody_outside_and_changes_not
 async def test_messages_of_one_sender_come_in_order_whoever_it_is() -> None:
     class Counts(Doer):
         @handles
-        def do(self, message: Do) -> None:
+        async def do(self, message: Do) -> Any:
             for number in range(100):
                 self.world.to[0].tell(Say(str(number)))
 
@@ -753,7 +753,7 @@ class Bag(msgspec.Struct):
 
 
 class Takes(Notebook):
-    isolation = "copy"
+    isolation: ClassVar[Any] = "copy"
 
     @handles
     def take(self, message: Bag) -> None:

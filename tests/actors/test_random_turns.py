@@ -22,8 +22,10 @@ from sentient_core import (
     ActorSystem,
     ChildSpec,
     DeadLetterFilter,
+    DeadLetterReason,
     Fenced,
     HandlerFailed,
+    JournalOptions,
     MailboxOptions,
     MemoryStore,
     Request,
@@ -212,7 +214,7 @@ class World:
 
     async def send(self, ref: ActorRef[Worker], job: Job) -> None:
         try:
-            await ref.send(job)
+            await ref.send(job, timeout=self.chance.choice([None, 3.0, 30.0]))
         except SentientError:
             pass
         else:
@@ -228,11 +230,16 @@ class World:
             worker.pause()
         elif what < 0.3:
             worker.resume()
+        elif what < 0.35:
+            self.store.pause()
+        elif what < 0.45:
+            self.store.resume()
 
     async def live(self, jobs: int, *, crashes: bool) -> None:
         """One start of the system, that handles some messages and crashes, or goes on until all is done."""
         try:
-            async with ActorSystem("test", store=self.store, watchdog=None) as system:
+            options = JournalOptions(tail_bytes=20_000, room_patience=20.0)
+            async with ActorSystem("test", store=self.store, journal=options, watchdog=None) as system:
                 await system.spawn(Team, name="top")
                 worker: ActorRef[Worker] = system.get("top/worker")
                 async with anyio.create_task_group() as tasks:
@@ -244,6 +251,7 @@ class World:
                         await anyio.sleep(self.chance.choice([0, 0, 0, 0.2, 1, 3]))
                     if crashes:
                         await self.crash(system)
+                    self.store.resume()
                     for _ in range(100):
                         await anyio.sleep(10)
                         worker.resume()
@@ -256,6 +264,7 @@ class World:
     async def crash(self, system: ActorSystem) -> None:
         for _ in range(self.chance.randrange(20)):
             await anyio.lowlevel.checkpoint()
+        self.store.is_paused = False  # and nothing that it has not committed ever is
         await self.store.open_journal(system.name)
         await anyio.sleep_forever()
 
@@ -266,7 +275,8 @@ class World:
         ]
         dead = Count[int]()
         for letter in await system.dead_letters.list(DeadLetterFilter(recipient="top/worker"), limit=10_000):
-            dead[letter.payload["number"]] += 1
+            if letter.reason is not DeadLetterReason.LATE_REPLY:
+                dead[letter.payload["number"]] += 1
         fates = {
             n: handled.get(n, 0) + elsewhere.get(n, 0) + dead[n] + (n in self.refused) for n in self.ways
         }
@@ -283,7 +293,7 @@ class World:
         assert not those({n for n in acknowledged & of_worker if not fates[n]})
         assert not those({n for n in self.done if not handled.get(n)})
         assert not those({n for n in self.failed if not dead[n]})
-        # What a turn sends to a durable actor arrives with it, once; what a turn that failed has sent does not.
+        # What a turn sends to a durable actor arrives once, if the turn ends well, and else never.
         noted = {n for n in notes if n < 10_000}
         expected = {n for n in of_worker if handled.get(n) or elsewhere.get(n)}
         assert not those((noted & of_worker) ^ expected)

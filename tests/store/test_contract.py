@@ -11,6 +11,7 @@ import anyio
 import msgspec
 import pytest
 
+from sentient_core.backend import current_backend
 from sentient_core.errors import Fenced, StoreError, StoreUnavailable
 from sentient_core.mailbox import DeadLetterReason
 from sentient_core.store import Journal, JournalOptions, MemoryStore, Store, SurrealStore
@@ -86,6 +87,21 @@ async def test_what_is_committed_has_left_the_backlog(journal: Journal) -> None:
     await journal.committed()
 
     assert journal.backlog().uncommitted == 0
+
+
+async def test_who_waits_for_room_where_there_is_some_is_called_soon_and_at_the_end_told_why_not(
+    journal: Journal,
+) -> None:
+    now, late = current_backend().slot(), current_backend().slot()
+
+    journal.when_room(now)
+    assert not now.is_done
+    await now
+    await journal.close(5.0)
+    journal.when_room(late)
+
+    with pytest.raises(StoreUnavailable):
+        await late
 
 
 async def test_what_is_flushed_is_in_rows_in_the_order_it_was_appended(

@@ -9,11 +9,13 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 import msgspec
 import pytest
 
+from sentient_core.backend import current_backend
 from sentient_core.errors import Fenced, StoreUnavailable
 from sentient_core.store import JournalOptions, SurrealStore
 from sentient_core.store.fold import Effect, Placed
@@ -166,6 +168,27 @@ async def test_a_full_tail_refuses_and_takes_again(faulty_store: SurrealStore, f
     assert journal.append(event(16))
     await journal.flush()
     assert await amounts(faulty_store) == [*range(1, 11), 99, 16]
+    await journal.close(5.0)
+
+
+async def test_who_waits_for_room_is_called_when_the_database_is_back(
+    faulty_store: SurrealStore, faults: Faults
+) -> None:
+    journal = await faulty_store.open_journal("bank", options=JournalOptions(tail_bytes=10 * event(1).weight))
+    await journal.flush()
+    faults.fail = lambda _: True
+    for seq in range(1, 11):
+        journal.append(event(seq))
+    assert not journal.has_room()
+    slots: list[Any] = [current_backend().slot() for _ in range(3)]
+    for slot in slots:
+        journal.when_room(slot)
+
+    faults.fail = lambda _: False
+
+    for slot in slots:
+        await slot
+    assert journal.has_room()
     await journal.close(5.0)
 
 

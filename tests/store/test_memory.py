@@ -8,6 +8,7 @@ import anyio
 import pytest
 from trio.testing import MockClock
 
+from sentient_core.backend import current_backend
 from sentient_core.errors import Fenced, StoreUnavailable
 from sentient_core.store import JournalOptions, MemoryStore
 from tests.store.samples import checkpoint, event
@@ -52,6 +53,26 @@ async def test_a_paused_store_takes_records_up_to_its_bound() -> None:
     assert journal.append(event(7))
     rows = await store.events("bank")
     assert [row.event_id for row in rows] == ["1.7", "1.6", "1.3", "1.2", "1.1"]
+
+
+async def test_who_waits_for_room_in_a_paused_store_is_called_when_it_goes_on() -> None:
+    store = MemoryStore()
+    journal = await store.open_journal("bank", options=JournalOptions(tail_bytes=2 * event(1).weight))
+    store.pause()
+    for seq in range(1, 3):
+        journal.append(event(seq))
+    assert not journal.has_room()
+    slots: list[Any] = [current_backend().slot() for _ in range(3)]
+    for slot in slots:
+        journal.when_room(slot)
+    await anyio.wait_all_tasks_blocked()
+    assert not any(slot.is_done for slot in slots)
+
+    store.resume()
+
+    assert journal.has_room()
+    for slot in slots:
+        await slot
 
 
 async def test_a_paused_store_starts_nothing_and_ends_with_what_it_could_not_commit() -> None:
