@@ -138,7 +138,7 @@ async def _crash_clerk(folder: Path, count: int, seed: int, *, is_loaded: bool) 
                 messages = texts(seed)
                 for number in range(_CALLERS):
                     account = await system.spawn(Account, name=f"account-{number}")
-                    load.start_soon(keep_calling, store, "ask", account, messages)
+                    load.start_soon(keep_calling, "ask", account, messages)
                 probed = await system.spawn(Reader, name="probed")
                 load.start_soon(_probe, store, probed, notes(seed)[0], commits)
                 await anyio.sleep(0.5)
