@@ -2,8 +2,8 @@
 
 From the line that raises to the first line of the next incarnation's first handler: on an idle store, and
 beside a hundred callers of durable accounts. There, how long a commit takes meanwhile is measured as well,
-since a restart may wait for one. A mirrored actor's checkpoint is read from the store; a durable actor has the
-state of its last turn at hand. Mirrored ones on an idle store: `benchmarks.checkpoint`.
+since a restart may wait for one. A mirrored actor's checkpoint is read from the store; a durable actor has
+the state of its last turn at hand. Mirrored ones on an idle store: `benchmarks.checkpoint`.
 """
 
 from __future__ import annotations
