@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from typing import ClassVar
 
 import msgspec
 
 from sentient_core import Actor, Request, handles
+from sentient_core.actors.actor import DurabilityName
 
 __all__ = ["Account", "Deposit", "Pay", "texts"]
 
@@ -41,7 +43,7 @@ class Pay(Request[int], frozen=True):
 class Account(Actor):
     """Keeps a balance, every turn of which is committed."""
 
-    durability = "durable"
+    durability: ClassVar[DurabilityName] = "durable"
 
     class State(msgspec.Struct):
         """What it keeps."""

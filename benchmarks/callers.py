@@ -20,7 +20,7 @@ import msgspec
 from benchmarks.accounts import Account, Deposit, Pay
 from benchmarks.disk_writes import folder_bytes, written_bytes
 from benchmarks.store import WatchedStore, url_of
-from sentient_core import ActorRef, ActorSystem
+from sentient_core import ActorRef, ActorSystem, JournalOptions
 
 __all__ = ["CallersRun", "Way", "call_accounts", "keep_calling"]
 
@@ -28,8 +28,8 @@ Way = Literal["send", "ask", "keyed ask"]
 """`send`: until the acceptance is committed; `ask`: until the turn is; keyed: with a `message_id`."""
 
 _TICK_SECONDS = 0.002
-_AHEAD = 12_000
-"""Records in the tail above which callers wait, where the rows are to keep up: some windows."""
+_TAIL_SECONDS = 2.0
+"""How far the rows may be behind where they are to keep up: then the accounts let callers wait."""
 _PATIENCE = 60.0
 
 
@@ -76,11 +76,16 @@ async def call_accounts(
 ) -> CallersRun:
     """Call so many accounts for so many seconds.
 
-    With `until_rows` callers wait while the projector is far behind, and the clock stops at the last row.
+    With `until_rows` the tail is short, so that the journal lets callers wait for rows, and the clock stops
+    at the last row.
     """
     delays: list[float] = []
     lags: list[float] = []
-    async with WatchedStore(url_of(folder)) as store, ActorSystem("bench", store=store) as system:
+    options = JournalOptions(tail_seconds=_TAIL_SECONDS) if until_rows else None
+    async with (
+        WatchedStore(url_of(folder)) as store,
+        ActorSystem("bench", store=store, journal=options) as system,
+    ):
         refs = [await system.spawn(Account, name=f"account-{number}") for number in range(accounts)]
         await system.flush()
         rows_before = await _event_rows(store)
@@ -91,8 +96,8 @@ async def call_accounts(
             ticking.start_soon(_tick, lags)
             async with anyio.create_task_group() as callers:
                 for ref in refs:
-                    call = partial(keep_calling, store, way, ref, texts, delays=delays)
-                    callers.start_soon(partial(call, until=started + seconds, is_bounded=until_rows))
+                    call = partial(keep_calling, way, ref, texts, delays=delays)
+                    callers.start_soon(partial(call, until=started + seconds))
             elapsed = time.perf_counter() - started
             await system.flush()
             ticking.cancel_scope.cancel()
@@ -118,21 +123,16 @@ async def call_accounts(
 
 
 async def keep_calling(
-    store: WatchedStore,
     way: Way,
     account: ActorRef[Account],
     texts: Sequence[str],
     *,
     delays: list[float] | None = None,
     until: float = math.inf,
-    is_bounded: bool = True,
 ) -> None:
-    """One caller, until that moment or until cancelled; bounded, it waits while the rows are far behind."""
-    backlog = store.journal.backlog
+    """One caller, until that moment or until cancelled."""
     count = len(texts)
     for number in itertools.count():
-        while is_bounded and backlog().records > _AHEAD:  # noqa: ASYNC110 - nobody is told of room
-            await anyio.sleep(0.002)
         began = time.perf_counter()
         if began >= until:
             return

@@ -22,7 +22,16 @@ from sentient_core.codec import Codec, digest
 from sentient_core.store.engine import Engine
 from sentient_core.store.fold import Placed
 from sentient_core.store.migrations import migrate
-from sentient_core.store.records import Checkpoint, CheckpointKind, Entry, Event, full_id
+from sentient_core.store.records import (
+    Accepted,
+    Checkpoint,
+    CheckpointKind,
+    Entry,
+    Event,
+    Settled,
+    Turn,
+    full_id,
+)
 from sentient_core.store.rows import RowEncoder
 from sentient_core.store.tail import encode_entry
 from sentient_core.store.url import parse_url
@@ -40,7 +49,10 @@ __all__ = [
 
 _SYSTEM = "bench"
 _EVENTS = "INSERT IGNORE INTO agent_event $rows RETURN NONE"
-_STATES = "INSERT IGNORE INTO state_checkpoint $rows RETURN NONE"
+_STATES = """INSERT INTO state_checkpoint $rows ON DUPLICATE KEY UPDATE
+    checkpoint_id = $input.checkpoint_id, timestamp = $input.timestamp, metadata = $input.metadata,
+    state = $input.state, tag = $input.tag, schema_version = $input.schema_version,
+    digest = $input.digest, incarnation = $input.incarnation RETURN NONE"""
 _ENTRY = """CREATE ONLY $id SET body = $body, writer = $writer, keep = false, records = $records,
     weight = $weight RETURN NONE"""
 _SEEN = "DEFINE TABLE seen SCHEMAFULL; DEFINE FIELD digest ON seen TYPE bytes"
@@ -133,7 +145,7 @@ async def single_commits(folder: Path, texts: list[str], seconds: float) -> list
         delays: list[float] = []
         started = time.perf_counter()
         while time.perf_counter() - started < seconds:
-            turn = (records.event(), records.event(), records.state())
+            turn = records.turn()
             began = time.perf_counter()
             await engine.query(
                 _ENTRY,
@@ -165,8 +177,7 @@ async def rows_in_commits(folder: Path, texts: list[str], turns: int, seconds: f
             began = time.perf_counter()
             number = len(delays) + 1
             events = [Placed(number, index, 1, records.event()) for index in range(turns)]
-            # One row per actor, written over: under the same id each time.
-            states = [Placed(0, 0, 1, records.state()) for _ in range(turns)]
+            states = [Placed(0, 0, 1, records.state()) for _ in range(turns)]  # one row per actor
             seen = [
                 {"id": record_id("seen", _SYSTEM, number, index), "digest": b"sixteen bytes, so"}
                 for index in range(turns)
@@ -250,6 +261,13 @@ class _Records:
         self._seq = seq = self._seq + 1
         return _message(seq, _path(seq), Deposit.__name__, self._payloads[seq % len(self._payloads)])
 
+    def turn(self) -> tuple[Accepted, Turn]:
+        """A message that is accepted, and all that its turn leaves."""
+        asked = self.event()
+        replied = self.event()
+        settled = Settled(asked.target or "", asked.seq)
+        return Accepted(asked), Turn((self.state(), settled, replied))
+
     def state(self) -> Checkpoint:
         self._seq = seq = self._seq + 1
         state = self._encode(Account.State(seq, seq))
@@ -257,7 +275,7 @@ class _Records:
             path=_path(seq),
             incarnation=1,
             checkpoint_id=full_id(1, seq),
-            kind=CheckpointKind.TURN,
+            kind=CheckpointKind.STATE,
             state=state,
             tag="Account.State",
             schema_version=1,

@@ -144,7 +144,8 @@ async def _take_up(folder: Path, size: int) -> _Recovered:
     async with WatchedStore(url_of(folder)) as store, ActorSystem("bench", store=store) as system:
         opened = time.perf_counter() - started
         with anyio.fail_after(_PATIENCE):
-            await system.recover()
+            recovered = await system.recover([Heir])
+            assert not recovered.skipped, recovered.skipped
             await Heir.all_begun.wait()
             begun = time.perf_counter() - started
             await Heir.all_handled.wait()

@@ -66,7 +66,7 @@ def print_table(run: Run, console: Console) -> None:
     for figure in missed(run.figures):
         console.print(f"missed: {figure.workload}, {figure.name}. {why_missed(figure)}", highlight=False)
     for name, reason in run.skipped.items():
-        console.print(f"left out: {name}: {reason}", highlight=False)
+        console.print(f"left out: {name}: {reason}", highlight=False, markup=False)
     console.print(
         circumstances(run.started, run.seconds, run.seed, run.machine), highlight=False, style="dim"
     )

@@ -188,7 +188,7 @@ class SurrealJournal:
     ) -> Estate:
         """See `Journal.estate`."""
         await self.committed(mark)
-        estates = await self._engine.thread.run(lambda: self._estates.read([path], limit, after))
+        estates = await self._engine.thread.run(lambda: self._read_estates([path], limit, after))
         return estates[path]
 
     async def estates(
@@ -196,7 +196,7 @@ class SurrealJournal:
     ) -> Mapping[str, Estate]:
         """See `Journal.estates`."""
         await self.committed(mark)
-        return await self._engine.thread.run(lambda: self._estates.read(paths, limit)) if paths else {}
+        return await self._engine.thread.run(lambda: self._read_estates(paths, limit)) if paths else {}
 
     async def forget(self, path: str) -> Pruned:
         """See `Journal.forget`."""
@@ -362,6 +362,12 @@ class SurrealJournal:
     def _announce_from_thread(self) -> None:
         with suppress(RuntimeError):  # the caller's loop has ended: nobody waits
             self._backend.call_threadsafe(self._announce)
+
+    async def _read_estates(
+        self, paths: Sequence[str], limit: int, after: Key | None = None
+    ) -> dict[str, Estate]:
+        with self._precedence.reading():
+            return await self._estates.read(paths, limit, after)
 
     async def _read_checkpoints(self, path: str, limit: int) -> list[Checkpoint]:
         placed = self._tail.checkpoints(path, limit)

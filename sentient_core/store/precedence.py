@@ -12,6 +12,9 @@ A few commits in a second are no reason to hold back, however slow the rows make
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import exp
 
 from sentient_core.store.protocols import JournalOptions
@@ -35,6 +38,18 @@ class Precedence:
         self._seconds = options.tail_seconds * _PART
         self._share = 0.0
         self._at = 0.0
+        self._readers = 0
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """An actor's start waits for what is read meanwhile, which is as good as a commit."""
+        began = time.monotonic()
+        self._readers += 1
+        try:
+            yield
+        finally:
+            self._readers -= 1
+            self.note(began, time.monotonic(), is_awaited=True)
 
     def note(self, began: float, ended: float, *, is_awaited: bool) -> None:
         """A commit was in flight between these times."""
@@ -53,7 +68,7 @@ class Precedence:
         `oldest`: when the first entry without rows was committed; `rate`: records that are projected in
         a second (0: not known), so that what waits is not more than half of `tail_seconds` late in the end.
         """
-        if self.share(now) < _BUSY:
+        if not self._readers and self.share(now) < _BUSY:
             return False
         intake = self._intake
         behind = (intake.count_in - intake.projected) / rate if rate else 0.0

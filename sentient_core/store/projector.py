@@ -23,7 +23,7 @@ from sentient_core.errors import Fenced, StoreError, StoreRefused
 from sentient_core.logs import runtime_log
 from sentient_core.store.backoff import Backoff
 from sentient_core.store.engine import Engine
-from sentient_core.store.fold import Effect, Placed, fold
+from sentient_core.store.fold import NOTHING, Effect, Placed, fold, merge
 from sentient_core.store.precedence import Precedence
 from sentient_core.store.protocols import JournalOptions
 from sentient_core.store.records import Event
@@ -38,16 +38,18 @@ _IN_FLIGHT = 2
 _BATCH_BYTES = 4 * 1024 * 1024
 _LINGER_SECONDS = 0.02
 _HOLD_SECONDS = 0.01
+_AT_ONCE = 200
+"""Records that are worked on before the thread looks whether a commit has ended: a millisecond or so."""
 _INSERT = "INSERT IGNORE INTO agent_event $rows RETURN NONE"
 
 
-class _Window(msgspec.Struct, frozen=True):
+class _Window(msgspec.Struct, eq=False):
     entries: list[TailEntry]
-    effect: Effect
-    inserts: list[asyncio.Task[None]]
     started: float
     held_back: float
     """Seconds that the projector had held back until then."""
+    effect: Effect = NOTHING
+    inserts: list[asyncio.Task[None]] = []
 
     @property
     def records(self) -> int:
@@ -126,19 +128,41 @@ class Projector:
             await self._gather()
             await self._hold_back(self._tail.waiting[0])
             entries = self._tail.take(self._options.window_records, self._window_bytes)
-            started = time.monotonic()
-            decoded = ((entry.number, decode_entry(entry.body)) for entry in entries)
-            effect = fold(decoded, self._options.kept_checkpoints)
-            window = _Window(entries, effect, [], started, self._held_back)
+            window = _Window(entries, time.monotonic(), self._held_back)
             self._open.append(window)
-            for batch in self._batches(effect.events):
+            window.effect = await self._fold(entries)
+            for batch in self._batches(window.effect.events):
                 await self._hold_back(entries[0])
                 # Encoded before there is a place, so that the database never waits for it.
-                rows = [self._encoder.event(placed) for placed in batch]
+                rows = await self._encode(batch)
                 await self._places.acquire()
                 window.inserts.append(asyncio.create_task(self._insert_and_leave(batch, rows)))
                 await asyncio.sleep(0)  # it is sent before the next batch is encoded
             await windows.put(window)
+
+    async def _fold(self, entries: Sequence[TailEntry]) -> Effect:
+        """Their net effect; the thread's other tasks get their turns meanwhile."""
+        kept = self._options.kept_checkpoints
+        effect = NOTHING
+        part: list[TailEntry] = []
+        records = 0
+        for entry in entries:
+            part.append(entry)
+            records += entry.records
+            if records >= _AT_ONCE or entry is entries[-1]:
+                decoded = ((one.number, decode_entry(one.body)) for one in part)
+                effect = merge(effect, fold(decoded, kept), kept)
+                part, records = [], 0
+                await asyncio.sleep(0)
+        return effect
+
+    async def _encode(self, batch: Sequence[Placed[Event]]) -> list[bytes]:
+        """As rows; as above."""
+        rows: list[bytes] = []
+        for start in range(0, len(batch), _AT_ONCE):
+            rows += [self._encoder.event(placed) for placed in batch[start : start + _AT_ONCE]]
+            await asyncio.sleep(0)
+        return rows
 
     async def _gather(self) -> None:
         """Wait for something to project; if it is little and nobody waits, for a little more."""

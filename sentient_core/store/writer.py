@@ -99,16 +99,16 @@ class Writer:
             return
         entry, content = self._group
         began = time.monotonic()
-        commit = asyncio.create_task(self._commit(entry))
-        await asyncio.sleep(0)  # it is sent; only then those are told who waited for the one before it
-        self._tell()
-        await commit
+        if self._untold is not None:
+            # In the next pass of the loop, when this one is sent: whoever is told takes Python's lock.
+            asyncio.get_running_loop().call_soon(self._tell)
+        await self._commit(entry)
         self._group = None
         self._number = entry.number
         self._untold = entry, content, began, time.monotonic()
 
     def _tell(self) -> None:
-        """Let all know of the last commit. Whoever waited for it runs at once, with Python's lock."""
+        """Let all know of the last commit."""
         if self._untold is not None:
             entry, content, began, ended = self._untold
             self._untold = None
