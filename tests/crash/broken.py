@@ -5,7 +5,11 @@ Each is a change to the process before it starts, and a kill that brings it to l
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Callable, Iterable
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -20,7 +24,8 @@ from sentient_core.store.fold import Effect
 from sentient_core.store.journal import SurrealJournal
 from sentient_core.store.protocols import Estate
 from sentient_core.store.records import Entry, Key
-from sentient_core.store.tail import TailEntry
+from sentient_core.store.tail import Tail, TailEntry
+from sentient_core.store.tail_inboxes import TailInbox
 from tests.crash.points import Kill
 
 __all__ = ["BROKEN", "Broken"]
@@ -31,9 +36,11 @@ class Broken(msgspec.Struct, frozen=True):
 
     do: Callable[[], None]
     """Break this process."""
-    kill: Kill
-    """Where it shows."""
+    kill: Kill | None = None
+    """Where it shows, or a little later; None: it dies by itself."""
     holds_rows: bool = False
+    is_lasting: bool = True
+    """The life that finds out is broken as well."""
 
 
 async def _at_once(self: SurrealJournal, mark: int | None = None) -> None:
@@ -70,11 +77,17 @@ def forgets_outputs() -> None:
 
 
 def splits_turns() -> None:
-    """What a turn leaves is one record after the other, and need not be in one commit."""
-    append = SurrealJournal.append
+    """What a turn leaves is one record after the other, and the process dies between two of them."""
+    append, turns = SurrealJournal.append, count(1)
 
     def append_parts(self: SurrealJournal, record: Any, **options: Any) -> bool:
-        return all([append(self, part, **options) for part in folding.flat((record,))])
+        parts = list(folding.flat((record,)))
+        is_taken = append(self, parts[0], **options)
+        if len(parts) > 1 and next(turns) == 20:
+            self._wake_writer()
+            time.sleep(0.1)  # the store's thread commits what it has
+            os.kill(os.getpid(), signal.SIGKILL)
+        return is_taken and all([append(self, part, **options) for part in parts[1:]])
 
     SurrealJournal.append = append_parts  # type: ignore[method-assign]
 
@@ -96,11 +109,6 @@ def settles_nothing() -> None:
     settlement._SETTLED = ""
 
 
-def forgets_tries() -> None:
-    """Tries are not counted in the rows."""
-    settlement._TRIED = ""
-
-
 def recovers_without_tail() -> None:
     """A start does not read what is committed and not projected."""
     read = recovery._read_tail
@@ -116,16 +124,16 @@ def recovers_without_rows() -> None:
     """An actor takes up what is in the tail alone."""
 
     async def read(self: SurrealJournal, path: str, limit: int, after: Key | None) -> Estate:
-        self, engine = self, self._engine
+        engine = self._engine
 
-        async def no_rows(*_: object) -> list[list[Any]]:
-            return [[], []]
+        async def no_rows(*question: Any) -> list[list[Any]]:
+            return [[] for _ in await query(*question)]
 
-        query, engine.query = engine.query, no_rows
+        query, engine.query = engine.query, no_rows  # type: ignore[method-assign]
         try:
             return await _read(self, path, limit, after)
         finally:
-            engine.query = query
+            engine.query = query  # type: ignore[method-assign]
 
     _read = SurrealJournal._read_estate
     SurrealJournal._read_estate = read  # type: ignore[method-assign]
@@ -141,20 +149,32 @@ def rolls_nothing_back() -> None:
     Inbox.roll_back = roll_back  # type: ignore[method-assign]
 
 
-_IN_FLIGHT = Kill("load", "commit before", 12)
+def takes_up_what_is_settled() -> None:
+    """An actor takes up every row of its inbox, whatever the tail says."""
+    inbox = Tail.inbox
+
+    def without_settled(self: Tail, path: str) -> TailInbox:
+        return msgspec.structs.replace(inbox(self, path), settled=frozenset())
+
+    Tail.inbox = without_settled  # type: ignore[method-assign]
+
+
+_IN_FLIGHT = Kill("load", "commit before", 12, 0.03)
 _DRAINED = Kill("load", "drained", 1)
 
 BROKEN: dict[str, Broken] = {
-    "acknowledges before the commit": Broken(acknowledges_too_early, _IN_FLIGHT),
+    "acknowledges before the commit": Broken(acknowledges_too_early, Kill("load", "commit before", 3, 0.03)),
     "replies before the commit": Broken(replies_too_early, _IN_FLIGHT),
     "lets go before the commit": Broken(lets_out_too_early, _IN_FLIGHT),
     "delivers what it does not record": Broken(forgets_outputs, _IN_FLIGHT),
-    "commits a turn in pieces": Broken(splits_turns, _IN_FLIGHT),
-    "drops the state of a failed turn": Broken(folds_failures_away, _DRAINED),
+    "commits a turn in pieces": Broken(splits_turns, is_lasting=False),
+    "drops the state of a failed turn": Broken(folds_failures_away, _DRAINED, holds_rows=True),
     "forgets what is settled": Broken(settles_nothing, _DRAINED),
-    "does not count tries": Broken(forgets_tries, Kill("load", "commit after", 15)),
-    "recovers without the tail": Broken(recovers_without_tail, Kill("load", "commit after", 15), True),
+    "recovers without the tail": Broken(recovers_without_tail, _IN_FLIGHT, holds_rows=True),
     "recovers without rows": Broken(recovers_without_rows, _DRAINED),
+    "takes up what the tail has settled": Broken(
+        takes_up_what_is_settled, Kill("load", "settlement before", 3, 0.03)
+    ),
     "does not roll back": Broken(rolls_nothing_back, _DRAINED),
 }
 """By what they do."""

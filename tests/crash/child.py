@@ -6,21 +6,24 @@ It opens the system, waits until all that an earlier life has left is handled, w
 
 from __future__ import annotations
 
+import logging
 import random
 import sys
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import anyio
 import msgspec
+import structlog
 
 from sentient_core import ActorSystem, HandlerFailed, SentientError, SurrealStore
 from sentient_core.actors.ref import cell_of
-from sentient_core.store.engine import DATABASE, NAMESPACE, Client, embedded
 from sentient_core.store.access import Access
+from sentient_core.store.engine import NAMESPACE, Client, embedded
 from sentient_core.store.journal import SurrealJournal
-from sentient_core.store.server import ServerClient
+from sentient_core.store.protocols import JournalOptions
 from sentient_core.store.url import parse_url
 from tests.crash.broken import BROKEN
 from tests.crash.dump import take_dump
@@ -38,6 +41,7 @@ from tests.crash.workload import (
     Bump,
     Consult,
     Declined,
+    Delay,
     Flaky,
     Message,
     Note,
@@ -108,6 +112,8 @@ class Senders:
             case "relay":
                 path = [p for p in dice.sample(WORKERS, 4) if p != target]
                 message = Relay(n=n, by=by, to=tuple(path))
+            case "delay":
+                message = Delay(n=n, by=by, seconds=dice.choice((0.0, 0.02)))
             case "bad":
                 fails = ATTEMPTS
                 message = Bad(n=n, by=by, restarts=dice.random() < 0.5)
@@ -163,6 +169,7 @@ _WEIGHTS = {
     "routed": 3,
     "transfer": 5,
     "relay": 3,
+    "delay": 3,
     "bad": 2,
     "flaky": 2,
     "bump": 4,
@@ -171,31 +178,37 @@ _WEIGHTS = {
 }
 
 
-async def live(life: Life, oracle: Oracle, dump: Path) -> None:
-    """The whole life."""
+async def live(life: Life, oracle: Oracle, dump: Path) -> int:
+    """The whole life; returns the exit code."""
+    code = 0
     points = Points(oracle, life.kill, holds_rows=life.holds_rows)
     watch_appends(points)
     store = SurrealStore(
-        life.url, connect=points.connect(lambda url: real_client(url, life)), call_timeout=life.call_timeout
+        life.url,
+        database=life.database,
+        connect=points.connect(lambda url: real_client(url, life)),
+        call_timeout=life.call_timeout,
     )
+    journal = JournalOptions(group_records=life.group_records, call_timeout=life.call_timeout)
     points.enter("opening")
-    async with store, ActorSystem(SYSTEM, store=store) as system:
+    async with store, ActorSystem(SYSTEM, store=store, journal=journal) as system:
         points.enter("taking up")
-        await system.spawn(Team, name=TEAM)
-        for key in VAULTS:
-            await system.get_or_spawn(Vault, key)
-        await system.get(GATE).ask(Open(n=life.round * ROUND, by="gatekeeper", is_open=True), timeout=60)
-        is_quiet = await quiet(system)
-        found = await take_dump(system, is_quiet=is_quiet)
+        await take_up(system, life)
+        found = await take_dump(system, is_quiet=await quiet(system))
         partial = dump.with_suffix(".partial")
         partial.write_bytes(msgspec.json.encode(found))
         partial.rename(dump)
         oracle.say("dumped", detail=dump.name)
 
         points.enter("load")
-        print("load", flush=True)
-        await Senders(system, life, oracle, points).send_all()
+        print("load", flush=True)  # noqa: T201 - its parent waits for it
+        senders = Senders(system, life, oracle, points)
+        if life.is_service:
+            code = await serve(system, senders)
+        else:
+            await senders.send_all()
         if life.drains:
+            points.release()
             await quiet(system)
             await system.flush()
             points.pass_by("drained")
@@ -203,6 +216,29 @@ async def live(life: Life, oracle: Oracle, dump: Path) -> None:
             await anyio.sleep_forever()
         points.enter("closing")
     oracle.say("phase", detail="ended")
+    return code
+
+
+async def take_up(system: ActorSystem, life: Life) -> None:
+    """Start all actors, so that whatever was left is handled."""
+    await system.spawn(Team, name=TEAM)
+    for key in VAULTS:
+        await system.get_or_spawn(Vault, key)
+    await system.get(GATE).ask(Open(n=life.round * ROUND, by="gatekeeper", is_open=True), timeout=60)
+
+
+async def serve(system: ActorSystem, senders: Senders) -> int:
+    """Send until the system ends, and return the exit code."""
+
+    async def send() -> None:
+        with suppress(BaseExceptionGroup):  # what it could not send is claimed by nobody
+            await senders.send_all()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(send)
+        code = await system.run_until_signal()
+        tasks.cancel_scope.cancel()
+    return code
 
 
 async def quiet(system: ActorSystem) -> bool:
@@ -218,7 +254,7 @@ async def quiet(system: ActorSystem) -> bool:
 
 
 def _pending(cell: Any) -> int:
-    return 0 if cell.inbox is None else cell.inbox.pending
+    return 0 if cell.inbox is None else cell.inbox.pending + len(cell.inbox.timers.keys)
 
 
 def watch_appends(points: Points) -> None:
@@ -238,7 +274,9 @@ def real_client(url: str, life: Life) -> Client:
     address = parse_url(url)
     if address.endpoint is None:
         return embedded(url)
-    access = Access(namespace=NAMESPACE, database=DATABASE, call_timeout=life.call_timeout)
+    from sentient_core.store.server import ServerClient  # noqa: PLC0415 - takes its time
+
+    access = Access(namespace=NAMESPACE, database=life.database, call_timeout=life.call_timeout)
     return ServerClient(address, access)
 
 
@@ -250,8 +288,9 @@ def main() -> None:
     Witness.oracle = oracle
     if life.broken is not None:
         BROKEN[life.broken].do()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
-        anyio.run(live, life, oracle, dump, backend=life.backend)
+        sys.exit(anyio.run(live, life, oracle, dump, backend=life.backend))
     except SentientError as error:
         oracle.say("error", detail=repr(error))
         raise

@@ -51,6 +51,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of messages that are not settled."""
     sent: list[tuple[str, str, int]]
     """How many messages of which kind were sent to whom, by the events."""
+    audit: str
+    """What the audit says, if it does not add up."""
     journal: int
     """Entries whose rows are written, and that were not taken away."""
 
@@ -67,6 +69,7 @@ async def take_dump(system: ActorSystem, *, is_quiet: bool) -> Found:
         system=system.name,
         owner=RecordId("ownership", [system.name]),
     )
+    audit = await system.audit()
     stored = {}
     for path in DURABLE:
         (rows,) = await system.store.query(
@@ -87,5 +90,6 @@ async def take_dump(system: ActorSystem, *, is_quiet: bool) -> Found:
         ],
         inbox=[str(row["id"]) for row in inbox],
         sent=[(row["target_agent"], row["message_type"], row["sent"]) for row in events],
+        audit="" if audit.is_balanced else str(audit),
         journal=len(journal),
     )

@@ -13,6 +13,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     """One process on the store: it takes up what was left, says what there is, sends, and ends."""
 
     url: str
+    database: str = "agents"
     backend: str
     round: int
     """Which life of the store this is, from 1."""
@@ -29,4 +30,8 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     """It waits for its killer when the load is over."""
     broken: str | None = None
     """How the runtime is broken: a name of `BROKEN`."""
+    group_records: int = 2_000
+    """Most records in a commit."""
+    is_service: bool = False
+    """It ends as services do: by a signal, or since the system ends by itself, with an exit code."""
     call_timeout: float = 10.0

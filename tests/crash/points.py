@@ -111,6 +111,10 @@ class Points:
         self._oracle.say("kill", detail=f"{self._phase}: {point}")
         os.kill(os.getpid(), signal.SIGKILL)
 
+    def release(self) -> None:
+        """Let the projector go on."""
+        self._holds_rows = False
+
     async def hold(self, request: bytes) -> None:
         """Keep the projector back while there is load: the tail grows."""
         while self._holds_rows and self._phase == "load" and (is_rows(request) or is_settlement(request)):

@@ -37,6 +37,7 @@ class Run:
         self._seed = seed
         self._claims = directory / "claims"
         self._round = 0
+        self.database: str = "agents"
         self.kills: Counter[str] = Counter()
         """By phase and point, or `random`."""
         self.verdicts: list[Verdict] = []
@@ -49,7 +50,13 @@ class Run:
     def start(self, messages: int = 30, **plan: Any) -> subprocess.Popen[bytes]:
         """Begin a life."""
         self._round += 1
-        arguments = {"url": self._url, "backend": self._backend, "seed": self._seed, "messages": messages}
+        arguments: dict[str, Any] = {
+            "url": self._url,
+            "database": self.database,
+            "backend": self._backend,
+            "seed": self._seed,
+            "messages": messages,
+        }
         life = Life(round=self._round, **arguments | plan)
         path = self._directory / f"life{self._round}"
         path.write_bytes(msgspec.json.encode(life))

@@ -13,7 +13,7 @@ from tests.crash.workload import ATTEMPTS, BALANCE, ROUTER, WORKERS
 
 __all__ = ["Verdict", "judge"]
 
-_COUNTED = {"Note", "Transfer", "Credit", "Relay", "Bad", "Flaky", "Bump", "Consult"}
+_COUNTED = {"Note", "Transfer", "Credit", "Relay", "Delay", "Bad", "Flaky", "Bump", "Consult"}
 """Kinds that a worker counts when it has handled one."""
 
 
@@ -107,6 +107,8 @@ class _Case:
                     yield f"Flaky {n} went well at attempt {attempt}, not {self.intents[int(n)].fails + 1}"
         for (path, n), death in self.dead.items():
             intent = self.intents.get(n)
+            if death.kind == "Refuse" and death.reason == "failed":
+                continue  # who asked has died: nobody takes the exception as a reply
             if intent is None or intent.fails < ATTEMPTS:
                 yield f"{death.kind} {n} to {path} died: {death.reason}"
 
@@ -137,6 +139,8 @@ class _Case:
                 }
                 if routed != come:
                     yield f"the router has passed on {routed}, and workers have applied {come}"
+            if sorted(self.applied(path, "timer")) != sorted(state["delayed"]):
+                yield f"{path} has set timers for {state['delayed']}, and had {self.applied(path, 'timer')}"
             for n, (asked, answer) in state["answers"].items():
                 if states[asked]["bumps"][answer - 1 :][:1] != [int(n)]:
                     yield f"{path} was told {answer} by {asked} for {n}, which it is not"
@@ -159,6 +163,8 @@ class _Case:
         """The rows say what the actors say, and nothing is left over."""
         if not self.found.is_quiet:
             yield "it does not come to rest"
+        if self.found.audit:
+            yield self.found.audit
         if self.found.inbox:
             yield f"{len(self.found.inbox)} rows are left in the inbox: {self.found.inbox[:3]}"
         if self.found.journal:

@@ -30,6 +30,7 @@ __all__ = [
     "Bump",
     "Consult",
     "Declined",
+    "Delay",
     "Dump",
     "Flaky",
     "Message",
@@ -88,6 +89,12 @@ class Relay(Message, frozen=True):
     """Pass it on along these workers."""
 
     to: tuple[str, ...]
+
+
+class Delay(Message, frozen=True):
+    """Note it once more, a little later, by a durable timer."""
+
+    seconds: float
 
 
 class Bad(Message, frozen=True):
@@ -154,6 +161,7 @@ class Worker(Actor):
         sent: dict[str, list[int]] = {}
         """Numbers by recipient, as they were told."""
         bumps: list[int] = []
+        delayed: list[int] = []
         answers: dict[str, tuple[str, int]] = {}
         """By number, the worker that was asked, and what it said."""
         attempts: dict[str, int] = {}
@@ -181,6 +189,7 @@ class Worker(Actor):
         self.tell(other, Note(n=-message.n, by=self.context.ref.path))
         for witness in WITNESSES:
             self.ref(witness).tell(Seen(n=-message.n, by=self.context.ref.path))
+        self.context.timers.once(f"harm {message.n}", 0.0, Note(n=-message.n, by="timer"), durable=True)
 
     @handles
     async def note(self, message: Note) -> None:
@@ -213,6 +222,13 @@ class Worker(Actor):
         if message.to:
             self.tell(message.to[0], Relay(n=message.n, by=self.context.ref.path, to=message.to[1:]))
             await anyio.sleep(0)
+
+    @handles
+    def delay(self, message: Delay) -> None:
+        self.apply(message)
+        self.state.delayed.append(message.n)
+        tick = Note(n=message.n, by="timer")
+        self.context.timers.once(str(message.n), message.seconds, tick, durable=True)
 
     @handles
     def bad(self, message: Bad) -> None:

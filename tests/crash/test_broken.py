@@ -1,0 +1,39 @@
+"""Runtimes that break one promise each are found out by the crash tests, mostly at the first kill."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.crash.broken import BROKEN
+from tests.crash.runs import Run
+
+TRIES = 6
+"""Threads are scheduled as they are: a kill may miss what would have shown."""
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_runtime_is_found_out_that(name: str, tmp_path: Path, seed: int) -> None:
+    print(f"seed {seed}")
+    dice = random.Random(f"{seed}/{name}")
+    broken, backend = BROKEN[name], dice.choice(("asyncio", "trio"))
+    wrong: list[str] = []
+
+    for number in range(TRIES):
+        run = Run(tmp_path / str(number), f"surrealkv://{tmp_path}/{number}/db", backend, dice.randrange(2**32))
+        kill = broken.kill
+        if kill is not None and number:
+            kill = msgspec.structs.replace(kill, nth=kill.nth + (kill.nth > 1) * dice.randint(0, 9))
+        drains = kill is not None and kill.point == "drained"
+        run.live(broken=name, kill=kill, holds_rows=broken.holds_rows, drains=drains)
+        found = run.live(0, broken=name if broken.is_lasting else None)
+        assert found is not None
+        wrong = found.wrong
+        if wrong:
+            break
+
+    assert wrong
+    print(number + 1, "tries:", wrong[0])

@@ -1,0 +1,78 @@
+"""A system is started a second time: the newer start owns it, the older one is refused and stops."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+
+from sentient_core.until_signal import ExitCode
+from tests.crash.oracle import read_claims
+from tests.crash.proxy import Proxy
+from tests.crash.runs import Run
+from tests.store.server import Server
+
+
+def under_load(process: Popen[bytes]) -> Popen[bytes]:
+    """Wait until a life has got to its load."""
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"load\n"
+    return process
+
+
+def test_the_older_start_under_load_is_refused_and_ends_with_the_code_that_says_so(
+    server: Server, backend: str, seed: int, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "run", server.url(), backend, seed)
+    first = under_load(run.start(10_000, is_service=True))
+
+    newer = run.live()
+
+    run.finish(first, ExitCode.FENCED)
+    assert newer is not None
+    run.check()
+
+
+IN_FLIGHT = {
+    "a commit": b"CREATE ONLY $id SET body",
+    "event rows": b"INSERT IGNORE INTO agent_event",
+    "a settlement": b"LET $moved",
+}
+
+
+@pytest.mark.parametrize("request_", IN_FLIGHT)
+def test_what_a_paused_process_had_under_way_changes_nothing_any_more(
+    request_: str, server: Server, backend: str, seed: int, tmp_path: Path
+) -> None:
+    with Proxy(server.port) as proxy:
+        run = Run(tmp_path / "run", server.url("http"), backend, seed)
+        first = under_load(run.start(10_000, is_service=True, url=proxy.url("http")))
+        proxy.keeps = IN_FLIGHT[request_]
+        assert proxy.has_kept.wait(30)
+        first.send_signal(signal.SIGSTOP)
+        newer = run.live()
+        proxy.release()
+        run.check()
+
+        first.send_signal(signal.SIGCONT)
+
+        run.finish(first, ExitCode.FENCED)
+    assert newer is not None
+    run.check()
+
+
+def test_a_store_in_a_directory_is_refused_to_a_second_process(
+    backend: str, seed: int, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "run", f"surrealkv://{tmp_path}/db", backend, seed)
+    first = under_load(run.start(100))
+
+    run.finish(run.start(), 1)
+
+    run.finish(first)
+    errors = [str(claim.detail) for claim in read_claims(tmp_path / "run" / "claims") if claim.what == "error"]
+    assert len(errors) == 1
+    assert "StoreInUse" in errors[0]
+    run.check()
