@@ -37,8 +37,8 @@ class StateAt(msgspec.Struct, frozen=True, kw_only=True):
     incarnation: int
     schema_version: int
     messages_since: int
-    """Messages that were sent to the actor behind it and before that moment, up to 10,000 of them. 0: the state
-    is what the actor knew then. Else it may have known more."""
+    """Messages that were sent to the actor behind it and before that moment, up to 10,000 of them. 0: the
+    state is what the actor knew then. Else it may have known more."""
 
 
 async def state_at(
@@ -114,5 +114,6 @@ def _check(moment: object) -> None:
     numbers = cast("tuple[object, ...]", moment) if isinstance(moment, tuple) else ()
     if len(numbers) != 2 or not all(isinstance(number, int) for number in numbers):
         raise InvalidArgument(
-            f"a moment is a datetime with a time zone, or the position of an event such as (12, 0), not {moment!r}"
+            "a moment is a datetime with a time zone, or the position of an event such as (12, 0), "
+            f"not {moment!r}"
         )

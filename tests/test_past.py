@@ -170,6 +170,7 @@ async def test_where_nobody_lives_it_is_plain_data_or_of_the_class_that_is_named
     async with system_on(store) as system:
         ref = await system.spawn(DurableCounter, name="a")
         await ref.send(Add(4))
+        await ref.ask(Total(), timeout=5)
         await ref.stop()
 
         assert (await system.state_at("a", datetime.now(UTC))).state == {"total": 4}

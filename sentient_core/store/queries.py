@@ -225,7 +225,7 @@ class Queries:
     async def _newest(
         self, table: str, system: str, last: int, limit: int, end: int | None
     ) -> list[dict[str, Any]]:
-        """The newest rows by place, from `last` on, and of that entry from index `end` on (None: from its end).
+        """The newest rows by place, from entry `last` on, and of that from index `end` on (None: its end).
 
         A range is read as a whole, so ranges grow from the end.
         """

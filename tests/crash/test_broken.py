@@ -23,7 +23,9 @@ def test_a_runtime_is_found_out_that(name: str, tmp_path: Path, seed: int) -> No
     wrong: list[str] = []
 
     for number in range(TRIES):
-        run = Run(tmp_path / str(number), f"surrealkv://{tmp_path}/{number}/db", backend, dice.randrange(2**32))
+        run = Run(
+            tmp_path / str(number), f"surrealkv://{tmp_path}/{number}/db", backend, dice.randrange(2**32)
+        )
         kill = broken.kill
         if kill is not None and number:
             kill = msgspec.structs.replace(kill, nth=kill.nth + (kill.nth > 1) * dice.randint(0, 9))

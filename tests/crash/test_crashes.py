@@ -66,7 +66,9 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost_or_applied_twice(
         lives += len(run.verdicts)
         acknowledged += run.verdicts[-1].acknowledged
         killed += run.kills
-    print(f"{kind}, {backend}: {killed.total()} kills, {acknowledged} messages acknowledged, none lost, none doubled")
+    print(
+        f"{kind}, {backend}: {killed.total()} kills, {acknowledged} messages acknowledged, none lost, none doubled"
+    )
     for name, count in sorted(killed.items()):
         print(f"  {count:4} {name}")
     assert killed.total() >= KILLS // 4

@@ -72,7 +72,9 @@ def test_a_store_in_a_directory_is_refused_to_a_second_process(
     run.finish(run.start(), 1)
 
     run.finish(first)
-    errors = [str(claim.detail) for claim in read_claims(tmp_path / "run" / "claims") if claim.what == "error"]
+    errors = [
+        str(claim.detail) for claim in read_claims(tmp_path / "run" / "claims") if claim.what == "error"
+    ]
     assert len(errors) == 1
     assert "StoreInUse" in errors[0]
     run.check()
