@@ -142,7 +142,7 @@ def tell_from(
     event = event_of(cell, message, sender, cause, payload) if cell.mailbox.is_mirrored else None
     entry = (content, sender, None, event)
     if turn is not None and turn.is_open:
-        turn.send(cell, entry)
+        turn.gather(cell, entry)
     elif cell.mailbox.is_open:
         _put_or_drop(cell, entry)
     else:

@@ -92,6 +92,10 @@ class OpenTurn:
         """Gather a message to `target`. `waits`: it is not refused for want of room."""
         if self.calls:
             self.make_calls()
+        self.gather(target, entry, waits=waits)
+
+    def gather(self, target: Cell, entry: Entry, *, waits: bool = False) -> None:
+        """As `send`, for what threads have told."""
         inbox, event = target.inbox, entry[3]
         if inbox is not None and event is not None:
             self._parts.append(inbox.accepted(entry, event))
