@@ -13,7 +13,16 @@ __all__ = ["Access"]
 class Access:
     """What it takes to work with a server's database. Shows its user's name and password to nobody."""
 
-    __slots__ = ("_password", "_username", "call_timeout", "database", "namespace", "pool", "tls")
+    __slots__ = (
+        "_password",
+        "_username",
+        "call_timeout",
+        "database",
+        "is_reader",
+        "namespace",
+        "pool",
+        "tls",
+    )
 
     def __init__(
         self,
@@ -25,6 +34,7 @@ class Access:
         pool: int = 10,
         call_timeout: float = 30.0,
         tls: ssl.SSLContext | None = None,
+        is_reader: bool = False,
     ) -> None:
         """InvalidArgument for what could never work."""
         for what, name in (("namespace", namespace), ("database", database)):
@@ -43,6 +53,8 @@ class Access:
         self.call_timeout: float = call_timeout
         self.tls: ssl.SSLContext | None = tls
         """How to check the server's certificate; None for the authorities this machine trusts."""
+        self.is_reader: bool = is_reader
+        """Nothing is made for who comes: neither a namespace nor a database that is not there."""
         self._username = username
         self._password = password
 

@@ -80,7 +80,7 @@ class Transport:
     def connection(self) -> Connection:
         """A connection that is not open yet."""
         if self._url.startswith("ws"):
-            return _WebSocket(self._http, self._url, self._tls)
+            return _WebSocket(self._http, self._url, self._tls, self._place)
         return _Requests(self._http, self._url, self._tls, self._place)
 
     async def close(self) -> None:
@@ -93,10 +93,17 @@ class _WebSocket:
 
     keeps_session: Literal[True] = True
 
-    def __init__(self, http: aiohttp.ClientSession, url: str, tls: ssl.SSLContext | bool) -> None:
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        url: str,
+        tls: ssl.SSLContext | bool,
+        place: dict[str, str],
+    ) -> None:
         self._http = http
         self._url = url
         self._tls = tls
+        self._place = place
         self._socket: aiohttp.ClientWebSocketResponse | None = None
 
     @property
@@ -109,6 +116,7 @@ class _WebSocket:
         try:
             self._socket = await self._http.ws_connect(
                 self._url,
+                headers=self._place,
                 protocols=("cbor",),
                 max_msg_size=0,
                 ssl=self._tls,
