@@ -66,11 +66,18 @@ class Transport:
     """Makes connections to one server. Made and closed on the loop that uses it."""
 
     def __init__(
-        self, address: Address, namespace: str, database: str, tls: ssl.SSLContext | None, connections: int
+        self,
+        address: Address,
+        namespace: str,
+        database: str,
+        tls: ssl.SSLContext | None,
+        connections: int,
+        largest_request: int,
     ) -> None:
         self._url = address.engine_url
         self._tls = tls or True
         self._place = {"Surreal-NS": namespace, "Surreal-DB": database}
+        self._largest_request = largest_request
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # who calls has deadlines
@@ -80,7 +87,7 @@ class Transport:
     def connection(self) -> Connection:
         """A connection that is not open yet."""
         if self._url.startswith("ws"):
-            return _WebSocket(self._http, self._url, self._tls, self._place)
+            return _WebSocket(self._http, self._url, self._tls, self._place, self._largest_request)
         return _Requests(self._http, self._url, self._tls, self._place)
 
     async def close(self) -> None:
@@ -99,11 +106,13 @@ class _WebSocket:
         url: str,
         tls: ssl.SSLContext | bool,
         place: dict[str, str],
+        largest_request: int,
     ) -> None:
         self._http = http
         self._url = url
         self._tls = tls
         self._place = place
+        self._largest_request = largest_request
         self._socket: aiohttp.ClientWebSocketResponse | None = None
 
     @property
@@ -129,6 +138,11 @@ class _WebSocket:
         socket = self._socket
         if socket is None:
             raise StoreUnavailable("the connection to the database server is not open")
+        if len(request) > self._largest_request:  # the server would say so by hanging up
+            raise StoreRefused(
+                f"the database server takes no message of {len(request)} bytes (largest_request, and its "
+                "SURREAL_WEBSOCKET_MAX_MESSAGE_SIZE)"
+            )
         try:
             await socket.send_bytes(request)
             message = await socket.receive()

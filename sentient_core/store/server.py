@@ -69,7 +69,14 @@ class ServerClient:
         where who only reads finds no such database.
         """
         access = self._access
-        self._transport = Transport(self._address, access.namespace, access.database, access.tls, access.pool)
+        self._transport = Transport(
+            self._address,
+            access.namespace,
+            access.database,
+            access.tls,
+            access.pool,
+            access.largest_request,
+        )
         try:
             connection = await self._dial()
             read_exact(await connection.exchange(request("INFO FOR DB", {})))
