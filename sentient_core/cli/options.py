@@ -12,7 +12,7 @@ import click
 
 from sentient_core.cli.failing import CannotRun
 from sentient_core.cli.place import PASSWORD, place_of
-from sentient_core.errors import SentientError, StoreAccessDenied
+from sentient_core.errors import SentientError, StoreAccessDenied, StoreTlsFailed
 from sentient_core.store.engine import DATABASE, NAMESPACE
 
 __all__ = ["as_json", "at_store", "moment", "of_system", "runs"]
@@ -93,6 +93,8 @@ def runs(verb: Callable[..., Coroutine[Any, Any, int]]) -> Callable[..., None]:
             code = anyio.run(functools.partial(verb, place=place, **options))
         except StoreAccessDenied as error:
             raise CannotRun(f"{error} Here: --username, {PASSWORD}, --namespace, --database.") from error
+        except StoreTlsFailed as error:
+            raise CannotRun(f"{error} Here: SSL_CERT_FILE names a file of certificates to trust.") from error
         except (SentientError, OSError) as error:
             raise CannotRun(str(error)) from error
         raise SystemExit(code)

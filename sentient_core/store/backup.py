@@ -83,7 +83,7 @@ async def write_backup(engine: Engine, file: BinaryIO, progress: Progress) -> Ba
     put_frame({"format": FORMAT, "schema": found.version, "made_at": made_at})
     counts: dict[str, int] = {}
     for table in (name for name in _NAMES if name in found.tables):
-        counts[table], page = 0, 64
+        counts[table], page = 0, 1  # one row may have many megabytes
         while True:
             (rows,) = await engine.query(
                 f"SELECT * FROM {table} START $start LIMIT $page",  # noqa: S608 - a name of ours

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -22,13 +23,14 @@ from sentient_core.cli.output import Reporter
 from sentient_core.errors import RestoreUnfinished
 from sentient_core.store import JournalOptions
 from sentient_core.store.schema import TABLES
+from sentient_core.store.server import check_version
 from sentient_core.store.snapshot import SnapshotClient
 from sentient_core.store.wire import read_raw
 from tests.cli.conftest import Run, fill, place, shown
 from tests.probes import Add, Total
 from tests.probes import Counter as Counting
 from tests.store.samples import dead_letter, event, status
-from tests.store.server import PASSWORD, USER, Server
+from tests.store.server import PASSWORD, USER, Server, make_certificate
 
 pytestmark = pytest.mark.usefixtures("signed_in")
 
@@ -278,6 +280,38 @@ def test_a_server_that_is_not_there_is_told_of(
     assert not (tmp_path / "file").exists()
 
 
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb[0])
+def test_a_server_that_was_not_tried_is_refused(
+    run: Run, server: Server, scheme: str, verb: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_old(_: str) -> None:
+        check_version("surrealdb-2.3.10")
+
+    monkeypatch.setattr("sentient_core.store.server.check_version", too_old)
+
+    result = run(*named(verb, tmp_path), "--store", server.url(scheme))
+
+    assert result.exit_code == 2
+    assert "surrealdb-2.3.10" in result.stderr
+
+
+def test_a_certificate_of_ones_own_is_trusted_by_the_environment(tmp_path: Path, a_backup: Path) -> None:
+    certificate, key = make_certificate(tmp_path)
+    command = [sys.executable, "-P", "-m", "sentient_core", "restore", str(a_backup), "--store"]
+    with Server(tmp_path, "--web-crt", str(certificate), "--web-key", str(key), is_on_disk=False) as own:
+        for more, code, complaint in (({}, 2, "SSL_CERT_FILE"), ({"SSL_CERT_FILE": str(certificate)}, 0, "")):
+            done = subprocess.run(
+                [*command, own.url("wss")],
+                env=os.environ | more,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert done.returncode == code, done.stderr
+            assert complaint in done.stderr
+
+
 def test_credentials_in_an_address_are_refused_and_not_repeated(run: Run) -> None:
     result = run("events", "--store", "ws://me:S3cret@127.0.0.1:9")
 
@@ -491,6 +525,8 @@ def test_no_start_takes_what_a_killed_restore_has_left(
         looked = run(*named(list(verb), tmp_path), *at)
         assert looked.exit_code == 2
         assert "is not complete" in looked.stderr
+    # Older releases refuse it as well: they know no such version.
+    assert ask_below(server, "SELECT VALUE version > 999 FROM store_schema", database) == [[True]]
     refused = run("restore", a_backup, *at)
     assert refused.exit_code == 2
     assert "--again" in refused.stderr
@@ -539,7 +575,8 @@ def test_of_two_restores_the_later_one_goes_on(
     later: list[Any] = []
 
     def overtake(_: object, __: str, ___: int) -> None:
-        monkeypatch.setattr(Reporter, "rows", lambda *_: None)
+        if later:
+            return
         later.append(
             subprocess.run(
                 [sys.executable, "-P", "-m", "sentient_core", "restore", str(a_backup), *at, "--again"],
@@ -549,14 +586,38 @@ def test_of_two_restores_the_later_one_goes_on(
             )
         )
 
-    monkeypatch.setattr(Reporter, "rows", overtake)
-
-    earlier = run("restore", a_backup, *at)
+    with monkeypatch.context() as patch:
+        patch.setattr(Reporter, "rows", overtake)
+        earlier = run("restore", a_backup, *at)
 
     assert earlier.exit_code == 2
     assert "another restore" in earlier.stderr
     assert later[0].returncode == 0, later[0].stderr
     assert run("events", *at, "--system", "bank").exit_code == 0
+
+
+def test_a_server_that_dies_in_the_middle_of_a_restore_leaves_nothing_to_start_on(
+    run: Run, scheme: str, a_backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Server(tmp_path) as own:
+        at = ("--store", own.url(scheme), "--database", "new")
+        pages: list[str] = []
+
+        def die(_: object, table: str, __: int) -> None:
+            pages.append(table)
+            if len(pages) == 4:
+                own.kill()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Reporter, "rows", die)
+            result = run("restore", a_backup, *at)
+        assert result.exit_code == 2
+        assert len(pages) == 4
+
+        own.start()
+        anyio.run(partial(start_is_refused, own, "new"))
+        assert run("restore", a_backup, *at, "--again").exit_code == 0
+        assert len(shown(run("events", *at, "--system", "bank", "--json"))) == 42
 
 
 def test_who_had_looked_before_a_restore_began_and_writes_into_it_is_found_out(
@@ -567,7 +628,7 @@ def test_who_had_looked_before_a_restore_began_and_writes_into_it_is_found_out(
 
     def intrude(_: object, table: str, ___: int) -> None:
         if table == "agent_event":
-            sql = "CREATE ownership:['intruder'] SET epoch = 1, projected = 0"
+            sql = "UPSERT ownership:['intruder'] SET epoch = 1, projected = 0"
             with ThreadPoolExecutor() as elsewhere:  # this thread has an event loop
                 elsewhere.submit(ask_below, server, sql, database).result()
 
@@ -580,6 +641,45 @@ def test_who_had_looked_before_a_restore_began_and_writes_into_it_is_found_out(
     anyio.run(partial(start_is_refused, server, database))
     assert run("restore", a_backup, *at, "--again").exit_code == 0
     assert ask(server, "SELECT * FROM ownership:['intruder']", database=database) == [[]]
+
+
+def test_a_store_that_was_open_before_a_restore_began_starts_nothing_in_it(
+    run: Run, server: Server, scheme: str, a_backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = server.fresh_database()
+    at = ("--store", server.url(scheme), "--database", database)
+    refused: list[str] = []
+
+    async def main() -> None:
+        async with (
+            server.store(database=database) as store,
+            anyio.from_thread.BlockingPortal() as portal,
+        ):
+            await store.query("RETURN 1")  # it is open, and has found an empty database
+
+            async def start() -> None:
+                with pytest.raises(RestoreUnfinished):
+                    await store.open_journal("bank")
+                refused.append("bank")
+
+            def once(*_: object) -> None:
+                if not refused:
+                    portal.call(start)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(Reporter, "rows", once)
+                result = await anyio.to_thread.run_sync(partial(run, "restore", a_backup, *at))
+
+            assert refused
+            assert result.exit_code == 2
+            assert "somebody else wrote" in result.stderr
+            again = await anyio.to_thread.run_sync(partial(run, "restore", a_backup, *at, "--again"))
+            assert again.exit_code == 0
+            journal = await store.open_journal("bank")
+            assert journal.epoch == 2
+            await journal.close(5.0)
+
+    anyio.run(main)
 
 
 def test_a_start_that_races_with_a_restore_is_refused_or_refuses_it(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import shutil
 import signal
 import ssl
 import subprocess
@@ -49,7 +48,7 @@ from tests.store.samples import (
     is_settlement,
     until,
 )
-from tests.store.server import PASSWORD, USER, Server
+from tests.store.server import PASSWORD, USER, Server, make_certificate
 
 SCHEMES = ("ws", "http")
 
@@ -192,19 +191,8 @@ async def test_what_is_no_server_of_ours_ends_at_the_deadline(scheme: str) -> No
 @pytest.fixture(scope="module")
 def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
     """A server with a certificate that no authority has signed, and that certificate."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl program that makes a certificate")
     directory = tmp_path_factory.mktemp("tls")
-    key, certificate = directory / "key.pem", directory / "certificate.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
-            *("-nodes", "-keyout", str(key), "-out", str(certificate), "-days", "2"),
-            *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    certificate, key = make_certificate(directory)
     with Server(directory, "--web-crt", str(certificate), "--web-key", str(key)) as server:
         yield server, certificate
 

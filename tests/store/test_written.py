@@ -168,7 +168,10 @@ async def test_a_store_of_before_that_was_counted_has_statistics_all_the_same(st
 
 
 async def statistics(store: SurrealStore) -> dict[str, SystemRows]:
+    def silent(_: str, __: int) -> None:
+        pass
+
     found = await store._ask(  # pyright: ignore[reportPrivateUsage] - as the command asks its own engine
-        lambda engine: store_statistics(engine, lambda *_: None)
+        lambda engine: store_statistics(engine, silent)
     )
     return found.systems
