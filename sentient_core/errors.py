@@ -31,6 +31,7 @@ SentientError
 │   └── MessageTooLarge                  more bytes than the store takes in one record
 ├── UnencodableState (TypeError)         a state that the store could not hold
 │   └── StateTooLarge                    more bytes than its class allows, or than the store takes
+├── TurnTooLarge                         all that a durable actor's turn leaves is more than the store takes
 ├── NotExposed (AttributeError)          a name that a proxy does not reach
 ├── NotHandedOver (TypeError)            a value that can be neither shared nor copied, at a proxy
 ├── UncopyableMessage (TypeError)        a message (or reply) of which isolation can make no copy
@@ -195,6 +196,7 @@ __all__ = [
     "StoreVersionUnsupported",
     "SystemClosed",
     "Transient",
+    "TurnTooLarge",
     "UncopyableMessage",
     "UnencodableMessage",
     "UnencodableState",
@@ -482,7 +484,7 @@ class UnencodableState(SentientError, TypeError):
 
 
 class StateTooLarge(UnencodableState):
-    """A state has more bytes than its class allows, or than the store takes; the previous checkpoint stands."""
+    """A state has more bytes than its class, or the store, allows; the previous checkpoint stands."""
 
     def __init__(self, path: str, size: int, most: int, *, is_of_store: bool = False) -> None:
         self.size = size
@@ -493,6 +495,19 @@ class StateTooLarge(UnencodableState):
             f"it has {size:,} bytes, and {whose} {most:,}",
             "Keep less in it, share the work among more actors"
             + (", or keep the bulk elsewhere." if is_of_store else ", or raise state_bytes."),
+        )
+
+
+class TurnTooLarge(SentientError):
+    """A turn of a durable actor leaves more bytes than the store takes in one commit; it has left nothing."""
+
+    def __init__(self, path: str, size: int, most: int) -> None:
+        self.path = path
+        self.size = size
+        self.most = most
+        super().__init__(
+            f"a turn of '{path}' cannot be committed: its state and all that it sends have about {size:,} "
+            f"bytes, and the store takes at most {most:,} at once. Send less in one turn."
         )
 
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import anyio
 import msgspec
 
-from sentient_core.actors.checkpoints import RejectedCheckpoint, is_of_today, restore, save
+from sentient_core.actors.checkpoints import RejectedCheckpoint, check_fits, is_of_today, restore, save
 from sentient_core.actors.life_events import write_status
 from sentient_core.errors import (
     CheckpointUnusable,
     InvalidArgument,
     StaleIncarnation,
-    StateTooLarge,
     StoreUnavailable,
 )
 from sentient_core.events import EventType
@@ -167,9 +166,7 @@ def save_state(
     checkpoint = save(
         cell.runtime.codec, actor.state, cell.path, cell.blueprint, cell.incarnation, checkpoint_id, why
     )
-    largest = mirror.journal.largest_record
-    if len(checkpoint.state) > largest:
-        raise StateTooLarge(cell.path, len(checkpoint.state), largest)
+    check_fits(checkpoint.state, cell.path, mirror.journal.largest_record)
     ledger = cell.ledger
     if ledger is None:
         return False

@@ -40,7 +40,7 @@ async def to_read(
     """The database at a place, open to be read; what is there stays as it is.
 
     Of a directory it is a copy, brought to this release's schema. `one_moment`: all that is read of a
-    server has to belong together; `any_version`: also with a schema of an older release. Raises
+    server belongs together; `any_version`: also with a schema of an older release. Raises
     StoreError, OSError, CannotRun.
     """
     path = place.address.path

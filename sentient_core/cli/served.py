@@ -1,7 +1,8 @@
 """How the command gets at a server's database: looking at it changes nothing, and systems may run on it.
 
-What is looked at over a WebSocket is one moment of the database. Over HTTP each request is answered from a
-moment of its own; what has to belong together is asked over a WebSocket of the same server, see `one_moment`.
+Each request is answered from a moment of its own, which is what questions of the store are made for. What
+takes many and has to belong together is read from one moment, which a server has over WebSocket alone: so
+it is asked there, also where the address is one for HTTP.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["served", "to_write"]
 
 @asynccontextmanager
 async def served(place: Place, *, one_moment: bool, any_version: bool) -> AsyncGenerator[Engine]:
-    """A server's database, to be read.
+    """A server's database, to be read; with `one_moment` as it is now, however long that takes.
 
     `any_version`: also one whose schema is an older release's. Raises StoreAccessDenied, StoreTlsFailed,
     StoreVersionUnsupported, StoreUnavailable, NoSuchStore, StoreSchemaTooNew, RestoreUnfinished, CannotRun.
@@ -33,7 +34,7 @@ async def served(place: Place, *, one_moment: bool, any_version: bool) -> AsyncG
     address = over_websocket(place.address) if one_moment else place.address
 
     def connect(_: str) -> Client:
-        return ServerClient(address, access) if address.is_http else SnapshotClient(address, access)
+        return SnapshotClient(address, access) if one_moment else ServerClient(address, access)
 
     async def check(engine: Engine) -> None:
         found = await look(engine)

@@ -30,7 +30,7 @@ async def stats(place: Place, is_json: bool) -> int:
     entry could not be read.
     """
     reporter = Reporter()
-    async with to_read(place, reporter) as engine:
+    async with to_read(place, reporter, one_moment=True) as engine:
         disk = _on_disk(place.address.path)
         with reporter.step("counting"):
             found = await engine.thread.run(lambda: store_statistics(engine, reporter.rows))

@@ -55,6 +55,7 @@ class SurrealJournal:
         backend: Backend,
         *,
         largest_record: int,
+        largest_turn: int,
         batch_rows: int,
         window_bytes: int,
         on_fenced: Callable[[StoreError], None] | None,
@@ -62,6 +63,7 @@ class SurrealJournal:
         on_end: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
         self.largest_record: int = min(options.record_bytes or largest_record, largest_record)
+        self.largest_turn: int = largest_turn
         # Not larger than a record that goes alone, which is what the database is known to take.
         group_bytes = min(options.group_bytes, largest_record)
         options = msgspec.structs.replace(options, group_bytes=group_bytes)

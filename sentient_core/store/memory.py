@@ -269,6 +269,7 @@ class MemoryJournal:
         retention = self._options.retention
         self._prune_at = float("inf") if retention is None else backend.now() + retention.every
         self.largest_record: int = min(self._options.record_bytes or LARGEST_RECORD, LARGEST_RECORD)
+        self.largest_turn: int = 2 * LARGEST_RECORD
         self.epoch: int = records.epoch + 1
         self.known: Mapping[str, int] = dict(records.known)
         self.known_restarts: Mapping[str, int] = dict(records.restarts)

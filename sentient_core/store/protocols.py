@@ -264,6 +264,11 @@ class Journal(Protocol):
         ...
 
     @property
+    def largest_turn(self) -> int:
+        """Most bytes of a `Turn`, as its `weight` says: a state and all that is sent with it."""
+        ...
+
+    @property
     def known(self) -> Mapping[str, int]:
         """Paths the store knew when the journal was opened, with their last incarnation."""
         ...

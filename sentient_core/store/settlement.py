@@ -83,6 +83,7 @@ _TURNS = """SELECT VALUE id FROM state_checkpoint:[$system, $path{n}, 0]..=[$sys
     WHERE kind = 'turn';
 """
 _PATHS_AT_ONCE = 200
+_DELETIONS = (_SETTLED, _TIMERS_GONE, _PRUNE)
 
 Place = tuple[int, int]
 
@@ -165,7 +166,7 @@ class Settlement:
         def add(statement: str, name: str, encoded: Iterable[bytes]) -> None:
             nonlocal rows, row_bytes
             items = list(encoded)
-            if statement is not _PRUNE:
+            if statement not in _DELETIONS:
                 row_bytes += sum(map(len, items))
             if items:
                 statements.append(statement)

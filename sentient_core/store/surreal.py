@@ -173,6 +173,8 @@ class SurrealStore:
             settings,
             backend,
             largest_record=self.largest_record,
+            # Half a request: rows of small records are nearly twice as large.
+            largest_turn=min(self._access.largest_request // 2, 2 * LARGEST_RECORD),
             batch_rows=_BATCH_ROWS_IN_MEMORY if self._address.is_in_memory else _BATCH_ROWS,
             window_bytes=min(_WINDOW_BYTES, self._access.largest_request // _WINDOWS_PER_REQUEST),
             on_fenced=on_fenced,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,10 +21,12 @@ from sentient_core import (
     NotRedrivable,
     Request,
     StateTooLarge,
+    TurnTooLarge,
     UnencodableMessage,
     UnencodableState,
     handles,
 )
+from sentient_core.store.memory import MemoryJournal
 from sentient_core.store.protocols import LARGEST_RECORD
 from tests.probes import Save, Say, running
 
@@ -32,6 +35,13 @@ SMALL = JournalOptions(record_bytes=1_000)
 
 class Grow(msgspec.Struct, frozen=True):
     by: int
+
+
+class Spread(Request[None], frozen=True):
+    """Send so many copies of a message of so many bytes."""
+
+    copies: int
+    size: int
 
 
 class Text(Request[str], frozen=True):
@@ -149,10 +159,76 @@ async def test_a_state_that_is_too_large_is_an_error_in_its_turn_and_the_checkpo
 
         assert isinstance(caught.value.__cause__, StateTooLarge)
         assert isinstance(caught.value.__cause__, UnencodableState)
-        assert "1,000 in one record" in str(caught.value.__cause__)
+        assert "the store takes at most 1,000" in str(caught.value.__cause__)
         assert len(await ref.ask(Text(), timeout=1)) == 900
         await system.flush()
         assert [len(row.state) < 1_000 for row in await store.checkpoint_rows("test", "a")] == [True]
+
+
+class Ledger(Keeper):
+    """All that it does commits together."""
+
+    durability = "durable"
+
+    def __init__(self, other: ActorRef[Keeper] | None = None) -> None:
+        self.other = other
+
+    @handles
+    def spread(self, message: Spread) -> None:
+        self.state.text = "touched"
+        for _ in range(message.copies):
+            if self.other is not None:
+                self.other.tell(exactly(message.size))
+
+
+async def test_a_durable_actor_refuses_what_is_too_large_as_well() -> None:
+    store = MemoryStore()
+    async with running(store=store, journal=SMALL) as system:
+        ref = await system.spawn(Ledger, name="a")
+        with pytest.raises(MessageTooLarge):
+            await ref.send(exactly(1_001), timeout=1)
+        await ref.send(Grow(900), timeout=1)
+
+        with pytest.raises(HandlerFailed) as caught:
+            await ref.ask(Grow(900), timeout=1)
+
+        assert isinstance(caught.value.__cause__, StateTooLarge)
+        assert len(await ref.ask(Text(), timeout=1)) == 900
+        with pytest.raises(HandlerFailed) as caught:
+            await ref.ask(Spread(1, 1_001), timeout=1)
+        assert isinstance(caught.value.__cause__, MessageTooLarge)
+        assert (await system.audit()).is_balanced
+
+
+class Narrow(MemoryStore):
+    """It takes no more of a turn than this."""
+
+    async def open_journal(self, *arguments: Any, **options: Any) -> MemoryJournal:
+        journal = await super().open_journal(*arguments, **options)
+        journal.largest_turn = 4_000
+        return journal
+
+
+async def test_a_turn_that_leaves_too_much_leaves_nothing() -> None:
+    store = Narrow()
+    async with running(store=store) as system:
+        other = await system.spawn(Ledger, name="other")
+        ref = await system.spawn(Ledger, other, name="a")
+
+        with pytest.raises(HandlerFailed) as caught:
+            await ref.ask(Spread(4, 1_000), timeout=1)
+
+        assert isinstance(caught.value.__cause__, TurnTooLarge)
+        assert "a turn of 'a'" in str(caught.value.__cause__)
+        assert await ref.ask(Text(), timeout=1) == ""
+        assert await other.ask(Text(), timeout=1) == ""
+        await ref.ask(Spread(2, 1_000), timeout=1)
+        assert await ref.ask(Text(), timeout=1) == "touched"
+        assert len(await other.ask(Text(), timeout=1)) > 900
+        await system.flush()
+        sent = await store.events("test", agent="other", message_type="Say")
+        assert len(sent) == 2
+        assert (await system.audit()).is_balanced
 
 
 async def test_a_dead_letter_that_a_store_of_more_room_took_is_not_redriven() -> None:

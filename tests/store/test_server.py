@@ -21,6 +21,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from sentient_core import Actor, ActorSystem, Request, handles
 from sentient_core.errors import (
     Fenced,
+    HandlerFailed,
     InvalidArgument,
     MessageTooLarge,
     StoreAccessDenied,
@@ -29,6 +30,7 @@ from sentient_core.errors import (
     StoreTlsFailed,
     StoreUnavailable,
     StoreVersionUnsupported,
+    TurnTooLarge,
 )
 from sentient_core.store import Journal, JournalOptions, SurrealStore
 from sentient_core.store.access import Access
@@ -487,6 +489,51 @@ async def test_over_http_large_states_fit_into_the_requests_a_server_takes_by_it
         await journal.close(5.0)
 
 
+class Keep(Request[str], frozen=True):
+    text: str
+
+
+class Keeper(Actor):
+    """Its state is as large as what it is told."""
+
+    class State(msgspec.Struct):
+        text: str = ""
+
+    state: State
+
+    @handles
+    async def keep(self, message: Keep) -> str:
+        self.state.text = message.text
+        return await self.checkpoint()
+
+
+class Split(Request[str], frozen=True):
+    parts: int
+    size: int
+
+
+class Book(Actor):
+    """All that it does commits together."""
+
+    durability = "durable"
+
+    class State(msgspec.Struct):
+        text: str = ""
+
+    state: State
+
+    @handles
+    def keep(self, message: Keep) -> str:
+        self.state.text = message.text
+        return "kept"
+
+    @handles
+    def split(self, message: Split) -> str:
+        for _ in range(message.parts):
+            self.context.ref.tell(Keep("x" * message.size))
+        return "split"
+
+
 @ONCE
 async def test_the_largest_message_and_state_become_rows_and_dead_letters(
     own_server: Server, scheme: str
@@ -515,22 +562,27 @@ async def test_the_largest_message_and_state_become_rows_and_dead_letters(
         assert len(kept.state) == largest
 
 
-class Keep(Request[str], frozen=True):
-    text: str
+@ONCE
+async def test_the_largest_turn_of_a_durable_actor_is_committed_and_becomes_rows(
+    own_server: Server, scheme: str
+) -> None:
+    sizes: dict[str, Any] = {} if scheme == "http" else {"largest_request": 5_000_000}
+    async with own_server.store(scheme, **sizes) as store, ActorSystem("bank", store=store) as system:
+        largest = store.largest_record
+        ref = await system.spawn(Book, name="book")
+        await ref.ask(Keep("x" * (largest - 20)), timeout=20)  # the message, and the state with it
+        with pytest.raises(HandlerFailed) as caught:
+            await ref.ask(Split(3, largest // 2), timeout=20)
+        assert isinstance(caught.value.__cause__, TurnTooLarge)
+        await ref.ask(Split(40, largest // 50), timeout=20)
 
+        with anyio.fail_after(60):
+            await system.flush()
 
-class Keeper(Actor):
-    """Its state is as large as what it is told."""
-
-    class State(msgspec.Struct):
-        text: str = ""
-
-    state: State
-
-    @handles
-    async def keep(self, message: Keep) -> str:
-        self.state.text = message.text
-        return await self.checkpoint()
+        assert system.health().is_store_reachable
+        assert (await system.audit()).is_balanced
+        (kept,) = await store.checkpoint_rows("bank", "book")
+        assert len(kept.state) == pytest.approx(largest // 50, abs=20)
 
 
 @ONCE
