@@ -28,8 +28,10 @@ SentientError
 ├── SignalsUnavailable                   the operating system's signals cannot be waited for here
 ├── WaitTimeout (TimeoutError)           a thread has waited long enough; it was no ask or send
 ├── UnencodableMessage (TypeError)       a message that the store could not hold
+│   └── MessageTooLarge                  more bytes than the store takes in one record
 ├── UnencodableState (TypeError)         a state that the store could not hold
-│   └── StateTooLarge                    it has more bytes than its class allows
+│   └── StateTooLarge                    more bytes than its class allows, or than the store takes
+├── TurnTooLarge                         all that a durable actor's turn leaves is more than the store takes
 ├── NotExposed (AttributeError)          a name that a proxy does not reach
 ├── NotHandedOver (TypeError)            a value that can be neither shared nor copied, at a proxy
 ├── UncopyableMessage (TypeError)        a message (or reply) of which isolation can make no copy
@@ -86,6 +88,7 @@ SentientError
     ├── StoreRefused                     the store answered: it did not do it
     ├── StorePathUnusable                the directory cannot be made or written
     ├── NoSuchStore                      there is no store of this package at that address
+    ├── RestoreUnfinished                it holds a part of a backup: a restore goes on, or was killed
     ├── BackupUnusable                   a file that is no backup, a damaged one, one of a newer release
     ├── StoreSchemaTooNew                written by a newer release than this one
     ├── StoreAccessDenied                the server knows no such user, or lets it do too little
@@ -160,6 +163,7 @@ __all__ = [
     "MessageChanged",
     "MessageDropped",
     "MessageExpired",
+    "MessageTooLarge",
     "NameTaken",
     "NoSuchState",
     "NoSuchStore",
@@ -171,6 +175,7 @@ __all__ = [
     "PoolFull",
     "RateLimited",
     "RestartLimitExceeded",
+    "RestoreUnfinished",
     "SendTimeout",
     "SentientError",
     "SignalsUnavailable",
@@ -191,6 +196,7 @@ __all__ = [
     "StoreVersionUnsupported",
     "SystemClosed",
     "Transient",
+    "TurnTooLarge",
     "UncopyableMessage",
     "UnencodableMessage",
     "UnencodableState",
@@ -441,13 +447,32 @@ _PLAIN_STATE = "Keep only plain data in State; hold connections and the like as 
 class UnencodableMessage(SentientError, TypeError):
     """A message (or reply) to a mirrored actor that the store could not hold."""
 
-    def __init__(self, message: object, recipient: str, why: str) -> None:
+    def __init__(
+        self,
+        message: object,
+        recipient: str,
+        why: str,
+        advice: str = "Use msgspec Structs of plain data, or declare the actor durability = 'volatile'.",
+    ) -> None:
         self.message = message
         self.recipient = recipient
-        advice = "Use msgspec Structs of plain data, or declare the actor durability = 'volatile'."
         if class_sent(message) == why:  # which is all there is to say
             advice = ""
         super().__init__(f"{kind_of(message)} to '{recipient}' cannot be mirrored: {why}. {advice}".rstrip())
+
+
+class MessageTooLarge(UnencodableMessage):
+    """A message (or reply) to a mirrored actor of more bytes than the store takes in one record."""
+
+    def __init__(self, message: object, recipient: str, size: int, limit: int) -> None:
+        self.size = size
+        self.limit = limit
+        super().__init__(
+            message,
+            recipient,
+            f"it has {size:,} bytes, and the store takes at most {limit:,} in one record",
+            "Send it in parts, or send where it is kept.",
+        )
 
 
 class UnencodableState(SentientError, TypeError):
@@ -459,15 +484,30 @@ class UnencodableState(SentientError, TypeError):
 
 
 class StateTooLarge(UnencodableState):
-    """A state has more bytes than its class allows; the previous checkpoint stands."""
+    """A state has more bytes than its class, or the store, allows; the previous checkpoint stands."""
+
+    def __init__(self, path: str, size: int, most: int, *, is_of_store: bool = False) -> None:
+        self.size = size
+        self.most = most
+        whose = "the store takes at most" if is_of_store else "its class's state_bytes allows"
+        super().__init__(
+            path,
+            f"it has {size:,} bytes, and {whose} {most:,}",
+            "Keep less in it, share the work among more actors"
+            + (", or keep the bulk elsewhere." if is_of_store else ", or raise state_bytes."),
+        )
+
+
+class TurnTooLarge(SentientError):
+    """A turn of a durable actor leaves more bytes than the store takes in one commit; it has left nothing."""
 
     def __init__(self, path: str, size: int, most: int) -> None:
+        self.path = path
         self.size = size
         self.most = most
         super().__init__(
-            path,
-            f"it has {size:,} bytes, and its class's state_bytes allows {most:,}",
-            "Keep less in it, share the work among more actors, or raise state_bytes.",
+            f"a turn of '{path}' cannot be committed: its state and all that it sends have about {size:,} "
+            f"bytes, and the store takes at most {most:,} at once. Send less in one turn."
         )
 
 
@@ -1087,6 +1127,17 @@ class NoSuchStore(StoreError):
         self.path = path
         super().__init__(
             f"there is no store at '{path}': {why}. Give the address that the system is run with."
+        )
+
+
+class RestoreUnfinished(StoreError):
+    """The store holds a part of a backup: a restore into it goes on, or has not come to its end."""
+
+    def __init__(self, began: str) -> None:
+        self.began = began
+        super().__init__(
+            f"a restore into this store has begun at {began} and is not complete, so nothing can be started "
+            "on it. Wait for its end; if it was killed, run `sentient restore FILE --again`."
         )
 
 

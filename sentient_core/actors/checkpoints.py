@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CheckpointPolicy",
     "RejectedCheckpoint",
+    "check_fits",
     "check_readable",
     "is_of_today",
     "restore",
@@ -100,6 +101,12 @@ def state_bytes(codec: Codec, state: object, path: str, blueprint: Blueprint) ->
     if most is not None and len(data) > most:
         raise StateTooLarge(path, len(data), most)
     return data
+
+
+def check_fits(state: bytes, path: str, largest: int) -> None:
+    """Raise StateTooLarge if an encoded state has more bytes than the store takes in one record."""
+    if len(state) > largest:
+        raise StateTooLarge(path, len(state), largest, is_of_store=True)
 
 
 def check_readable(codec: Codec, state: bytes, path: str, blueprint: Blueprint) -> None:

@@ -19,7 +19,7 @@ import anyio
 import msgspec
 
 from sentient_core.actors.attempts import PutBack
-from sentient_core.actors.checkpoints import check_readable, is_of_today, restore, state_bytes
+from sentient_core.actors.checkpoints import check_fits, check_readable, is_of_today, restore, state_bytes
 from sentient_core.actors.durable_timers import DurableTimers
 from sentient_core.actors.gone import sender_at
 from sentient_core.actors.posting import Posted, posted_of
@@ -176,13 +176,17 @@ class Inbox:
         self._journal.append(Tried(self._cell.path, seq, tries, of_epoch), force=True)
 
     def changed_state(self, actor: Actor) -> Checkpoint | None:
-        """The state as it is now, if it is not that of the savepoint. Raises UnencodableState."""
+        """The state as it is now, if it is not that of the savepoint.
+
+        Raises UnencodableState, StateTooLarge.
+        """
         cell, savepoint = self._cell, self.savepoint
         if not cell.blueprint.has_state:
             return None
         data = state_bytes(cell.runtime.codec, actor.state, cell.path, cell.blueprint)
         if savepoint is not None and data == savepoint.state and is_of_today(savepoint, cell.blueprint):
             return None
+        check_fits(data, cell.path, self._journal.largest_record)
         return self._record_of(data)
 
     def kept(self, state: Checkpoint) -> Checkpoint | None:

@@ -227,6 +227,11 @@ class DeadLetterOffice(DeadLetters):
         _check_open(row)
         if row.reason == DeadLetterReason.LATE_REPLY.value:
             raise NotRedrivable(row.message_id, "it is a reply, and who asked waits no more. Ask again.")
+        largest = self._mirror.journal.largest_record
+        if row.payload is not None and len(row.payload) > largest:
+            size = len(row.payload)
+            why = f"it has {size:,} bytes, and the store takes at most {largest:,} in one record now"
+            raise NotRedrivable(row.message_id, why)
         cell = self._recipient(row.message_id, row.recipient)
         # What could not be encoded is no message for an actor whose messages are written down.
         needs_bytes = row.payload is None and cell.blueprint.is_mirrored

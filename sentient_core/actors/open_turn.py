@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sentient_core.actors import delivery
 from sentient_core.actors.settling import dead, late_reply, why_closed
 from sentient_core.actors.water import report_high_water
-from sentient_core.errors import StoreUnavailable
+from sentient_core.errors import StoreUnavailable, TurnTooLarge
 from sentient_core.mailbox import DeadLetterReason
 from sentient_core.store.records import Turn
 
@@ -137,7 +137,7 @@ class OpenTurn:
     def close(self, actor: Actor, *, settles: bool) -> None:
         """It has ended well: hand over what it leaves. `settles`: the message in hand is handled.
 
-        Raises UnencodableState, StoreUnavailable: then it has not ended well, and nothing has left.
+        Raises UnencodableState, TurnTooLarge, StoreUnavailable: then it has not ended well, nothing has left.
         """
         self.make_calls()
         inbox, entry = self._inbox, self.entry
@@ -151,8 +151,8 @@ class OpenTurn:
             if settled is not None:
                 parts.append(settled)
         parts += self._parts
-        if parts and not self.runtime.mirror.journal.append(_as_one(parts), force=True):
-            raise StoreUnavailable("the journal has ended, so the turn cannot be committed")
+        if parts:
+            self._hand_over(_as_one(parts))
         self._end()
         if state is not None:
             inbox.save(state)
@@ -164,6 +164,13 @@ class OpenTurn:
             self.runtime.mirror.journal.when_committed(_Departure(self._leaving))
         if entry is not None and entry[2] is not None:
             self._reply(entry, entry[2])
+
+    def _hand_over(self, record: Any) -> None:
+        journal = self.runtime.mirror.journal
+        if isinstance(record, Turn) and record.weight > journal.largest_turn:
+            raise TurnTooLarge(self._cell.path, record.weight, journal.largest_turn)
+        if not journal.append(record, force=True):
+            raise StoreUnavailable("the journal has ended, so the turn cannot be committed")
 
     def _reply(self, entry: Entry, slot: Slot[Any]) -> None:
         if self._refusal is not None and not slot.fail(self._refusal):

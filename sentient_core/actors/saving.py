@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING
 import anyio
 import msgspec
 
-from sentient_core.actors.checkpoints import RejectedCheckpoint, is_of_today, restore, save
+from sentient_core.actors.checkpoints import RejectedCheckpoint, check_fits, is_of_today, restore, save
 from sentient_core.actors.life_events import write_status
-from sentient_core.errors import CheckpointUnusable, InvalidArgument, StaleIncarnation, StoreUnavailable
+from sentient_core.errors import (
+    CheckpointUnusable,
+    InvalidArgument,
+    StaleIncarnation,
+    StoreUnavailable,
+)
 from sentient_core.events import EventType
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.store.records import CheckpointKind, Resent, full_id
@@ -155,12 +160,13 @@ def load_state(cell: Cell, actor: Actor, checkpoints: Sequence[Checkpoint]) -> C
 def save_state(
     cell: Cell, actor: Actor, why: str, *, if_changed: bool = False, is_last: bool = False
 ) -> bool:
-    """Write a checkpoint. False: the journal has no room. Raises UnencodableState."""
+    """Write a checkpoint. False: the journal has no room. Raises UnencodableState, StateTooLarge."""
     mirror = cell.runtime.mirror
     checkpoint_id = full_id(mirror.epoch, mirror.next_seq())
     checkpoint = save(
         cell.runtime.codec, actor.state, cell.path, cell.blueprint, cell.incarnation, checkpoint_id, why
     )
+    check_fits(checkpoint.state, cell.path, mirror.journal.largest_record)
     ledger = cell.ledger
     if ledger is None:
         return False

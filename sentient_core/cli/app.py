@@ -14,7 +14,7 @@ import click
 
 from sentient_core.actors import Actor
 from sentient_core.causes import in_a_line
-from sentient_core.cli.options import CannotRun
+from sentient_core.cli.failing import CannotRun
 
 __all__ = ["actor_classes", "of_app"]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from sentient_core.cli.opening import copy_of, only_system
+from sentient_core.cli.opening import only_system, to_read
 from sentient_core.cli.options import as_json, at_store, of_system, runs
 from sentient_core.cli.output import Reporter, print_json, print_table
+from sentient_core.cli.place import Place
 from sentient_core.store.accounts import ActorAudit
 from sentient_core.store.queries import Queries
 
@@ -18,14 +19,14 @@ __all__ = ["audit"]
 @at_store
 @as_json
 @runs
-async def audit(system: str | None, url: str, is_json: bool) -> int:
+async def audit(system: str | None, place: Place, is_json: bool) -> int:
     """Go through the books of a system: sent = handled + dead-lettered + quarantined + expired + pending.
 
     Every message that is missing or doubled is named, and the exit code is then 1. What was committed and not
     projected yet is counted as well.
     """
     reporter = Reporter()
-    async with copy_of(url, reporter) as engine:
+    async with to_read(place, reporter) as engine:
         name = await only_system(engine, system)
         with reporter.step("going through the accounts"):
             found = await engine.thread.run(lambda: Queries(engine).audit(name))

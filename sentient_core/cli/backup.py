@@ -8,9 +8,11 @@ from pathlib import Path
 import anyio
 import click
 
-from sentient_core.cli.opening import copy_of
-from sentient_core.cli.options import CannotRun, as_json, at_store, runs
+from sentient_core.cli.failing import CannotRun
+from sentient_core.cli.opening import to_read
+from sentient_core.cli.options import as_json, at_store, runs
 from sentient_core.cli.output import Reporter, amount, print_json
+from sentient_core.cli.place import Place
 from sentient_core.store.backup import BackupInfo, write_backup
 from sentient_core.store.engine import Engine
 from sentient_core.store.schema import TABLES
@@ -24,16 +26,18 @@ __all__ = ["backup"]
 @at_store
 @as_json
 @runs
-async def backup(file: Path, overwrite: bool, url: str, is_json: bool) -> int:
+async def backup(file: Path, overwrite: bool, place: Place, is_json: bool) -> int:
     """Write all systems of a store to FILE, for `sentient restore`.
 
-    The process that runs on the store has to have ended. FILE appears when it is complete. Tables of your
-    own in the same database are not in it; they are named.
+    The process that runs on a store in a directory has to have ended. On a server systems may go on: FILE
+    holds one moment of the database, all that was committed by then, as a death of all processes at that
+    moment would have left it. FILE appears when it is complete. Tables of your own in the same database are
+    not in it; they are named.
     """
     if not overwrite and await anyio.Path(file).exists():
         raise CannotRun(f"'{file}' is there already: choose another name, or give --overwrite")
     reporter = Reporter()
-    async with copy_of(url, reporter) as engine:
+    async with to_read(place, reporter, one_moment=True, any_version=True) as engine:
         with reporter.step("writing"):
             info = await engine.thread.run(lambda: _write(engine, file, reporter))
         others = await engine.thread.run(lambda: _other_tables(engine))

@@ -22,7 +22,8 @@ def main() -> None:
     """Look into a store of sentient-core, back it up, restore it.
 
     A store in a directory is looked at in a copy and stays untouched; the process that runs on it has to
-    have ended. Results go to stdout, progress and complaints to stderr. Exit codes: 0 fine, 1 something is
+    have ended. A server's is looked at where it is, while systems run on it, and nothing is written there but
+    by a restore. Results go to stdout, progress and complaints to stderr. Exit codes: 0 fine, 1 something is
     wrong with what was looked at, 2 usage, or it could not run.
     """
 

@@ -7,9 +7,10 @@ from datetime import datetime
 
 import click
 
-from sentient_core.cli.opening import copy_of, only_system
+from sentient_core.cli.opening import only_system, to_read
 from sentient_core.cli.options import as_json, at_store, moment, of_system, runs
 from sentient_core.cli.output import Reporter, print_json, print_table
+from sentient_core.cli.place import Place
 from sentient_core.store.event_filter import EventFilter
 from sentient_core.store.protocols import EventRow
 from sentient_core.store.queries import Queries
@@ -38,7 +39,7 @@ async def events(
     until: datetime | None,
     limit: int,
     system: str | None,
-    url: str,
+    place: Place,
     is_json: bool,
 ) -> int:
     """List events of a system, the newest first, that meet all that is given.
@@ -50,7 +51,7 @@ async def events(
         agent=agent, event_type=event_type, message_type=message_type, since=since, until=until
     )
     reporter = Reporter()
-    async with copy_of(url, reporter) as engine:
+    async with to_read(place, reporter) as engine:
         name = await only_system(engine, system)
         found = await engine.thread.run(lambda: Queries(engine).events(name, wanted, limit))
     if is_json:

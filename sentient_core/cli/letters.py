@@ -6,9 +6,10 @@ from datetime import datetime
 
 import click
 
-from sentient_core.cli.opening import copy_of, only_system
+from sentient_core.cli.opening import only_system, to_read
 from sentient_core.cli.options import as_json, at_store, moment, of_system, runs
 from sentient_core.cli.output import Reporter, print_json, print_table
+from sentient_core.cli.place import Place
 from sentient_core.mailbox import DeadLetterReason
 from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.protocols import DeadLetterRow
@@ -41,7 +42,7 @@ async def letters(
     status: str | None,
     limit: int,
     system: str | None,
-    url: str,
+    place: Place,
     is_json: bool,
 ) -> int:
     """List dead letters of a system, the newest first, that meet all that is given.
@@ -53,7 +54,7 @@ async def letters(
     )
     wanted = None if status is None else LetterStatus(status)
     reporter = Reporter()
-    async with copy_of(url, reporter) as engine:
+    async with to_read(place, reporter) as engine:
         name = await only_system(engine, system)
         found = await engine.thread.run(lambda: Queries(engine).dead_letters(name, matching, wanted, limit))
     if is_json:

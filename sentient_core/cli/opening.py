@@ -1,9 +1,9 @@
-"""How the command gets at a store: by a copy, since opening a database changes it.
+"""How the command gets at a store: a directory's by a copy, since opening a database changes it.
 
 The database's lock is a `flock` on its file LOCK, held while a process has it open. It can be tried without
 changing anything. A store in use is refused, not copied: its files change under the copy, and only the
 process itself can bring what it has in memory. A store that is opened while it is copied is found by the
-lock and by the files' sizes and times, and refused, too.
+lock and by the files' sizes and times, and refused, too. A server's is looked at where it is: see `served`.
 """
 
 from __future__ import annotations
@@ -18,48 +18,50 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from sentient_core.cli.options import CannotRun
+from sentient_core.cli.failing import CannotRun
 from sentient_core.cli.output import Reporter
+from sentient_core.cli.place import Place
+from sentient_core.cli.served import served
 from sentient_core.errors import NoSuchStore, StoreError, StoreInUse, StorePathUnusable
 from sentient_core.store.engine import Engine
-from sentient_core.store.migrations import migrate
-from sentient_core.store.url import Address, parse_url
+from sentient_core.store.migrations import look, migrate
+from sentient_core.store.url import Address
 
-__all__ = ["copy_of", "new_database", "only_system", "path_of", "systems_in"]
+__all__ = ["new_database", "only_system", "systems_in", "to_read"]
 
 _LOCK = "LOCK"
 _PARTS = ("manifest", "sstables", "wal")
 
 
 @asynccontextmanager
-async def copy_of(url: str, reporter: Reporter) -> AsyncGenerator[Engine]:
-    """The database at an address, as a copy that is open and brought to this release's schema.
+async def to_read(
+    place: Place, reporter: Reporter, *, one_moment: bool = False, any_version: bool = False
+) -> AsyncGenerator[Engine]:
+    """The database at a place, open to be read; what is there stays as it is.
 
-    Raises InvalidStoreUrl, NoSuchStore, StoreInUse, StoreSchemaTooNew, OSError.
+    Of a directory it is a copy, brought to this release's schema. `one_moment`: all that is read of a
+    server belongs together; `any_version`: also with a schema of an older release. Raises
+    StoreError, OSError, CannotRun.
     """
-    path = path_of(url)
+    path = place.address.path
+    if path is None:
+        async with served(place, one_moment=one_moment, any_version=any_version) as engine:
+            yield engine
+        return
     _check(path)
     with tempfile.TemporaryDirectory(prefix="sentient-") as directory:
         copy = Path(directory) / "db"
         with reporter.step(f"copying {path}"):
             await anyio.to_thread.run_sync(_copy, path, copy)
-        async with _opened(copy, path) as engine:
+        async with _opened(place, copy, path) as engine:
             yield engine
 
 
 @asynccontextmanager
-async def new_database(path: Path) -> AsyncGenerator[Engine]:
-    """An empty database in a directory that is not there yet."""
-    async with _opened(path, None) as engine:
+async def new_database(place: Place, path: Path) -> AsyncGenerator[Engine]:
+    """An empty database in a directory that is not there yet; the place says which of its databases."""
+    async with _opened(place, path, None) as engine:
         yield engine
-
-
-def path_of(url: str) -> Path:
-    """The directory of an address. Raises InvalidStoreUrl, and CannotRun for a store in memory."""
-    path = parse_url(url).path
-    if path is None:
-        raise CannotRun("a store in memory ends with its process: there is nothing to look at")
-    return path
 
 
 async def only_system(engine: Engine, wanted: str | None) -> str:
@@ -87,14 +89,22 @@ async def systems_in(engine: Engine, wanted: str | None) -> list[str]:
 
 
 @asynccontextmanager
-async def _opened(path: Path, original: Path | None) -> AsyncGenerator[Engine]:
+async def _opened(place: Place, path: Path, original: Path | None) -> AsyncGenerator[Engine]:
     async def prepare(engine: Engine) -> None:
-        (info,) = await engine.query("INFO FOR DB")
-        if original is not None and "store_schema" not in info["tables"]:
-            raise NoSuchStore(str(original), "it is a database, but without the tables of sentient-core")
+        if original is not None and "store_schema" not in (await look(engine)).tables:
+            raise NoSuchStore(
+                str(original),
+                "it is a database, but without the tables of sentient-core in its "
+                f"{place.namespace}/{place.database}",
+            )
         await migrate(engine)
 
-    engine = Engine(Address(f"surrealkv://{path}", path), call_timeout=600.0)
+    engine = Engine(
+        Address(f"surrealkv://{path}", path),
+        call_timeout=600.0,
+        namespace=place.namespace,
+        database=place.database,
+    )
     engine.start(prepare)
     try:
         await engine.opened()

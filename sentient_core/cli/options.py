@@ -1,4 +1,4 @@
-"""What all verbs have in common: `--store`, `--json`, how they run and how they fail."""
+"""What all verbs have in common: where the store is, `--json`, how they run and how they fail."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ from typing import Any, TypeVar
 import anyio
 import click
 
-from sentient_core.errors import SentientError
+from sentient_core.cli.failing import CannotRun
+from sentient_core.cli.place import PASSWORD, place_of
+from sentient_core.errors import SentientError, StoreAccessDenied, StoreTlsFailed
+from sentient_core.store.engine import DATABASE, NAMESPACE
 
-__all__ = ["CannotRun", "as_json", "at_store", "moment", "of_system", "runs"]
+__all__ = ["as_json", "at_store", "moment", "of_system", "runs"]
 
 F = TypeVar("F", bound=Callable[..., object])
-
-
-class CannotRun(click.ClickException):
-    """The verb could not do its work."""
-
-    exit_code = 2
 
 
 def moment(text: str) -> datetime:
@@ -32,16 +29,46 @@ def moment(text: str) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def at_store(verb: F) -> F:
-    """`--store URL`."""
-    return click.option(
+_STORE = (
+    click.option(
         "--store",
         "url",
         metavar="URL",
         required=True,
         envvar="SENTIENT_STORE",
-        help="Address of the store, as the system is given it: surrealkv://my.db. [env: SENTIENT_STORE]",
-    )(verb)
+        help="Address of the store, as the system is given it: surrealkv://my.db, wss://db.example:8000. "
+        "[env: SENTIENT_STORE]",
+    ),
+    click.option(
+        "--username",
+        metavar="NAME",
+        envvar="SURREALDB_USERNAME",
+        help=f"Who signs in to a server, with the password in {PASSWORD}. [env: SURREALDB_USERNAME]",
+    ),
+    click.option(
+        "--namespace",
+        metavar="NAME",
+        default=NAMESPACE,
+        show_default=True,
+        envvar="SURREALDB_NAMESPACE",
+        help="[env: SURREALDB_NAMESPACE]",
+    ),
+    click.option(
+        "--database",
+        metavar="NAME",
+        default=DATABASE,
+        show_default=True,
+        envvar="SURREALDB_DATABASE",
+        help="[env: SURREALDB_DATABASE]",
+    ),
+)
+
+
+def at_store(verb: F) -> F:
+    """`--store URL` and what else says where the store is: the verb gets it as `place`."""
+    for option in reversed(_STORE):
+        verb = option(verb)
+    return verb
 
 
 def as_json(verb: F) -> F:
@@ -60,9 +87,14 @@ def runs(verb: Callable[..., Coroutine[Any, Any, int]]) -> Callable[..., None]:
     """Run an async verb, which returns its exit code; what is expected to go wrong is said in a line."""
 
     @functools.wraps(verb)
-    def run(**options: object) -> None:
+    def run(url: str, username: str | None, namespace: str, database: str, **options: object) -> None:
         try:
-            code = anyio.run(functools.partial(verb, **options))
+            place = place_of(url, namespace, database, username)
+            code = anyio.run(functools.partial(verb, place=place, **options))
+        except StoreAccessDenied as error:
+            raise CannotRun(f"{error} Here: --username, {PASSWORD}, --namespace, --database.") from error
+        except StoreTlsFailed as error:
+            raise CannotRun(f"{error} Here: SSL_CERT_FILE names a file of certificates to trust.") from error
         except (SentientError, OSError) as error:
             raise CannotRun(str(error)) from error
         raise SystemExit(code)

@@ -15,9 +15,10 @@ from sentient_core.actors import Actor
 from sentient_core.actors.checkpoints import RejectedCheckpoint, restore
 from sentient_core.actors.ref import cell_of
 from sentient_core.cli.app import actor_classes, of_app
-from sentient_core.cli.opening import copy_of, systems_in
+from sentient_core.cli.opening import systems_in, to_read
 from sentient_core.cli.options import as_json, at_store, of_system, runs
 from sentient_core.cli.output import Reporter, print_json, print_table
+from sentient_core.cli.place import Place
 from sentient_core.codec import Codec
 from sentient_core.store import MemoryStore
 from sentient_core.store.engine import Engine
@@ -73,7 +74,7 @@ async def verify(
     ignored: tuple[str, ...],
     limit: int,
     system: str | None,
-    url: str,
+    place: Place,
     is_json: bool,
 ) -> int:
     """Load every checkpoint of a store as today's code would, and list those that fail.
@@ -86,7 +87,7 @@ async def verify(
     classes = actor_classes(apps)
     reporter = Reporter()
     verdict = Verdict(versions={}, failures=[])
-    async with copy_of(url, reporter) as engine:
+    async with to_read(place, reporter, one_moment=True) as engine:
         names = await systems_in(engine, system)
         with reporter.step("verifying"), redirect_stdout(sys.stderr):
             async with AsyncExitStack() as stack:

@@ -17,7 +17,7 @@ import msgspec
 
 from sentient_core.causes import class_sent, in_a_line
 from sentient_core.codec import Codec, tag_of
-from sentient_core.errors import ForeignRef, StoreUnavailable, UnencodableMessage
+from sentient_core.errors import ForeignRef, MessageTooLarge, StoreUnavailable, UnencodableMessage
 from sentient_core.events.event_type import EventType
 from sentient_core.mailbox import Evidence
 from sentient_core.store.protocols import DeadLetterRow, Journal
@@ -54,6 +54,7 @@ class Mirror:
         """Messages and replies that found the journal full."""
         self.on_gap: Callable[[], None] | None = None
         """Called when a record is left out, then not again until all that were are told."""
+        self._largest = journal.largest_record
         self._append = journal.append
         self._encode = codec.encode
         self._owes = False
@@ -80,13 +81,19 @@ class Mirror:
         return full_id(self.epoch, event.seq)
 
     def encoded(self, message: object, target: str) -> bytes:
-        """The bytes of a message, for `message`. From any thread. Raises UnencodableMessage, ForeignRef."""
+        """The bytes of a message, for `message`. From any thread.
+
+        Raises UnencodableMessage (MessageTooLarge), ForeignRef.
+        """
         try:
-            return self._encode(message)
+            payload = self._encode(message)
         except ForeignRef:
             raise
         except Exception as error:  # msgspec raises TypeError, OverflowError, UnicodeError, RecursionError
             raise _unencodable(message, target, error) from error
+        if len(payload) > self._largest:
+            raise MessageTooLarge(message, target, len(payload), self._largest)
+        return payload
 
     def message(
         self,
@@ -111,6 +118,8 @@ class Mirror:
                 raise
             except Exception as error:  # as above
                 raise _unencodable(message, target, error) from error
+            if len(payload) > self._largest:
+                raise MessageTooLarge(message, target, len(payload), self._largest)
         self._seq = seq = self._seq + 1
         kind = type(message)
         tag = self._tags.get(kind) or self._new_tag(kind)
@@ -137,6 +146,8 @@ class Mirror:
         except Exception as error:  # as above
             why = f"as a reply of '{source}', {in_a_line(error)}"
             raise UnencodableMessage(reply, target, why) from error
+        if len(payload) > self._largest:
+            raise MessageTooLarge(reply, target, len(payload), self._largest)
         self._seq = seq = self._seq + 1
         tag = self._tags.get(type(reply)) or self._new_tag(type(reply))
         return Event(
@@ -222,7 +233,7 @@ class Mirror:
         evidence: Evidence | None = None,
         was_pending: bool = False,
     ) -> str:
-        """Write a message down as dead; returns its id. One that cannot be encoded leaves its repr.
+        """Write a message down as dead; returns its id. With no bytes, or too many, it leaves its repr.
 
         `was_pending`: a durable actor had accepted it, and this settles it.
         """
@@ -238,6 +249,8 @@ class Mirror:
             try:
                 exact = self._encode(message)
             except Exception:  # noqa: BLE001 - the letter is kept in words where it has no bytes
+                exact = None
+            if exact is not None and len(exact) > self._largest:
                 exact = None
         letter = DeadLetterRecord(
             seq=seq,
@@ -300,7 +313,7 @@ class Mirror:
 
     def discard(self, message_id: str, reason: str) -> None:
         """Write down that a dead letter stays undone."""
-        self._append(LetterDiscarded(*_parts(message_id), reason, _now()), force=True)
+        self._append(LetterDiscarded(*_parts(message_id), reason[:2_000], _now()), force=True)
 
     def next_seq(self) -> int:
         """The next number, for a checkpoint."""
@@ -357,13 +370,16 @@ class Mirror:
         causation: int = 0,
     ) -> Event:
         self._seq += 1
+        packed = self._encode(payload)
+        if len(packed) > self._largest:  # by words of users, of which nothing else bounds the length
+            packed = self._encode({"left_out_bytes": len(packed)})
         return Event(
             event_type=event_type.value,
             seq=self._seq,
             source=source,
             target=None,
             message_type=None,
-            payload=self._encode(payload),
+            payload=packed,
             at=_now(),
             correlation=correlation,
             causation=causation,

@@ -9,11 +9,23 @@ from sentient_core.errors import InvalidArgument
 
 __all__ = ["Access"]
 
+_LEAST_REQUEST = 2 * 1024 * 1024
+
 
 class Access:
     """What it takes to work with a server's database. Shows its user's name and password to nobody."""
 
-    __slots__ = ("_password", "_username", "call_timeout", "database", "namespace", "pool", "tls")
+    __slots__ = (
+        "_password",
+        "_username",
+        "call_timeout",
+        "database",
+        "is_reader",
+        "largest_request",
+        "namespace",
+        "pool",
+        "tls",
+    )
 
     def __init__(
         self,
@@ -25,6 +37,8 @@ class Access:
         pool: int = 10,
         call_timeout: float = 30.0,
         tls: ssl.SSLContext | None = None,
+        is_reader: bool = False,
+        largest_request: int = 128 * 1024 * 1024,
     ) -> None:
         """InvalidArgument for what could never work."""
         for what, name in (("namespace", namespace), ("database", database)):
@@ -36,6 +50,10 @@ class Access:
             raise InvalidArgument(f"pool is {pool!r}; it must be 1 or more connections")
         if not call_timeout > 0:
             raise InvalidArgument(f"call_timeout is {call_timeout!r}; it must be a number of seconds above 0")
+        if largest_request < _LEAST_REQUEST:
+            raise InvalidArgument(
+                f"largest_request is {largest_request!r}; with less than {_LEAST_REQUEST} bytes nothing works"
+            )
         self.namespace: str = namespace
         self.database: str = database
         self.pool: int = pool
@@ -43,6 +61,10 @@ class Access:
         self.call_timeout: float = call_timeout
         self.tls: ssl.SSLContext | None = tls
         """How to check the server's certificate; None for the authorities this machine trusts."""
+        self.is_reader: bool = is_reader
+        """Nothing is made for who comes: neither a namespace nor a database that is not there."""
+        self.largest_request: int = largest_request
+        """Bytes of the largest request that the server takes."""
         self._username = username
         self._password = password
 

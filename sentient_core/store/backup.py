@@ -1,5 +1,8 @@
 """A whole store in one file: every row exactly, in a form that each release from this one on can read.
 
+On a server it has to be read in one snapshot (`snapshot.SnapshotClient`), so that what is in the file is what
+a death of every process at one moment would have left. An embedded database has nobody else who writes.
+
 The file: `MAGIC`, then frames of four bytes of length and that much zlib-compressed CBOR, a length of 0,
 and the SHA-256 of all before it. The first frame is the header (format, schema version, release, time),
 then each one `[table, rows]`, the last one `{table: count}`. Rows are what the database answered, with
@@ -14,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -23,10 +26,11 @@ import msgspec
 
 from sentient_core.errors import BackupUnusable
 from sentient_core.store.engine import Engine
+from sentient_core.store.migrations import look
 from sentient_core.store.schema import TABLES, VERSION
-from sentient_core.store.wire import Encoded, read_raw, record_id
+from sentient_core.store.wire import read_raw
 
-__all__ = ["FORMAT", "MAGIC", "BackupInfo", "Progress", "check_backup", "read_backup", "write_backup"]
+__all__ = ["FORMAT", "MAGIC", "BackupInfo", "Progress", "Put", "check_backup", "read_backup", "write_backup"]
 
 MAGIC = b"sentient-core backup\n"
 FORMAT = 1
@@ -35,10 +39,14 @@ FORMAT = 1
 Progress = Callable[[str, int], object]
 """Told the table in hand and how many rows of it are done."""
 
+Put = Callable[[str, Sequence[bytes]], Awaitable[object]]
+"""Takes rows of a table, each as CBOR."""
+
 _SCHEMA = "store_schema"  # the version stands in the header
 _NAMES = tuple(table.name for table in TABLES if table.name != _SCHEMA)
 _PAGE_BYTES = (512 * 1024, 4 * 1024 * 1024)  # below: the next page doubles; above: it halves
 _MOST_ROWS = 1_000
+_BATCH_BYTES, _BATCH_ROWS = 1024 * 1024, 500
 _DIGEST_BYTES = 32
 _TIMEOUT = 600.0
 
@@ -54,7 +62,12 @@ class BackupInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def write_backup(engine: Engine, file: BinaryIO, progress: Progress) -> BackupInfo:
-    """Write all rows of the runtime's tables. On the engine's thread, which waits for the disk."""
+    """Write all rows of the runtime's tables. On the engine's thread, which waits for the disk.
+
+    The schema may be of an older release: the file says of which. Changes nothing in the database. Raises
+    StoreSchemaTooNew, RestoreUnfinished.
+    """
+    found = await look(engine)
     digest = hashlib.sha256()
 
     def put(data: bytes) -> None:
@@ -67,10 +80,10 @@ async def write_backup(engine: Engine, file: BinaryIO, progress: Progress) -> Ba
 
     made_at = time.time_ns()
     put(MAGIC)
-    put_frame({"format": FORMAT, "schema": VERSION, "made_at": made_at})
+    put_frame({"format": FORMAT, "schema": found.version, "made_at": made_at})
     counts: dict[str, int] = {}
-    for table in _NAMES:
-        counts[table], page = 0, 64
+    for table in (name for name in _NAMES if name in found.tables):
+        counts[table], page = 0, 1  # one row may have many megabytes
         while True:
             (rows,) = await engine.query(
                 f"SELECT * FROM {table} START $start LIMIT $page",  # noqa: S608 - a name of ours
@@ -93,7 +106,7 @@ async def write_backup(engine: Engine, file: BinaryIO, progress: Progress) -> Ba
     put_frame(counts)
     put(bytes(4))
     file.write(digest.digest())
-    return BackupInfo(schema_version=VERSION, made_at=made_at, rows=counts)
+    return BackupInfo(schema_version=found.version, made_at=made_at, rows=counts)
 
 
 def check_backup(path: Path) -> BackupInfo:
@@ -117,8 +130,11 @@ def check_backup(path: Path) -> BackupInfo:
         return BackupInfo(schema_version=header["schema"], made_at=header["made_at"], rows=seen)
 
 
-async def read_backup(engine: Engine, path: Path, progress: Progress) -> None:
-    """Write the rows of a file that `check_backup` has read into an empty database."""
+async def read_backup(path: Path, put: Put, progress: Progress) -> int:
+    """Hand the rows of a file that `check_backup` has read to `put`; returns the version of their schema.
+
+    A batch is of one table, of at most 500 rows and a megabyte, or of one larger row.
+    """
     done: dict[str, int] = {}
     with path.open("rb") as file:
         frames = _frames(path, file, len)
@@ -127,19 +143,21 @@ async def read_backup(engine: Engine, path: Path, progress: Progress) -> None:
             if not isinstance(content, list):
                 continue
             table, rows = _rows(path, content)
-            await engine.query(
-                f"INSERT INTO {table} $rows RETURN NONE",
-                {"rows": Encoded(cbor2.dumps(rows))},
-                indexed_rows=len(rows),
-                timeout=_TIMEOUT,
-            )
-            done[table] = done.get(table, 0) + len(rows)
-            progress(table, done[table])
-    # Of an older release: the next opening brings the rows up to date.
-    await engine.query(
-        "UPSERT $record SET version = $version",
-        {"record": record_id(_SCHEMA, "sentient_core"), "version": header["schema"]},
-    )
+            for batch in _batches([cbor2.dumps(row) for row in rows]):
+                await put(table, batch)
+                done[table] = done.get(table, 0) + len(batch)
+                progress(table, done[table])
+    return header["schema"]
+
+
+def _batches(rows: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    start = size = 0
+    for position, row in enumerate(rows):
+        if position > start and (position - start >= _BATCH_ROWS or size + len(row) > _BATCH_BYTES):
+            yield rows[start:position]
+            start, size = position, 0
+        size += len(row)
+    yield rows[start:]
 
 
 def _frames(path: Path, file: BinaryIO, take: Callable[[bytes], object]) -> Iterator[Any]:

@@ -66,11 +66,18 @@ class Transport:
     """Makes connections to one server. Made and closed on the loop that uses it."""
 
     def __init__(
-        self, address: Address, namespace: str, database: str, tls: ssl.SSLContext | None, connections: int
+        self,
+        address: Address,
+        namespace: str,
+        database: str,
+        tls: ssl.SSLContext | None,
+        connections: int,
+        largest_request: int,
     ) -> None:
         self._url = address.engine_url
         self._tls = tls or True
         self._place = {"Surreal-NS": namespace, "Surreal-DB": database}
+        self._largest_request = largest_request
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # who calls has deadlines
@@ -80,7 +87,7 @@ class Transport:
     def connection(self) -> Connection:
         """A connection that is not open yet."""
         if self._url.startswith("ws"):
-            return _WebSocket(self._http, self._url, self._tls)
+            return _WebSocket(self._http, self._url, self._tls, self._place, self._largest_request)
         return _Requests(self._http, self._url, self._tls, self._place)
 
     async def close(self) -> None:
@@ -93,10 +100,19 @@ class _WebSocket:
 
     keeps_session: Literal[True] = True
 
-    def __init__(self, http: aiohttp.ClientSession, url: str, tls: ssl.SSLContext | bool) -> None:
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        url: str,
+        tls: ssl.SSLContext | bool,
+        place: dict[str, str],
+        largest_request: int,
+    ) -> None:
         self._http = http
         self._url = url
         self._tls = tls
+        self._place = place
+        self._largest_request = largest_request
         self._socket: aiohttp.ClientWebSocketResponse | None = None
 
     @property
@@ -109,6 +125,7 @@ class _WebSocket:
         try:
             self._socket = await self._http.ws_connect(
                 self._url,
+                headers=self._place,
                 protocols=("cbor",),
                 max_msg_size=0,
                 ssl=self._tls,
@@ -121,6 +138,11 @@ class _WebSocket:
         socket = self._socket
         if socket is None:
             raise StoreUnavailable("the connection to the database server is not open")
+        if len(request) > self._largest_request:  # the server would say so by hanging up
+            raise StoreRefused(
+                f"the database server takes no message of {len(request)} bytes (largest_request, and its "
+                "SURREAL_WEBSOCKET_MAX_MESSAGE_SIZE)"
+            )
         try:
             await socket.send_bytes(request)
             message = await socket.receive()

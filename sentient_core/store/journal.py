@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 import anyio
+import msgspec
 
 from sentient_core.backend import Backend
 from sentient_core.errors import StoreError, StoreUnavailable
@@ -53,12 +54,19 @@ class SurrealJournal:
         options: JournalOptions,
         backend: Backend,
         *,
+        largest_record: int,
+        largest_turn: int,
         batch_rows: int,
         window_bytes: int,
         on_fenced: Callable[[StoreError], None] | None,
         on_outage: Callable[[Outage], None] | None,
         on_end: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
+        self.largest_record: int = min(options.record_bytes or largest_record, largest_record)
+        self.largest_turn: int = largest_turn
+        # Not larger than a record that goes alone, which is what the database is known to take.
+        group_bytes = min(options.group_bytes, largest_record)
+        options = msgspec.structs.replace(options, group_bytes=group_bytes)
         self.epoch: int = start.epoch
         self.known: Mapping[str, int] = start.known
         self.known_restarts: Mapping[str, int] = start.restarts

@@ -33,6 +33,7 @@ from sentient_core.store.fold import (
 )
 from sentient_core.store.letters import DeadLetterFilter, meets
 from sentient_core.store.protocols import (
+    LARGEST_RECORD,
     RESERVE,
     AgentRow,
     Backlog,
@@ -267,6 +268,8 @@ class MemoryJournal:
         self._final: Backlog | None = None
         retention = self._options.retention
         self._prune_at = float("inf") if retention is None else backend.now() + retention.every
+        self.largest_record: int = min(self._options.record_bytes or LARGEST_RECORD, LARGEST_RECORD)
+        self.largest_turn: int = 2 * LARGEST_RECORD
         self.epoch: int = records.epoch + 1
         self.known: Mapping[str, int] = dict(records.known)
         self.known_restarts: Mapping[str, int] = dict(records.restarts)

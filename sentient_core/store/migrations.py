@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sentient_core.errors import StoreSchemaTooNew
-from sentient_core.store.engine import Engine
-from sentient_core.store.schema import VERSION, definitions
-from sentient_core.store.wire import record_id
+import msgspec
 
-__all__ = ["migrate"]
+from sentient_core.errors import RestoreUnfinished, StoreSchemaTooNew
+from sentient_core.store.engine import Engine
+from sentient_core.store.schema import RESTORING, VERSION, definitions
+from sentient_core.store.wire import Refusal, read_plain, record_id
+
+__all__ = ["SCHEMA", "Found", "check_usable", "look", "migrate"]
+
+SCHEMA = record_id("store_schema", "sentient_core")
+"""Where the version stands."""
 
 STEPS: Mapping[int, str] = {
     # A letter's row is found by its message. Until then it was named after its place in the journal.
@@ -26,29 +31,61 @@ COMMIT;""",
 defining the missing cannot do (renaming, filling in). They must bear being run twice."""
 
 _TIMEOUT = 600.0  # an index over a million rows that are there already takes its time
-_RECORD = record_id("store_schema", "sentient_core")
+# A restore that begins at the same time writes the same row: one of the two is tried again, and sees it.
+_NOTE = """BEGIN;
+IF (SELECT VALUE version FROM ONLY $record) > $version { THROW 'not this version' };
+UPSERT $record SET version = $version RETURN NONE;
+COMMIT;"""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What is in a database, before anything is done to it."""
+
+    tables: frozenset[str]
+    version: int
+    """Of our schema; 0: none."""
 
 
 async def migrate(engine: Engine) -> None:
     """Define what is missing, run the steps that are new, note the version.
 
     Idempotent; run at every opening, since somebody may have removed a table or an index. Raises
-    StoreSchemaTooNew, before anything is changed, for a database of a newer release.
+    StoreSchemaTooNew and RestoreUnfinished, before anything is changed.
     """
-    version = await _stored_version(engine)
-    if version > VERSION:
-        raise StoreSchemaTooNew(version, VERSION)
+    version = (await look(engine)).version
     await engine.query(definitions(), timeout=_TIMEOUT)
     for step in range(version + 1, VERSION + 1):
         if step in STEPS:
             await engine.query(STEPS[step], timeout=_TIMEOUT)
     if version < VERSION:
-        await engine.query("UPSERT $record SET version = $version", {"record": _RECORD, "version": VERSION})
+        try:
+            await engine.query(_NOTE, {"record": SCHEMA, "version": VERSION})
+        except Refusal as error:
+            if error.kind != "Thrown":
+                raise
+            await check_usable(engine)
 
 
-async def _stored_version(engine: Engine) -> int:
+async def look(engine: Engine) -> Found:
+    """See what is there, and change nothing. Raises StoreSchemaTooNew and RestoreUnfinished."""
     (info,) = await engine.query("INFO FOR DB")
-    if "store_schema" not in info["tables"]:
+    tables = frozenset(info["tables"])
+    version = await check_usable(engine) if "store_schema" in tables else 0
+    return Found(tables, version)
+
+
+async def check_usable(engine: Engine) -> int:
+    """The version of our schema in a database that has its table; 0 where it is not noted.
+
+    Raises StoreSchemaTooNew for a database of a newer release, RestoreUnfinished for part of a backup.
+    """
+    (found,) = await engine.query("SELECT * FROM $record", {"record": SCHEMA}, read=read_plain)
+    if not found:
         return 0
-    (versions,) = await engine.query("SELECT VALUE version FROM $record", {"record": _RECORD})
-    return int(versions[0]) if versions else 0
+    version = int(found[0]["version"])
+    if version == RESTORING:
+        began = found[0].get("restore_began")
+        raise RestoreUnfinished(f"{began:%Y-%m-%d %H:%M:%S} UTC" if began else "a time that is not noted")
+    if version > VERSION:
+        raise StoreSchemaTooNew(version, VERSION)
+    return version

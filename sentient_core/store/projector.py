@@ -50,6 +50,8 @@ class _Window(msgspec.Struct, eq=False):
     """Seconds that the projector had held back until then."""
     effect: Effect = NOTHING
     inserts: list[asyncio.Task[None]] = []
+    event_bytes: int = 0
+    """Of its event rows."""
 
     @property
     def records(self) -> int:
@@ -135,6 +137,7 @@ class Projector:
                 await self._hold_back(entries[0])
                 # Encoded before there is a place, so that the database never waits for it.
                 rows = await self._encode(batch)
+                window.event_bytes += sum(map(len, rows))
                 await self._places.acquire()
                 window.inserts.append(asyncio.create_task(self._insert_and_leave(batch, rows)))
                 await asyncio.sleep(0)  # it is sent before the next batch is encoded
@@ -250,7 +253,7 @@ class Projector:
             window = await windows.get()
             for insert in window.inserts:
                 await insert
-            await self._settlement.write(window.entries, window.effect)
+            await self._settlement.write(window.entries, window.effect, window.event_bytes)
             self._open.remove(window)
             self._tail.forget(window.entries, window.effect)
             self._measure(window)

@@ -20,6 +20,7 @@ from sentient_core.errors import StoreUnavailable
 from sentient_core.logs import RuntimeLog, runtime_log
 from sentient_core.store.engine import Engine
 from sentient_core.store.fold import fold
+from sentient_core.store.migrations import check_usable
 from sentient_core.store.records import DurableActor, Entry, Opened, Origin
 from sentient_core.store.tail import TailEntry, decode_entry, encode_entry
 from sentient_core.store.wire import Refusal, Taken, record_id
@@ -75,7 +76,7 @@ class Start(msgspec.Struct, frozen=True):
 async def take_ownership(engine: Engine, system: str, writer: str) -> Start:
     """Become the owner of a system's records.
 
-    Raises StoreUnavailable, with nothing taken or with an epoch that nobody uses.
+    Raises StoreUnavailable and RestoreUnfinished, with nothing taken or with an epoch that nobody uses.
     """
     log = runtime_log(system)
     owner = record_id("ownership", system)
@@ -107,6 +108,8 @@ async def take_ownership(engine: Engine, system: str, writer: str) -> Start:
             if error.kind == "Thrown":
                 continue
             raise
+        # A restore that found nobody here has put its mark down before it looked: one sees the other.
+        await check_usable(engine)
         tail.append(TailEntry(number, body, 1, opened.weight, time.monotonic()))
         return await _started(engine, system, opened.epoch, number, tail, is_whole)
     raise StoreUnavailable(f"the records of '{system}' are being taken over by others again and again")

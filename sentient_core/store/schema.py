@@ -13,16 +13,21 @@
 | ownership | [system]: epoch, projected n, clean end; [system, path]: incarnation, restarts, and of a durable |
 | | actor what is needed to find it again; `is_forgotten` while its rows are being deleted |
 | pruned | [system, table]: rows and bytes that retention has deleted |
+| written | [system]: what was ever written, by the windows that are projected |
+| store_schema | [sentient_core]: version; while a backup is restored `RESTORING`, and by which restore |
 """
 
 from __future__ import annotations
 
 import msgspec
 
-__all__ = ["TABLES", "VERSION", "Table", "definitions"]
+__all__ = ["RESTORING", "TABLES", "VERSION", "Table", "definitions"]
 
 VERSION = 4
 """Version of the schema that this release writes."""
+
+RESTORING = 1_000_000
+"""The version of a store that holds a part of a backup: every release takes it for one of a newer one."""
 
 _OBJECT = "object FLEXIBLE"  # in this order; without it nested keys are refused
 
@@ -36,7 +41,15 @@ class Table(msgspec.Struct, frozen=True):
 
 
 TABLES = (
-    Table("store_schema", {"version": "int"}),
+    Table(
+        "store_schema",
+        {
+            "version": "int",
+            "restore": "option<string>",
+            "restore_began": "option<datetime>",
+            "restore_rows": "option<int>",
+        },
+    ),
     Table(
         "journal",
         {
@@ -77,6 +90,17 @@ TABLES = (
     Table("account", {"lines": "bytes"}),
     Table("timer", {"due_at": "int", "record": "bytes", "digest": "bytes"}),
     Table("pruned", {"rows": "int DEFAULT 0", "bytes": "int DEFAULT 0"}),
+    Table(
+        "written",
+        {
+            "since": "datetime DEFAULT time::now()",
+            "records": "int DEFAULT 0",
+            "journal_bytes": "int DEFAULT 0",
+            "row_bytes": "int DEFAULT 0",
+            "messages": "int DEFAULT 0",
+            "message_bytes": "int DEFAULT 0",
+        },
+    ),
     Table(
         "agent_event",
         {

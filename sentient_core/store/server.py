@@ -20,6 +20,7 @@ from typing import Any, cast
 import cbor2
 
 from sentient_core.errors import (
+    NoSuchStore,
     StoreAccessDenied,
     StoreError,
     StoreRefused,
@@ -64,14 +65,24 @@ class ServerClient:
     async def connect(self) -> None:
         """Make the first connection and see whether the server can be worked with.
 
-        Raises StoreAccessDenied, StoreTlsFailed, StoreVersionUnsupported and StoreUnavailable.
+        Raises StoreAccessDenied, StoreTlsFailed, StoreVersionUnsupported and StoreUnavailable; NoSuchStore
+        where who only reads finds no such database.
         """
         access = self._access
-        self._transport = Transport(self._address, access.namespace, access.database, access.tls, access.pool)
+        self._transport = Transport(
+            self._address,
+            access.namespace,
+            access.database,
+            access.tls,
+            access.pool,
+            access.largest_request,
+        )
         try:
             connection = await self._dial()
             read_exact(await connection.exchange(request("INFO FOR DB", {})))
         except Refusal as error:
+            if access.is_reader and error.kind == "NotFound":
+                raise NoSuchStore(self._address.url, error.text) from error
             raise StoreAccessDenied(
                 error.text,
                 f"The namespace '{access.namespace}' and its database '{access.database}' must be there, or "
@@ -169,6 +180,8 @@ class ServerClient:
         if is_news:
             self._token = await self._signed_in(connection)
         connection.sign(self._token)
+        if self._access.is_reader:
+            return  # the connection says which database is meant; a `use` would make it
         try:
             read_exact(await connection.exchange(use_request(self._access.namespace, self._access.database)))
         except NotSignedIn as error:

@@ -1,4 +1,10 @@
-"""The one transaction that ends a window: its net effect as rows, and `projected` moved on."""
+"""The one transaction that ends a window: its net effect as rows, and `projected` moved on.
+
+It also adds to what the system has ever written, so that this is exact after any crash: a window counts once,
+when it is settled, however often parts of it were sent. Bytes are those of the rows as they are handed to
+the database, journal entries and event rows included; what it makes of them on its disk (indexes, its
+own log) nobody tells.
+"""
 
 from __future__ import annotations
 
@@ -69,10 +75,15 @@ _CLEAR = """UPDATE journal:[$system, $first]..=[$system, $last] SET body = <byte
 DELETE journal:[$system, $first]..=[$system, $last] WHERE !keep AND !is_broken RETURN NONE;
 COMMIT;
 """
+_WRITTEN = """UPSERT $written SET records += $records, journal_bytes += $journal_bytes,
+    row_bytes += $row_bytes, messages += $messages, message_bytes += $message_bytes RETURN NONE;
+"""
+_ENTRY_BYTES = 100  # of the row of a journal entry, what is around its body; measured
 _TURNS = """SELECT VALUE id FROM state_checkpoint:[$system, $path{n}, 0]..=[$system, $path{n}, []]
     WHERE kind = 'turn';
 """
 _PATHS_AT_ONCE = 200
+_DELETIONS = (_SETTLED, _TIMERS_GONE, _PRUNE)
 
 Place = tuple[int, int]
 
@@ -104,14 +115,17 @@ class Settlement:
         """Places of the stored `turn` checkpoints by path, oldest first: known without reading."""
         self._log = runtime_log(system)
 
-    async def write(self, entries: Sequence[TailEntry], effect: Effect) -> None:
-        """Write the effect of these entries; retried until it is there. Raises Fenced."""
+    async def write(self, entries: Sequence[TailEntry], effect: Effect, event_bytes: int) -> None:
+        """Write the effect of these entries; retried until it is there. Raises Fenced.
+
+        `event_bytes` are those of the window's event rows, which are written before.
+        """
         backoff = Backoff()
         why_refused: str | None = None
         while True:
             try:
                 await self._load_turns(effect.turns)
-                await self._write(entries[-1].number, effect, why_refused)
+                await self._write(entries, effect, event_bytes, why_refused)
             except Refusal as error:
                 if error.kind == "Thrown":
                     if await self._is_done(entries[-1].number):
@@ -132,7 +146,10 @@ class Settlement:
         self._log.warning("the database refused a window's rows, they are simplified", error=str(error))
         return str(error)
 
-    async def _write(self, last: int, effect: Effect, why_refused: str | None) -> None:
+    async def _write(
+        self, entries: Sequence[TailEntry], effect: Effect, row_bytes: int, why_refused: str | None
+    ) -> None:
+        last = entries[-1].number
         encoder = self._encoder
         is_clean = effect.is_clean
         statements = [_MOVE.format(is_clean="" if is_clean is None else f", is_clean = {is_clean}".lower())]
@@ -147,8 +164,10 @@ class Settlement:
         rows = last - self._projected
 
         def add(statement: str, name: str, encoded: Iterable[bytes]) -> None:
-            nonlocal rows
+            nonlocal rows, row_bytes
             items = list(encoded)
+            if statement not in _DELETIONS:
+                row_bytes += sum(map(len, items))
             if items:
                 statements.append(statement)
                 parameters[name] = array(items)
@@ -209,7 +228,16 @@ class Settlement:
         add(_LETTERS, "letters", letters)
         add(_LETTERS_AGAIN, "letters_again", again)
         add(_MARKS, "marks", marks)
-        statements.append(_CLEAR)
+        messages = [len(p.record.payload) for p in effect.events if p.record.message_type is not None]
+        parameters |= {
+            "written": record_id("written", self._system),
+            "records": sum(entry.records for entry in entries),
+            "journal_bytes": sum(_ENTRY_BYTES + len(entry.body) for entry in entries),
+            "row_bytes": row_bytes,
+            "messages": len(messages),
+            "message_bytes": sum(messages),
+        }
+        statements += (_WRITTEN, _CLEAR)
         await self._engine.query(
             "".join(statements), parameters, rows=rows, timeout=self._options.call_timeout
         )

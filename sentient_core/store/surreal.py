@@ -20,6 +20,7 @@ from sentient_core.store.journal import SurrealJournal
 from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.migrations import migrate
 from sentient_core.store.protocols import (
+    LARGEST_RECORD,
     AgentRow,
     CheckpointRow,
     DeadLetterRow,
@@ -38,11 +39,14 @@ __all__ = ["SurrealStore"]
 T = TypeVar("T")
 
 _CALL_TIMEOUT = 30.0
+_HTTP_REQUEST = 4 * 1024 * 1024
+_WS_REQUEST = 128 * 1024 * 1024
+_AROUND_RECORD = 64 * 1024  # a dead letter's traceback and cause, its statement, and the ends of its window
 _POOL = 10
 _NO_BOUND = 1_000_000
 _BATCH_ROWS = 500
 _WINDOW_BYTES = 16 * 1024 * 1024
-_WINDOW_BYTES_OVER_HTTP = 1024 * 1024  # a server takes requests of 4 MiB; rows are larger than records
+_WINDOWS_PER_REQUEST = 4  # rows are larger than records, dead letters more than twice as large
 _BATCH_ROWS_IN_MEMORY = 200  # there the cost of a transaction grows faster than its size
 
 
@@ -71,6 +75,7 @@ class SurrealStore:
         pool: int = _POOL,
         tls: ssl.SSLContext | None = None,
         call_timeout: float = _CALL_TIMEOUT,
+        largest_request: int | None = None,
         connect: Connect | None = None,
         reopen_bytes: int = REOPEN_BYTES,
     ) -> None:
@@ -81,8 +86,10 @@ class SurrealStore:
         again, and shown nowhere. `pool` bounds the connections; half of them are kept from queries, for
         the journal. `tls` says which certificates are trusted (default: those the machine trusts).
         Namespace and database are made where the user may. `call_timeout`, in seconds, is how long one
-        request may take. Over HTTP a server takes requests of 4 MiB, if it is not told otherwise
-        (`SURREAL_HTTP_MAX_RPC_BODY_SIZE`): a larger record waits, as in an outage, until it does.
+        request may take. `largest_request` is how many bytes one may have, where the server was told another
+        number than those it begins with: 4 MiB over HTTP (`SURREAL_HTTP_MAX_RPC_BODY_SIZE`), 128 MiB over
+        WebSocket (`SURREAL_WEBSOCKET_MAX_MESSAGE_SIZE`). A message or state may have nearly half of that,
+        since as a dead letter it stands twice in a row, and at most 32 MiB.
 
         `connect` makes the database's client: fault injectors wrap the real one. `reopen_bytes` is
         for tests.
@@ -96,7 +103,10 @@ class SurrealStore:
             pool=pool,
             call_timeout=call_timeout,
             tls=tls,
+            largest_request=largest_request or (_HTTP_REQUEST if self._address.is_http else _WS_REQUEST),
         )
+        if self._address.endpoint is None and largest_request is not None:
+            raise InvalidArgument("largest_request is for servers; an embedded database has no such limit")
         if self._address.endpoint is None and not self._access.is_anonymous:
             raise InvalidArgument("username and password are for servers; an embedded database has no users")
         self._connect = connect or _client_of(self._address, self._access)
@@ -108,6 +118,13 @@ class SurrealStore:
     def retire(self) -> None:
         """Refuse everything from now on: the actor system that made this store has ended with it."""
         self._is_retired = True
+
+    @property
+    def largest_record(self) -> int:
+        """Most bytes of a message or a state here. `JournalOptions(record_bytes=...)` lowers it."""
+        if self._address.endpoint is None:
+            return LARGEST_RECORD
+        return min((self._access.largest_request - _AROUND_RECORD) // 2, LARGEST_RECORD)
 
     @property
     def url(self) -> str:
@@ -155,8 +172,11 @@ class SurrealStore:
             start,
             settings,
             backend,
+            largest_record=self.largest_record,
+            # Half a request: rows of small records are nearly twice as large.
+            largest_turn=min(self._access.largest_request // 2, 2 * LARGEST_RECORD),
             batch_rows=_BATCH_ROWS_IN_MEMORY if self._address.is_in_memory else _BATCH_ROWS,
-            window_bytes=_WINDOW_BYTES_OVER_HTTP if self._address.is_http else _WINDOW_BYTES,
+            window_bytes=min(_WINDOW_BYTES, self._access.largest_request // _WINDOWS_PER_REQUEST),
             on_fenced=on_fenced,
             on_outage=on_outage,
             on_end=leave,

@@ -39,6 +39,7 @@ __all__ = [
     "text",
     "use_request",
     "value",
+    "within",
 ]
 
 _NONE, _TABLE, _RECORD, _UUID_TEXT, _DECIMAL, _MOMENT, _DURATION, _UUID = 6, 7, 8, 9, 10, 12, 14, 37
@@ -101,6 +102,11 @@ def use_request(namespace: str, database: str) -> bytes:
 def call_request(method: str, *parameters: object) -> bytes:
     """The request that calls another method than `query`."""
     return cbor2.dumps({"id": "1", "method": method, "params": list(parameters)})
+
+
+def within(cbor_request: bytes, transaction: object) -> bytes:
+    """The same request, to be answered within a transaction that was begun before."""
+    return b"".join((_head(5, 4), cbor_request[1:], text("txn"), cbor2.dumps(transaction)))
 
 
 def is_not_allowed(answer: bytes) -> bool:

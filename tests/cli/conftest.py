@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sentient_core.cli import main
+from sentient_core.cli.place import Place, place_of
 from sentient_core.store import JournalOptions, SurrealStore
+from sentient_core.store.engine import DATABASE, NAMESPACE
 from sentient_core.store.records import CheckpointKind
 from sentient_core.store.retention import Retention
 from tests.store.samples import checkpoint, dead_letter, discarded, event, status
+from tests.store.server import PASSWORD, USER, Server
 
 BIG = {
     "a text": "δ🎭\x1b[31m[red]",
@@ -48,10 +52,10 @@ def url(tmp_path: Path) -> str:
     return url
 
 
-async def fill(url: str) -> None:
+async def fill(url: str, **settings: Any) -> None:
     """Write what a store can hold."""
     options = JournalOptions(retention=None)
-    async with SurrealStore(url) as store:
+    async with SurrealStore(url, **settings) as store:
         bank = await store.open_journal("bank", options=options)
         for seq in range(1, 41):
             bank.append(event(seq))
@@ -71,6 +75,25 @@ async def fill(url: str) -> None:
         shop = await store.open_journal("shop", options=options)
         shop.append(event(1))
         await shop.close(5.0)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A database server that the tests share, each with databases of its own."""
+    with Server(tmp_path_factory.mktemp("server"), is_on_disk=False) as server:
+        yield server
+
+
+@pytest.fixture
+def signed_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment says who comes to the server."""
+    monkeypatch.setenv("SURREALDB_USERNAME", USER)
+    monkeypatch.setenv("SURREALDB_PASSWORD", PASSWORD)
+
+
+def place(url: str, database: str = DATABASE) -> Place:
+    """Where the command looks for a store."""
+    return place_of(url, NAMESPACE, database, os.environ.get("SURREALDB_USERNAME"))
 
 
 def change(url: str, sql: str) -> None:

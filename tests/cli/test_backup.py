@@ -12,13 +12,13 @@ from typing import Any
 import anyio
 import pytest
 
-from sentient_core.cli.opening import copy_of
+from sentient_core.cli.opening import to_read
 from sentient_core.cli.output import Reporter
 from sentient_core.store import SurrealStore
 from sentient_core.store.backup import MAGIC
 from sentient_core.store.schema import TABLES
 from sentient_core.store.wire import read_raw
-from tests.cli.conftest import Run, change, files, shown
+from tests.cli.conftest import Run, change, files, place, shown
 from tests.store.samples import NOW
 
 
@@ -26,7 +26,7 @@ def rows(url: str) -> dict[str, Any]:
     """All rows of a store, with their tags."""
 
     async def read() -> dict[str, Any]:
-        async with copy_of(url, Reporter()) as engine:
+        async with to_read(place(url), Reporter()) as engine:
             names = [table.name for table in TABLES]
             found = await engine.thread.run(
                 lambda: engine.query("; ".join(f"SELECT * FROM {name}" for name in names), read=read_raw)
@@ -181,8 +181,8 @@ def test_a_damaged_file_is_refused_and_nothing_is_made(
 
 def test_every_flipped_byte_is_found(run: Run, file: Path, tmp_path: Path) -> None:
     data = file.read_bytes()
-    for place in range(0, len(data), max(1, len(data) // 40)):
-        file.write_bytes(flipped(data, place))
+    for position in range(0, len(data), max(1, len(data) // 40)):
+        file.write_bytes(flipped(data, position))
         assert run("restore", file, "--store", f"surrealkv://{tmp_path}/new").exit_code == 2
     assert not (tmp_path / "new").exists()
 
@@ -192,7 +192,7 @@ def test_a_backup_of_a_newer_release_is_refused(
 ) -> None:
     file = tmp_path / "b"
     with monkeypatch.context() as patch:
-        patch.setattr("sentient_core.store.backup.VERSION", 99)
+        patch.setattr("sentient_core.store.migrations.VERSION", 99)
         assert run("backup", file, "--store", url).exit_code == 0
 
     result = run("restore", file, "--store", f"surrealkv://{tmp_path}/new")

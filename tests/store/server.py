@@ -115,6 +115,23 @@ class Server:
         self._process.send_signal(signal.SIGCONT)
 
 
+def make_certificate(directory: Path) -> tuple[Path, Path]:
+    """A certificate of 127.0.0.1 that no authority has signed, and its key. Skipped without openssl."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl program that makes a certificate")
+    certificate, key = directory / "certificate.pem", directory / "key.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+            *("-nodes", "-keyout", str(key), "-out", str(certificate), "-days", "2"),
+            *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return certificate, key
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

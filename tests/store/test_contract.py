@@ -80,6 +80,16 @@ async def test_the_first_start_finds_nothing_and_counts_as_after_a_clean_end(jou
     assert not journal.backlog().is_full
 
 
+async def test_a_record_may_have_a_megabyte_and_less_if_that_is_wished(
+    database: Database, journal: Journal
+) -> None:
+    assert journal.largest_record > 1_000_000
+
+    lowered = await database.store.open_journal("shop", options=JournalOptions(record_bytes=1_000))
+    assert lowered.largest_record == 1_000
+    await lowered.close(5.0)
+
+
 async def test_what_is_committed_has_left_the_backlog(journal: Journal) -> None:
     for seq in range(1, 51):
         assert journal.append(event(seq))

@@ -482,10 +482,12 @@ async def test_a_failing_projector_goes_on(store: SurrealStore, monkeypatch: pyt
 
     more_failures = [OSError("three"), OSError("four")]
 
-    async def failing_write(settlement: Settlement, entries: Sequence[TailEntry], effect: Effect) -> None:
+    async def failing_write(
+        settlement: Settlement, entries: Sequence[TailEntry], effect: Effect, event_bytes: int
+    ) -> None:
         if more_failures:
             raise more_failures.pop()
-        await write(settlement, entries, effect)
+        await write(settlement, entries, effect, event_bytes)
 
     monkeypatch.setattr(RowEncoder, "event", failing)
     monkeypatch.setattr(Settlement, "write", failing_write)

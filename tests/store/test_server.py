@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import shutil
 import signal
 import ssl
 import subprocess
@@ -15,23 +14,27 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from sentient_core import ActorSystem
+from sentient_core import Actor, ActorSystem, Request, handles
 from sentient_core.errors import (
     Fenced,
+    HandlerFailed,
     InvalidArgument,
+    MessageTooLarge,
     StoreAccessDenied,
     StoreError,
     StoreRefused,
     StoreTlsFailed,
     StoreUnavailable,
     StoreVersionUnsupported,
+    TurnTooLarge,
 )
 from sentient_core.store import Journal, JournalOptions, SurrealStore
 from sentient_core.store.access import Access
-from sentient_core.store.protocols import Outage
+from sentient_core.store.protocols import LARGEST_RECORD, Outage
 from sentient_core.store.records import full_id
 from sentient_core.store.server import ServerClient, check_version
 from sentient_core.store.url import parse_url
@@ -47,7 +50,7 @@ from tests.store.samples import (
     is_settlement,
     until,
 )
-from tests.store.server import PASSWORD, USER, Server
+from tests.store.server import PASSWORD, USER, Server, make_certificate
 
 SCHEMES = ("ws", "http")
 
@@ -190,19 +193,8 @@ async def test_what_is_no_server_of_ours_ends_at_the_deadline(scheme: str) -> No
 @pytest.fixture(scope="module")
 def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
     """A server with a certificate that no authority has signed, and that certificate."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl program that makes a certificate")
     directory = tmp_path_factory.mktemp("tls")
-    key, certificate = directory / "key.pem", directory / "certificate.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
-            *("-nodes", "-keyout", str(key), "-out", str(certificate), "-days", "2"),
-            *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    certificate, key = make_certificate(directory)
     with Server(directory, "--web-crt", str(certificate), "--web-key", str(key)) as server:
         yield server, certificate
 
@@ -497,19 +489,149 @@ async def test_over_http_large_states_fit_into_the_requests_a_server_takes_by_it
         await journal.close(5.0)
 
 
+class Keep(Request[str], frozen=True):
+    text: str
+
+
+class Keeper(Actor):
+    """Its state is as large as what it is told."""
+
+    class State(msgspec.Struct):
+        text: str = ""
+
+    state: State
+
+    @handles
+    async def keep(self, message: Keep) -> str:
+        self.state.text = message.text
+        return await self.checkpoint()
+
+
+class Split(Request[str], frozen=True):
+    parts: int
+    size: int
+
+
+class Book(Actor):
+    """All that it does commits together."""
+
+    durability = "durable"
+
+    class State(msgspec.Struct):
+        text: str = ""
+
+    state: State
+
+    @handles
+    def keep(self, message: Keep) -> str:
+        self.state.text = message.text
+        return "kept"
+
+    @handles
+    def split(self, message: Split) -> str:
+        for _ in range(message.parts):
+            self.context.ref.tell(Keep("x" * message.size))
+        return "split"
+
+
 @ONCE
-async def test_over_http_what_is_too_large_waits_until_the_server_takes_it(tmp_path: Path) -> None:
+async def test_the_largest_message_and_state_become_rows_and_dead_letters(
+    own_server: Server, scheme: str
+) -> None:
+    """On a server that is told nothing about sizes. Over WebSocket it would take too long: one is lowered."""
+    sizes: dict[str, int] = {} if scheme == "http" else {"largest_request": 5_000_000}
+    async with own_server.store(scheme, **sizes) as store, ActorSystem("bank", store=store) as system:
+        largest = store.largest_record
+        assert 1_900_000 < largest < 2_500_000
+        ref = await system.spawn(Keeper, name="keeper", restart="temporary")
+        message = Keep("x" * (largest - 11))
+        with pytest.raises(MessageTooLarge):
+            ref.tell(Keep("x" * (largest + 1)))
+        assert await ref.ask(message, timeout=20)
+        await ref.kill()
+        for _ in range(3):
+            ref.tell(message)
+
+        with anyio.fail_after(60):
+            await system.flush()
+
+        assert system.health().is_store_reachable
+        letters = await store.dead_letters("bank")
+        assert [len(letter.payload or b"") for letter in letters] == [largest] * 3
+        (kept,) = await store.checkpoint_rows("bank", "keeper")
+        assert len(kept.state) == largest
+
+
+@ONCE
+async def test_the_largest_turn_of_a_durable_actor_is_committed_and_becomes_rows(
+    own_server: Server, scheme: str
+) -> None:
+    sizes: dict[str, Any] = {} if scheme == "http" else {"largest_request": 5_000_000}
+    async with own_server.store(scheme, **sizes) as store, ActorSystem("bank", store=store) as system:
+        largest = store.largest_record
+        ref = await system.spawn(Book, name="book")
+        await ref.ask(Keep("x" * (largest - 20)), timeout=20)  # the message, and the state with it
+        with pytest.raises(HandlerFailed) as caught:
+            await ref.ask(Split(3, largest // 2), timeout=20)
+        assert isinstance(caught.value.__cause__, TurnTooLarge)
+        await ref.ask(Split(40, largest // 50), timeout=20)
+
+        with anyio.fail_after(60):
+            await system.flush()
+
+        assert system.health().is_store_reachable
+        assert (await system.audit()).is_balanced
+        (kept,) = await store.checkpoint_rows("bank", "book")
+        assert len(kept.state) == pytest.approx(largest // 50, abs=20)
+
+
+@ONCE
+async def test_over_http_a_server_that_takes_less_than_usual_holds_what_is_too_large(tmp_path: Path) -> None:
+    """And says so. It is to be told by `largest_request` before that."""
     heard: list[Outage] = []
-    with Server(tmp_path) as small:
+    with Server(tmp_path, SURREAL_HTTP_MAX_RPC_BODY_SIZE=str(1024 * 1024)) as small:
         store = small.store("http")
         journal = await store.open_journal("bank", on_outage=heard.append)
-        journal.append(event(1, {"amount": 1, "text": "x" * 5_000_000}))
+        journal.append(event(1, {"amount": 1, "text": "x" * 1_500_000}))
         await until(lambda: bool(heard))
         await journal.close(0.1)
         await store.close()
 
     assert "SURREAL_HTTP_MAX_RPC_BODY_SIZE" in heard[0].cause
     assert "ws://" in heard[0].cause
+
+
+@ONCE
+async def test_over_websocket_a_request_that_the_server_would_hang_up_on_is_refused(
+    server: Server, database: str
+) -> None:
+    async with server.store(database=database, largest_request=3_000_000) as store:
+        with pytest.raises(StoreRefused, match="SURREAL_WEBSOCKET_MAX_MESSAGE_SIZE"):
+            await store.query("RETURN 1", text="x" * 3_000_000)
+        assert await store.query("RETURN 1") == [1]
+
+
+@pytest.mark.parametrize(
+    ("url", "settings", "limit"),
+    [
+        ("ws://h", {}, LARGEST_RECORD),
+        ("http://h", {}, 2_064_384),
+        ("http://h", {"largest_request": 64 * 1024 * 1024}, LARGEST_RECORD - 32 * 1024),
+        ("surrealkv://x", {}, LARGEST_RECORD),
+        ("mem://", {}, LARGEST_RECORD),
+    ],
+)
+def test_the_largest_record_follows_from_the_largest_request(
+    url: str, settings: dict[str, Any], limit: int
+) -> None:
+    assert SurrealStore(url, **settings).largest_record == limit
+
+
+def test_a_largest_request_that_could_not_work_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="nothing works"):
+        SurrealStore("ws://h", largest_request=1_000)
+    with pytest.raises(InvalidArgument, match="embedded"):
+        SurrealStore("mem://", largest_request=10_000_000)
 
 
 # Shared
