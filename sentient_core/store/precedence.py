@@ -7,7 +7,8 @@ the pace of the journal alone. Beyond that half the rows are written whatever it
 is what a load that never ends has for its peaks.
 
 The measure is the share of time that an awaited commit was in flight, over the last tenth of a second or so.
-A few commits in a second are no reason to hold back, however slow the rows make them.
+A few commits in a second are no reason to hold back, however slow the rows make them. What is said of
+commits goes for the reading of what durable actors have left: a recovery takes a third of the time.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ __all__ = ["Precedence"]
 _MEMORY_SECONDS = 0.1
 _BUSY = 1 / 3
 """Share of time from which commits come first."""
+_READ_SECONDS = 0.25
+"""How long rows wait behind a start that has read what its actor has left."""
 _PART = 0.5
 """Of the tail's bounds, up to which they do."""
 
@@ -39,17 +42,17 @@ class Precedence:
         self._share = 0.0
         self._at = 0.0
         self._readers = 0
+        self._read_at = -_READ_SECONDS
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """An actor's start waits for what is read meanwhile, which is as good as a commit."""
-        began = time.monotonic()
+        """The start of an actor waits for what is read meanwhile, and probably more of them follow."""
         self._readers += 1
         try:
             yield
         finally:
             self._readers -= 1
-            self.note(began, time.monotonic(), is_awaited=True)
+            self._read_at = time.monotonic()
 
     def note(self, began: float, ended: float, *, is_awaited: bool) -> None:
         """A commit was in flight between these times."""
@@ -68,8 +71,11 @@ class Precedence:
         `oldest`: when the first entry without rows was committed; `rate`: records that are projected in
         a second (0: not known), so that what waits is not more than half of `tail_seconds` late in the end.
         """
-        if not self._readers and self.share(now) < _BUSY:
-            return False
         intake = self._intake
+        held, late = intake.bytes_in - intake.bytes_out, now - oldest
+        if self._readers or now - self._read_at < _READ_SECONDS:
+            return held < self._bytes / _PART and late < self._seconds
+        if self.share(now) < _BUSY:
+            return False
         behind = (intake.count_in - intake.projected) / rate if rate else 0.0
-        return intake.bytes_in - intake.bytes_out < self._bytes and now - oldest + behind < self._seconds
+        return held < self._bytes and late + behind < self._seconds

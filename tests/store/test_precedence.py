@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 
@@ -93,3 +95,27 @@ def test_the_share_is_that_of_the_time_in_flight() -> None:
     commits(precedence, every=0.002, lasting=0.001)
 
     assert precedence.share(NOW) == pytest.approx(0.5, abs=0.02)
+
+
+def test_rows_wait_while_a_start_reads_and_a_little_longer() -> None:
+    now = time.monotonic()
+    precedence = Precedence(intake(weight=999, records=1_000_000), OPTIONS)
+
+    with precedence.reading():
+        assert precedence.is_with_commits(now + 5.0, now, 1.0)
+
+    now = time.monotonic()
+    assert precedence.is_with_commits(now, now, 1.0)
+    assert not precedence.is_with_commits(now + 1.0, now, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("weight", "waited", "is_first"), [(999, 14, True), (1_000, 14, False), (1, 15, False)]
+)
+def test_a_start_that_reads_for_ever_does_not_hold_rows_for_ever(
+    weight: int, waited: int, *, is_first: bool
+) -> None:
+    precedence = Precedence(intake(weight=weight), OPTIONS)
+
+    with precedence.reading():
+        assert precedence.is_with_commits(NOW, NOW - waited, 0.0) is is_first
