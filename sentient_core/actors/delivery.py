@@ -227,8 +227,16 @@ def record(cell: Cell, entry: Entry) -> None:
 
 
 def record_refused(cell: Cell, entry: Entry) -> None:
-    """Write down a message that is not accepted: it is a dead letter, and has never been pending."""
-    if entry[3] is not None:
+    """Write down a message that will be a dead letter at once.
+
+    To a durable actor it counts as accepted all the same, so that the audit knows it; but not where the store
+    has no room for that.
+    """
+    if entry[3] is None:
+        return
+    if cell.inbox is not None and cell.inbox.has_room():
+        cell.inbox.accept(entry)
+    else:
         cell.runtime.mirror.record(entry[3])
 
 

@@ -230,6 +230,6 @@ def _deliver(target: Cell, entry: Entry) -> None:
             report_high_water(target)
         return
     why = why_closed(target)
-    if not target.keeps_pending:
+    if not (target.is_alive and target.keeps_pending):  # of one that drains while the system ends
         dead(target, entry, DeadLetterReason.STOPPED, why)
     delivery.fail_closed(target, entry, why)

@@ -19,10 +19,12 @@ from sentient_core import (
     DeadLetterFilter,
     MailboxOptions,
     MemoryStore,
+    Overflow,
     Request,
     Supervisor,
     handles,
 )
+from sentient_core.actors.ref import cell_of
 from tests.crashes import crashing
 from tests.probes import Gate, Log, Say, letters, running
 
@@ -193,6 +195,37 @@ async def test_what_the_last_turns_send_to_actors_that_have_ended_with_the_syste
             assert await said(system.get("late/second")) == ["farewell"]
 
 
+async def test_what_a_turn_sends_to_an_actor_that_drains_while_the_system_ends_stays_pending() -> None:
+    store, gate, later = MemoryStore(), Gate(), Gate()
+
+    class Sends(Account):
+        @handles
+        async def task(self, message: Task) -> str:
+            await self.gate()
+            self.context.system.get("target").tell(Say(message.text))
+            return ""
+
+    with structlog.testing.capture_logs():
+        async with anyio.create_task_group() as tasks, running(store=store) as system:
+            target = await system.spawn(Account, None, gate, name="target")
+            target.tell(Task("blocks", "wait"))
+            await gate.reached.wait()
+            target.drain()
+            by = await system.spawn(Sends, None, later, name="by")
+            by.tell(Task("x"))
+            await later.reached.wait()
+
+            async def open_later() -> None:
+                await anyio.sleep(2)
+                later.open.set()
+
+            tasks.start_soon(open_later)
+        assert not letters(system)
+        gate.open.set()
+        async with running(store=store) as system:
+            assert await said(await system.spawn(Account, None, gate, name="target")) == ["blocks", "x"]
+
+
 async def test_priorities_and_deadlines_are_kept() -> None:
     store, log, gate = MemoryStore(), Log(), Gate()
     with structlog.testing.capture_logs():
@@ -351,7 +384,7 @@ async def test_a_virtual_actor_may_go_while_its_last_turns_are_on_their_way_to_t
 
 async def test_what_is_dropped_before_the_first_start_does_not_come_back_with_it() -> None:
     class Small(Idle):
-        mailbox = MailboxOptions(capacity=2, overflow="drop_old")  # type: ignore[arg-type]
+        mailbox = MailboxOptions(capacity=2, overflow=Overflow.DROP_OLD)
 
     store = MemoryStore()
     with structlog.testing.capture_logs():
@@ -365,6 +398,37 @@ async def test_what_is_dropped_before_the_first_start_does_not_come_back_with_it
                 ref.tell(Say(str(number)))
             await anyio.sleep(10)
             assert await said(ref) == ["1", "4", "5"]
+
+
+async def test_what_is_dropped_while_the_store_tells_what_was_left_is_not_taken_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Small(Idle):
+        mailbox = MailboxOptions(capacity=1, overflow=Overflow.DROP_OLD)
+
+    with structlog.testing.capture_logs():
+        async with running() as system:
+            log = Log()
+            ref = await system.get_or_spawn(Small, "a", log)
+            await ref.send(Say("1"))
+            await anyio.sleep(60)
+            journal, gate = cell_of(ref).runtime.mirror.journal, Gate()
+            read = journal.estate
+
+            async def read_slowly(*args: Any, **options: Any) -> Any:
+                estate = await read(*args, **options)
+                await gate()
+                return estate
+
+            monkeypatch.setattr(journal, "estate", read_slowly)
+            ref.tell(Say("2"))
+            await gate.reached.wait()
+            ref.tell(Say("3"))
+            gate.open.set()
+            await log.until("3")
+
+            assert await said(ref) == ["1", "3"]
+            assert letters(system) == [(Say("2"), "dropped")]
 
 
 async def test_an_actor_that_ended_for_good_leaves_its_state_and_nothing_pending() -> None:

@@ -289,6 +289,10 @@ class World:
             n: handled.get(n, 0) + elsewhere.get(n, 0) + dead[n] + (n in self.refused) for n in self.ways
         }
 
+        audit = await system.audit()
+        assert audit.is_balanced, audit
+        assert {actor.path: actor.pending for actor in audit.actors if actor.pending} == {}
+
         def those(numbers: set[int]) -> dict[int, Any]:
             return {
                 n: (self.ways[n], handled.get(n), elsewhere.get(n), dead[n], notes.get(n)) for n in numbers
