@@ -10,9 +10,11 @@ from typing import Any
 import click
 import msgspec
 
-from sentient_core.cli.opening import copy_of, only_system
-from sentient_core.cli.options import CannotRun, as_json, at_store, moment, of_system, runs
+from sentient_core.cli.failing import CannotRun
+from sentient_core.cli.opening import only_system, to_read
+from sentient_core.cli.options import as_json, at_store, moment, of_system, runs
 from sentient_core.cli.output import Reporter, print_json, print_table
+from sentient_core.cli.place import Place
 from sentient_core.past import newest_at
 from sentient_core.store.event_filter import EventFilter
 from sentient_core.store.letters import DeadLetterFilter
@@ -56,7 +58,7 @@ async def history(
     limit: int,
     states: bool,
     system: str | None,
-    url: str,
+    place: Place,
     is_json: bool,
 ) -> int:
     """What the actor at PATH has been through: its messages, its life, its checkpoints and dead letters.
@@ -65,7 +67,7 @@ async def history(
     that time: the newest checkpoint of then or before. Exit code 1 if there is none.
     """
     reporter = Reporter()
-    async with copy_of(url, reporter) as engine:
+    async with to_read(place, reporter, one_moment=True) as engine:
         name = await only_system(engine, system)
         queries = Queries(engine)
         checkpoints = await engine.thread.run(lambda: queries.checkpoint_rows(name, path))

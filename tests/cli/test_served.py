@@ -35,12 +35,13 @@ from tests.store.server import PASSWORD, USER, Server, make_certificate
 pytestmark = pytest.mark.usefixtures("signed_in")
 
 SCHEMES = ("ws", "http")
-OF_ONE_SYSTEM = ("events", "letters", "audit")
+OF_ONE_SYSTEM = ("events", "letters", "audit", "history")
 VERBS = (
     ["store", "stats"],
     ["events"],
     ["letters"],
     ["audit"],
+    ["history", "ACTOR"],
     ["checkpoint", "verify", "--app", "tests.probes", "--ignore", "Worker"],
     ["backup", "FILE"],
 )
@@ -85,8 +86,8 @@ def ask(server: Server, sql: str, **settings: Any) -> list[Any]:
     return anyio.run(query)
 
 
-def named(words: list[str], directory: Path) -> list[str]:
-    return [word.replace("FILE", str(directory / "file")) for word in words]
+def named(words: list[str], directory: Path, actor: str = "team/a") -> list[str]:
+    return [word.replace("FILE", str(directory / "file")).replace("ACTOR", actor) for word in words]
 
 
 # Looking
@@ -356,7 +357,7 @@ def test_a_running_system_is_looked_at_and_does_not_notice(
                 ref.tell(Add())
                 await system.flush()
                 result = await anyio.to_thread.run_sync(
-                    partial(run, *named(list(verb), tmp_path), *at, "--json")
+                    partial(run, *named(list(verb), tmp_path, "a"), *at, "--json")
                 )
                 assert result.exit_code == 0, result.output
                 (tmp_path / "file").unlink(missing_ok=True)

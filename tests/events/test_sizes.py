@@ -184,7 +184,7 @@ class Ledger(Keeper):
 async def test_a_durable_actor_refuses_what_is_too_large_as_well() -> None:
     store = MemoryStore()
     async with running(store=store, journal=SMALL) as system:
-        ref = await system.spawn(Ledger, name="a")
+        ref = await system.spawn(Ledger, await system.spawn(Keeper), name="a")
         with pytest.raises(MessageTooLarge):
             await ref.send(exactly(1_001), timeout=1)
         await ref.send(Grow(900), timeout=1)
