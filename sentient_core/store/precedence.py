@@ -14,7 +14,7 @@ commits goes for the reading of what durable actors have left: a recovery takes 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from math import exp
 
@@ -45,7 +45,7 @@ class Precedence:
         self._read_at = -_READ_SECONDS
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
+    def reading(self) -> Generator[None]:
         """The start of an actor waits for what is read meanwhile, and probably more of them follow."""
         self._readers += 1
         try:

@@ -234,11 +234,11 @@ class Estate(msgspec.Struct, frozen=True, kw_only=True):
 class Waiter(Protocol):
     """What waits for a commit: a `Slot`, or anything that is called as one. On the loop's thread."""
 
-    def set(self, value: None) -> object:
+    def set(self, value: None, /) -> object:
         """It is committed."""
         ...
 
-    def fail(self, error: BaseException) -> object:
+    def fail(self, error: BaseException, /) -> object:
         """It never will be."""
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
 from sentient_core.store.accounts import Audit, Books
 from sentient_core.store.engine import Engine
@@ -122,7 +122,7 @@ class Queries:
         results = await self._engine.query(
             _LAST_ACCOUNTS, {"system": system, "first": projected + 1, "owner": owner}
         )
-        rows, ids, entries = (result for result in results if isinstance(result, list))
+        rows, ids, entries = (cast("list[Any]", result) for result in results if isinstance(result, list))
         for row in rows:
             books.enter(read_account(row))
         # What is committed and not projected counts as well.
