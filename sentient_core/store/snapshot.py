@@ -47,8 +47,8 @@ class SnapshotClient:
         data = await self._server.execute(within(cbor_request, self._transaction))
         if len(data) < 1_000 and _GONE in str(_answer(data).get("error")):
             raise StoreUnavailable(
-                "the snapshot that was read from has ended, with its connection or by a time limit of the "
-                "server (its --transaction-timeout): begin again"
+                "the snapshot that was read from has ended with its connection, or by the server's doing: "
+                "begin again"
             )
         return data
 

@@ -136,6 +136,8 @@ async def main():
     journal = await store.open_journal('bank', options=JournalOptions(window_records=10, group_records=5))
     for seq in range(1, 301):
         journal.append(event(seq))
+        if seq == 50:
+            await journal.flush()
         if seq == 200:
             await journal.committed()
     os.kill(os.getpid(), signal.SIGKILL)
