@@ -17,7 +17,7 @@ __all__ = ["MirrorRun", "run_mirror"]
 _AHEAD = 12_000
 """Records in the tail above which the senders wait: a few windows of the projector."""
 _TAIL_BYTES = 5 * 1024 * 1024
-"""So many records take three quarters of it. With less than half of it full, rows would wait for the probe."""
+"""So many records take three quarters of it. With less than half of it full, rows wait for the probe."""
 _CHUNK = 32
 _PROBE_SECONDS = 0.01
 _TICK_SECONDS = 0.002
