@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import anyio
+import anyio.lowlevel
 import msgspec
 
 from benchmarks.accounts import Account, Deposit, Pay
@@ -22,7 +23,7 @@ from benchmarks.disk_writes import folder_bytes, written_bytes
 from benchmarks.store import WatchedStore, url_of
 from sentient_core import ActorRef, ActorSystem, JournalOptions
 
-__all__ = ["CallersRun", "Way", "call_accounts", "keep_calling"]
+__all__ = ["BurstRun", "CallersRun", "Way", "burst", "call_accounts", "keep_calling"]
 
 Way = Literal["send", "ask", "keyed ask"]
 """`send`: until the acceptance is committed; `ask`: until the turn is; keyed: with a `message_id`."""
@@ -63,6 +64,16 @@ class CallersRun(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def rate(self) -> float:
         return self.turns / self.seconds
+
+
+class BurstRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What a burst showed."""
+
+    turns: int
+    committed: float
+    """Seconds until all turns were committed."""
+    projected: float
+    """Seconds until all their rows were there."""
 
 
 async def call_accounts(
@@ -122,6 +133,26 @@ async def call_accounts(
     return run
 
 
+async def burst(folder: Path, texts: Sequence[str], *, accounts: int, each: int) -> BurstRun:
+    """Tell so many accounts so many deposits each at once, without waiting for any but the last."""
+    async with WatchedStore(url_of(folder)) as store, ActorSystem("bench", store=store) as system:
+        refs = [await system.spawn(Account, name=f"account-{number}") for number in range(accounts)]
+        await system.flush()
+        started = time.perf_counter()
+        for number in range(each - 1):
+            for ref in refs:
+                ref.tell(Deposit(1, texts[number % len(texts)]))
+            await anyio.lowlevel.checkpoint()
+        async with anyio.create_task_group() as last:
+            for ref in refs:  # an account's turns are committed in order
+                last.start_soon(partial(ref.ask, Pay(1, texts[0]), timeout=_PATIENCE))
+        committed = time.perf_counter() - started
+        await system.flush()
+        projected = time.perf_counter() - started
+        await _check(system, refs, accounts * each)
+    return BurstRun(turns=accounts * each, committed=committed, projected=projected)
+
+
 async def keep_calling(
     way: Way,
     account: ActorRef[Account],
@@ -142,7 +173,7 @@ async def keep_calling(
         elif way == "ask":
             await account.ask(Pay(1, text), timeout=_PATIENCE)
         else:
-            await account.ask(Pay(1, text), timeout=_PATIENCE)  # KEYED
+            await account.ask(Pay(1, text), timeout=_PATIENCE, message_id=f"payment-{number}")
         if delays is not None:
             delays.append(time.perf_counter() - began)
 

@@ -5,6 +5,7 @@ Those libraries take part where they are installed: `pip install -e '.[peers]'`.
 
 from __future__ import annotations
 
+from benchmarks.durable_burst import durable_burst
 from benchmarks.measure import Measurement
 from benchmarks.peer_process import Peers
 from benchmarks.projected import projected
@@ -21,6 +22,7 @@ def of_durable(peers: Peers) -> list[Measurement]:
     """All of it."""
     return [
         *(turns_of(accounts, peers) for accounts in _ACCOUNTS),
+        durable_burst,
         projected,
         restarts,
         recovery,

@@ -10,12 +10,14 @@ import msgspec
 
 from benchmarks.notes import READERS, Note, Reader
 from benchmarks.store import MESSAGES, WatchedStore, url_of
-from sentient_core import ActorRef, ActorSystem
+from sentient_core import ActorRef, ActorSystem, JournalOptions
 
 __all__ = ["MirrorRun", "run_mirror"]
 
 _AHEAD = 12_000
 """Records in the tail above which the senders wait: a few windows of the projector."""
+_TAIL_BYTES = 5 * 1024 * 1024
+"""So many records take three quarters of it. With less than half of it full, rows wait for the probe."""
 _CHUNK = 32
 _PROBE_SECONDS = 0.01
 _TICK_SECONDS = 0.002
@@ -45,7 +47,11 @@ async def run_mirror(folder: Path, seconds: float, texts: list[Note]) -> MirrorR
     """Send for so many seconds, wait for the last row, and look whether every message has one."""
     commits: list[float] = []
     lags: list[float] = []
-    async with WatchedStore(url_of(folder)) as store, ActorSystem("bench", store=store) as system:
+    options = JournalOptions(tail_bytes=_TAIL_BYTES)
+    async with (
+        WatchedStore(url_of(folder)) as store,
+        ActorSystem("bench", store=store, journal=options) as system,
+    ):
         readers = [await system.spawn(Reader, name=name) for name in READERS]
         probed = await system.spawn(Reader, name="probed")
         await system.flush()

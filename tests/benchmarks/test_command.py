@@ -56,7 +56,7 @@ def test_idle_actors_are_counted_in_processes_of_their_own(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_durable_turns_are_measured_beside_plain_databases(tmp_path: Path) -> None:
-    names = ["turns-10", "projected", "durable-restart", "recovery"]
+    names = ["turns-10", "durable-burst", "projected", "durable-restart", "recovery"]
     page, figures = tmp_path / "durable.md", tmp_path / "durable.json"
 
     code = main([*names, "--quick", "--no-peers", "--json", str(figures), "--markdown", str(page)])
