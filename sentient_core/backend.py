@@ -12,8 +12,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextvars import Context
 from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, cast
 
+import sniffio
 import trio
 
 __all__ = ["AsyncioBackend", "Backend", "Slot", "TrioBackend", "current_backend"]
@@ -84,11 +86,14 @@ class Backend(Protocol):
         ...
 
     def call_soon(self, function: Callable[[], object]) -> None:
-        """Run `function()` in the next pass of the loop. From the loop's thread."""
+        """Run `function()` in the next pass of the loop, with none of the caller's context variables.
+
+        From the loop's thread. It belongs to no task, and may start some.
+        """
         ...
 
     def call_threadsafe(self, function: Callable[[*Ts], object], *args: *Ts) -> None:
-        """Run `function(*args)` soon on the loop's thread. Callable from any thread.
+        """Run `function(*args)` soon on the loop's thread, as by `call_soon`. Callable from any thread.
 
         Raises RuntimeError when the loop is closed.
         """
@@ -215,12 +220,16 @@ class _Clock(Protocol):
 class AsyncioBackend:
     """The seam over a running asyncio loop."""
 
-    __slots__ = ("_loop", "now")
+    __slots__ = ("_context", "_loop", "now")
 
     name = "asyncio"
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        # In a bare callback there is no current task for anyio to know the loop by: without this, nothing
+        # that a callback leads to could start a task.
+        self._context = Context()
+        self._context.run(sniffio.current_async_library_cvar.set, self.name)
         # asyncio's own `time` is a Python function around this one, and is called several times per ask.
         is_plain = type(loop).time is asyncio.BaseEventLoop.time
         self.now: _Clock = time.monotonic if is_plain else loop.time
@@ -233,10 +242,10 @@ class AsyncioBackend:
         return asyncio.sleep(0)
 
     def call_soon(self, function: Callable[[], object]) -> None:
-        self._loop.call_soon(function)
+        self._loop.call_soon(function, context=self._context)
 
     def call_threadsafe(self, function: Callable[[*Ts], object], *args: *Ts) -> None:
-        self._loop.call_soon_threadsafe(function, *args)
+        self._loop.call_soon_threadsafe(function, *args, context=self._context)
 
     def absorb_cancellation(self, error: BaseException) -> bool:
         if not isinstance(error, asyncio.CancelledError):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from typing import Any
 
 import anyio
 import pytest
+import trio
 from anyio.lowlevel import checkpoint
 
 from sentient_core.backend import current_backend
@@ -132,6 +134,33 @@ async def test_a_call_from_another_thread() -> None:
 
     assert await slot.wait() == loop_thread
     thread.join()
+
+
+@pytest.mark.parametrize("run", [asyncio.run, anyio.run, trio.run], ids=["asyncio", "anyio", "trio"])
+def test_a_call_may_start_tasks(run: Any) -> None:
+    """Where there is no task that it belongs to; `asyncio.run` alone does not tell anyio which loop it is."""
+    started: list[str] = []
+
+    async def note(text: str, is_noted: anyio.Event) -> None:
+        started.append(text)
+        is_noted.set()
+
+    async def main() -> None:
+        backend = current_backend()
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                events = anyio.Event(), anyio.Event()
+                backend.call_soon(lambda: tasks.start_soon(note, "soon", events[0]))
+                await events[0].wait()
+                call = functools.partial(
+                    backend.call_threadsafe, tasks.start_soon, note, "from a thread", events[1]
+                )
+                threading.Thread(target=call).start()
+                await events[1].wait()
+
+    run(main() if run is asyncio.run else main)
+
+    assert started == ["soon", "from a thread"]
 
 
 def test_a_call_into_a_loop_that_has_ended_is_refused() -> None:

@@ -4,6 +4,11 @@ Every statement of every answer is checked, every call has a deadline, errors be
 engine (core 3.2.4) stops for ever after about 2.147 GB written since it was opened, since its
 memtables are flushed by closing alone; so the bytes are counted, and long before that the database
 is closed and opened again while the callers wait (about 0.3 s).
+
+A kill in the middle of a write can leave half a record at the end of the log, which the engine does not
+notice when it opens the database again: it appends behind it, and the next time it opens it stops reading
+there. What was written in between is lost, whatever was acknowledged. Closing ends the log; so a database
+that was not closed is opened, closed and opened again before anything is written to it.
 """
 
 from __future__ import annotations
@@ -209,6 +214,20 @@ class Engine:
         await prepare(self)
 
     async def _open(self) -> None:
+        if await self._has_log():
+            await self._open_once()
+            await self._close()
+            if await self._has_log():
+                raise StoreUnavailable(
+                    "the database was not closed, and what is left in its log cannot be written to its tables "
+                    "(is the disk full?)"
+                )
+        await self._open_once()
+
+    async def _has_log(self) -> bool:
+        return await asyncio.get_running_loop().run_in_executor(None, self._address.has_log)
+
+    async def _open_once(self) -> None:
         try:
             # Kept before it is whole: what fails half open must be closed, or it keeps the lock.
             self._client = self._connect(self._address.engine_url)

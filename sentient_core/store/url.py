@@ -53,6 +53,11 @@ class Address(msgspec.Struct, frozen=True):
             return "mem://"
         return f"surrealkv://{self.path}" + ("" if self.sync == "every" else f"?sync={self.sync}")
 
+    def has_log(self) -> bool:
+        """Something is left in its log: whoever had it open last has not closed it. Blocks on the disk."""
+        log = None if self.path is None else self.path / "wal"
+        return log is not None and log.is_dir() and any(log.iterdir())
+
     def prepare(self) -> None:
         """Make the directory. Blocks on the disk. StorePathUnusable if it cannot be one of a database."""
         if self.path is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 from subprocess import Popen
 
@@ -66,15 +67,20 @@ def test_what_a_paused_process_had_under_way_changes_nothing_any_more(
 def test_a_store_in_a_directory_is_refused_to_a_second_process(
     backend: str, seed: int, tmp_path: Path
 ) -> None:
+    claims = tmp_path / "run" / "claims"
     run = Run(tmp_path / "run", f"surrealkv://{tmp_path}/db", backend, seed)
-    first = under_load(run.start(100))
+    first = under_load(run.start(10_000, waits=True))
 
     run.finish(run.start(), 1)
 
+    before = len(read_claims(claims))
+    end = time.monotonic() + 30
+    while len(read_claims(claims)) < before + 10:  # the first one goes on
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    first.kill()
     run.finish(first)
-    errors = [
-        str(claim.detail) for claim in read_claims(tmp_path / "run" / "claims") if claim.what == "error"
-    ]
+    errors = [str(claim.detail) for claim in read_claims(claims) if claim.what == "error"]
     assert len(errors) == 1
     assert "StoreInUse" in errors[0]
     run.check()
