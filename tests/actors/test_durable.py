@@ -114,6 +114,10 @@ class Doer(Notebook):
         return message.text
 
 
+class Patient(Doer):
+    handler_timeout = None
+
+
 class Keeper(Supervisor):
     durability = "volatile"
     strategy = Supervisor.one_for_one(max_restarts=1_000)
@@ -762,6 +766,29 @@ class Takes(Notebook):
 
 class Checks(Takes):
     isolation = "check"
+
+
+async def test_a_task_that_outlives_its_turn_gets_its_answer_with_the_commit() -> None:
+    class Leaves(Doer):
+        @handles
+        async def do(self, message: Do) -> Any:
+            async def ask() -> None:
+                self.world.log(await self.world.to[0].ask(Do("asked", "wait"), timeout=500))
+
+            outer.start_soon(ask)
+            await other.gate.reached.wait()
+
+    world, other, store = World(), World(), MemoryStore()
+    async with running(store=store) as system, anyio.create_task_group() as outer:
+        world.to.append(await system.spawn(Patient, other))
+        ref = await one(system, world, Leaves)
+        await ref.ask(Do("x"), timeout=1)
+        store.pause()
+        other.gate.open.set()
+        await anyio.sleep(10)
+        assert not world.log.lines
+        store.resume()
+        await world.log.until("asked")
 
 
 @pytest.mark.parametrize(("kind", "taken"), [(Takes, ["1"]), (Checks, [])])
