@@ -15,6 +15,7 @@ from sentient_core import (
     ActorRef,
     ActorStopped,
     ActorSystem,
+    AskCycle,
     BudgetExceeded,
     ChildSpec,
     ForeignRef,
@@ -511,6 +512,37 @@ async def test_stashed_messages_come_back_after_a_failure_and_end_as_dead_letter
             assert letters(system)[-1] == (Do("4", "stash"), "stopped")
 
 
+@pytest.mark.parametrize(("how", "error"), [("", AskCycle), ("fail", HandlerFailed)])
+async def test_a_forward_that_closes_a_circle_of_asks_is_refused_if_the_turn_ends_well(
+    how: str, error: type[Exception]
+) -> None:
+    class Asks(Doer):
+        @handles
+        async def do(self, message: Do) -> Any:
+            try:
+                await self.world.to[0].ask(Do("asked", how), timeout=10)
+            except (AskCycle, HandlerFailed) as raised:
+                return type(raised).__name__
+
+    class Forwards(Doer):
+        @handles
+        async def do(self, message: Do) -> Any:
+            self.context.forward(self.context.system.get("top/a"))
+            if message.how:
+                raise ValueError(message.how)
+
+    world = World()
+    with structlog.testing.capture_logs():
+        async with running() as system:
+            world.to.append(await system.spawn(Forwards, World(), name="b"))
+            ref = await one(system, world, Asks)
+
+            assert await ref.ask(Do("x"), timeout=20) == error.__name__
+
+            assert letters(system) == [(Do("asked", how), "failed")]
+            assert (await system.audit()).is_balanced
+
+
 class Hooked(Doer):
     """Notes its hooks and tells of them; those that the world names raise when all is done."""
 
@@ -538,7 +570,7 @@ class Hooked(Doer):
         self.hook("restart")
 
 
-@pytest.mark.parametrize("raising", [set(), {"failure"}, {"stop"}])
+@pytest.mark.parametrize("raising", [set[str](), {"failure"}, {"stop"}])
 async def test_a_hook_is_a_turn_that_leaves_all_or_nothing(raising: set[str]) -> None:
     world, other = World(), World()
     with structlog.testing.capture_logs():
