@@ -11,6 +11,7 @@ from sentient_core.actors.settling import late_reply
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
+    from sentient_core.actors.open_turn import OpenTurn
     from sentient_core.backend import Slot
 
 __all__ = ["bare", "is_given", "reply_slot"]
@@ -25,9 +26,8 @@ def reply_slot(slot: Slot[Any], target: Cell, message: object) -> Slot[Any]:
     if target.inbox is None or isinstance(slot, _CommittedReply):
         return slot
     turn = open_turn()
-    if turn is not None and turn.runtime is target.runtime:
-        return slot
-    return _CommittedReply(slot, target, message, current_cell.get())
+    is_within = turn is not None and turn.runtime is target.runtime
+    return _CommittedReply(slot, target, message, current_cell.get(), turn if is_within else None)
 
 
 def bare(slot: Slot[Any]) -> Slot[Any]:
@@ -41,16 +41,22 @@ def is_given(slot: Slot[Any]) -> bool:
 
 
 class _CommittedReply:
-    """A `Slot` that brings its outcome when all that was recorded before it is committed."""
+    """A `Slot` that brings its outcome when all that was recorded before it is committed.
 
-    __slots__ = ("_asker", "_is_given", "_message", "_target", "plain")
+    Or at once, while the durable turn is open that the ask belongs to.
+    """
 
-    def __init__(self, slot: Slot[Any], target: Cell, message: object, asker: Cell | None) -> None:
+    __slots__ = ("_asker", "_is_given", "_message", "_target", "_turn", "plain")
+
+    def __init__(
+        self, slot: Slot[Any], target: Cell, message: object, asker: Cell | None, turn: OpenTurn | None
+    ) -> None:
         self.plain: Slot[Any] = slot
         """What who asked waits for."""
         self._target = target
         self._message = message
         self._asker = asker
+        self._turn = turn
         self._is_given = False
 
     @property
@@ -76,6 +82,9 @@ class _CommittedReply:
         if self.is_done:
             return False
         self._is_given = True
+        if self._turn is not None and self._turn.is_open:
+            bring()
+            return True
         self._target.runtime.mirror.journal.when_committed(_Outcome(self.plain, bring))
         return True
 

@@ -55,21 +55,28 @@ def deliver(by: Cell, target: Cell, entry: Entry, content: object, event: Event 
     passed_on: Entry = (content, sender, reply, event)
     runtime, asker = by.runtime, cast("Cell", sender)
     wait = None if reply is None else wait_of(runtime, asker, reply)
+    turn = delivery.open_turn()
     if reply is not None and wait is not None:
         cycle = cycle_of(runtime, asker, target)
         if cycle:
-            delivery.record_refused(target, passed_on)
-            delivery.dead(target, passed_on, DeadLetterReason.FAILED, f"an ask cycle: {' -> '.join(cycle)}")
-            reply.fail(AskCycle(message, target.ref, cycle))
-            turn = delivery.open_turn()
-            if turn is not None:
+            error = AskCycle(message, target.ref, cycle)
+            if turn is None:
+                _refuse(target, passed_on, error)
+            else:
                 turn.let_go()
+                turn.when_closed(lambda: _refuse(target, passed_on, error))
             return
         wait(target)
-    turn = delivery.open_turn()
     if turn is not None:
         turn.pass_on(target, passed_on, None if wait is None else lambda: wait(by))
         return
     if reply is not None and target.inbox is not None:
         passed_on = (content, sender, reply_slot(reply, target, message), event)
     delivery.deliver(target, passed_on)
+
+
+def _refuse(target: Cell, entry: Entry, error: AskCycle) -> None:
+    """Settle a message that is not passed on, since who asked would wait for itself."""
+    delivery.record_refused(target, entry)
+    delivery.dead(target, entry, DeadLetterReason.FAILED, f"an ask cycle: {' -> '.join(error.cycle)}")
+    delivery.fail_asker(entry, error)

@@ -136,6 +136,12 @@ class ActorRef(Generic[A_co]):
         (overflow FAIL), ActorStopped (these are DeliveryErrors), UnencodableMessage, SystemClosed: the
         message was then not accepted. With an overflow policy that drops, it returns at once, and what
         was dropped is a dead letter. Cancelling the wait leaves nothing behind.
+
+        To a durable actor it returns when the store has the message. It raises CommitTimeout when that takes
+        too long: the message was accepted then, and is handled; so it is if the wait is cancelled from there
+        on. While the store has no room it waits as for room in the mailbox, but not for longer than
+        `JournalOptions.room_patience`: then StoreUnavailable. In a durable turn it returns at once: the
+        message is part of the turn.
         """
         if timeout is not None:
             check_timeout(timeout)

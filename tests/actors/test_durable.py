@@ -15,6 +15,7 @@ from sentient_core import (
     ActorRef,
     ActorStopped,
     ActorSystem,
+    AskCycle,
     BudgetExceeded,
     ChildSpec,
     ForeignRef,
@@ -112,6 +113,10 @@ class Doer(Notebook):
         elif how == "sleep":
             await anyio.sleep(100)
         return message.text
+
+
+class Patient(Doer):
+    handler_timeout = None
 
 
 class Keeper(Supervisor):
@@ -507,6 +512,37 @@ async def test_stashed_messages_come_back_after_a_failure_and_end_as_dead_letter
             assert letters(system)[-1] == (Do("4", "stash"), "stopped")
 
 
+@pytest.mark.parametrize(("how", "error"), [("", AskCycle), ("fail", HandlerFailed)])
+async def test_a_forward_that_closes_a_circle_of_asks_is_refused_if_the_turn_ends_well(
+    how: str, error: type[Exception]
+) -> None:
+    class Asks(Doer):
+        @handles
+        async def do(self, message: Do) -> Any:
+            try:
+                await self.world.to[0].ask(Do("asked", how), timeout=10)
+            except (AskCycle, HandlerFailed) as raised:
+                return type(raised).__name__
+
+    class Forwards(Doer):
+        @handles
+        async def do(self, message: Do) -> Any:
+            self.context.forward(self.context.system.get("top/a"))
+            if message.how:
+                raise ValueError(message.how)
+
+    world = World()
+    with structlog.testing.capture_logs():
+        async with running() as system:
+            world.to.append(await system.spawn(Forwards, World(), name="b"))
+            ref = await one(system, world, Asks)
+
+            assert await ref.ask(Do("x"), timeout=20) == error.__name__
+
+            assert letters(system) == [(Do("asked", how), "failed")]
+            assert (await system.audit()).is_balanced
+
+
 class Hooked(Doer):
     """Notes its hooks and tells of them; those that the world names raise when all is done."""
 
@@ -534,7 +570,7 @@ class Hooked(Doer):
         self.hook("restart")
 
 
-@pytest.mark.parametrize("raising", [set(), {"failure"}, {"stop"}])
+@pytest.mark.parametrize("raising", [set[str](), {"failure"}, {"stop"}])
 async def test_a_hook_is_a_turn_that_leaves_all_or_nothing(raising: set[str]) -> None:
     world, other = World(), World()
     with structlog.testing.capture_logs():
@@ -762,6 +798,29 @@ class Takes(Notebook):
 
 class Checks(Takes):
     isolation = "check"
+
+
+async def test_a_task_that_outlives_its_turn_gets_its_answer_with_the_commit() -> None:
+    class Leaves(Doer):
+        @handles
+        async def do(self, message: Do) -> Any:
+            async def ask() -> None:
+                self.world.log(await self.world.to[0].ask(Do("asked", "wait"), timeout=500))
+
+            outer.start_soon(ask)
+            await other.gate.reached.wait()
+
+    world, other, store = World(), World(), MemoryStore()
+    async with running(store=store) as system, anyio.create_task_group() as outer:
+        world.to.append(await system.spawn(Patient, other))
+        ref = await one(system, world, Leaves)
+        await ref.ask(Do("x"), timeout=1)
+        store.pause()
+        other.gate.open.set()
+        await anyio.sleep(10)
+        assert not world.log.lines
+        store.resume()
+        await world.log.until("asked")
 
 
 @pytest.mark.parametrize(("kind", "taken"), [(Takes, ["1"]), (Checks, [])])
