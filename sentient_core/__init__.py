@@ -38,12 +38,14 @@ from sentient_core.actors.water import MailboxNotice, MailboxNotices
 from sentient_core.errors import (
     ActivationFailed,
     ActorKilled,
+    ActorLives,
     ActorStopped,
     AgentFailure,
     AskCycle,
     AskError,
     AskTimeout,
     BackupUnusable,
+    BeingForgotten,
     BudgetExceeded,
     CheckpointUnusable,
     ChildError,
@@ -144,6 +146,7 @@ from sentient_core.mailbox import (
     Overflow,
 )
 from sentient_core.past import StateAt
+from sentient_core.recovering import DormantActor, Recovered, RecoveryProgress
 from sentient_core.store.accounts import ActorAudit, Audit
 from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.memory import MemoryStore
@@ -170,6 +173,7 @@ __all__ = [
     "Actor",
     "ActorAudit",
     "ActorKilled",
+    "ActorLives",
     "ActorProxy",
     "ActorRef",
     "ActorStopped",
@@ -186,6 +190,7 @@ __all__ = [
     "Backlog",
     "Backoff",
     "BackupUnusable",
+    "BeingForgotten",
     "BlockedHandler",
     "BudgetExceeded",
     "CheckpointPolicy",
@@ -210,6 +215,7 @@ __all__ = [
     "DeathPactError",
     "DeliveryError",
     "Directive",
+    "DormantActor",
     "DuplicateChild",
     "EmptyGroup",
     "Ending",
@@ -272,6 +278,8 @@ __all__ = [
     "Pruned",
     "RateLimited",
     "ReceiveTimeout",
+    "Recovered",
+    "RecoveryProgress",
     "Redriven",
     "Removed",
     "Request",

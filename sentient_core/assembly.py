@@ -30,6 +30,7 @@ from sentient_core.feed import Feed
 from sentient_core.logs import LimitedLog, LimitedLogs, RuntimeLog
 from sentient_core.mailbox import Isolation
 from sentient_core.store.protocols import Journal
+from sentient_core.store.records import Origin
 from sentient_core.supervisor.administration import AdministeredChildren
 from sentient_core.supervisor.strategy import Strategy
 from sentient_core.supervisor.supervisor import Supervisor, checked_children
@@ -110,7 +111,9 @@ def put_together(
     base.run(current_cell.set, None)
     base.run(current_event.set, None)
     mirror = Mirror(journal, codec)
-    registry = Registry(journal.epoch, journal.known, journal.known_restarts, journal.pending_counts)
+    registry = Registry(
+        journal.epoch, journal.known, journal.known_restarts, journal.pending_counts, journal.durables
+    )
     office = DeadLetterOffice(
         LimitedLog(log, backend.now, "dead letter"),
         Feed(LimitedLog(log, backend.now, "a subscriber of dead letters failed")),
@@ -189,6 +192,9 @@ class Ground:
 
     def decide(self, child: Cell, error: BaseException) -> Decision:
         return RESTARTED
+
+    def origin_of(self, child: Cell) -> Origin:
+        return Origin.DECLARED
 
     def child_started(self, child: Cell) -> None:
         pass

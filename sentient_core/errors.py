@@ -21,6 +21,8 @@ SentientError
 │   ├── InvalidCall (TypeError)          arguments that a proxied method, or an __init__, does not take
 │   └── ForeignRef                       a ref of another actor system was used in this one
 ├── NameTaken                            the path is in use; carries the living ref
+├── ActorLives                           what is stored of a path where somebody lives cannot be forgotten
+├── BeingForgotten                       nobody can be spawned at a path while it is being forgotten
 ├── UnknownActor (LookupError)           no actor lives under this path
 ├── EmptyGroup (LookupError)             nobody is in a group that somebody was wanted from
 ├── SystemClosed                         the actor system has ended or has not been entered
@@ -115,12 +117,14 @@ if TYPE_CHECKING:
 __all__ = [
     "ActivationFailed",
     "ActorKilled",
+    "ActorLives",
     "ActorStopped",
     "AgentFailure",
     "AskCycle",
     "AskError",
     "AskTimeout",
     "BackupUnusable",
+    "BeingForgotten",
     "BudgetExceeded",
     "CheckpointUnusable",
     "ChildError",
@@ -377,6 +381,28 @@ class NameTaken(SentientError):
         super().__init__(
             f"there is an actor at '{path}' already ({ref!r}). Choose another name, or use this "
             "error's `ref`."
+        )
+
+
+class ActorLives(SentientError):
+    """What is stored of an actor cannot be forgotten while it is there."""
+
+    def __init__(self, path: str, status: str) -> None:
+        self.path = path
+        self.status = status
+        super().__init__(
+            f"'{path}' cannot be forgotten: an actor lives there ({status}). End it for good first: stop() it, or "
+            "terminate_child where its supervisor would start it again."
+        )
+
+
+class BeingForgotten(SentientError):
+    """What is stored of a path is being deleted: nobody can be spawned there until that is done."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(
+            f"'{path}' is being forgotten: spawn it when `await system.forget(...)` has returned"
         )
 
 

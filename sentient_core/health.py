@@ -60,6 +60,10 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Paths of actors that take no messages until somebody resumes them."""
     given_up: tuple[str, ...] = ()
     """Paths of actors that ended for good with a `system_alert`, until somebody lives there again."""
+    dormant: int = 0
+    """Durable actors with messages that nobody has spawned since the system started; see `dormant()`."""
+    dormant_pending: int = 0
+    """The messages that wait for them."""
     abandoned: tuple[str, ...] = ()
     """Handlers and hooks that swallowed their cancellation, were left to themselves, and still run."""
     blocked: BlockedHandler | None = None
@@ -102,6 +106,7 @@ def health_of(phase: Phase, runtime: Runtime | None, watchdog: Watchdog | None, 
     backlog = runtime.mirror.journal.backlog()
     latest = None if watchdog is None else watchdog.latest
     troubles += _troubles(runtime, backlog, latest)
+    waiting = tuple(runtime.registry.pending_counts.values())
     is_blocked = latest is not None and not latest[1].is_over
     return Health(
         status=status or (SystemStatus.DEGRADED if troubles else SystemStatus.RUNNING),
@@ -114,6 +119,8 @@ def health_of(phase: Phase, runtime: Runtime | None, watchdog: Watchdog | None, 
         failing=tuple(runtime.failing),
         paused=tuple(runtime.paused),
         given_up=tuple(runtime.given_up),
+        dormant=len(waiting),
+        dormant_pending=sum(waiting),
         abandoned=tuple(map(str, tuple(runtime.abandoned))),
         blocked=None if latest is None else latest[1],
     )

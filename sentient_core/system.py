@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from signal import SIGINT, SIGTERM
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias, TypeVar, get_origin, overload
+from typing import Any, Literal, Self, TypeAlias, TypeVar, cast, get_origin, overload
 
 import anyio
 import msgspec
@@ -22,11 +22,13 @@ from sentient_core.actors.groups import Group, Topic
 from sentient_core.actors.letter_office import DeadLetterOffice
 from sentient_core.actors.many import Answer, ask_many, broadcast
 from sentient_core.actors.ref import ActorRef, cell_of
+from sentient_core.actors.virtual import VirtualCell
 from sentient_core.actors.watchdog import check_threshold
 from sentient_core.actors.water import MailboxNotices
 from sentient_core.assembly import Parts, Root, put_together
 from sentient_core.codec import Codec
 from sentient_core.errors import (
+    ActorLives,
     ForeignRef,
     InvalidArgument,
     InvalidChildSpec,
@@ -44,6 +46,14 @@ from sentient_core.mailbox import Isolation
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.past import Moment, StateAt, state_at
 from sentient_core.paths import check_name
+from sentient_core.recovering import (
+    DormantActor,
+    Recovered,
+    Recovery,
+    RecoveryProgress,
+    classes_by_tag,
+    dormant_actors,
+)
 from sentient_core.store import open_store
 from sentient_core.store.accounts import Audit
 from sentient_core.store.protocols import Backlog, JournalOptions, Outage, Store
@@ -54,7 +64,7 @@ from sentient_core.supervisor.children import Children
 from sentient_core.supervisor.intensity import RestartBudget
 from sentient_core.supervisor.spec import ChildSpec, Restart
 from sentient_core.supervisor.strategy import Strategy
-from sentient_core.supervisor.virtual import virtual_ref
+from sentient_core.supervisor.virtual import VirtualFamily, virtual_ref
 from sentient_core.tree import TreeNode, tree_of
 from sentient_core.until_signal import (
     ExitCode,
@@ -495,6 +505,90 @@ class ActorSystem:
         cell = runtime.registry.find(path)
         known = cls if cls is not None or cell is None else cell.blueprint.cls
         return await state_at(self.store, runtime.codec, self.name, path, moment, known)
+
+    def dormant(self) -> list[DormantActor]:
+        """Durable actors that the store knows and nobody has spawned since the system started, by path.
+
+        They go on accepting what is told or sent to them by refs out of states and messages; whoever is
+        spawned at such a path takes that up, with the actor's state. Virtual actors that nobody has asked
+        for yet are among them. `recover` starts them.
+        """
+        return dormant_actors(self._open("look at dormant actors").runtime)
+
+    async def recover(
+        self,
+        actors: Iterable[type[Actor]] | None = None,
+        *,
+        progress: Callable[[RecoveryProgress], object] | None = None,
+    ) -> Recovered:
+        """Start the durable actors of earlier starts that nobody has spawned yet.
+
+        ::
+
+            async with ActorSystem("bank", store="surrealkv://bank.db") as system:
+                await system.spawn(Bank, name="bank")           # its declared children come with it
+                recovered = await system.recover()              # those that were spawned at run time
+                assert not recovered.skipped, recovered.skipped
+
+        What was spawned (below the root, by `context.spawn`, by `start_child`, in a pool) is spawned again where
+        it was, as `transient` if not by the spec of a pool; virtual actors are activated that have messages or
+        durable timers. Their classes are found by tag among `actors`, else among all that are imported.
+        One whose class is not known, that needs arguments, whose parent is not there, or that does not
+        start, stays dormant, and is in `skipped` with the reason; one that had ended for good in order is left alone.
+        Returns when all that were spawned are ready. `progress` is called after each actor. May be called
+        again. Raises InvalidArgument, SystemClosed.
+        """
+        parts = self._open("recover")
+        recovery = Recovery(
+            parts.root,
+            self._family_of,
+            classes_by_tag(actors),
+            parts.runtime.mirror.journal.timers_due,
+            progress,
+        )
+        began = parts.runtime.backend.now()
+        found = await recovery.run()
+        self._log.info(
+            "recovered",
+            started=found.started,
+            activated=found.activated,
+            pending=found.pending,
+            skipped=len(found.skipped),
+            seconds=round(parts.runtime.backend.now() - began, 3),
+        )
+        return found
+
+    async def forget(self, path: str) -> Pruned:
+        """Delete all that is stored of an actor: its states, messages, timers, dead letters and events.
+
+        Of a path where nobody lives; a passive virtual actor ends with it. Events of others that it was
+        sent, or has sent, are among its events. Not its children, and not its incarnation, which goes on counting.
+        Returns what was deleted, when it is; goes in bounded batches, beside everything else. Begun once, it
+        is finished by the next start if the process dies. Forgetting again, or what the store does not
+        know, deletes nothing. Raises ActorLives, InvalidArgument, StoreUnavailable, Fenced, SystemClosed.
+        """
+        runtime = self._open("forget an actor").runtime
+        registry = runtime.registry
+        if not (isinstance(path, str) and path):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgument(f"forget takes the path of an actor, not {path!r}")
+        cell = registry.find(path)
+        if (
+            cell is not None
+            and cell.is_passive
+            and not cell.has_work
+            and isinstance(cell.above, VirtualFamily)
+        ):
+            cell.above.discard(cast("VirtualCell", cell))
+        elif cell is not None:
+            raise ActorLives(path, cell.status.value)
+        registry.forgetting.add(path)
+        try:
+            runtime.mirror.catch_up()
+            gone = await runtime.mirror.journal.forget(path)
+            registry.forget(path)
+        finally:
+            registry.forgetting.discard(path)
+        return gone
 
     async def audit(self) -> Audit:
         """What has become of every message: sent = handled + dead-lettered + quarantined + expired + pending.

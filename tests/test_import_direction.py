@@ -17,7 +17,7 @@ LAYERS: list[set[str]] = [
     {"events"},
     {"actors"},
     {"supervisor"},
-    {"assembly", "drawing", "health", "in_thread", "past", "system", "tree", "until_signal"},
+    {"assembly", "drawing", "health", "in_thread", "past", "recovering", "system", "tree", "until_signal"},
     {"agents"},
     {"cli"},
     {"__init__", "__main__"},

@@ -114,8 +114,7 @@ def _report(cell: Cell, turn: AbandonedTurn, error: HandlerAbandoned) -> None:
             cell.path,
             what,
             incarnation=cell.incarnation,
-            correlation=0 if trace is None else trace.correlation,
-            causation=0 if trace is None else trace.seq,
+            about=trace,
         )
 
 

@@ -79,6 +79,7 @@ class Blueprint:
         "state_tag",
         "state_tags",
         "state_type",
+        "stored_types",
         "upcasters",
         "winds_up",
     )
@@ -111,6 +112,8 @@ class Blueprint:
         self.on_receive: Handler | None = limited(as_handler(cls.on_receive), limits) if receives else None
         _check_default_shutdown(cls)
         self.kill_grace: float | None = check_seconds(f"{cls.__qualname__}.kill_grace", cls.kill_grace)
+        self.stored_types: dict[str, type[Any]] = {}
+        """Types of messages by the tags under which they were stored, as far as they were looked for."""
         self.messages: Any = vars(cls)["__parameters__"][0] if base is None else declared_messages(cls)
         """The type in `Actor[...]`, as far as it is known; Any if the class declares none."""
         _check_declared(self)

@@ -361,10 +361,13 @@ class Cell:
         return None if self._actor is None or not self.blueprint.has_state else self._actor.state
 
     def become_nobody(self) -> None:
-        """Stand for a path where nobody lives."""
+        """Stand for a path where nobody lives, or where a durable actor is to be spawned (`lay_by`)."""
         self.is_nobody = True
         self.status = _ENDED
         self.mailbox.close()
+        if self.runtime.registry.is_dormant(self.path):
+            self.mailbox.is_mirrored = True
+            self.inbox = Inbox(self)
 
     def is_at_work(self, actor: Actor) -> bool:
         """`actor` is the instance of now."""
@@ -381,7 +384,7 @@ class Cell:
             sender=delivery.source_of(self, sender),
             is_ask=reply is not None,
             message_id=None if trace is None else mirror.message_id(trace),
-            correlation_id=None if trace is None else mirror.id_of(trace.correlation),
+            correlation_id=mirror.conversation(trace),
             attempt=tries_of(self.in_hand) + 1,
         )
 
@@ -393,7 +396,7 @@ class Cell:
         return self.runtime.log.bind(
             path=self.path,
             incarnation=self.incarnation,
-            correlation_id=None if trace is None else self.runtime.mirror.id_of(trace.correlation),
+            correlation_id=self.runtime.mirror.conversation(trace),
         )
 
     def stop(self) -> Ending:
@@ -611,6 +614,11 @@ class Cell:
         """For the dispatcher: end the turn of now after the message in hand."""
         if not self.signals:
             self.signal(Signal(_LOOK))
+
+    @property
+    def has_work(self) -> bool:
+        """There are messages for it to handle."""
+        return bool(self.mailbox.queue)
 
     def leave_turn(self) -> bool:
         """For the dispatcher: a turn is over. False: there is nothing to do for now."""
@@ -1164,7 +1172,7 @@ class Cell:
 
     async def _on_drain(self) -> None:
         # Before it is ready, `_ready` sees the drain; with something queued, the turn that ends it.
-        if self.status is _RUNNING and not self.mailbox.queue:
+        if self.status is _RUNNING and not self.has_work:
             await self._on_stop()
 
     async def _on_passivate(self) -> None:

@@ -55,6 +55,7 @@ __all__ = [
     "fail_asker",
     "fail_closed",
     "late_reply",
+    "lay_by",
     "let_in",
     "new_entry",
     "open_turn",
@@ -115,6 +116,8 @@ def deliver(cell: Cell, entry: Entry) -> None:
     if cell.mailbox.is_open:
         _put_or_drop(cell, entry)
         return
+    if lay_by(cell, entry):
+        return
     why = _dead_on_arrival(cell, entry)
     fail_asker(entry, ActorStopped(plain(entry)[0], cell.ref, why))
 
@@ -145,15 +148,18 @@ def tell_from(
         turn.gather(cell, entry)
     elif cell.mailbox.is_open:
         _put_or_drop(cell, entry)
-    else:
+    elif not lay_by(cell, entry):
         _dead_on_arrival(cell, entry)
 
 
 async def send(cell: Cell, message: object, timeout: float | None, posting: Posting | None = None) -> None:
     """`ActorRef.send`."""
-    cell = recipient(cell, message)
+    cell = recipient(cell, message, may_be_dormant=True)
     entry = new_entry(cell, message, None, posting)
     turn = open_turn()
+    if turn is None and not cell.mailbox.is_open and lay_by(cell, entry):
+        await cell.runtime.mirror.journal.committed()
+        return
     if turn is not None:
         cell.runtime.dispatcher.check_thread()
         turn.send(cell, entry, waits=True)
@@ -211,7 +217,7 @@ def event_of(
         cause.seq,
         payload,
         cause.correlation_epoch,
-        cause.of_epoch if type(cause) is Earlier else 0,
+        cause.own_epoch if isinstance(cause, Earlier) else 0,
     )
 
 
@@ -259,8 +265,12 @@ def fail_closed(cell: Cell, entry: Entry, why: str) -> None:
 
 
 def put_anyway(cell: Cell, entry: Entry) -> None:
-    """Queue what is not refused for want of room: accepted before, or sent by the actor to itself."""
-    cell.mailbox.put(entry)
+    """Queue what is not refused for want of room: accepted before, or sent by the actor to itself.
+
+    Beyond the capacity of a durable actor it waits in the store.
+    """
+    if cell.inbox is None or not cell.inbox.keeps(entry):
+        cell.mailbox.put(entry)
     if not cell.scheduled:
         cell.runtime.dispatcher.schedule(cell)
 
@@ -272,7 +282,24 @@ def _tell_closed(cell: Cell, message: object, posting: Posting | None) -> None:
     if cell.mailbox.is_open:  # it stood for a path where somebody lives by now
         tell(cell, message, posting)
         return
-    _dead_on_arrival(cell, new_entry(cell, message, None, posting))
+    entry = new_entry(cell, message, None, posting)
+    if not lay_by(cell, entry):
+        _dead_on_arrival(cell, entry)
+
+
+def lay_by(cell: Cell, entry: Entry, *, is_recorded: bool = False) -> bool:
+    """Leave a message pending for whoever is spawned at a path where a durable actor is expected.
+
+    False: nobody is.
+    """
+    registry = cell.runtime.registry
+    if cell.inbox is None or not registry.is_dormant(cell.path):
+        return False
+    if not is_recorded:
+        cell.inbox.leave(entry)
+    registry.note_pending(cell.path)
+    fail_asker(entry, ActorStopped(plain(entry)[0], cell.ref, why_closed(cell)))
+    return True
 
 
 def _dead_on_arrival(cell: Cell, entry: Entry) -> str:
@@ -284,15 +311,16 @@ def _dead_on_arrival(cell: Cell, entry: Entry) -> str:
     return why
 
 
-def recipient(cell: Cell, message: object) -> Cell:
+def recipient(cell: Cell, message: object, *, may_be_dormant: bool = False) -> Cell:
     """The cell itself, or who lives by now where a stored ref found nobody, if it accepts messages.
 
-    Raises SystemClosed and ActorStopped.
+    Raises SystemClosed and ActorStopped. `may_be_dormant`: not for one that is to be spawned (`lay_by`).
     """
     if not cell.runtime.is_open:
         raise SystemClosed(cell.runtime.system.name, "send a message")
     cell = cell.at_home()
-    if not cell.mailbox.is_open:
+    is_dormant = may_be_dormant and cell.inbox is not None and cell.runtime.registry.is_dormant(cell.path)
+    if not (cell.mailbox.is_open or is_dormant):
         raise ActorStopped(message, cell.ref, why_closed(cell))
     return cell
 
@@ -345,11 +373,19 @@ def check_system(cell: Cell, sender: Cell) -> None:
 
 def _accept(cell: Cell, entry: Entry, *, is_recorded: bool = False) -> None:
     mailbox = cell.mailbox
-    mailbox.put(entry)
-    if mailbox.is_rising:
-        report_high_water(cell)
-    if not is_recorded:
-        record(cell, entry)
+    if cell.inbox is None:
+        mailbox.put(entry)
+        if mailbox.is_rising:
+            report_high_water(cell)
+        if not is_recorded:
+            record(cell, entry)
+    else:
+        if not is_recorded:
+            record(cell, entry)
+        if not cell.inbox.keeps(entry):
+            mailbox.put(entry)
+            if mailbox.is_rising:
+                report_high_water(cell)
     if not cell.scheduled:
         cell.runtime.dispatcher.schedule(cell)
 

@@ -23,8 +23,11 @@ from sentient_core.actors.isolating import isolated_reply
 from sentient_core.actors.lease import TurnAbandoned
 from sentient_core.actors.open_turn import OpenTurn
 from sentient_core.actors.runtime import Family, Runtime
+from sentient_core.actors.settling import how_ended
+from sentient_core.actors.special import plain
+from sentient_core.actors.unread import Unread
 from sentient_core.causes import in_a_line
-from sentient_core.errors import CheckpointUnusable
+from sentient_core.errors import ActorStopped, CheckpointUnusable, StoreError
 from sentient_core.mailbox import DeadLetterReason, Isolation, Queue
 from sentient_core.mailbox.envelope import Entry
 from sentient_core.mailbox.signals import Signal, SignalKind
@@ -32,6 +35,9 @@ from sentient_core.mailbox.statistics import BUDGET
 from sentient_core.store.records import Checkpoint, Event
 
 __all__ = ["DurableCell"]
+
+HOLD_SECONDS = 0.05
+"""How soon what is pending is read again when the store has not answered."""
 
 _RUNNING = CellStatus.RUNNING
 
@@ -58,22 +64,38 @@ class DurableCell(Cell):
     def keeps_pending(self) -> bool:
         return self.runtime.is_ending or isinstance(self._cause, CheckpointUnusable)
 
+    @property
+    def has_work(self) -> bool:
+        return bool(self.mailbox.queue) or (self.inbox is not None and self.inbox.unread.is_there)
+
     def leave_turn(self) -> bool:
         inbox = self.inbox
-        is_held = inbox is not None and self.status is _RUNNING and not inbox.has_room()
-        if inbox is None or not is_held or self.signals or not self.mailbox.queue:
+        if inbox is None or self.signals or not self.has_work or self.status is not _RUNNING:
             return super().leave_turn()
-        # The store is away or far behind: what is queued waits for room in the journal.
+        if self.mailbox.queue:
+            if inbox.has_room():
+                return super().leave_turn()
+            # The store is away or far behind: what is queued waits for room in the journal.
+            inbox.watch_for_room()
+        elif not inbox.unread.is_held:
+            return True
+        else:
+            self.runtime.timekeeper.after(HOLD_SECONDS, self._read_again)
         self.signals = None
         self.scheduled = False
-        inbox.watch_for_room()
         return False
 
     def look_for_room(self) -> None:
         if self.is_alive:
             self._admit()
-            if self.mailbox.queue and not self.scheduled:
+            if self.has_work and not self.scheduled:
                 self.runtime.dispatcher.schedule(self)
+
+    def _read_again(self) -> None:
+        if self.inbox is not None:
+            self.inbox.unread.is_held = False
+        if self.is_alive and not self.scheduled:
+            self.runtime.dispatcher.schedule(self)
 
     def _admit(self) -> None:
         mailbox, inbox = self.mailbox, self.inbox
@@ -82,21 +104,44 @@ class DurableCell(Cell):
             if not admitted:
                 return
             delivery.record(self, admitted[0])
+            key = inbox.key_of(admitted[0])
+            if key is not None:
+                inbox.unread.reach(key)
         if inbox is not None and mailbox.line is not None:
             inbox.watch_for_room()
+
+    async def _read_on(self, inbox: Inbox) -> None:
+        """The mailbox has run empty, and the store has more."""
+        try:
+            await self._finished(inbox.unread.read_on())
+        except StoreError as error:
+            inbox.unread.is_held = True
+            if not self.runtime.mirror.journal.backlog().is_down:
+                self.log().warning("what is pending is read again later", error=str(error))
+
+    def _is_up(self, actor: Actor | None) -> bool:
+        return actor is not None and self.status is _RUNNING
 
     def start_at_once(self) -> bool:
         return False  # its first state is a savepoint, and there may be messages to take up
 
     async def _handle(self, queue: Queue | None) -> bool:
         actor, inbox = self._actor, self.inbox
+        if inbox is not None and inbox.unread.is_there and not queue and self._is_up(actor):
+            await self._read_on(inbox)
+            queue = self.mailbox.queue
+            if self.mailbox.line is not None:
+                self._admit()
+            if self.signals:
+                return self.leave_turn()
         if not queue or actor is None or inbox is None or self.status is not _RUNNING:
             return self.leave_turn()
         if queue is self.mailbox.queue and not inbox.has_room():  # what the control lane brings goes on
             return self.leave_turn()
         mailbox, generation, now = self.mailbox, self.generation, time.perf_counter
         mailbox.high_water = max(mailbox.high_water, len(queue))
-        left = budget = BUDGET
+        # While very many come back, each takes a message before any takes two.
+        left = budget = 1 if self.runtime.recoveries else BUDGET
         missed = 0
         turn_ends = now() + TURN_SECONDS
         try:
@@ -123,7 +168,7 @@ class DurableCell(Cell):
             self._admit()
         if mailbox.queue or mailbox.tally is not None:
             self._look_at_mailbox(budget - left if queue is mailbox.queue else 0)
-        if self.draining and not mailbox.queue and self.status is _RUNNING:
+        if self.draining and not self.has_work and self.status is _RUNNING:
             self.signal(Signal(SignalKind.STOP))
         return self.leave_turn()
 
@@ -205,7 +250,16 @@ class DurableCell(Cell):
     def end_for_good(self) -> None:
         if self.inbox is not None and self.is_alive:
             self.inbox.timers.end(are_kept=self.keeps_pending)
+        was_alive = self.is_alive
         super().end_for_good()
+        if was_alive and self.inbox is not None and self.inbox.unread.is_there:
+            self._give_up_unread(self.inbox.unread)
+
+    def _give_up_unread(self, unread: Unread) -> None:
+        why = f"its actor ended before it was handled{how_ended(self)}"
+        unread.give_back(lambda entry: ActorStopped(plain(entry)[0], self.ref, why))
+        if not self.keeps_pending:
+            self.runtime.tasks.start_soon(unread.give_up, why, name=f"sentient-core end of {self.path}")
 
     async def _stored_states(self) -> Sequence[Checkpoint]:
         return () if self.inbox is None else await self.inbox.take_up()

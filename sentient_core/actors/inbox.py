@@ -23,11 +23,13 @@ from sentient_core.actors.checkpoints import check_fits, check_readable, is_of_t
 from sentient_core.actors.durable_timers import DurableTimers
 from sentient_core.actors.gone import sender_at
 from sentient_core.actors.posting import Posted, posted_of
-from sentient_core.actors.settling import dead
+from sentient_core.actors.settling import dead, fail_asker
 from sentient_core.actors.stored_letter import UnreadMessage, decoded
+from sentient_core.actors.unread import READ_SECONDS, Unread
 from sentient_core.codec import digest
 from sentient_core.errors import NotRedrivable, StoreUnavailable
 from sentient_core.mailbox import DeadLetterReason
+from sentient_core.store.protocols import Estate
 from sentient_core.store.records import (
     Accepted,
     Checkpoint,
@@ -40,22 +42,21 @@ from sentient_core.store.records import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from sentient_core.actors.actor import Actor
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.open_turn import OpenTurn
+    from sentient_core.actors.unread import MessageKey
     from sentient_core.mailbox.envelope import Entry
-    from sentient_core.store.protocols import Estate, Pending
+    from sentient_core.store.protocols import Pending
     from sentient_core.store.records import Event
 
 __all__ = ["Inbox"]
 
-READ_SECONDS = 10.0
-"""How long a start waits for the store to tell what the actor has left."""
-
 _NO_METADATA = b"\x80"
 
-MOST_TAKEN_UP = 10_000
-"""Messages that a start reads at a time."""
+_NOTHING = Estate()
 
 
 class Inbox:
@@ -75,6 +76,7 @@ class Inbox:
         "savepoint",
         "timers",
         "turn",
+        "unread",
     )
 
     def __init__(self, cell: Cell) -> None:
@@ -97,15 +99,38 @@ class Inbox:
         self.timers: DurableTimers = DurableTimers(cell)
         self.turn: OpenTurn | None = None
         """The one that is open."""
+        self.unread: Unread = Unread(
+            cell, self, is_there=bool(cell.runtime.registry.pending_counts.get(cell.path))
+        )
+        """What is pending in the store alone."""
 
     @property
     def pending(self) -> int:
-        """Messages accepted and not settled, as far as this process knows."""
+        """Messages accepted and not settled, of those in memory."""
         return len(self._pending)
 
     def is_pending(self, event: Event) -> bool:
         """The message of this event is accepted and not settled."""
-        return self._key(event) in self._pending
+        key = self._key(event)
+        return key in self._pending or self.unread.is_behind(key)
+
+    def has(self, key: MessageKey) -> bool:
+        """A message with this key is in memory, or was settled before the store was asked."""
+        return key in self._pending or key in self._settled
+
+    def forget(self, key: MessageKey) -> None:
+        """A pending message is from now on in the store alone."""
+        self._pending.discard(key)
+
+    def key_of(self, entry: Entry) -> MessageKey | None:
+        """Of a message in memory that is pending; None for any other."""
+        key = None if entry[3] is None else self._key(entry[3])
+        return key if key in self._pending else None
+
+    def keeps(self, entry: Entry) -> bool:
+        """A message is not to be queued: it waits in the store, behind others."""
+        key = self.key_of(entry)
+        return key is not None and self.unread.keeps(entry, key)
 
     def has_room(self) -> bool:
         """The store can take another message."""
@@ -130,6 +155,11 @@ class Inbox:
         if entry[3] is not None:
             self._journal.append(self.accepted(entry, entry[3]), force=True)
             self.expect(entry)
+
+    def leave(self, entry: Entry) -> None:
+        """Hand a message over for whoever is spawned at the path."""
+        if entry[3] is not None:
+            self._journal.append(self.accepted(entry, entry[3]), force=True)
 
     def accepted(self, entry: Entry, event: Event) -> Accepted:
         """The record of a message that is accepted, with the options it was posted with."""
@@ -230,7 +260,7 @@ class Inbox:
         before those that have come meanwhile. Raises StoreUnavailable.
         """
         if not self._is_taken_up:
-            self._take(await self._read())
+            self._take(await self._read() or _NOTHING)
             self._is_taken_up = True
             self._settled.clear()
         return (self.savepoint,) if self.savepoint is not None and self._is_written else ()
@@ -240,40 +270,46 @@ class Inbox:
         if self._is_written and not self._journal.backlog().is_down:
             self.savepoint = None
             self._is_taken_up = False
+            self.unread.sleep()
+
+    def lay_down(self, entries: Iterable[Entry], error_of: Callable[[Entry], Exception]) -> None:
+        """The actor did not start: these stay pending in the store until it does. Askers get the error."""
+        for entry in entries:
+            key = self.key_of(entry)
+            if key is not None:
+                self.forget(key)
+            fail_asker(entry, error_of(entry))
+        self.unread.give_back(error_of)
+        self.unread.sleep()
+        self.unread.is_there = False  # it is not to be started for them, but by the next message
+        self._is_taken_up = False
 
     async def _read(self) -> Estate | None:
         cell = self._cell
-        registry, ledger = cell.runtime.registry, cell.ledger
-        if not (cell.path in registry.pending_counts or (ledger is not None and ledger.is_known)):
+        ledger, adoption = cell.ledger, cell.runtime.adoption
+        if not (self.unread.is_there or (ledger is not None and ledger.is_known)):
             return None
         if not self._journal.backlog().is_down:
             with suppress(StoreUnavailable), anyio.move_on_after(READ_SECONDS):
-                return await self._journal.estate(cell.path, MOST_TAKEN_UP)
+                return await adoption.estate(cell.path, cell.mailbox.capacity, has_lived=cell.starts > 0)
         raise StoreUnavailable(f"what '{cell.path}' has left cannot be read: the store does not answer")
 
-    def _take(self, estate: Estate | None) -> None:
-        if estate is None:
-            return
+    def _take(self, estate: Estate) -> None:
         if estate.state is not None:
             self.savepoint = estate.state
             self._is_written = True
-        entries: list[Entry] = []
-        for pending in estate.pending:
-            key = (pending.epoch, pending.accepted.event.seq)
-            if key not in self._pending and key not in self._settled:
-                entry = self._entry_of(pending)
-                if entry is not None:
-                    entries.append(entry)
-        self._cell.mailbox.put_earlier(entries, self._cell.runtime.backend.now)
+        self.unread.take_up(estate)
         self.timers.take_up(estate.timers)
 
-    def _entry_of(self, pending: Pending) -> Entry | None:
+    def entry_of(self, pending: Pending) -> Entry | None:
         """What the mailbox holds of a message that was accepted before. None: it is a dead letter now."""
         cell = self._cell
         event = _earlier(pending)
         self._pending.add((pending.epoch, event.seq))
         sender = sender_at(event.source, cell.runtime)
         try:
+            if pending.is_damaged:
+                raise NotRedrivable("", "its bytes do not match its digest: it was changed or torn")
             message = decoded(event.message_type or "", event.payload, cell.blueprint, cell.runtime.codec)
         except NotRedrivable as error:
             unread: Entry = (UnreadMessage(event.message_type or "", event.payload), sender, None, event)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from sentient_core.actors.alerts import raise_alert
 from sentient_core.causes import chain, in_a_line, last_lines
 from sentient_core.codec import tag_of
+from sentient_core.errors import ActorKilled
 from sentient_core.events import EventType
-from sentient_core.store.records import AgentStatus
+from sentient_core.store.records import AgentStatus, DurableActor
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
@@ -59,7 +60,6 @@ def report_failure(
     if not is_logged and not cell.blueprint.is_mirrored:
         return
     trace = None if entry is None else entry[3]
-    correlation = 0 if trace is None else trace.correlation
     what = {
         "error": words or in_a_line(error),
         "where": where,
@@ -71,7 +71,7 @@ def report_failure(
             {
                 "path": cell.path,
                 "incarnation": cell.incarnation,
-                "correlation_id": runtime.mirror.id_of(correlation),
+                "correlation_id": runtime.mirror.conversation(trace),
                 **what,
                 "exception": lines,  # the key that structlog's renderers print as it is
             }
@@ -82,8 +82,7 @@ def report_failure(
             cell.path,
             {**what, "traceback": lines},
             incarnation=cell.incarnation,
-            correlation=correlation,
-            causation=0 if trace is None else trace.seq,
+            about=trace,
         )
 
 
@@ -162,7 +161,7 @@ def report_resume(cell: Cell) -> None:
 
 def report_end(cell: Cell, cause: BaseException | None) -> None:
     """A mirrored actor has ended for good; `cause` None: in order."""
-    write_status(cell, "completed" if cause is None else "failed")
+    write_status(cell, "completed" if cause is None else "failed", is_over=_is_over(cell))
     cell.runtime.mirror.happened(
         EventType.ACTOR_STOPPED,
         cell.path,
@@ -180,19 +179,38 @@ def report_alert(cell: Cell, alert: str, cause: BaseException | str | None, **mo
     raise_alert(runtime, alert, words, path=cell.path, incarnation=incarnation, causes=links, **more)
 
 
-def write_status(cell: Cell, status: str) -> None:
-    """Write the actor's row."""
+def _is_over(cell: Cell) -> bool:
+    """An actor that has ended for good is not to be expected again: neither it nor what it belongs to failed."""
+    if cell.runtime.is_ending:
+        return False
+    above: Cell | None = cell
+    while above is not None:
+        if above.cause is not None and not isinstance(above.cause, ActorKilled):
+            return False
+        above = above.parent
+    return True
+
+
+def write_status(cell: Cell, status: str, *, is_over: bool = False) -> None:
+    """Write the actor's row. `is_over`: nobody is to be expected at its path."""
     parent = cell.parent
+    kind, origin, registry = tag_of(cell.blueprint.cls), None, cell.runtime.registry
+    if cell.inbox is not None:
+        known = None if cell.is_alive else registry.durable(cell.path)  # its family has struck it off by then
+        origin = cell.above.origin_of(cell) if known is None else known.origin
+        registry.note_durable(cell.path, DurableActor(kind, origin, is_over))
     cell.runtime.mirror.status(
         AgentStatus(
             path=cell.path,
             name=cell.name,
-            kind=tag_of(cell.blueprint.cls),
+            kind=kind,
             parent="" if parent is None else parent.path,
             status=status,
             incarnation=cell.incarnation,
             restarts=cell.restarts,
             at=time.time_ns(),
             capabilities=cell.blueprint.capabilities,
+            origin=origin,
+            is_over=is_over,
         )
     )

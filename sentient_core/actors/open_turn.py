@@ -222,13 +222,17 @@ def _deliver(target: Cell, entry: Entry) -> None:
     home = target.at_home()
     if home.inbox is not None:
         target = home  # who lives at the path by now
-    if target.inbox is not None:
-        target.inbox.expect(entry)
-    if target.mailbox.is_open:
+    inbox = target.inbox
+    if inbox is not None and target.mailbox.is_open:
+        inbox.expect(entry)
         delivery.put_anyway(target, entry)
         if target.mailbox.is_rising:
             report_high_water(target)
         return
+    if delivery.lay_by(target, entry, is_recorded=True):
+        return
+    if inbox is not None:
+        inbox.expect(entry)  # its letter settles it
     why = why_closed(target)
     if not (target.is_alive and target.keeps_pending):  # of one that drains while the system ends
         dead(target, entry, DeadLetterReason.STOPPED, why)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from anyio.abc import TaskGroup
 
+from sentient_core.actors.adoption import Adoption
 from sentient_core.actors.blocking import Limits
 from sentient_core.actors.burying import Burials
 from sentient_core.actors.dispatcher import Dispatcher
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.water import MailboxNotice
     from sentient_core.backend import Slot
     from sentient_core.feed import Feed
+    from sentient_core.store.records import Origin
     from sentient_core.supervisor.strategy import Strategy
     from sentient_core.system import ActorSystem
 
@@ -94,6 +96,10 @@ class Family(Protocol):
         """What a failure of a child means: for the child at once, and when it is down."""
         ...
 
+    def origin_of(self, child: Cell) -> Origin:
+        """What brings a durable child to life after a start of the process."""
+        ...
+
     def child_started(self, child: Cell) -> None:
         """A child is ready for messages."""
         ...
@@ -122,6 +128,7 @@ class Runtime:
 
     __slots__ = (
         "abandoned",
+        "adoption",
         "alerts",
         "backend",
         "burials",
@@ -148,6 +155,7 @@ class Runtime:
         "on_give_up",
         "overdue",
         "paused",
+        "recoveries",
         "registry",
         "restarts",
         "system",
@@ -187,6 +195,8 @@ class Runtime:
         self.burials: Burials = Burials(backend, tasks)
         """What has still to end for good, since it is below what has."""
         self.mirror: Mirror = mirror
+        self.adoption: Adoption = Adoption(mirror.journal, registry, backend, tasks)
+        """Reads what durable actors have left."""
         self.codec: Codec = codec
         self.registry: Registry = registry
         self.dead_letters: DeadLetters = dead_letters
@@ -213,6 +223,8 @@ class Runtime:
         """To be called when a child of the root (its path) has exhausted its budget and ends for good."""
         self.has_durable: bool = False
         """There are durable actors, or have been."""
+        self.recoveries: int = 0
+        """Calls of `ActorSystem.recover` that are under way."""
         self.is_ending: bool = False
         """The system has begun to end: what durable actors have not handled stays pending."""
         self.is_open: bool = True

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["dead", "fail_asker", "how_ended", "late_reply", "source_of", "why_closed"]
 
 _NOBODY = "nobody lives at this path"
+_DORMANT = (
+    "no actor runs at this path at the moment: what is told or sent to it is kept for the next one, and nobody "
+    "is there to answer"
+)
 
 
 def dead(
@@ -62,6 +66,8 @@ def fail_asker(entry: Entry, error: Exception) -> None:
 
 def why_closed(cell: Cell) -> str:
     """Why a cell takes no messages: what errors and dead letters say of it."""
+    if cell.inbox is not None and cell.runtime.registry.is_dormant(cell.path):
+        return _DORMANT
     if cell.is_nobody:
         return _NOBODY
     if cell.is_alive:
@@ -111,7 +117,7 @@ def _dead_letter(
             recipient=recipient,
             sender=sender,
             message_id=message_id,
-            correlation_id=None if event is None else mirror.id_of(event.correlation),
+            correlation_id=mirror.conversation(event),
             incarnation=cell.incarnation,
             cause=cause,
             tries=tries,

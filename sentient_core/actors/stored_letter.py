@@ -108,8 +108,8 @@ def decoded(tag: str, payload: bytes, recipient: Blueprint, codec: Codec, messag
 
     Raises NotRedrivable, which says why there is none.
     """
-    handled = chain.from_iterable(behaviour.handlers for behaviour in recipient.behaviours.values())
-    kinds = [kind for kind in _known_types(handled) if tag_of(kind) == tag]
+    known = recipient.stored_types.get(tag)
+    kinds = [known] if known is not None else _types_under(tag, recipient)
     if len(kinds) != 1:
         what = "no type of message" if not kinds else f"{len(kinds)} types of message"
         raise NotRedrivable(
@@ -117,6 +117,7 @@ def decoded(tag: str, payload: bytes, recipient: Blueprint, codec: Codec, messag
             f"{recipient.cls.__qualname__} handles {what} stored as '{tag}', and this process "
             "does not have the message itself any more",
         )
+    recipient.stored_types[tag] = kinds[0]
     try:
         return codec.decode(payload, kinds[0])
     except Exception as error:
@@ -124,6 +125,11 @@ def decoded(tag: str, payload: bytes, recipient: Blueprint, codec: Codec, messag
         raise NotRedrivable(
             message_id, f"its stored bytes are no {kinds[0].__qualname__} any more ({in_a_line(error)})"
         ) from error
+
+
+def _types_under(tag: str, recipient: Blueprint) -> list[type[Any]]:
+    handled = chain.from_iterable(behaviour.handlers for behaviour in recipient.behaviours.values())
+    return [kind for kind in _known_types(handled) if tag_of(kind) == tag]
 
 
 def _known_types(handlers: Iterable[type[Any]]) -> Iterator[type[Any]]:

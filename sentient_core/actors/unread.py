@@ -19,9 +19,10 @@ import anyio
 from sentient_core.actors.settling import dead, fail_asker
 from sentient_core.errors import StoreError, StoreUnavailable
 from sentient_core.mailbox import DeadLetterReason
+from sentient_core.mailbox.priority import priority_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.inbox import Inbox
@@ -45,13 +46,15 @@ MessageKey: TypeAlias = tuple[int, int]
 class Unread:
     """What of one actor's inbox is in the store alone."""
 
-    __slots__ = ("_arrivals", "_asked", "_cell", "_inbox", "_mark", "is_there")
+    __slots__ = ("_arrivals", "_asked", "_cell", "_inbox", "_mark", "is_held", "is_there")
 
     def __init__(self, cell: Cell, inbox: Inbox, *, is_there: bool) -> None:
         self._cell = cell
         self._inbox = inbox
         self.is_there: bool = is_there
         """There is something."""
+        self.is_held: bool = False
+        """The store did not answer: it is asked again in a moment."""
         self._mark: MessageKey | None = None
         """Up to here, everything that is pending is in memory; None: nothing has been read yet."""
         self._asked: dict[MessageKey, Entry] = {}
@@ -112,26 +115,20 @@ class Unread:
             estate, {key: entry for entry in arrivals if (key := self._inbox.key_of(entry)) is not None}
         )
 
-    def lay_down(self, entries: Iterable[Entry], error: Exception) -> None:
-        """Leave what is queued in the store until the actor is started again; askers get `error`."""
-        for entry in entries:
-            key = self._inbox.key_of(entry)
-            if key is not None:
-                self._inbox.forget(key)
-            fail_asker(entry, error)
-        self.give_back(error)
-        self.sleep()
+    def reach(self, key: MessageKey) -> None:
+        """A message with this key is in memory that has not come by `keeps`."""
+        if self._mark is not None:
+            self._mark = max(self._mark, key)
 
-    def give_back(self, error: Exception) -> None:
+    def give_back(self, error_of: Callable[[Entry], Exception]) -> None:
         """Nobody answers those whose questions are in the store."""
         asked, self._asked = self._asked, {}
         for entry in asked.values():
-            fail_asker(entry, error)
+            fail_asker(entry, error_of(entry))
 
     def sleep(self) -> None:
-        """There is no instance until the next message: nothing is known of the store then."""
+        """What is in the store is read from the beginning by the next start."""
         self._mark = None
-        self.is_there = False
         self._cell.mailbox.is_behind = False
 
     async def give_up(self, why: str) -> None:
@@ -141,13 +138,19 @@ class Unread:
         """
         cell = self._cell
         runtime, mark = cell.runtime, self._mark or _NONE
-        while runtime.registry.find(cell.path) is None and not runtime.is_ending:
+        registry = runtime.registry
+
+        def is_over() -> bool:
+            is_taken = registry.find(cell.path) is not None or cell.path in registry.forgetting
+            return is_taken or runtime.is_ending
+
+        while not is_over():
             try:
                 estate = await runtime.mirror.journal.estate(cell.path, PART, after=(cell.path, *mark))
             except StoreError as error:
                 cell.log().error("what the actor has not read stays pending", error=str(error))
                 return
-            if runtime.registry.find(cell.path) is not None:
+            if is_over():
                 return
             for pending in estate.pending:
                 entry = self._inbox.entry_of(pending)
@@ -163,11 +166,13 @@ class Unread:
         for pending in estate.pending:
             key = _key(pending)
             entry = known.pop(key, None) or self._asked.pop(key, None)
-            if entry is None and not inbox.has(key):
-                entry = inbox.entry_of(pending)
-            elif entry is not None:
-                inbox.expect(entry)
             if entry is not None:
+                inbox.expect(entry)
+            elif not inbox.has(key):
+                entry = inbox.entry_of(pending)
+            if entry is not None:
+                if priority_of(entry):
+                    mailbox.rank(self._cell.runtime.backend.now, is_paused=True)
                 mailbox.put(entry)
             self._mark = max(self._mark or _NONE, key)
         self.is_there = mailbox.is_behind = not estate.is_all

@@ -99,7 +99,7 @@ class VirtualCell(Cell):
         queue = self.mailbox.queue
         if queue and all(map(is_discarded_at_end, queue)):
             queue.clear()  # ticks of timers that it had: nothing to come back for
-        if queue and not self.scheduled:
+        if self.has_work and not self.scheduled:
             self.runtime.dispatcher.schedule(self)
 
     def fall_asleep(self) -> None:
@@ -132,7 +132,7 @@ class VirtualCell(Cell):
         return super().stop() if self.is_active else Ending(self, _AT_ONCE)
 
     def drain(self) -> Ending:
-        return super().drain() if self.is_active or self.mailbox.queue else Ending(self, _AT_ONCE)
+        return super().drain() if self.is_active or self.has_work else Ending(self, _AT_ONCE)
 
     def kill(self, cause: Exception | None = None) -> Ending:
         return super().kill(cause) if self.is_active else Ending(self, _AT_ONCE)
@@ -142,10 +142,10 @@ class VirtualCell(Cell):
             await super().wait_for_end(incarnation, is_drain=is_drain)
 
     def leave_turn(self) -> bool:
-        return (self.status is _PASSIVE and bool(self.mailbox.queue)) or super().leave_turn()
+        return (self.status is _PASSIVE and self.has_work) or super().leave_turn()
 
     def turn(self) -> Coroutine[Any, Any, bool]:
-        is_wanted = self.status is _PASSIVE and self.mailbox.queue and not self.signals
+        is_wanted = self.status is _PASSIVE and self.has_work and not self.signals
         return self._activate() if is_wanted else super().turn()
 
     async def _activate(self) -> bool:

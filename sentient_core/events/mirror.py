@@ -70,9 +70,11 @@ class Mirror:
         self._seq = 0
         self._tags: dict[type, str] = {}
 
-    def id_of(self, seq: int) -> str | None:
-        """The id that people see of a number; None for 0."""
-        return full_id(self.epoch, seq) if seq else None
+    def conversation(self, event: Event | None) -> str | None:
+        """The id of the message that a message's conversation began with; None: it has none."""
+        if event is None or not event.correlation:
+            return None
+        return full_id(event.correlation_epoch or self.epoch, event.correlation)
 
     def message_id(self, event: Event) -> str:
         """The id that people see of the message that an event in a mailbox stands for."""
@@ -163,7 +165,7 @@ class Mirror:
             incarnation,
             None,
             asked.correlation_epoch,
-            asked.of_epoch if type(asked) is Earlier else 0,
+            asked.own_epoch if isinstance(asked, Earlier) else 0,
         )
 
     def record(self, event: Event) -> None:
@@ -184,12 +186,14 @@ class Mirror:
         payload: dict[str, Any],
         *,
         incarnation: int = 0,
-        correlation: int = 0,
-        causation: int = 0,
+        about: Event | None = None,
         force: bool = False,
     ) -> None:
-        """Write down something that is no message; without room it is counted for `source`."""
-        event = self._event(event_type, source, payload, incarnation, correlation, causation)
+        """Write down something that is no message; without room it is counted for `source`.
+
+        `about`: the message with which it has happened.
+        """
+        event = self._event(event_type, source, payload, incarnation, about)
         if not self._append(event, force=force):
             self._leave_out(source)
         elif self._owes:
@@ -273,6 +277,7 @@ class Mirror:
             state_digest=None if evidence is None else evidence.state_digest,
             checkpoint_id=None if evidence is None else evidence.checkpoint_id,
             was_pending=was_pending,
+            correlation_epoch=0 if event is None else event.correlation_epoch,
         )
         if not self._append(letter, force=was_pending):
             self._leave_out(recipient)
@@ -283,11 +288,11 @@ class Mirror:
 
         `is_pending`: its recipient is durable, and has accepted it with this.
 
-        What the handling causes belongs to the conversation of the message, as far as that is of this
-        start. Raises StoreUnavailable when the journal takes nothing more: then nothing may be sent.
+        What the handling causes belongs to the conversation of the message. Raises StoreUnavailable when the journal takes nothing more: then nothing may be sent.
         """
         of_epoch, of_seq = _parts(letter.message_id)
         attempts = letter.attempts + 1
+        correlation = None if letter.correlation_id is None else parts_of_id(letter.correlation_id)
         self._seq = seq = self._seq + 1
         event = Event(
             event_type=EventType.MESSAGE_REDRIVEN.value,
@@ -297,10 +302,12 @@ class Mirror:
             message_type=None,
             payload=self._encode({"message_id": letter.message_id, "attempts": attempts}),
             at=_now(),
-            correlation=self._seq_of(letter.correlation_id) or seq,
-            causation=self._seq_of(letter.message_id),
+            correlation=seq if correlation is None else correlation[1],
+            causation=of_seq,
+            correlation_epoch=self._epoch_of(correlation),
+            causation_epoch=self._epoch_of((of_epoch, of_seq)),
         )
-        accepted = _accepted_again(letter, of_seq, event, attempts) if is_pending else None
+        accepted = _accepted_again(letter, of_seq, event, attempts, self.epoch) if is_pending else None
         if not self._append(LetterRedriven(of_epoch, of_seq, attempts, event, accepted), force=True):
             raise StoreUnavailable("the journal has ended, so nothing can be redriven")
         return Resent(
@@ -344,10 +351,9 @@ class Mirror:
         """Write what is still owed, whether there is room or not."""
         self.catch_up(force=True)
 
-    def _seq_of(self, id_: str | None) -> int:
-        """The number of an id if it is of this start, else 0."""
-        parts = None if id_ is None else parts_of_id(id_)
-        return parts[1] if parts is not None and parts[0] == self.epoch else 0
+    def _epoch_of(self, parts: tuple[int, int] | None) -> int:
+        """As records have it: 0 for this start."""
+        return 0 if parts is None or parts[0] == self.epoch else parts[0]
 
     def _leave_out(self, path: str) -> None:
         self._others[path] += 1
@@ -366,8 +372,7 @@ class Mirror:
         source: str,
         payload: dict[str, Any],
         incarnation: int = 0,
-        correlation: int = 0,
-        causation: int = 0,
+        about: Event | None = None,
     ) -> Event:
         self._seq += 1
         packed = self._encode(payload)
@@ -381,9 +386,11 @@ class Mirror:
             message_type=None,
             payload=packed,
             at=_now(),
-            correlation=correlation,
-            causation=causation,
+            correlation=0 if about is None else about.correlation,
+            causation=0 if about is None else about.seq,
             incarnation=incarnation,
+            correlation_epoch=0 if about is None else about.correlation_epoch,
+            causation_epoch=about.own_epoch if isinstance(about, Earlier) else 0,
         )
 
     def _new_tag(self, kind: type) -> str:
@@ -398,8 +405,8 @@ def _parts(message_id: str) -> tuple[int, int]:
     return parts
 
 
-def _accepted_again(letter: DeadLetterRow, seq: int, redriven: Event, attempts: int) -> Accepted:
-    """The message of a dead letter, pending once more."""
+def _accepted_again(letter: DeadLetterRow, seq: int, redriven: Event, attempts: int, epoch: int) -> Accepted:
+    """The message of a dead letter, pending once more. `epoch`: of this start, which is not the message's."""
     return Accepted(
         Event(
             event_type=_SENT,
@@ -411,6 +418,8 @@ def _accepted_again(letter: DeadLetterRow, seq: int, redriven: Event, attempts: 
             at=redriven.at,
             correlation=redriven.correlation,
             causation=redriven.causation,
+            correlation_epoch=redriven.correlation_epoch or epoch,
+            causation_epoch=redriven.causation_epoch or epoch,
         ),
         attempts=attempts,
     )

@@ -98,6 +98,7 @@ class Mailbox:
         "_paused_at",
         "_warmth",
         "high_water",
+        "is_behind",
         "is_mirrored",
         "is_open",
         "isolation",
@@ -120,6 +121,8 @@ class Mailbox:
         self.options: MailboxOptions = options
         self.is_open: bool = True
         """False once the actor drains or has ended: nothing more is accepted."""
+        self.is_behind: bool = False
+        """More waits in the store for being read: until then nothing else is let in."""
         self.is_mirrored: bool = is_mirrored
         """Its messages are written down."""
         self.isolation: Isolation = isolation
@@ -152,7 +155,7 @@ class Mailbox:
     def room(self, *, can_wait: bool) -> Room:
         """What the overflow policy says to one more message. Who waits already goes first."""
         capacity = self.capacity
-        depth = capacity if self.line else self.depth
+        depth = capacity if self.line or self.is_behind else self.depth
         return room_for(self.options.overflow, depth, capacity, can_wait=can_wait)
 
     def put(self, entry: Entry) -> None:
@@ -193,6 +196,14 @@ class Mailbox:
                     del queue[place]
                     return True
         return False
+
+    def take_all(self) -> list[Entry]:
+        """Take everything out, in order."""
+        queue = self.queue
+        entries = [] if queue is None else list(queue)
+        if queue is not None:
+            queue.clear()
+        return entries
 
     def new_queue(self) -> deque[Entry]:
         """The deque for the first message after a while."""
@@ -284,7 +295,7 @@ class Mailbox:
         """Queue entries of those in line, in order, while there is room; returns what was queued."""
         admitted: list[Entry] = []
         depth = self.depth
-        while self.line and depth < self.capacity and len(admitted) != most:
+        while self.line and depth < self.capacity and len(admitted) != most and not self.is_behind:
             entry, slot = self.line.pop()
             if slot.set(None):
                 if priority_of(entry):

@@ -17,7 +17,7 @@ import msgspec
 from sentient_core.mailbox import DeadLetterReason
 from sentient_core.store.records import Key, full_id
 
-__all__ = ["ACCEPTED", "HANDLED", "REDRIVEN", "Account", "ActorAudit", "Audit", "Books", "Line"]
+__all__ = ["ACCEPTED", "FORGOTTEN", "HANDLED", "REDRIVEN", "Account", "ActorAudit", "Audit", "Books", "Line"]
 
 Line: TypeAlias = tuple[str, int, int]
 """What happened to a message (one of the words below, or why it is a dead letter), its epoch and number."""
@@ -26,6 +26,8 @@ ACCEPTED = "a"
 REDRIVEN = "r"
 """A dead letter was accepted again."""
 HANDLED = "h"
+FORGOTTEN = "f"
+"""The actor was forgotten, with all that was open of it; of no message in particular."""
 
 Account: TypeAlias = tuple[Line, ...]
 """What happened to the messages of one actor, in the order of commits."""
@@ -106,7 +108,9 @@ class Books:
             counts = self._counts.setdefault(path, Counter())
             for what, epoch, seq in account:
                 key = (path, epoch, seq)
-                if what in (ACCEPTED, REDRIVEN):
+                if what == FORGOTTEN:
+                    self._forget(path, counts)
+                elif what in (ACCEPTED, REDRIVEN):
                     self._accept(what, key, counts)
                 elif key in self._open:
                     self._open.remove(key)
@@ -141,6 +145,13 @@ class Books:
                 )
             )
         return Audit(tuple(actors))
+
+    def _forget(self, path: str, counts: Counter[str]) -> None:
+        """What was open counts as never sent; what is settled stays in the counts."""
+        gone = {key for key in self._open if key[0] == path}
+        self._open -= gone
+        counts[ACCEPTED] -= len(gone)
+        self._dead = {key: why for key, why in self._dead.items() if key[0] != path}
 
     def _accept(self, what: str, key: Key, counts: Counter[str]) -> None:
         if key in self._open:

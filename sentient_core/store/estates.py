@@ -82,7 +82,7 @@ class EstateReader:
         for n, (span, most) in enumerate(zip(spans, mosts, strict=True)):
             statements += [_TIMERS.format(n=n), _INBOX.format(n=n)]
             parameters |= {f"first{n}": span.paths[0], f"last{n}": span.paths[-1], f"most{n}": most}
-        state_rows, *rows = await self._engine.query("; ".join(statements), parameters)
+        state_rows, *rows = await self._ask("; ".join(statements), parameters)
         stored = {str(row["id"].key[1]): row for row in state_rows}
         again: list[str] = []
         for span, most, timers, messages in zip(spans, mosts, rows[::2], rows[1::2], strict=True):
@@ -98,6 +98,9 @@ class EstateReader:
                     **_pending(inboxes[path], messages_of.get(path, ()), behind, limit),
                 )
         return again
+
+    async def _ask(self, sql: str, parameters: dict[str, object]) -> list[list[dict[str, Any]]]:
+        return await self._engine.query(sql, parameters)
 
     def _spans(self, paths: Sequence[str], limit: int) -> Iterator[_Span]:
         if len(paths) == 1:
@@ -138,7 +141,7 @@ def _pending(
 def _timers(inbox: TailInbox, rows: Iterable[Mapping[str, Any]]) -> list[TimerSet]:
     timers: dict[str, TimerSet | None] = {row["id"].key[2]: read_timer(row) for row in rows}
     timers.update(inbox.timers)
-    return [timer for timer in timers.values() if timer is not None]
+    return [timer for _, timer in sorted(timers.items()) if timer is not None]
 
 
 def _by_path(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from sentient_core.paths import is_anonymous
-from sentient_core.store.accounts import ACCEPTED, HANDLED, REDRIVEN, Account, Line
+from sentient_core.store.accounts import ACCEPTED, FORGOTTEN, HANDLED, REDRIVEN, Account, Line
 from sentient_core.store.records import (
     Accepted,
     AgentStatus,
@@ -226,6 +226,7 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
                 named = [placed for placed in named if placed.record.path != record.path]
                 timers = _without(timers, {record.path})
                 inbox.forget({record.path})
+                note(record.path, (FORGOTTEN, 0, 0))
             elif isinstance(record, Opened):
                 last_epoch = record.epoch
                 is_clean = False

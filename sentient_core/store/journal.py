@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import anyio
@@ -205,6 +205,10 @@ class SurrealJournal:
         """See `Journal.estates`."""
         await self.committed(mark)
         return await self._engine.thread.run(lambda: self._read_estates(paths, limit)) if paths else {}
+
+    def postponed_rows(self) -> AbstractContextManager[None]:
+        """See `Journal.postponed_rows`."""
+        return self._precedence.reading()
 
     async def forget(self, path: str) -> Pruned:
         """See `Journal.forget`."""

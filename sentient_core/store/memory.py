@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -383,6 +383,10 @@ class MemoryJournal:
         await self.committed(mark)
         return {path: self._estate(path, limit, None) for path in paths}
 
+    def postponed_rows(self) -> AbstractContextManager[None]:
+        """See `Journal.postponed_rows`: there is nothing to postpone."""
+        return nullcontext()
+
     async def forget(self, path: str) -> Pruned:
         """See `Journal.forget`."""
         self.append(Forgotten(path), force=True)
@@ -542,10 +546,11 @@ class _Records:
             del self.inbox[key[0]]
 
     def _apply(self, effect: Effect, kept_checkpoints: int) -> None:
+        self.events.extend(effect.events)
+        merge_letters(self.letters, effect.letters)
         for path in effect.forgotten:
             self.forgotten[path] = self.forget(path)
         self.durables.update(effect.durables)
-        self.events.extend(effect.events)
         for path, agent in effect.agents.items():
             known = self.agents.get(path)
             self.agents[path] = agent if known is None else AgentEffect(known.first_at, agent.last)
@@ -573,7 +578,6 @@ class _Records:
                 self.timers[timer_key] = timer
         if effect.accounts:
             self.accounts.append(effect.accounts)
-        merge_letters(self.letters, effect.letters)
         if effect.epoch is not None:
             self.epoch = effect.epoch
         if effect.is_clean is not None:

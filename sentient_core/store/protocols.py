@@ -7,6 +7,7 @@ the thread of the event loop that opened the journal; none of them blocks it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -367,6 +368,13 @@ class Journal(Protocol):
         self, paths: Sequence[str], limit: int, *, mark: int | None = None
     ) -> Mapping[str, Estate]:
         """As `estate`, of several actors at once, which costs least where their paths are neighbours."""
+        ...
+
+    def postponed_rows(self) -> AbstractContextManager[None]:
+        """Meanwhile rows wait, as far as the bounds of the tail allow: the processors are for something else.
+
+        Whoever asks for them (`flush`) gets them all the same.
+        """
         ...
 
     async def forget(self, path: str) -> Pruned:

@@ -100,6 +100,11 @@ class Earlier(Event, frozen=True, array_like=True, gc=False):
     """The message's id, which stays its own: see `full_id`."""
     of_seq: int = 0
 
+    @property
+    def own_epoch(self) -> int:
+        """Of `seq`, which is the message's own number, or that of its redrive in this start (0)."""
+        return self.of_epoch if self.seq == self.of_seq else 0
+
 
 class Resent(Earlier, frozen=True, array_like=True, gc=False):
     """What a mailbox holds of a redriven message: its `message_redriven` event, and what it was before.

@@ -77,6 +77,12 @@ class Child:
         return self.place is not None
 
     @property
+    def is_lasting(self) -> bool:
+        """It is not declared, but durable: it comes up again with its supervisor all the same."""
+        is_again = not self.is_retired and self.restart is not _TEMPORARY
+        return self.cell.blueprint.is_durable and is_again and not self.is_static
+
+    @property
     def is_down(self) -> bool:
         """There is no incarnation now."""
         return self.cell.status in _IS_DOWN

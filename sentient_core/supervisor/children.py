@@ -43,6 +43,7 @@ from sentient_core.errors import (
 )
 from sentient_core.mailbox.signals import SUPERVISOR, Signal, SignalKind
 from sentient_core.paths import join
+from sentient_core.store.records import Origin
 from sentient_core.supervisor.backoff import Backoff
 from sentient_core.supervisor.child import Child, Trouble
 from sentient_core.supervisor.intensity import RestartWindow
@@ -117,6 +118,8 @@ class Children:
         """The last failure that a child's cell has asked about: what it fails of is not decided twice."""
         self._significant: set[Child] = set()
         """Those children whose end may end the owner, and which have not ended."""
+        self._lasting: list[Child] = []
+        """Those that come up again behind the declared ones."""
         self._has_given_up = False
         """The owner has been told to fail: no child is started again before that."""
         self._ends_owner = False
@@ -206,6 +209,7 @@ class Children:
         for child in kept.values():
             del self._children[child.cell]
             self._ended.pop(child.cell.name, None)
+        self._lasting = [child for child in self._children.values() if child.is_lasting and child.is_down]
         starts: list[Child] = []
         try:
             for place, spec in enumerate(self._declared):
@@ -224,6 +228,7 @@ class Children:
             self.owner.signal(Signal(SignalKind.FAIL, error))
             return True
         if not starts:
+            self._start_lasting()
             return False
         self._begin(Job(Purpose.UP, (), reversed(starts)))
         return True
@@ -244,6 +249,10 @@ class Children:
             return False
         self._begin(job)
         return True
+
+    def origin_of(self, child: Cell) -> Origin:
+        entry = self._children.get(child)
+        return Origin.DECLARED if entry is not None and entry.is_static else Origin.SPAWNED
 
     def child_started(self, child: Cell) -> None:
         entry = self._children[child]
@@ -592,7 +601,7 @@ class Children:
             for child in job.take_later(most):
                 if child.alarm is not None or child.cell.status is not _RUNNING:  # which are few
                     self._keep_down(child)
-                    if child.is_down and child.is_static:
+                    if child.is_down and (child.is_static or child.is_lasting):
                         continue
                 job.stops[child] = None
 
@@ -639,16 +648,25 @@ class Children:
             self.owner.signal(Signal(SignalKind.FAMILY_GONE))
             return
         if job.purpose is Purpose.UP:
+            self._start_lasting()
             self.owner.signal(Signal(SignalKind.FAMILY_READY))
             if self._ends_owner:
                 self.owner.signal(Signal(SignalKind.STOP))
         self._look_at_waiting()
 
+    def _start_lasting(self) -> None:
+        """Start those children again that last over a restart of their supervisor, each for itself."""
+        lasting, self._lasting = self._lasting, []
+        for child in lasting:
+            if child.cell in self._children and child.is_down and not child.has_ended:
+                self._start(child, child.cell.last_cause)
+
     def _note_stopped(self, job: Job, child: Child) -> None:
         """A child that the job has waited for is down: it ends for good if nothing is to start it again."""
         del job.stops[child]
         if job.purpose is _DOWN:
-            if not child.is_static and child.cell in self._children:  # it may have been struck off
+            is_over = not (child.is_static or child.is_lasting)
+            if is_over and child.cell in self._children:  # it may have been struck off
                 self._drop(child)
             return
         is_over = child.is_retired or child.restart is _TEMPORARY

@@ -28,13 +28,14 @@ from sentient_core.codec import tag_of
 from sentient_core.errors import InvalidCall, InvalidChildSpec, NameTaken, StoreUnavailable
 from sentient_core.mailbox.signals import Signal, SignalKind
 from sentient_core.paths import check_name, join
+from sentient_core.store.records import Origin
 from sentient_core.supervisor.children import HOLD_SECONDS, LEAST_GRACE, OVERDUE, STEPS_AT_ONCE, Children
 from sentient_core.supervisor.intensity import RestartWindow
 from sentient_core.supervisor.spec import ChildSpec
 from sentient_core.supervisor.strategy import Strategy
 from sentient_core.supervisor.supervisor import Supervisor
 
-__all__ = ["VirtualFamily", "VirtualSupervisor", "virtual_ref"]
+__all__ = ["VirtualFamily", "VirtualSupervisor", "check_arguments", "virtual_ref"]
 
 A = TypeVar("A", bound=Actor)
 
@@ -48,7 +49,7 @@ def virtual_ref(
     found = root.owner.runtime.registry.find(join(tag, check_name(key)))
     if found is None or found.is_left_behind:
         _check_class(plain)
-        _check_arguments(plain, args, kwargs)
+        check_arguments(plain, args, kwargs)
         found = _family_of(root, check_name(tag)).add(plain, key, args, kwargs)
     elif not isinstance(found, VirtualCell) or found.blueprint.cls is not plain:
         raise NameTaken(found.path, found.ref)
@@ -91,7 +92,16 @@ class VirtualFamily:
         self._cells[key] = cell
         if not self._is_awake:
             cell.fall_asleep()
+        elif cell.has_work:  # what an earlier start has left
+            runtime.dispatcher.schedule(cell)
         return cell
+
+    def discard(self, cell: VirtualCell) -> None:
+        """End a passive one for good: nothing is to be left of it."""
+        del self._cells[cell.name]
+        self._windows.pop(cell, None)
+        self._start_errors.pop(cell, None)
+        cell.bury()
 
     def refs(self) -> tuple[ActorRef[Any], ...]:
         return tuple(cell.ref for cell in self._cells.values())
@@ -151,6 +161,9 @@ class VirtualFamily:
 
     def decide(self, child: Cell, error: BaseException) -> Decision:
         return decide(error)
+
+    def origin_of(self, child: Cell) -> Origin:
+        return Origin.VIRTUAL
 
     def child_started(self, child: Cell) -> None:
         self._start_errors.pop(child, None)
@@ -283,7 +296,7 @@ def _check_class(cls: type[Actor]) -> None:
         )
 
 
-def _check_arguments(cls: type[Actor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def check_arguments(cls: type[Actor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Raise InvalidCall for what `__init__` does not take: here, not at the first message."""
     try:
         signature = inspect.signature(cls.__init__ if cls.__blueprint__.has_init else _no_init)

@@ -20,10 +20,10 @@ from sentient_core.actors.open_turn import OpenTurn
 from sentient_core.store import fold as folding
 from sentient_core.store import journal, projector, recovery, settlement
 from sentient_core.store.engine import Engine
+from sentient_core.store.estates import EstateReader
 from sentient_core.store.fold import Effect
 from sentient_core.store.journal import SurrealJournal
-from sentient_core.store.protocols import Estate
-from sentient_core.store.records import Entry, Key
+from sentient_core.store.records import Entry
 from sentient_core.store.tail import Tail, TailEntry
 from sentient_core.store.tail_inboxes import TailInbox
 from tests.crash.points import Kill
@@ -123,20 +123,10 @@ def recovers_without_tail() -> None:
 def recovers_without_rows() -> None:
     """An actor takes up what is in the tail alone."""
 
-    async def read(self: SurrealJournal, path: str, limit: int, after: Key | None) -> Estate:
-        engine = self._engine
+    async def no_rows(_: EstateReader, sql: str, __: object) -> list[list[Any]]:
+        return [[] for _ in sql.split(";")]
 
-        async def no_rows(*question: Any) -> list[list[Any]]:
-            return [[] for _ in await query(*question)]
-
-        query, engine.query = engine.query, no_rows  # type: ignore[method-assign]
-        try:
-            return await _read(self, path, limit, after)
-        finally:
-            engine.query = query  # type: ignore[method-assign]
-
-    _read = SurrealJournal._read_estate
-    SurrealJournal._read_estate = read  # type: ignore[method-assign]
+    EstateReader._ask = no_rows  # type: ignore[method-assign,assignment]
 
 
 def rolls_nothing_back() -> None:
@@ -151,12 +141,13 @@ def rolls_nothing_back() -> None:
 
 def takes_up_what_is_settled() -> None:
     """An actor takes up every row of its inbox, whatever the tail says."""
-    inbox = Tail.inbox
+    inboxes = Tail.inboxes
 
-    def without_settled(self: Tail, path: str) -> TailInbox:
-        return msgspec.structs.replace(inbox(self, path), settled=frozenset())
+    def without_settled(self: Tail, paths: Iterable[str]) -> dict[str, TailInbox]:
+        found = inboxes(self, paths)
+        return {path: msgspec.structs.replace(inbox, settled=frozenset()) for path, inbox in found.items()}
 
-    Tail.inbox = without_settled  # type: ignore[method-assign]
+    Tail.inboxes = without_settled  # type: ignore[method-assign]
 
 
 _IN_FLIGHT = Kill("load", "commit before", 12, 0.03)

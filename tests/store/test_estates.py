@@ -14,14 +14,16 @@ from sentient_core.store.records import (
     AnyPart,
     Checkpoint,
     CheckpointKind,
+    DurableActor,
     Key,
+    Origin,
     Settled,
     TimerGone,
     TimerSet,
     Tried,
     Turn,
 )
-from tests.store.samples import checkpoint, dead_letter, event
+from tests.store.samples import checkpoint, dead_letter, event, status
 from tests.store.test_contract import Database, database_of
 
 PATHS = ("a", "a/b", "b")
@@ -93,7 +95,11 @@ class Reference:
 
 
 async def compare(journal: Journal, reference: Reference) -> None:
-    """The journal says of every path what the reference does."""
+    """The journal says of every path what the reference does, of one at a time and of several."""
+    together = await journal.estates(PATHS, 10_000)
+    assert together == {path: await journal.estate(path, 10_000) for path in PATHS}
+    few = await journal.estates(PATHS[::-2], 2)
+    assert few == {path: await journal.estate(path, 2) for path in PATHS[::-2]}
     for path in PATHS:
         estate = await journal.estate(path, 10_000)
         assert {pending.key: pending.tries for pending in estate.pending} == {
@@ -152,4 +158,62 @@ async def test_only_so_many_are_read_and_the_rest_behind_them(database: Database
     found = [pending.accepted.event.seq for part in (first, second, third) for pending in part.pending]
     assert found == [seq for seq in range(1, 31) if seq != 3]
     assert (first.is_all, second.is_all, third.is_all) == (False, False, True)
+    await journal.close(5)
+
+
+async def test_durable_actors_are_known_to_the_next_start_with_where_they_come_from(
+    database: Database,
+) -> None:
+    journal = await database.store.open_journal("bank")
+    journal.append(status("a", origin=Origin.SPAWNED, kind="account"))
+    journal.append(status("b", origin=Origin.DECLARED))
+    journal.append(status("c"))
+    journal.append(status("$1.1", origin=Origin.SPAWNED))
+    await journal.flush()
+    journal.append(status("b", origin=Origin.VIRTUAL, is_over=True))
+    await journal.close(5)
+
+    store = await database.restart()
+    journal = await store.open_journal("bank")
+
+    assert dict(journal.durables) == {
+        "a": DurableActor("account", Origin.SPAWNED),
+        "b": DurableActor("Worker", Origin.VIRTUAL, is_over=True),
+    }
+    await journal.close(5)
+
+
+async def test_what_is_forgotten_is_gone_and_nothing_else(database: Database) -> None:
+    journal = await database.store.open_journal("bank")
+    for number, path in enumerate(("a", "a/b", "b")):
+        journal.append(status(path, 3, origin=Origin.SPAWNED))
+        journal.append(checkpoint(path, 1, kind=CheckpointKind.STATE))
+        journal.append(checkpoint(path, 2))
+        journal.append(TimerSet(path, "tick", 1, 0, "Tick", b"\x80"))
+        journal.append(dead_letter(10 + number, recipient=path))
+        for seq in range(20, 23):
+            journal.append(Accepted(event(seq, target=path)))
+    await journal.flush()
+    journal.append(Accepted(event(30, target="a")))
+    journal.append(Accepted(event(31, target="b")))
+
+    gone = await journal.forget("a")
+
+    assert gone.messages.rows >= 3  # what was on its way has never become a row
+    assert (gone.checkpoints.rows, gone.dead_letters.rows, gone.agents.rows) == (2, 1, 1)
+    estate = await journal.estate("a", 100)
+    assert (estate.state, list(estate.pending), list(estate.timers)) == (None, [], [])
+    other = await journal.estate("b", 100)
+    assert [pending.accepted.event.seq for pending in other.pending] == [20, 21, 22, 31]
+    assert (other.state is not None, len(other.timers)) == (True, 1)
+    assert await journal.checkpoints("a", 10) == []
+    assert (await journal.forget("a")).rows == 0
+    await journal.close(5)
+    store = await database.restart()
+    journal = await store.open_journal("bank")
+    assert "a" not in journal.durables
+    assert "a" not in journal.pending_counts
+    assert "a" not in journal.timers_due
+    assert journal.known["a"] == 3
+    assert journal.pending_counts["b"] == 4
     await journal.close(5)

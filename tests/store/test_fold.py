@@ -18,10 +18,12 @@ from sentient_core.store.records import (
     DeadLetterRecord,
     Entry,
     Event,
+    Forgotten,
     LetterDiscarded,
     LetterRedriven,
     LetterStatus,
     Opened,
+    Origin,
     Settled,
     TimerGone,
     TimerSet,
@@ -40,6 +42,8 @@ small = st.integers(0, 5)
 records: st.SearchStrategy[AnyRecord] = st.one_of(
     st.builds(event, small),
     st.builds(status, paths, small, at=small),
+    st.builds(status, paths, small, origin=st.sampled_from(Origin), is_over=st.booleans()),
+    st.builds(Forgotten, paths),
     st.builds(checkpoint, paths, small, kind=st.sampled_from(CheckpointKind), incarnation=small),
     st.builds(dead_letter, small, attempts=small, epoch=st.integers(0, 2)),
     st.builds(redriven, small, small, st.integers(1, 2)),
@@ -149,6 +153,25 @@ def test_only_the_newest_checkpoints_of_turns_are_left(journal: list[tuple[int, 
         assert {at.record.path for at in placed} == {path}
         positions = [at.position for at in placed]
         assert positions == sorted(positions, reverse=True)
+
+
+@given(journals, paths)
+def test_nothing_is_left_of_a_path_that_is_forgotten_but_its_incarnation(
+    journal: list[tuple[int, Entry]], path: str
+) -> None:
+    before = fold(journal, 3)
+
+    effect = fold([*journal, (len(journal) + 1, Entry(1, (Forgotten(path),)))], 3)
+
+    assert path in effect.forgotten
+    left = (effect.agents, effect.turns, effect.states, effect.durables)
+    assert not any(path in of_path for of_path in left)
+    keys = [*effect.pending, *effect.settled, *effect.tried, *effect.timers]
+    assert not any(key[0] == path for key in keys)
+    assert not any(placed.record.path == path for placed in effect.named)
+    assert effect.incarnations == before.incarnations
+    others = {key for key in before.pending if key[0] != path}
+    assert effect.pending.keys() == others
 
 
 @given(st.lists(records, max_size=5).map(tuple))
