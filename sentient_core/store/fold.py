@@ -14,9 +14,11 @@ import msgspec
 
 from sentient_core.paths import is_anonymous
 from sentient_core.store.accounts import ACCEPTED, FORGOTTEN, HANDLED, REDRIVEN, Account, Line
+from sentient_core.store.outcomes import IdKey, Outcome, id_key, memo_key, memo_name, note_of, outcome_of
 from sentient_core.store.records import (
     Accepted,
     AgentStatus,
+    Answered,
     AnyRecord,
     Checkpoint,
     CheckpointKind,
@@ -26,10 +28,12 @@ from sentient_core.store.records import (
     Entry,
     Event,
     Forgotten,
+    Forwarded,
     Key,
     LetterDiscarded,
     LetterRedriven,
     LetterStatus,
+    Noted,
     Opened,
     Settled,
     TimerGone,
@@ -130,6 +134,12 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """By path and key, how the window leaves the durable timers that it is about; None: gone."""
     tried: Mapping[Key, int] = {}
     """Tries of messages that were accepted before the window and are not settled."""
+    ids: Mapping[IdKey, Outcome] = {}
+    """By recipient and id, what is known of messages that callers sent under ids."""
+    memos: Mapping[Key, Mapping[str, Outcome]] = {}
+    """What the handling of messages has come to that are not settled, by its name."""
+    memos_gone: frozenset[Key] = frozenset()
+    """Of `settled`, those with memos: these go, before those of `memos` are written."""
     letters: Mapping[str, LetterEffect] = {}
     """By the id of the message."""
     epoch: int | None = None
@@ -172,9 +182,14 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
                 events.append(Placed(number, index, epoch, record.event))
                 inbox.accept(Placed(number, index, epoch, record))
                 note(record.event.target or "", (ACCEPTED, epoch, record.event.seq))
+            elif isinstance(record, Answered):
+                events.append(Placed(number, index, epoch, record.event))
+            elif isinstance(record, Noted):
+                inbox.note(memo_key(record, epoch), record.name, note_of(record))
             elif isinstance(record, Settled):
-                inbox.settle((record.path, record.epoch or epoch, record.seq))
-                note(record.path, (HANDLED, record.epoch or epoch, record.seq))
+                key = (record.path, record.epoch or epoch, record.seq)
+                inbox.settle(key, has_memos=record.has_memos)
+                note(record.path, (HANDLED, *key[1:]))
             elif isinstance(record, Tried):
                 inbox.note_tries((record.path, record.epoch or epoch, record.seq), record.tries)
             elif isinstance(record, TimerSet):
@@ -203,7 +218,7 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
                 of_epoch = record.epoch or epoch
                 letters[full_id(of_epoch, record.seq)] = LetterEffect(death=death, attempts=record.attempts)
                 if record.was_pending:
-                    inbox.settle((record.recipient, of_epoch, record.seq))
+                    inbox.settle((record.recipient, of_epoch, record.seq), has_memos=record.has_memos)
                     note(record.recipient, (record.reason, of_epoch, record.seq))
             elif isinstance(record, LetterRedriven):
                 events.append(Placed(number, index, epoch, record.event))
@@ -233,7 +248,8 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
             elif isinstance(record, Closed):
                 is_clean = True
             else:
-                _: Turn = record  # `flat` leaves none
+                _: Turn | Forwarded = record  # of the first, `flat` leaves none
+            inbox.note_outcome(record)
 
     return Effect(
         events=tuple(events),
@@ -250,6 +266,9 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
         tried=inbox.tried,
         timers=timers,
         accounts={path: tuple(lines) for path, lines in accounts.items()},
+        ids=inbox.ids,
+        memos=inbox.memos,
+        memos_gone=frozenset(inbox.memos_gone),
         letters=letters,
         epoch=last_epoch,
         is_clean=is_clean,
@@ -292,6 +311,9 @@ def merge(earlier: Effect, later: Effect, kept_checkpoints: int) -> Effect:
             path: (*earlier.accounts.get(path, ()), *later.accounts.get(path, ()))
             for path in earlier.accounts.keys() | later.accounts.keys()
         },
+        ids=inbox.ids,
+        memos=inbox.memos,
+        memos_gone=frozenset(inbox.memos_gone),
         letters=merge_letters(dict(earlier.letters), later.letters),
         epoch=earlier.epoch if later.epoch is None else later.epoch,
         is_clean=earlier.is_clean if later.is_clean is None else later.is_clean,
@@ -322,16 +344,22 @@ class _Inbox:
         self.pending: dict[Key, PendingEffect] = dict(earlier.pending)
         self.settled: set[Key] = set(earlier.settled)
         self.tried: dict[Key, int] = dict(earlier.tried)
+        self.ids: dict[IdKey, Outcome] = dict(earlier.ids)
+        self.memos: dict[Key, dict[str, Outcome]] = {key: dict(m) for key, m in earlier.memos.items()}
+        self.memos_gone: set[Key] = set(earlier.memos_gone)
 
     def accept(self, accepted: Placed[Accepted]) -> None:
         event = accepted.record.event
         key = (event.target or "", accepted.epoch, event.seq)
         self.pending[key] = PendingEffect(accepted)
 
-    def settle(self, key: Key) -> None:
+    def settle(self, key: Key, *, has_memos: bool) -> None:
+        self.memos.pop(key, None)
         if self.pending.pop(key, None) is None:
             self.settled.add(key)
             self.tried.pop(key, None)
+            if has_memos:
+                self.memos_gone.add(key)
 
     def note_tries(self, key: Key, tries: int) -> None:
         known = self.pending.get(key)
@@ -344,13 +372,32 @@ class _Inbox:
         self.pending = {key: pending for key, pending in self.pending.items() if key[0] not in paths}
         self.settled = {key for key in self.settled if key[0] not in paths}
         self.tried = {key: tries for key, tries in self.tried.items() if key[0] not in paths}
+        self.ids = {key: outcome for key, outcome in self.ids.items() if key[0] not in paths}
+        self.memos = {key: memos for key, memos in self.memos.items() if key[0] not in paths}
+        self.memos_gone = {key for key in self.memos_gone if key[0] not in paths}
+
+    def note(self, key: Key, name: str, outcome: Outcome) -> None:
+        self.memos.setdefault(key, {})[name] = outcome
+
+    def note_outcome(self, record: AnyRecord) -> None:
+        known = outcome_of(record)
+        if known is None:
+            return
+        sent, outcome = known
+        if sent.asker is None:
+            self.ids[id_key(sent)] = outcome
+        else:
+            self.note(sent.asker, memo_name(sent), outcome)
 
     def go_on(self, later: Effect) -> None:
         for key in later.settled:
-            self.settle(key)
+            self.settle(key, has_memos=key in later.memos_gone)
         for key, tries in later.tried.items():
             self.note_tries(key, tries)
         self.pending.update(later.pending)
+        self.ids.update(later.ids)
+        for key, memos in later.memos.items():
+            self.memos.setdefault(key, {}).update(memos)
 
 
 def _forgetting(effect: Effect, paths: frozenset[str]) -> Effect:
@@ -370,6 +417,9 @@ def _forgetting(effect: Effect, paths: frozenset[str]) -> Effect:
         pending=inbox.pending,
         settled=frozenset(inbox.settled),
         tried=inbox.tried,
+        ids=inbox.ids,
+        memos=inbox.memos,
+        memos_gone=frozenset(inbox.memos_gone),
     )
 
 

@@ -22,22 +22,25 @@ from sentient_core.logs import runtime_log
 from sentient_core.store.engine import Engine
 from sentient_core.store.estates import EstateReader
 from sentient_core.store.precedence import Precedence
+from sentient_core.store.outcomes import IdKey, Outcome
 from sentient_core.store.projector import Projector
 from sentient_core.store.protocols import Backlog, Estate, JournalOptions, Outage, Waiter
 from sentient_core.store.pruning import Pruner
 from sentient_core.store.records import AnyRecord, Checkpoint, Closed, DurableActor, Forgotten, Key
 from sentient_core.store.recovery import Start
 from sentient_core.store.retention import Pruned, Retention
-from sentient_core.store.rows import read_checkpoint
+from sentient_core.store.rows import read_checkpoint, read_outcome
 from sentient_core.store.settlement import Settlement
 from sentient_core.store.tail import LEAST_WEIGHT, Intake, Tail
 from sentient_core.store.waiting import RoomLine, WaitingLine
+from sentient_core.store.wire import array, record_id, value
 from sentient_core.store.writer import Writer
 
 __all__ = ["SurrealJournal"]
 
 _LEAST_PATIENCE = 1.0
 _CANCEL_SECONDS = 2.0
+_MEMOS = "SELECT * FROM memo:[$system, $path, $epoch, $seq]..=[$system, $path, $epoch, $seq, []]"
 _CHECKPOINTS = """SELECT * FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []]
     WHERE kind = 'turn' ORDER BY id DESC LIMIT $limit"""
 
@@ -216,6 +219,17 @@ class SurrealJournal:
         await self.flush()
         return await self._engine.thread.run(lambda: self._pruner.forget(path))
 
+    async def outcomes(self, keys: Sequence[IdKey]) -> Mapping[IdKey, Outcome]:
+        """See `Journal.outcomes`."""
+        if self._failure is not None or self._intake.is_down:
+            await self.committed()
+        return await self._engine.thread.run(lambda: self._read_outcomes(keys))
+
+    async def memos(self, key: Key) -> Mapping[str, Outcome]:
+        """See `Journal.memos`."""
+        await self.committed()
+        return await self._engine.thread.run(lambda: self._read_memos(key))
+
     async def flush(self) -> None:
         """See `Journal.flush`."""
         await self._reached(self._projected_line, lambda: self._intake.projected, self._projector.hurry)
@@ -392,6 +406,25 @@ class SurrealJournal:
                 _, _, number, index = row["id"].key
                 found.setdefault((number, index), read_checkpoint(row))
         return [record for _, record in sorted(found.items(), key=lambda item: item[0], reverse=True)][:limit]
+
+    async def _read_outcomes(self, keys: Sequence[IdKey]) -> dict[IdKey, Outcome]:
+        # First the tail, which is newer; what leaves it meanwhile stands in both.
+        found = self._tail.outcomes(keys)
+        ids = [value(record_id("dedupe", self._system, *key)) for key in keys if key not in found]
+        if ids:
+            (rows,) = await self._engine.query("SELECT * FROM $ids", {"ids": array(ids)})
+            for row in rows:
+                _, path, id_ = row["id"].key
+                found[path, id_] = read_outcome(row)
+        return found
+
+    async def _read_memos(self, key: Key) -> dict[str, Outcome]:
+        unprojected = self._tail.memos(key)
+        path, epoch, seq = key
+        (rows,) = await self._engine.query(
+            _MEMOS, {"system": self._system, "path": path, "epoch": epoch, "seq": seq}
+        )
+        return {row["id"].key[-1]: read_outcome(row) for row in rows} | unprojected
 
     async def _finish(self, patience: float) -> None:
         """Commit all and project for at most `patience` seconds, then end the tasks.

@@ -32,6 +32,7 @@ from sentient_core.store.fold import (
     newest,
 )
 from sentient_core.store.letters import DeadLetterFilter, meets
+from sentient_core.store.outcomes import IdKey, Outcome, OutcomeKind
 from sentient_core.store.protocols import (
     LARGEST_RECORD,
     RESERVE,
@@ -393,6 +394,17 @@ class MemoryJournal:
         await self.committed()
         return self._records.forgotten.pop(path, Pruned())
 
+    async def outcomes(self, keys: Sequence[IdKey]) -> Mapping[IdKey, Outcome]:
+        """See `Journal.outcomes`."""
+        await self.committed()
+        known = self._records.ids
+        return {key: known[key] for key in keys if key in known}
+
+    async def memos(self, key: Key) -> Mapping[str, Outcome]:
+        """See `Journal.memos`."""
+        await self.committed()
+        return dict(self._records.memos.get(key, {}))
+
     async def flush(self) -> None:
         """See `Journal.flush`."""
         await self.committed()
@@ -499,6 +511,8 @@ class _Records:
         self.durables: dict[str, DurableActor] = {}
         self.timers: dict[tuple[str, str], TimerSet] = {}
         self.accounts: list[Mapping[str, Account]] = []
+        self.ids: dict[IdKey, Outcome] = {}
+        self.memos: dict[Key, dict[str, Outcome]] = {}
         self.letters: dict[str, LetterEffect] = {}
         self.forgotten: dict[str, Pruned] = {}
         """What that came to, for who waits for it."""
@@ -531,6 +545,8 @@ class _Records:
         self.events = deque((at for at in self.events if id(at) not in gone), maxlen=self.events.maxlen)
         self.timers = {key: timer for key, timer in self.timers.items() if key[0] != path}
         self.durables.pop(path, None)
+        ids = [self.ids.pop(key) for key in [*self.ids] if key[0] == path]
+        memos = [memo for key in [*self.memos] if key[0] == path for memo in self.memos.pop(key).values()]
         agents = [self.agents.pop(path)] if path in self.agents else []
         return Pruned(
             events=_removed(placed.record.weight for placed in events),
@@ -538,6 +554,8 @@ class _Records:
             checkpoints=_removed(placed.record.weight for placed in checkpoints),
             agents=_removed(agent.last.weight for agent in agents),
             messages=_removed(pending.accepted.record.weight for pending in messages),
+            ids=_removed(len(known.payload) for known in ids),
+            memos=_removed(len(memo.payload) for memo in memos),
         )
 
     def _settle(self, key: Key) -> None:
@@ -578,6 +596,11 @@ class _Records:
                 self.timers[timer_key] = timer
         if effect.accounts:
             self.accounts.append(effect.accounts)
+        self.ids.update(effect.ids)
+        for key in effect.memos_gone:
+            self.memos.pop(key, None)
+        for key, memos in effect.memos.items():
+            self.memos.setdefault(key, {}).update(memos)
         if effect.epoch is not None:
             self.epoch = effect.epoch
         if effect.is_clean is not None:
@@ -593,6 +616,8 @@ class _Records:
             ),
             checkpoints=self._prune_checkpoints(before.ended, retention.checkpoint_bytes),
             agents=self._prune_agents(before.ended),
+            ids=self._prune_ids(before.ids),
+            memos=self._prune_memos(before.ids),
         )
 
     def _prune_events(self, before: int, limit: int | None) -> Removed:
@@ -604,6 +629,26 @@ class _Records:
         for _ in range(count):
             self.events.popleft()
         return _removed(sizes[:count])
+
+    def _prune_ids(self, before: int) -> Removed:
+        due = [
+            key
+            for key, known in self.ids.items()
+            if known.at < before and known.kind is not OutcomeKind.PENDING
+        ]
+        return _removed(len(self.ids.pop(key).payload) for key in due)
+
+    def _prune_memos(self, before: int) -> Removed:
+        due = [
+            (key, name)
+            for key, memos in self.memos.items()
+            if key not in self.inbox.get(key[0], {})
+            for name, memo in memos.items()
+            if memo.at < before
+        ]
+        gone = [self.memos[key].pop(name) for key, name in due]
+        self.memos = {key: memos for key, memos in self.memos.items() if memos}
+        return _removed(len(memo.payload) for memo in gone)
 
     def _letter_facts(self) -> list[LetterFacts]:
         return [

@@ -15,6 +15,7 @@ import msgspec
 
 from sentient_core.errors import InvalidArgument, StoreError
 from sentient_core.store.accounts import Audit
+from sentient_core.store.outcomes import IdKey, Outcome
 from sentient_core.store.records import (
     Accepted,
     AnyRecord,
@@ -383,6 +384,21 @@ class Journal(Protocol):
         Its states, messages, timers and dead letters, and the events from it or to it; not its incarnation.
         What is deleted is counted as by `prune`. Once this has begun, it is finished before the next journal
         of the system opens. Goes in batches. Raises StoreUnavailable, Fenced.
+        """
+        ...
+
+    async def outcomes(self, keys: Sequence[IdKey]) -> Mapping[IdKey, Outcome]:
+        """What is known of these ids of callers, as far as there is something: of all that is committed.
+
+        Waits through an outage. Raises StoreUnavailable when the database does not answer, Fenced when the
+        system is no longer ours.
+        """
+        ...
+
+    async def memos(self, key: Key) -> Mapping[str, Outcome]:
+        """What the handling of a message that is not settled has come to before, by its name.
+
+        With everything that was appended before this call. Raises as `outcomes`.
         """
         ...
 

@@ -38,7 +38,7 @@ from sentient_core.store.retention import (
     oldest_beyond,
     spare_checkpoints,
 )
-from sentient_core.store.wire import RecordId, Refusal, array, record_id, value
+from sentient_core.store.wire import Encoded, RecordId, Refusal, array, moment_tag, record_id, value
 
 __all__ = ["SIZE", "Pruner"]
 
@@ -72,7 +72,7 @@ _TURNS = """SELECT id, bytes::len(state) AS size
     FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []] WHERE kind = 'turn' ORDER BY id DESC"""
 
 # What is stored under ids that begin with the system and the path of an actor.
-_OF_PATH = ("inbox", "timer", "state_checkpoint")
+_OF_PATH = ("inbox", "timer", "dedupe", "memo", "state_checkpoint")
 _IDS_OF_PATH = "SELECT VALUE id FROM {table}:[$system, $path, 0]..=[$system, $path, []] LIMIT $limit"
 _LETTERS_TO = """SELECT VALUE id FROM dead_letter WITH INDEX dead_letter_recipient_idx
     WHERE recipient = $path AND id[0] = $system LIMIT $limit"""
@@ -83,6 +83,10 @@ IF (SELECT VALUE epoch FROM ONLY $owner) != $epoch { THROW 'not the owner' };
 UPDATE $row SET is_forgotten = NONE RETURN NONE;
 COMMIT;"""
 _IDS_AT_ONCE = 5_000
+_IDS = """SELECT VALUE id FROM dedupe WHERE system = $system AND timestamp < $before AND outcome != 'pending'
+    ORDER BY timestamp LIMIT $limit"""
+_MEMOS = """SELECT VALUE id FROM memo:[$system, '']..=[$system, []] WHERE time::nano(timestamp) < $before
+    AND !record::exists(type::record('inbox', [id[0], id[1], id[2], id[3]])) LIMIT $limit"""
 
 _MOST_SPAN = 65_536
 _LETTERS_AT_ONCE = 2_000
@@ -114,7 +118,7 @@ class Pruner:
         self._counted = 0
         """The last journal number that the blocks reach to."""
         self._span = 16
-        self._not_before = {"letters": 0.0, "ended": 0.0, "checkpoints": 0.0}
+        self._not_before = {"letters": 0.0, "ended": 0.0, "checkpoints": 0.0, "memos": 0.0}
         self._pause = 0.0
         """Seconds to rest for each second of work."""
         self._hurry = asyncio.Event()
@@ -192,6 +196,8 @@ class Pruner:
             checkpoints=removed["state_checkpoint"],
             agents=agents,
             messages=removed["inbox"],
+            ids=removed["dedupe"],
+            memos=removed["memo"],
         )
 
     async def _delete_all(self, table: str, sql: str, **parameters: object) -> Removed:
@@ -228,7 +234,16 @@ class Pruner:
         letters = await self._letters(retention, before, is_paced=is_paced)
         agents, of_ended = await self._ended(retention, before.ended, is_paced=is_paced)
         checkpoints = of_ended + await self._checkpoints(retention, is_paced=is_paced)
-        return Pruned(events=events, dead_letters=letters, agents=agents, checkpoints=checkpoints)
+        ids = await self._ids(retention, before.ids)
+        memos = await self._memos(retention, before.ids, is_paced=is_paced)
+        return Pruned(
+            events=events,
+            dead_letters=letters,
+            agents=agents,
+            checkpoints=checkpoints,
+            ids=ids,
+            memos=memos,
+        )
 
     async def _events(self, retention: Retention, before: int) -> Removed:
         removed = Removed()
@@ -351,6 +366,33 @@ class Pruner:
             kept = spare_checkpoints([turn["size"] for turn in turns], limit)
             ids = [turn["id"] for turn in turns[kept:]]
             removed += await self._delete("state_checkpoint", ids, retention)
+        return removed
+
+    async def _ids(self, retention: Retention, before: int) -> Removed:
+        """What is known of ids: an index leads to the oldest."""
+        removed = Removed()
+        is_more = before > 0
+        while is_more and not self._is_over:
+            (ids,) = await self._query(_IDS, before=Encoded(moment_tag(before)), limit=retention.batch_rows)
+            # One whose message was redriven meanwhile is pending again.
+            gone = await self._delete("dedupe", ids, retention, "outcome != 'pending'")
+            removed += gone
+            is_more = gone.rows == retention.batch_rows
+        return removed
+
+    async def _memos(self, retention: Retention, before: int, *, is_paced: bool) -> Removed:
+        """What was noted for messages that had been settled by then: nothing else deletes it."""
+        removed = Removed()
+        if not before or not self._is_time("memos", is_paced=is_paced):
+            return removed
+        is_more = True
+        while is_more and not self._is_over:
+            started = time.monotonic()
+            (ids,) = await self._query(_MEMOS, before=before, limit=retention.batch_rows)
+            self._took("memos", started)
+            gone = await self._delete("memo", ids, retention)
+            removed += gone
+            is_more = gone.rows == retention.batch_rows
         return removed
 
     async def _delete(

@@ -16,6 +16,7 @@ import msgspec
 __all__ = [
     "Accepted",
     "AgentStatus",
+    "Answered",
     "AnyPart",
     "AnyRecord",
     "Checkpoint",
@@ -27,14 +28,17 @@ __all__ = [
     "Entry",
     "Event",
     "Forgotten",
+    "Forwarded",
     "Key",
     "LetterDiscarded",
     "LetterRedriven",
     "LetterStatus",
+    "Noted",
     "Opened",
     "Origin",
     "Record",
     "Resent",
+    "SentAs",
     "Settled",
     "TimerGone",
     "TimerSet",
@@ -118,6 +122,18 @@ class Resent(Earlier, frozen=True, array_like=True, gc=False):
     """msgpack of the message; None where it could not be encoded."""
 
 
+class SentAs(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The id that a message was sent under, so that it is applied once."""
+
+    path: str
+    """Of who it was sent to; it stays the same when the message is passed on."""
+    id: str
+    digest: bytes
+    """Of the message: the same id with another one is a mistake."""
+    asker: Key | None = None
+    """The message in hand of the durable turn that asked, which the id is for; None: a caller chose the id."""
+
+
 class Accepted(Record, frozen=True, array_like=True, gc=False, tag="m"):
     """A message to a durable actor is accepted: it is pending until it is settled. Also its `agent_event`.
 
@@ -133,10 +149,53 @@ class Accepted(Record, frozen=True, array_like=True, gc=False, tag="m"):
     """When its handler has to have returned, on the wall clock; 0: whenever."""
     attempts: int = 1
     """How often it was sent, redrives of its dead letter included."""
+    sent_as: SentAs | None = None
+    """The id that it was sent under, if it was."""
 
     @property
     def weight(self) -> int:
         return 100 + self.event.weight
+
+
+class Answered(Record, frozen=True, array_like=True, gc=False, tag="w"):
+    """The reply to a message that was sent under an id, kept for whoever sends it again. Also its `agent_event`."""
+
+    event: Event
+    sent_as: SentAs
+    error: str | None = None
+    """Tag of the exception that is the reply; None: it is no exception."""
+
+    @property
+    def weight(self) -> int:
+        return 100 + self.event.weight
+
+
+class Forwarded(Record, frozen=True, array_like=True, gc=False, tag="h"):
+    """A message that was sent under an id was handed on to somebody who writes no answers down."""
+
+    sent_as: SentAs
+    to: str
+    """Path."""
+    at: int
+
+
+class Noted(Record, frozen=True, array_like=True, gc=False, tag="n"):
+    """What a handler has done once for the message in hand. It is forgotten when that is settled."""
+
+    path: str
+    """Of the actor."""
+    seq: int
+    """Of the message."""
+    name: str
+    payload: bytes
+    """msgpack of the result."""
+    at: int
+    epoch: int = 0
+    """Of the message; 0: that of the entry."""
+
+    @property
+    def weight(self) -> int:
+        return 150 + len(self.payload)
 
 
 class Settled(Record, frozen=True, array_like=True, gc=False, tag="s"):
@@ -147,6 +206,9 @@ class Settled(Record, frozen=True, array_like=True, gc=False, tag="s"):
     """Of the message."""
     epoch: int = 0
     """Of the message; 0: that of the entry."""
+    has_memos: bool = False
+    """Something was recorded for it, which is to be forgotten now; for a message of an earlier start: may
+    have been."""
 
     @property
     def weight(self) -> int:
@@ -314,6 +376,10 @@ class DeadLetterRecord(Record, frozen=True, array_like=True, gc=False, tag="d"):
     """It had been accepted by a durable actor, and is settled with this."""
     correlation_epoch: int = 0
     """Of `correlation`; 0: that of the entry."""
+    has_memos: bool = False
+    """As in `Settled`."""
+    sent_as: SentAs | None = None
+    """The id that it was sent under, if it was, and was pending."""
 
     @property
     def weight(self) -> int:
@@ -376,7 +442,18 @@ class Closed(Record, frozen=True, array_like=True, gc=False, tag="z"):
     at: int
 
 
-AnyPart = Event | Accepted | Settled | Tried | TimerSet | TimerGone | Checkpoint | DeadLetterRecord
+AnyPart = (
+    Event
+    | Accepted
+    | Answered
+    | Forwarded
+    | Settled
+    | Tried
+    | TimerSet
+    | TimerGone
+    | Checkpoint
+    | DeadLetterRecord
+)
 """What a turn may leave."""
 
 
@@ -394,6 +471,9 @@ class Turn(Record, frozen=True, array_like=True, gc=False, tag="t"):
 AnyRecord = (
     Event
     | Accepted
+    | Answered
+    | Forwarded
+    | Noted
     | Settled
     | Tried
     | TimerSet

@@ -55,6 +55,9 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     ended_age: float | None = _DAY
     """Rows and `turn` checkpoints of actors without a name of their own that have ended: their paths are
     never used again."""
+    dedupe_window: float | None = 7 * _DAY
+    """Seconds after the outcome of a message in which its `message_id` is known: sent again under that id, it
+    is not applied again. Never shorter than this; a message that is not handled yet is known for ever."""
     every: float = 60.0
     """Seconds between two looks in the background, the first included."""
     batch_rows: int = 200
@@ -66,7 +69,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            is_optional = name.endswith(("_age", "_bytes"))
+            is_optional = name.endswith(("_age", "_bytes", "_window"))
             if is_optional and value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float):
@@ -102,12 +105,16 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of `agent_state`, and of `ownership` where an older release wrote any."""
     messages: Removed = Removed()
     """Messages that were pending, of actors that were forgotten."""
+    ids: Removed = Removed()
+    """What was known of messages sent under ids."""
+    memos: Removed = Removed()
+    """What was noted for messages that are settled, and came after that."""
 
     @property
     def rows(self) -> int:
         """Of all tables."""
         tables = (self.events, self.dead_letters, self.checkpoints, self.agents, self.messages)
-        return sum(table.rows for table in tables)
+        return sum(table.rows for table in (*tables, self.ids, self.memos))
 
 
 class Cutoffs(msgspec.Struct, frozen=True):
@@ -117,6 +124,7 @@ class Cutoffs(msgspec.Struct, frozen=True):
     settled_letters: int
     open_letters: int
     ended: int
+    ids: int = 0
 
 
 class LetterFacts(msgspec.Struct, frozen=True):
@@ -140,6 +148,7 @@ def cutoffs(retention: Retention, now: int) -> Cutoffs:
         before(retention.settled_letters_age),
         before(retention.open_letters_age),
         before(retention.ended_age),
+        before(retention.dedupe_window),
     )
 
 

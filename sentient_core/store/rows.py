@@ -17,6 +17,7 @@ from sentient_core.codec import digest
 from sentient_core.logs import runtime_log
 from sentient_core.store.accounts import Account
 from sentient_core.store.fold import AgentEffect, LetterEffect, PendingEffect, Placed
+from sentient_core.store.outcomes import IdKey, Outcome, OutcomeKind
 from sentient_core.store.payload import as_plain, queryable, refused
 from sentient_core.store.protocols import AgentRow, CheckpointRow, DeadLetterRow, EventRow, Pending
 from sentient_core.store.records import (
@@ -40,6 +41,7 @@ __all__ = [
     "read_checkpoint_row",
     "read_dead_letter",
     "read_event",
+    "read_outcome",
     "read_pending",
     "read_timer",
 ]
@@ -198,6 +200,15 @@ class RowEncoder:
         """What changes in a row of `inbox` when a handler has failed with its message."""
         return _encode({"id": record_id("inbox", self._system, *key), "changes": {"tries": tries}})
 
+    def sent_id(self, key: IdKey, outcome: Outcome) -> bytes:
+        """A row of `dedupe`."""
+        row = {"id": record_id("dedupe", self._system, *key), "system": self._system}
+        return _encode(row | _outcome(outcome))
+
+    def memo(self, key: Key, name: str, outcome: Outcome) -> bytes:
+        """A row of `memo`."""
+        return _encode({"id": record_id("memo", self._system, *key, name)} | _outcome(outcome))
+
     def dead_letter(
         self,
         message_id: str,
@@ -355,6 +366,13 @@ def read_timer(row: Mapping[str, Any]) -> TimerSet | None:
         return None
 
 
+def read_outcome(row: Mapping[str, Any]) -> Outcome:
+    """What a row of `dedupe` or `memo` says, read by `wire.read_exact`."""
+    return Outcome(
+        OutcomeKind(row["outcome"]), row["digest"], row["timestamp"], row["name"], row["reply"]
+    )
+
+
 def read_dead_letter(row: Mapping[str, Any]) -> DeadLetterRow:
     """The model of a row of `dead_letter`, read by `wire.read_plain`."""
     return DeadLetterRow(
@@ -403,6 +421,16 @@ def _settled(effect: LetterEffect) -> dict[str, object]:
     if effect.discard_reason is not None:
         changes["discard_reason"] = effect.discard_reason
     return changes
+
+
+def _outcome(outcome: Outcome) -> dict[str, object]:
+    return {
+        "digest": outcome.digest,
+        "outcome": outcome.kind.value,
+        "name": outcome.name,
+        "reply": outcome.payload,
+        "timestamp": _time(outcome.at),
+    }
 
 
 def _payload(payload: bytes) -> bytes:

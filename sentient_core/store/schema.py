@@ -10,6 +10,8 @@
 | inbox | [system, path, epoch, number of the message]: accepted by a durable actor and not settled |
 | account | [system, n]: what a window, whose last entry is n, did to the messages of durable actors |
 | timer | [system, path, key]: a durable timer that is set |
+| dedupe | [system, path, id]: what became of a message that a caller sent under that id |
+| memo | [system, path, epoch, number of the message, name]: what handling it has come to; gone with the inbox row |
 | ownership | [system]: epoch, projected n, clean end; [system, path]: incarnation, restarts, and of a durable |
 | | actor what is needed to find it again; `is_forgotten` while its rows are being deleted |
 | pruned | [system, table]: rows and bytes that retention has deleted |
@@ -89,6 +91,28 @@ TABLES = (
     ),
     Table("account", {"lines": "bytes"}),
     Table("timer", {"due_at": "int", "record": "bytes", "digest": "bytes"}),
+    Table(
+        "dedupe",
+        {
+            "system": "string",
+            "digest": "bytes",
+            "outcome": "string",
+            "name": "string",
+            "reply": "bytes",
+            "timestamp": "datetime",
+        },
+        {"dedupe_time_idx": "system, timestamp"},
+    ),
+    Table(
+        "memo",
+        {
+            "digest": "bytes",
+            "outcome": "string",
+            "name": "string",
+            "reply": "bytes",
+            "timestamp": "datetime",
+        },
+    ),
     Table("pruned", {"rows": "int DEFAULT 0", "bytes": "int DEFAULT 0"}),
     Table(
         "written",

@@ -57,6 +57,15 @@ _TIMERS = """INSERT INTO timer $timers ON DUPLICATE KEY UPDATE
 _TIMERS_GONE = "DELETE $timers_gone RETURN NONE;\n"
 _ACCOUNT = "INSERT IGNORE INTO account $account RETURN NONE;\n"
 _TRIED = "FOR $tried_one IN $tried { UPDATE $tried_one.id MERGE $tried_one.changes RETURN NONE; };\n"
+_OUTCOME = """digest = $input.digest, outcome = $input.outcome, name = $input.name, reply = $input.reply,
+    timestamp = $input.timestamp RETURN NONE;
+"""
+_IDS = f"INSERT INTO dedupe $ids ON DUPLICATE KEY UPDATE {_OUTCOME}"
+_MEMOS_GONE = """FOR $key IN $memos_gone {
+    DELETE memo:[$system, $key[0], $key[1], $key[2]]..=[$system, $key[0], $key[1], $key[2], []] RETURN NONE;
+};
+"""
+_MEMOS = f"INSERT INTO memo $memos ON DUPLICATE KEY UPDATE {_OUTCOME}"
 _PRUNE = "DELETE $pruned RETURN NONE;\n"
 _LETTERS = "INSERT IGNORE INTO dead_letter $letters RETURN NONE;\n"
 # Of messages that were sent before; twice as slow, so not for all.
@@ -216,6 +225,17 @@ class Settlement:
         add(_TIMERS, "timers", map(encoder.timer, set_timers))
         gone = [key for key, timer in effect.timers.items() if timer is None]
         add(_TIMERS_GONE, "timers_gone", (value(record_id("timer", self._system, *key)) for key in gone))
+        add(_IDS, "ids", (encoder.sent_id(key, outcome) for key, outcome in effect.ids.items()))
+        add(_MEMOS_GONE, "memos_gone", (value(list(key)) for key in effect.memos_gone))
+        add(
+            _MEMOS,
+            "memos",
+            (
+                encoder.memo(key, name, outcome)
+                for key, memos in effect.memos.items()
+                for name, outcome in memos.items()
+            ),
+        )
         letters: list[bytes] = []
         again: list[bytes] = []
         marks: list[bytes] = []

@@ -8,13 +8,15 @@ thread: committed entries as exact bytes until they are projected.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
+from typing import TypeVar
 
 import msgspec
 
 from sentient_core.store.fold import Effect, Placed
+from sentient_core.store.outcomes import IdKey, Outcome, note_of, outcome_of
 from sentient_core.store.protocols import RESERVE, Backlog, JournalOptions
 from sentient_core.store.records import (
     Accepted,
@@ -22,11 +24,14 @@ from sentient_core.store.records import (
     Checkpoint,
     CheckpointKind,
     Entry,
+    Key,
     LetterRedriven,
+    Noted,
     Record,
     Turn,
 )
 from sentient_core.store.tail_inboxes import Place, TailInbox, TailInboxes
+from sentient_core.store.tail_outcomes import TailOutcomes
 
 __all__ = ["LEAST_WEIGHT", "Intake", "Tail", "TailEntry", "decode_entry", "encode_entry"]
 
@@ -43,6 +48,8 @@ LEAST_WEIGHT = Record().weight
 """Where not even this fits, the tail is full."""
 
 _UNLIMITED = 2**62
+
+T = TypeVar("T")
 
 
 class Intake:
@@ -123,6 +130,7 @@ class Tail:
         self._bodies: dict[int, TailEntry] = {}
         self._checkpoints: dict[str, list[Place]] = {}
         self._inboxes = TailInboxes()
+        self._outcomes = TailOutcomes()
         for entry in entries:
             self.add(entry, decode_entry(entry.body))
 
@@ -140,6 +148,7 @@ class Tail:
                     self._inboxes.note_state(record.path, place)
             else:
                 self._inboxes.note(record, content.epoch, place)
+                self._outcomes.note(record, content.epoch, place)
 
     def take(self, max_records: int, max_bytes: int) -> list[TailEntry]:
         """The next waiting entries, at least one if any waits, within the bounds otherwise."""
@@ -168,6 +177,7 @@ class Tail:
             last = entry.number
             del self._bodies[entry.number]
             self._inboxes.forget(entry.number)
+            self._outcomes.forget(entry.number)
         self._inboxes.forget_states(effect.states, last)
         self._inboxes.forget_timers(effect.timers, last)
         for path in effect.turns:
@@ -205,6 +215,26 @@ class Tail:
             )
             for path, of_path in places.items()
         }
+
+    def outcomes(self, keys: Iterable[IdKey]) -> dict[IdKey, Outcome]:
+        """What is unprojected of these ids, as far as there is something."""
+        places = {key: place for key in keys if (place := self._outcomes.ids.get(key)) is not None}
+        return self._outcomes_at(places)
+
+    def memos(self, key: Key) -> dict[str, Outcome]:
+        """What is unprojected of what the handling of a message has come to, by its name."""
+        return self._outcomes_at(self._outcomes.memos.get(key, {}))
+
+    def _outcomes_at(self, places: Mapping[T, Place]) -> dict[T, Outcome]:
+        found: dict[T, Outcome] = {}
+        keys = sorted(places, key=lambda key: places[key])
+        for key, placed in zip(keys, self._read(places[key] for key in keys), strict=True):
+            known = outcome_of(placed.record)
+            if known is not None:
+                found[key] = known[1]
+            elif isinstance(placed.record, Noted):
+                found[key] = note_of(placed.record)
+        return found
 
     def _checkpoints_at(self, places: Iterable[Place]) -> list[Placed[Checkpoint]]:
         found = self._read(places)

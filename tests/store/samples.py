@@ -14,13 +14,17 @@ from sentient_core.codec import digest
 from sentient_core.store.access import Access
 from sentient_core.store.engine import DATABASE, NAMESPACE, Client, Connect, embedded
 from sentient_core.store.records import (
+    Accepted,
     AgentStatus,
+    Answered,
     Checkpoint,
     CheckpointKind,
     DeadLetterRecord,
     Event,
+    Key,
     LetterDiscarded,
     LetterRedriven,
+    SentAs,
 )
 from sentient_core.store.server import ServerClient
 from sentient_core.store.url import parse_url
@@ -76,6 +80,24 @@ def checkpoint(path: str, number: int, **changes: Any) -> Checkpoint:
         "metadata": msgspec.msgpack.encode({"handled": number}),
     }
     return Checkpoint(**fields | changes)
+
+
+def sent_as(id_: str, path: str = "team/b", asker: Key | None = None, content: bytes = b"deposit") -> SentAs:
+    """The id that a message was sent under."""
+    return SentAs(path, id_, digest(content), asker)
+
+
+def accepted(seq: int, sent: SentAs | None = None, **changes: Any) -> Accepted:
+    """A message to the durable actor `team/b`."""
+    return Accepted(event(seq, **changes), sent_as=sent)
+
+
+def answered(seq: int, sent: SentAs, reply: object = "fine", error: str | None = None) -> Answered:
+    """The reply to a message that was sent under an id, under a number of its own."""
+    sent_back = event(
+        seq + 2_000, reply, event_type="message_replied", source="team/b", target="team/a", message_type="str"
+    )
+    return Answered(sent_back, sent, error)
 
 
 def dead_letter(seq: int, **changes: Any) -> DeadLetterRecord:

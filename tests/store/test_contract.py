@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,8 +17,21 @@ from sentient_core.errors import Fenced, StoreError, StoreUnavailable
 from sentient_core.mailbox import DeadLetterReason
 from sentient_core.store import Journal, JournalOptions, MemoryStore, Store, SurrealStore
 from sentient_core.store.letters import DeadLetterFilter
-from sentient_core.store.records import CheckpointKind, LetterStatus
-from tests.store.samples import NOW, checkpoint, dead_letter, discarded, event, redriven, status
+from sentient_core.store.outcomes import Outcome, OutcomeKind
+from sentient_core.store.records import Answered, CheckpointKind, LetterStatus, Noted, Settled, Turn
+from sentient_core.store.retention import Retention
+from tests.store.samples import (
+    NOW,
+    accepted,
+    answered,
+    checkpoint,
+    dead_letter,
+    discarded,
+    event,
+    redriven,
+    sent_as,
+    status,
+)
 from tests.store.server import Server
 
 NASTY = [
@@ -704,3 +718,91 @@ async def test_a_payload_of_ten_megabytes_passes(database: Database, journal: Jo
 
 async def test_the_url_says_where_it_is(database: Database) -> None:
     assert database.store.url.split(":")[0] in ("memory", "mem", "surrealkv", "ws", "http")
+
+
+async def test_what_became_of_an_id_is_known_before_and_behind_its_projection(
+    database: Database, journal: Journal
+) -> None:
+    pay, ship = sent_as("pay"), sent_as("ship", content=b"other")
+    journal.append(accepted(1, pay))
+    journal.append(accepted(2, ship))
+    await journal.committed()
+    both = [("team/b", "pay"), ("team/b", "ship")]
+
+    known = await journal.outcomes([*both, ("team/a", "pay"), ("team/b", "never")])
+    assert {key: outcome.kind for key, outcome in known.items()} == dict.fromkeys(both, "pending")
+    await journal.flush()
+    assert await journal.outcomes(both) == known
+
+    journal.append(Turn((Settled("team/b", 1), answered(1, pay, "paid"))))
+    journal.append(dead_letter(2, recipient="team/b", reason="failed", cause="no", was_pending=True, sent_as=ship))
+    await journal.committed()
+    known = await journal.outcomes(both)
+    assert known["team/b", "pay"] == Outcome(
+        OutcomeKind.REPLY, pay.digest, answered(1, pay).event.at, "str", msgspec.msgpack.encode("paid")
+    )
+    assert known["team/b", "ship"].kind is OutcomeKind.DEAD
+    assert msgspec.msgpack.decode(known["team/b", "ship"].payload) == "no"
+    await journal.flush()
+    assert await journal.outcomes(both) == known
+
+
+async def test_what_became_of_an_id_is_known_to_later_starts(database: Database) -> None:
+    first = await database.store.open_journal("bank")
+    first.append(accepted(1, sent_as("pay")))
+    first.append(answered(1, sent_as("pay"), "paid"))
+    first.append(accepted(2, sent_as("late")))
+    await first.committed()
+
+    second = await database.store.open_journal("bank")  # the first one never closed
+
+    found = await second.outcomes([("team/b", "pay"), ("team/b", "late")])
+    assert [outcome.kind for _, outcome in sorted(found.items())] == ["pending", "reply"]
+
+
+async def test_memos_are_there_until_their_message_is_settled(database: Database, journal: Journal) -> None:
+    in_hand = ("team/a", journal.epoch, 1)
+    asked = sent_as("1", asker=in_hand)
+    journal.append(accepted(1, target="team/a"))
+    journal.append(Noted("team/a", 1, "once pay", b"\x01", NOW))
+    journal.append(accepted(2, asked))
+    journal.append(Noted("team/a", 3, "once pay", b"\x02", NOW))
+
+    memos = await journal.memos(in_hand)
+    assert {name: memo.kind for name, memo in memos.items()} == {
+        "once pay": OutcomeKind.REPLY,
+        "ask team/b 1": OutcomeKind.PENDING,
+    }
+    await journal.flush()
+    assert await journal.memos(in_hand) == memos
+    journal.append(answered(2, asked))
+    assert (await journal.memos(in_hand))["ask team/b 1"].kind is OutcomeKind.REPLY
+    await journal.flush()
+    assert (await journal.memos(in_hand))["ask team/b 1"].kind is OutcomeKind.REPLY
+
+    journal.append(Settled("team/a", 1, has_memos=True))
+    await journal.flush()
+    assert await journal.memos(in_hand) == {}
+    assert set(await journal.memos(("team/a", journal.epoch, 3))) == {"once pay"}
+
+
+async def test_old_ids_go_and_what_is_pending_stays(database: Database, journal: Journal) -> None:
+    old = time.time_ns() - 8 * 86_400_000_000_000
+    journal.append(accepted(1, sent_as("settled"), at=old))
+    journal.append(Answered(event(11, "fine", at=old), sent_as("settled")))
+    journal.append(accepted(2, sent_as("pending"), at=old))
+    journal.append(accepted(3, sent_as("young"), at=old))
+    journal.append(Answered(event(13, "fine", at=time.time_ns()), sent_as("young")))
+    journal.append(Settled("team/b", 1))
+    journal.append(Noted("team/b", 1, "once lost", b"\x01", old))
+    journal.append(Noted("team/b", 2, "once kept", b"\x01", old))
+    await journal.flush()
+    keys = [("team/b", id_) for id_ in ("settled", "pending", "young")]
+
+    assert (await journal.prune(Retention(dedupe_window=None))).rows == 0
+    pruned = await journal.prune(Retention(events_age=None, batch_rows=1))
+
+    assert (pruned.ids.rows, pruned.memos.rows, pruned.rows) == (1, 1, 2)
+    assert {id_ for _, id_ in await journal.outcomes(keys)} == {"pending", "young"}
+    assert await journal.memos(("team/b", journal.epoch, 1)) == {}
+    assert set(await journal.memos(("team/b", journal.epoch, 2))) == {"once kept"}

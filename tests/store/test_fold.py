@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentient_core.store.fold import NOTHING, fold, merge
+from sentient_core.store.outcomes import OutcomeKind
 from sentient_core.store.records import (
     Accepted,
     AgentStatus,
+    Answered,
     AnyRecord,
     CheckpointKind,
     Closed,
@@ -19,11 +21,14 @@ from sentient_core.store.records import (
     Entry,
     Event,
     Forgotten,
+    Forwarded,
     LetterDiscarded,
     LetterRedriven,
     LetterStatus,
+    Noted,
     Opened,
     Origin,
+    SentAs,
     Settled,
     TimerGone,
     TimerSet,
@@ -34,12 +39,35 @@ from sentient_core.store.records import (
     parts_of_id,
 )
 from sentient_core.store.tail import decode_entry, encode_entry
-from tests.store.samples import checkpoint, dead_letter, discarded, event, redriven, status
+from tests.store.samples import (
+    accepted,
+    answered,
+    checkpoint,
+    dead_letter,
+    discarded,
+    event,
+    redriven,
+    sent_as,
+    status,
+)
 
 paths = st.sampled_from(["a", "a/b", "c"])
 small = st.integers(0, 5)
 
+messages = st.tuples(st.sampled_from(["team/a", "team/b"]), st.integers(0, 2), small)
+sent: st.SearchStrategy[SentAs] = st.builds(
+    sent_as, st.sampled_from("xy"), asker=st.none() | messages, content=st.sampled_from([b"1", b"2"])
+)
+
 records: st.SearchStrategy[AnyRecord] = st.one_of(
+    st.builds(accepted, small, st.none() | sent),
+    st.builds(answered, small, sent, error=st.none() | st.just("ValueError")),
+    st.builds(Forwarded, sent, st.just("c"), small),
+    st.builds(
+        lambda key, name: Noted(key[0], key[2], name, b"\xc0", 1, key[1]), messages, st.sampled_from("pq")
+    ),
+    st.builds(lambda key, has: Settled(key[0], key[2], key[1], has), messages, st.booleans()),
+    st.builds(dead_letter, small, was_pending=st.just(True), has_memos=st.booleans(), sent_as=st.none() | sent),
     st.builds(event, small),
     st.builds(status, paths, small, at=small),
     st.builds(status, paths, small, origin=st.sampled_from(Origin), is_over=st.booleans()),
@@ -102,7 +130,7 @@ def test_every_event_is_kept_in_order(journal: list[tuple[int, Entry]]) -> None:
     assert [placed.record for placed in effect.events] == [
         record if isinstance(record, Event) else record.event
         for record in written
-        if isinstance(record, Event | LetterRedriven | Accepted)
+        if isinstance(record, Event | LetterRedriven | Accepted | Answered)
     ]
 
 
@@ -243,3 +271,60 @@ OF_SCHEMA_2 = bytes.fromhex(
     "616d6f756e7401c3a66661696c6564ae56616c75654572726f723a206e6f01cd07d002070095a1780407a6636c6f736564cd0bb8"
 )
 """Bytes of an entry as the last release with schema 2 encoded it."""
+
+
+@given(journals)
+def test_what_is_known_of_an_id_is_what_the_last_record_about_it_says(
+    journal: list[tuple[int, Entry]],
+) -> None:
+    ids = fold(journal, 1).ids
+
+    last: dict[tuple[str, str], OutcomeKind] = {}
+    for _, entry in journal:
+        for record in entry.records:
+            sent_under = getattr(record, "sent_as", None)
+            if sent_under is not None and sent_under.asker is None:
+                last[sent_under.path, sent_under.id] = _kind(record)
+    assert {key: outcome.kind for key, outcome in ids.items()} == last
+
+
+@given(journals, messages)
+def test_memos_go_with_the_settlement_of_their_message(
+    journal: list[tuple[int, Entry]], key: tuple[str, int, int]
+) -> None:
+    path, epoch, seq = key
+    end = (len(journal) + 1, Entry(1, (Settled(path, seq, epoch, has_memos=True),)))
+
+    effect = fold([*journal, end], 1)
+
+    assert key not in effect.memos
+    assert key in effect.memos_gone or key not in effect.settled
+
+
+def test_what_is_asked_and_settled_within_a_window_leaves_nothing() -> None:
+    in_hand, asked = ("team/a", 1, 1), sent_as("x", asker=("team/a", 1, 1))
+    entry = Entry(
+        1,
+        (
+            accepted(1, target="team/a"),
+            accepted(2, asked),
+            answered(2, asked),
+            Settled("team/b", 2),
+            Noted("team/a", 1, "once pay", b"\xc0", 1),
+            Settled("team/a", 1, has_memos=True),
+        ),
+    )
+
+    effect = fold([(1, entry)], 1)
+
+    assert effect.memos == {}
+    assert effect.memos_gone == effect.settled == frozenset()
+    assert in_hand not in effect.pending
+
+
+def _kind(record: AnyRecord) -> OutcomeKind:
+    if isinstance(record, Answered):
+        return OutcomeKind.REPLY if record.error is None else OutcomeKind.ERROR
+    if isinstance(record, Forwarded):
+        return OutcomeKind.FORWARDED
+    return OutcomeKind.PENDING if isinstance(record, Accepted) else OutcomeKind.DEAD
