@@ -37,6 +37,8 @@ SentientError
 ├── NotExposed (AttributeError)          a name that a proxy does not reach
 ├── NotHandedOver (TypeError)            a value that can be neither shared nor copied, at a proxy
 ├── UncopyableMessage (TypeError)        a message (or reply) of which isolation can make no copy
+├── UnencodableResult (TypeError)        what was done once has a result that the store could not hold
+├── MessageIdConflict                    a message was sent before under the same message_id, another one
 ├── DeliveryError                        a message was not accepted, or an ask has no reply; carries the
 │   │                                    message and the ref: what to catch around a `send` or an `ask`
 │   ├── ActorStopped                     the target has ended, or ended before it replied
@@ -50,6 +52,7 @@ SentientError
 │       ├── AskTimeout (TimeoutError)    no reply in time
 │       ├── AskCycle                     it would wait for itself
 │       ├── MessageDropped               a full mailbox's overflow policy chose it
+│       ├── ReplyUnreadable              the recorded reply to an earlier try is none that the code knows
 │       ├── HandlerFailed                the handler raised; `__cause__` is what it raised
 │       └── UnhandledMessage             the target has no handler for this type
 ├── NotInTurn                            a stash, timer or the like was used outside of a turn
@@ -167,6 +170,7 @@ __all__ = [
     "MessageChanged",
     "MessageDropped",
     "MessageExpired",
+    "MessageIdConflict",
     "MessageTooLarge",
     "NameTaken",
     "NoSuchState",
@@ -178,6 +182,7 @@ __all__ = [
     "Poison",
     "PoolFull",
     "RateLimited",
+    "ReplyUnreadable",
     "RestartLimitExceeded",
     "RestoreUnfinished",
     "SendTimeout",
@@ -203,6 +208,7 @@ __all__ = [
     "TurnTooLarge",
     "UncopyableMessage",
     "UnencodableMessage",
+    "UnencodableResult",
     "UnencodableState",
     "UnhandledMessage",
     "UnknownActor",
@@ -537,6 +543,34 @@ class TurnTooLarge(SentientError):
         )
 
 
+class UnencodableResult(SentientError, TypeError):
+    """What a handler has done once has a result that could not be stored, or not be read back as it was.
+
+    `key` is that of `once`. What was done is done: it would be done again if the message were handled again.
+    """
+
+    def __init__(self, path: str, key: str, why: str) -> None:
+        self.path = path
+        self.key = key
+        super().__init__(f"the result of once({key!r}, …) in '{path}' cannot be stored: {why}")
+
+
+class MessageIdConflict(SentientError):
+    """Another message was sent to the actor before under the same `message_id`; this one was not accepted.
+
+    `message` and `ref` say what was sent to whom.
+    """
+
+    def __init__(self, message: object, ref: ActorRef, message_id: str) -> None:
+        self.message = message
+        self.ref = ref
+        self.message_id = message_id
+        super().__init__(
+            f"message_id {message_id!r} has been used for another message to '{ref.path}' than this "
+            f"{kind_of(message)}. A retry sends the very same message; anything else takes a new id."
+        )
+
+
 class NotExposed(SentientError, AttributeError):
     """A name that a proxy does not reach; `why` says whether it is private, the runtime's, or unknown."""
 
@@ -696,6 +730,13 @@ class AskCycle(AskError):
 
 class HandlerFailed(AskError):
     """The handler raised (`__cause__`), and the message is not tried again."""
+
+
+class ReplyUnreadable(AskError):
+    """The message was handled before, under the same `message_id`, and its recorded reply cannot be read.
+
+    It does not fit the type that the message or its handler says.
+    """
 
 
 class MessageDropped(AskError):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, TypeAlias, TypeVarTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, TypeAlias, TypeVarTuple, overload
 
 import msgspec
 from anyio import CapacityLimiter
@@ -15,6 +15,7 @@ from sentient_core.actors.blueprint import Blueprint
 from sentient_core.actors.checkpoints import CheckpointPolicy
 from sentient_core.actors.class_names import check_aliases
 from sentient_core.actors.context import Context, fence
+from sentient_core.actors.once import once
 from sentient_core.actors.overdue import heartbeat
 from sentient_core.actors.request import Askable, Request
 from sentient_core.actors.saving import check_at_work, save_and_wait
@@ -184,6 +185,32 @@ class Actor(Generic[M_contra]):
         checkpoint stands) and StoreUnavailable. Cancelling it does not take the checkpoint back.
         """
         return await save_and_wait(self.__cell, self)
+
+    # `returns` may be any type that msgspec can read, also one that no type checker has a name for.
+    @overload
+    async def once(self, key: str, fn: Callable[[], Awaitable[T]], *, returns: object = None) -> T: ...
+    @overload
+    async def once(self, key: str, fn: Callable[[], T], *, returns: object = None) -> T: ...
+    async def once(self, key: str, fn: Callable[[], Any], *, returns: object = None) -> Any:
+        """Do something to the outside once for the message in hand, and return what it returned.
+
+        ::
+
+            paid = await self.once("pay", lambda: gateway.pay(3, token=self.context.message.message_id))
+
+        For handlers of durable actors. It waits until the message is committed, calls `fn` (a function
+        without arguments, sync or async), and commits the result by itself. When the message is handled
+        again, after a crash or a failure, the recorded result is returned and `fn` is not called; when it
+        is settled, the result is forgotten. A process that dies between the two calls `fn` again: give the
+        outside a token, the id of the message and the key. If `fn` raises, nothing is recorded.
+
+        The result must be one that can be stored. A recorded one is read as the type `returns`, else as
+        what `fn` is annotated with, else as plain values: whatever would not be the same then raises
+        UnencodableResult the first time already, when `fn` has run. Raises NotInTurn in hooks, for ticks and
+        beside a turn, InvalidArgument in actors that are not durable and for a key that is under way,
+        StoreUnavailable, Fenced.
+        """
+        return await once(self.__cell, self, key, fn, returns)
 
     def heartbeat(self, progress: float | None = None) -> None:
         """Say that the handler at work is alive, and how much it has done, from 0 to 1.

@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from sentient_core.actors.cell import Cell
+    from sentient_core.actors.open_turn import OpenTurn
     from sentient_core.actors.posting import Posting
     from sentient_core.actors.runtime import Runtime
     from sentient_core.backend import Slot
+    from sentient_core.mailbox.envelope import Entry
+    from sentient_core.store.records import Key
 
-__all__ = ["NOT_YET", "ask", "ask_as_one", "check_cycle", "cycle_of", "wait_of"]
+__all__ = ["NOT_YET", "ask", "ask_as_one", "check_cycle", "cycle_of", "wait_for_reply", "wait_of"]
 
 NOT_YET: Final[Any] = object()
 """Instead of an answer: it will come later."""
@@ -52,6 +55,9 @@ async def ask(cell: Cell, message: object, timeout: float, posting: Posting | No
         handler = cell.handler_at_once(message)
     if handler is None:
         cell = delivery.recipient(cell, message)
+        turn = None if cell.inbox is None else delivery.open_turn()
+        if turn is not None and turn.key is not None and turn.runtime is runtime:
+            return await _in_turn(cell, message, timeout, posting, turn, turn.key)
     reply = dispatcher.take_slot()
     if cell.inbox is not None:
         reply = reply_slot(reply, cell, message)
@@ -79,7 +85,7 @@ async def ask(cell: Cell, message: object, timeout: float, posting: Posting | No
                     dispatcher.schedule(cell)
                 queue.append((message, asker, reply, None))
             else:
-                await _put(over, posting)
+                await _put(over, delivery.new_entry(cell, message, reply, posting))
         return await _wait(over)
     finally:
         # Not if the turn was abandoned meanwhile: the place is then its cell's next turn's.
@@ -92,11 +98,41 @@ async def ask_as_one(
 ) -> Any:
     """One ask of those that an actor's turn waits for together; `crowd` lists them."""
     cell = delivery.recipient(cell, message)
+    turn = None if cell.inbox is None else delivery.open_turn()
+    if turn is not None and turn.key is not None and turn.runtime is cell.runtime:
+        return await _in_turn(cell, message, timeout, posting, turn, turn.key, crowd)
     reply = reply_slot(cell.runtime.backend.slot(), cell, message)
     crowd.append((cell, reply))
     over = _AskOver(cell, message, timeout, reply)
-    await _put(over, posting)
+    await _put(over, delivery.new_entry(cell, message, reply, posting))
     return await _wait(over)
+
+
+async def wait_for_reply(
+    cell: Cell, message: object, timeout: float, reply: Slot[Any], carried: Slot[Any], entry: Entry | None
+) -> Any:
+    """Put `entry` into the mailbox, unless it is None and was before, and wait for `reply`.
+
+    `carried` is what stands in the entry instead of it.
+    """
+    over = _AskOver(cell, message, timeout, reply, carried)
+    if entry is not None:
+        await _put(over, entry)
+    return await _wait(over)
+
+
+async def _in_turn(
+    cell: Cell,
+    message: object,
+    timeout: float,
+    posting: Posting | None,
+    turn: OpenTurn,
+    key: Key,
+    crowd: list[tuple[Cell, Slot[Any]]] | None = None,
+) -> Any:
+    from sentient_core.actors.sending_once import ask_in_turn  # noqa: PLC0415 - it asks by what is here
+
+    return await ask_in_turn(cell, message, timeout, posting, turn, key, crowd)
 
 
 async def _wait(over: _AskOver) -> Any:
@@ -108,13 +144,16 @@ async def _wait(over: _AskOver) -> Any:
         raise
     finally:
         over.cancel()
-        del over.message, over.reply  # it may stand in the timekeeper's heap until its time is over
+        del (
+            over.message,
+            over.reply,
+            over.carried,
+        )  # it may stand in the timekeeper's heap until its time is over
 
 
-async def _put(over: _AskOver, posting: Posting | None) -> None:
+async def _put(over: _AskOver, entry: Entry) -> None:
     """Put the message into the mailbox, waiting for room."""
     cell = over.cell
-    entry = delivery.new_entry(cell, over.message, over.reply, posting)
     if delivery.put(cell, entry):
         return
     try:
@@ -136,14 +175,23 @@ def _abandon(over: _AskOver) -> None:
 class _AskOver(Alarm):
     """Ends an ask that has had its time."""
 
-    __slots__ = ("cell", "deadline", "message", "reply", "timeout")
+    __slots__ = ("carried", "cell", "deadline", "message", "reply", "timeout")
 
-    def __init__(self, cell: Cell, message: object, timeout: float, reply: Slot[Any]) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        message: object,
+        timeout: float,
+        reply: Slot[Any],
+        carried: Slot[Any] | None = None,
+    ) -> None:
         super().__init__(cell.runtime.timekeeper)
         self.cell = cell
         self.message = message
         self.timeout = timeout
         self.reply = reply
+        self.carried = reply if carried is None else carried
+        """What stands in the message's entry: the reply, or what brings it."""
         self.deadline = cell.runtime.backend.now() + timeout
 
     def ring(self) -> None:
@@ -156,7 +204,7 @@ class _AskOver(Alarm):
         cell = self.cell
         place = place or self._place()
         text = f"no reply within {self.timeout:g} s. {place}; the actor is {cell.status.value}"
-        if cell.in_hand is not None and cell.in_hand[2] is not self.reply:
+        if cell.in_hand is not None and cell.in_hand[2] is not self.carried:
             text += f", {_at_work(cell)}"
         return AskTimeout(self.message, cell.ref, text)
 
@@ -164,11 +212,11 @@ class _AskOver(Alarm):
         cell = self.cell
         if is_given(self.reply):
             return "The actor has answered, and the store has not confirmed the commit that is to precede it"
-        if cell.in_hand is not None and cell.in_hand[2] is self.reply:
+        if cell.in_hand is not None and cell.in_hand[2] is self.carried:
             return f"The actor is {_at_work(cell)}"
         depth = cell.mailbox.depth
         for place, entry in enumerate(islice(cell.mailbox.queue or (), _MOST_SEEN), 1):
-            if entry[2] is self.reply:
+            if entry[2] is self.carried:
                 return f"The message is number {place} of {depth} in the queue"
         if depth > _MOST_SEEN:
             return (

@@ -67,6 +67,7 @@ from sentient_core.actors.saving import (
     save_in_time,
     save_state,
 )
+from sentient_core.actors.sent_ids import UnderWay
 from sentient_core.actors.settling import how_ended
 from sentient_core.actors.special import Special, inside, is_discarded_at_end, plain, tries_of
 from sentient_core.actors.watching import announce_end
@@ -382,7 +383,7 @@ class Cell:
         return Envelope(
             message=message,
             sender=delivery.source_of(self, sender),
-            is_ask=reply is not None,
+            is_ask=reply.is_awaited if isinstance(reply, UnderWay) else reply is not None,
             message_id=None if trace is None else mirror.message_id(trace),
             correlation_id=mirror.conversation(trace),
             attempt=tries_of(self.in_hand) + 1,

@@ -17,17 +17,19 @@ if TYPE_CHECKING:
 __all__ = ["bare", "is_given", "reply_slot"]
 
 
-def reply_slot(slot: Slot[Any], target: Cell, message: object) -> Slot[Any]:
+def reply_slot(slot: Slot[Any], target: Cell, message: object, *, is_kept: bool = False) -> Slot[Any]:
     """The slot for the reply of `target`, made of a plain one.
 
     A durable actor's answer says that something has happened, which is so only once it is committed. Who
     asks within a durable turn of the same system gets it at once: what he makes of it is committed later.
+    `is_kept`: the store keeps the answer, so one that comes too late is no dead letter.
     """
     if target.inbox is None or isinstance(slot, _CommittedReply):
         return slot
     turn = open_turn()
     is_within = turn is not None and turn.runtime is target.runtime
-    return _CommittedReply(slot, target, message, current_cell.get(), turn if is_within else None)
+    within = turn if is_within else None
+    return _CommittedReply(slot, target, message, current_cell.get(), within, is_kept=is_kept)
 
 
 def bare(slot: Slot[Any]) -> Slot[Any]:
@@ -46,13 +48,21 @@ class _CommittedReply:
     Or at once, while the durable turn is open that the ask belongs to.
     """
 
-    __slots__ = ("_asker", "_is_given", "_message", "_target", "_turn", "plain")
+    __slots__ = ("_asker", "_is_given", "_is_kept", "_message", "_target", "_turn", "plain")
 
     def __init__(
-        self, slot: Slot[Any], target: Cell, message: object, asker: Cell | None, turn: OpenTurn | None
+        self,
+        slot: Slot[Any],
+        target: Cell,
+        message: object,
+        asker: Cell | None,
+        turn: OpenTurn | None,
+        *,
+        is_kept: bool,
     ) -> None:
         self.plain: Slot[Any] = slot
         """What who asked waits for."""
+        self._is_kept = is_kept
         self._target = target
         self._message = message
         self._asker = asker
@@ -89,7 +99,7 @@ class _CommittedReply:
         return True
 
     def _bring(self, value: Any) -> None:
-        if not self.plain.set(value):  # who asked has gone while it was committed
+        if not self.plain.set(value) and not self._is_kept:  # who asked has gone while it was committed
             late_reply(self._target, value, (self._message, self._asker, None, None), None)
 
 

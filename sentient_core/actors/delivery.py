@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sentient_core.actors.current import current_cell, current_event, current_turn
 from sentient_core.actors.isolating import isolated
 from sentient_core.actors.posting import Posted
+from sentient_core.actors.sent_ids import UnderWay
 from sentient_core.actors.settling import dead, fail_asker, late_reply, source_of, why_closed
 from sentient_core.actors.special import plain
 from sentient_core.actors.water import report_high_water
@@ -68,6 +69,7 @@ __all__ = [
     "source_of",
     "tell",
     "tell_from",
+    "wait_for_commit",
     "wait_for_room",
 ]
 
@@ -169,10 +171,10 @@ async def send(cell: Cell, message: object, timeout: float | None, posting: Post
     if not put(cell, entry):
         await wait_for_room(cell, entry, timeout)
     if cell.inbox is not None:
-        await _wait_for_commit(cell, entry, timeout, began)
+        await wait_for_commit(cell, entry, timeout, began)
 
 
-async def _wait_for_commit(cell: Cell, entry: Entry, timeout: float | None, began: float) -> None:
+async def wait_for_commit(cell: Cell, entry: Entry, timeout: float | None, began: float) -> None:
     """Return when a message that is accepted is committed. Raises CommitTimeout, Fenced, StoreUnavailable."""
     runtime, journal = cell.runtime, cell.runtime.mirror.journal
     if timeout is None:
@@ -236,12 +238,12 @@ def record_refused(cell: Cell, entry: Entry) -> None:
     """Write down a message that will be a dead letter at once.
 
     To a durable actor it counts as accepted all the same, so that the audit knows it; but not where the store
-    has no room for that.
+    has no room for that. An id that it was sent under stays free: its sender may try again.
     """
     if entry[3] is None:
         return
     if cell.inbox is not None and cell.inbox.has_room():
-        cell.inbox.accept(entry)
+        cell.inbox.accept((entry[0], entry[1], None, entry[3]) if isinstance(entry[2], UnderWay) else entry)
     else:
         cell.runtime.mirror.record(entry[3])
 
@@ -474,6 +476,8 @@ class _Patience:
 
 def _take_back(cell: Cell, entry: Entry) -> None:
     """Who sent it was cancelled in the moment in which it found room: it is not handled, unless it was."""
+    if isinstance(entry[2], UnderWay):
+        return  # it is accepted: whoever sends it again gets what becomes of it
     if cell.mailbox.take_out(entry) and entry[3] is not None:
         dead(cell, entry, DeadLetterReason.DROPPED, "who sent it was cancelled when there was room for it")
 

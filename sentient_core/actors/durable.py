@@ -22,6 +22,7 @@ from sentient_core.actors.inbox import Inbox
 from sentient_core.actors.isolating import isolated_reply
 from sentient_core.actors.lease import TurnAbandoned
 from sentient_core.actors.open_turn import OpenTurn
+from sentient_core.actors.recorded import error_words
 from sentient_core.actors.runtime import Family, Runtime
 from sentient_core.actors.settling import how_ended
 from sentient_core.actors.special import plain
@@ -240,7 +241,8 @@ class DurableCell(Cell):
             return False
         turn = OpenTurn(self, inbox, entry)
         try:
-            turn.refuse(error, self._answer_of(entry, {"error": in_a_line(error)})[1])
+            words = error_words(self.runtime.codec, error)
+            turn.refuse(error, self._answer_of(entry, words)[1])
             turn.close(actor, settles=True)
         except Exception as failure:  # noqa: BLE001 - as of any turn that cannot be committed
             await self._handler_failed(entry, failure)

@@ -119,27 +119,55 @@ class FromThread:
         else:
             self._lane.put(put, "send a message")
 
-    def send(self, ref: ActorRef[Actor[M]], message: M, *, timeout: float | None = None) -> None:
+    def send(
+        self,
+        ref: ActorRef[Actor[M]],
+        message: M,
+        *,
+        timeout: float | None = None,
+        message_id: str | None = None,
+    ) -> None:
         """Put a message into the mailbox, waiting for room, as `ActorRef.send`."""
         self._cell(ref)
         if timeout is None:
-            self._outcome("send a message", lambda _: ref.send(message))
+            self._outcome("send a message", lambda _: ref.send(message, message_id=message_id))
         else:
             check_timeout(timeout)
             late = SendTimeout(message, ref, timeout)
-            self._outcome("send a message", lambda left: ref.send(message, timeout=left), timeout, late)
+            self._outcome(
+                "send a message",
+                lambda left: ref.send(message, timeout=left, message_id=message_id),
+                timeout,
+                late,
+            )
 
     # As in `ActorRef.ask`; the second is for mypy alone, which also wants the first parameter to be of one
     # type in all three: else it forgets the reply's type where the actor's class is not known.
     @overload
-    def ask(self, ref: ActorRef[Actor[M]], message: Askable[Actor[M], R], *, timeout: float) -> R: ...
+    def ask(
+        self,
+        ref: ActorRef[Actor[M]],
+        message: Askable[Actor[M], R],
+        *,
+        timeout: float,
+        message_id: str | None = None,
+    ) -> R: ...
     @overload
     def ask(  # pyright: ignore[reportOverlappingOverload] - as above
-        self, ref: ActorRef[Actor[M]], message: Askable[Actor[M], object], *, timeout: float
+        self,
+        ref: ActorRef[Actor[M]],
+        message: Askable[Actor[M], object],
+        *,
+        timeout: float,
+        message_id: str | None = None,
     ) -> object: ...
     @overload
-    def ask(self, ref: ActorRef[Actor[M]], message: M, *, timeout: float) -> Any: ...
-    def ask(self, ref: ActorRef[Any], message: object, *, timeout: float) -> Any:
+    def ask(
+        self, ref: ActorRef[Actor[M]], message: M, *, timeout: float, message_id: str | None = None
+    ) -> Any: ...
+    def ask(
+        self, ref: ActorRef[Any], message: object, *, timeout: float, message_id: str | None = None
+    ) -> Any:
         """Send a message and return the handler's reply, as `ActorRef.ask`.
 
         AskTimeout comes also while something blocks the event loop, then up to a second late.
@@ -147,7 +175,12 @@ class FromThread:
         self._cell(ref)
         check_timeout(timeout)
         late = AskTimeout(message, ref, f"no reply within {timeout:g} s, in which the event loop was blocked")
-        return self._outcome("send a message", lambda left: ref.ask(message, timeout=left), timeout, late)
+        return self._outcome(
+            "send a message",
+            lambda left: ref.ask(message, timeout=left, message_id=message_id),
+            timeout,
+            late,
+        )
 
     def spawn(
         self,

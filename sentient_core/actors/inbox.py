@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 import msgspec
@@ -23,6 +23,7 @@ from sentient_core.actors.checkpoints import check_fits, check_readable, is_of_t
 from sentient_core.actors.durable_timers import DurableTimers
 from sentient_core.actors.gone import sender_at
 from sentient_core.actors.posting import Posted, posted_of
+from sentient_core.actors.sent_ids import UnderWay
 from sentient_core.actors.settling import dead, fail_asker
 from sentient_core.actors.stored_letter import UnreadMessage, decoded
 from sentient_core.actors.unread import READ_SECONDS, Unread
@@ -50,13 +51,22 @@ if TYPE_CHECKING:
     from sentient_core.actors.unread import MessageKey
     from sentient_core.mailbox.envelope import Entry
     from sentient_core.store.protocols import Pending
-    from sentient_core.store.records import Event
+    from sentient_core.store.records import Event, Key
 
-__all__ = ["Inbox"]
+__all__ = ["Inbox", "Release"]
 
 _NO_METADATA = b"\x80"
 
 _NOTHING = Estate()
+
+
+class Release(NamedTuple):
+    """What was known of a message that is settled."""
+
+    way: UnderWay | None
+    """The id that it was sent under, if it was."""
+    has_memos: bool
+    """Something was written down for it, or may have been."""
 
 
 class Inbox:
@@ -73,6 +83,7 @@ class Inbox:
         "_pending",
         "_settled",
         "_turns",
+        "_with_memos",
         "savepoint",
         "timers",
         "turn",
@@ -83,8 +94,11 @@ class Inbox:
         self._cell = cell
         self._journal = cell.runtime.mirror.journal
         self._epoch = cell.runtime.mirror.epoch
-        self._pending: set[tuple[int, int]] = set()
-        """Epoch and number of the messages that this process has, accepted and not settled."""
+        self._pending: dict[tuple[int, int], UnderWay | None] = {}
+        """Epoch and number of the messages that this process has, accepted and not settled; with the ids that
+        they were sent under."""
+        self._with_memos: set[tuple[int, int]] = set()
+        """Of these, the messages for which this process has had something written down."""
         self._is_taken_up = False
         """What the store had of the actor has been read."""
         self._settled: set[tuple[int, int]] = set()
@@ -120,7 +134,7 @@ class Inbox:
 
     def forget(self, key: MessageKey) -> None:
         """A pending message is from now on in the store alone."""
-        self._pending.discard(key)
+        self._pending.pop(key, None)
 
     def key_of(self, entry: Entry) -> MessageKey | None:
         """Of a message in memory that is pending; None for any other."""
@@ -160,41 +174,65 @@ class Inbox:
         """Hand a message over for whoever is spawned at the path."""
         if entry[3] is not None:
             self._journal.append(self.accepted(entry, entry[3]), force=True)
+            if isinstance(entry[2], UnderWay):
+                entry[2].accept()
 
     def accepted(self, entry: Entry, event: Event) -> Accepted:
         """The record of a message that is accepted, with the options it was posted with."""
         posted = entry[0] if isinstance(entry[0], Posted) else posted_of(entry)
+        way = entry[2]
+        sent_as = way.sent_as if isinstance(way, UnderWay) else None
         if posted is None:
-            return Accepted(event)
+            return Accepted(event, sent_as=sent_as)
         expires_at, due_at = posted.times(self._cell.runtime.backend.now(), time.time_ns())
-        return Accepted(event, posted.priority, expires_at, due_at)
+        return Accepted(event, posted.priority, expires_at, due_at, sent_as=sent_as)
 
     def expect(self, entry: Entry) -> None:
         """A message is pending from now on, of which the journal knows already."""
-        event = entry[3]
+        event, way = entry[3], entry[2]
         if event is not None:
-            self._pending.add(self._key(event))
+            self._pending[self._key(event)] = way if isinstance(way, UnderWay) else None
+            if isinstance(way, UnderWay):
+                way.accept()
 
-    def settled(self, event: Event | None) -> Settled | None:
-        """The record that settles a message, which is then not pending any more. None: it was not."""
-        if event is None:
-            return None
-        key = self._key(event)
-        if key not in self._pending:
-            return None
-        self._pending.remove(key)
-        epoch, seq = key
-        return Settled(self._cell.path, seq, 0 if epoch == self._epoch else epoch)
+    def name_of(self, event: Event | None) -> Key | None:
+        """Names the message of this event, if it is pending."""
+        key = None if event is None else self._key(event)
+        return None if key is None or key not in self._pending else (self._cell.path, *key)
 
-    def release(self, event: Event | None) -> bool:
-        """A dead letter is made of a message, which settles it. False: it was not pending."""
+    def has_memos(self, key: Key) -> bool:
+        """Something was written down for a pending message by this process."""
+        return key[1:] in self._with_memos
+
+    def may_have(self, key: tuple[int, int]) -> bool:
+        """A message is pending, or may be: what the store has was not read yet."""
+        return key in self._pending or not self._is_taken_up
+
+    def note_memo(self, key: Key) -> None:
+        """Something is written down for a pending message, until it is settled."""
+        self._with_memos.add(key[1:])
+
+    def settlement(self, event: Event | None) -> Settled | None:
+        """The record that settles a message, to `release` when it is handed over. None: it is not pending."""
+        key = self.name_of(event)
+        if event is None or key is None:
+            return None
+        path, epoch, seq = key
+        return Settled(path, seq, 0 if epoch == self._epoch else epoch, self._may_have_memos(event))
+
+    def release(self, event: Event | None) -> Release | None:
+        """A message is settled, by a dead letter or by a `Settled`. None: it was not pending."""
         key = None if event is None else self._key(event)
         if key is None or key not in self._pending:
-            return False
-        self._pending.remove(key)
+            return None
+        way = self._pending.pop(key)
         if not self._is_taken_up:
             self._settled.add(key)
-        return True
+        has_memos = event is not None and self._may_have_memos(event)
+        if key in self._with_memos:
+            self._with_memos.remove(key)
+            self._cell.runtime.sent_ids.settled((self._cell.path, *key))
+        return Release(way, has_memos)
 
     def note_tries(self, entry: Entry, tries: int) -> None:
         """A handler has failed with a message that stays pending."""
@@ -305,21 +343,23 @@ class Inbox:
         """What the mailbox holds of a message that was accepted before. None: it is a dead letter now."""
         cell = self._cell
         event = _earlier(pending)
-        self._pending.add((pending.epoch, event.seq))
+        sent_as = pending.accepted.sent_as
+        way = None if sent_as is None else cell.runtime.sent_ids.adopt(sent_as)
+        self._pending[pending.epoch, event.seq] = way
         sender = sender_at(event.source, cell.runtime)
         try:
             if pending.is_damaged:
                 raise NotRedrivable("", "its bytes do not match its digest: it was changed or torn")
             message = decoded(event.message_type or "", event.payload, cell.blueprint, cell.runtime.codec)
         except NotRedrivable as error:
-            unread: Entry = (UnreadMessage(event.message_type or "", event.payload), sender, None, event)
+            unread: Entry = (UnreadMessage(event.message_type or "", event.payload), sender, way, event)
             dead(cell, unread, DeadLetterReason.UNHANDLED, error.why, tries=pending.tries)
             return None
         posted = Posted.restored(pending.accepted, message, cell.runtime.backend.now(), time.time_ns())
         content: object = message if posted is None else posted
         if pending.tries:
             content = PutBack(content, None, pending.tries, None)
-        return content, sender, None, event
+        return content, sender, way, event
 
     def _record_of(self, state: bytes) -> Checkpoint:
         cell = self._cell
@@ -337,6 +377,9 @@ class Inbox:
             at=time.time_ns(),
             metadata=_NO_METADATA,
         )
+
+    def _may_have_memos(self, event: Event) -> bool:
+        return isinstance(event, Earlier) or self._key(event) in self._with_memos
 
     def _key(self, event: Event) -> tuple[int, int]:
         if isinstance(event, Earlier):

@@ -11,15 +11,18 @@ hands the record over and lets go what it has gathered:
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from sentient_core.actors import delivery
+from sentient_core.actors.sent_ids import UnderWay
 from sentient_core.actors.settling import dead, late_reply, why_closed
 from sentient_core.actors.water import report_high_water
+from sentient_core.codec import tag_of
 from sentient_core.errors import StoreUnavailable, TurnTooLarge
 from sentient_core.mailbox import DeadLetterReason
-from sentient_core.store.records import Turn
+from sentient_core.store.records import Answered, Earlier, Forwarded, SentAs, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.runtime import Runtime
     from sentient_core.backend import Slot
     from sentient_core.mailbox.envelope import Entry
-    from sentient_core.store.records import AnyPart, Event
+    from sentient_core.store.records import AnyPart, Event, Key
 
 __all__ = ["OpenTurn"]
 
@@ -40,18 +43,25 @@ class OpenTurn:
 
     __slots__ = (
         "_answer",
+        "_asks",
         "_at_close",
+        "_carried",
         "_cell",
         "_inbox",
         "_leaving",
         "_outputs",
         "_parts",
         "_passed_on",
+        "_passed_to",
         "_refusal",
+        "_sent",
         "_undos",
         "calls",
         "entry",
+        "is_first",
         "is_open",
+        "key",
+        "noted",
     )
 
     def __init__(self, cell: Cell, inbox: Inbox, entry: Entry | None) -> None:
@@ -60,6 +70,20 @@ class OpenTurn:
         self.entry: Entry | None = entry
         """The message in hand; None: a hook runs."""
         self.is_open: bool = True
+        self.key: Key | None = None if entry is None else inbox.name_of(entry[3])
+        """Names the message in hand, if it is one that is settled by the turn."""
+        self.is_first: bool = not (
+            self.key is None or entry is None or isinstance(entry[3], Earlier) or inbox.has_memos(self.key)
+        )
+        """No turn before this one has had something written down for the message in hand."""
+        self.noted: dict[str, bytes | None] = {}
+        """What this turn has done once, by key; None: it is at it."""
+        self._asks: dict[tuple[str, bytes], int] = {}
+        """How often the turn has asked the same, by whom and what."""
+        self._sent: set[UnderWay] = set()
+        """The ids of what it sends."""
+        self._carried = False
+        """The message in hand goes on with the id that it was sent under."""
         self._parts: list[AnyPart] = []
         self._outputs: list[tuple[Cell, Entry]] = []
         """To durable actors."""
@@ -68,6 +92,7 @@ class OpenTurn:
         self._answer: tuple[object, Event | None] | None = None
         self._refusal: Exception | None = None
         self._passed_on = False
+        self._passed_to = ""
         self._undos: list[Callable[[], None]] = []
         self._at_close: list[Callable[[], None]] = []
         self.calls: deque[Callable[[], object]] = deque()
@@ -96,8 +121,11 @@ class OpenTurn:
 
     def gather(self, target: Cell, entry: Entry, *, waits: bool = False) -> None:
         """As `send`, for what threads have told."""
-        inbox, event = target.inbox, entry[3]
+        inbox, event, way = target.inbox, entry[3], entry[2]
         if inbox is not None and event is not None:
+            if isinstance(way, UnderWay) and not way.is_accepted:
+                self._sent.add(way)
+                self._undos.append(lambda: self.runtime.sent_ids.let_go(way))
             self._parts.append(inbox.accepted(entry, event))
             self._outputs.append((target, entry))
             return
@@ -108,6 +136,8 @@ class OpenTurn:
     def pass_on(self, target: Cell, entry: Entry, undo: Callable[[], None] | None) -> None:
         """Gather the message in hand, which goes on to `target`. `undo`: for a turn that fails."""
         self._passed_on = True
+        self._carried = target.inbox is not None and entry[3] is not None
+        self._passed_to = target.path
         if undo is not None:
             self._undos.append(undo)
         self.send(target, entry, waits=True)
@@ -118,6 +148,17 @@ class OpenTurn:
         self._at_close.append(at_close)
         self._undos.append(undo)
 
+    def has_sent(self, way: UnderWay) -> bool:
+        """The message with this id is one of those that it sends."""
+        return way in self._sent
+
+    def ask_id(self, key: Key, path: str, content: bytes) -> SentAs:
+        """The id of the next ask of an actor with this content, a digest, for the message in hand, `key`."""
+        count = self._asks.get((path, content), 0)
+        self._asks[path, content] = count + 1
+        self._inbox.note_memo(key)
+        return SentAs(path, f"{content.hex()}.{count}", content, key)
+
     def let_go(self) -> None:
         """The message in hand is another's to settle, or is settled: not by the handler's return."""
         self._passed_on = True
@@ -126,13 +167,13 @@ class OpenTurn:
         """Gather the reply to the message in hand; `event` is its record."""
         self._answer = value, event
         if event is not None:
-            self._parts.append(event)
+            self._parts.append(self._kept(event))
 
     def refuse(self, error: Exception, event: Event | None) -> None:
         """Gather an exception that is the reply to the message in hand; `event` is its record."""
         self._refusal = error
         if event is not None:
-            self._parts.append(event)
+            self._parts.append(self._kept(event, tag_of(type(error))))
 
     def close(self, actor: Actor, *, settles: bool) -> None:
         """It has ended well: hand over what it leaves. `settles`: the message in hand is handled.
@@ -146,14 +187,21 @@ class OpenTurn:
         kept = None if state is None else inbox.kept(state)
         if kept is not None:
             parts.append(kept)
-        if entry is not None and (settles or self._passed_on):
-            settled = inbox.settled(entry[3])
-            if settled is not None:
-                parts.append(settled)
+        leaving: UnderWay | None = None
+        settled = inbox.settlement(entry[3]) if entry is not None and (settles or self._passed_on) else None
+        if entry is not None and settled is not None:
+            parts.append(settled)
+            leaving = None if self._carried else _way_of(entry)
         parts += self._parts
+        if leaving is not None and self._answer is None and self._refusal is None:
+            parts.append(Forwarded(leaving.sent_as, self._passed_to, time.time_ns()))
         if parts:
             self._hand_over(_as_one(parts))
         self._end()
+        if entry is not None and settled is not None:
+            inbox.release(entry[3])
+        if leaving is not None:
+            self.runtime.sent_ids.leaves(leaving)
         if state is not None:
             inbox.save(state)
         for begin in self._at_close:
@@ -172,8 +220,25 @@ class OpenTurn:
         if not journal.append(record, force=True):
             raise StoreUnavailable("the journal has ended, so the turn cannot be committed")
 
+    def _kept(self, event: Event, error: str | None = None) -> AnyPart:
+        """The record of an answer, which is kept if the message was sent under an id that still counts."""
+        way = None if self.entry is None else _way_of(self.entry)
+        if way is None or not self._counts(way.sent_as):
+            return event
+        return Answered(event, way.sent_as, error)
+
+    def _counts(self, sent: SentAs) -> bool:
+        """Somebody may ask again: not so once the message is settled for which it was asked."""
+        if sent.asker is None:
+            return True
+        path, *key = sent.asker
+        asker = self.runtime.registry.find(path)
+        return asker is None or asker.inbox is None or asker.inbox.may_have((key[0], key[1]))
+
     def _reply(self, entry: Entry, slot: Slot[Any]) -> None:
-        if self._refusal is not None and not slot.fail(self._refusal):
+        if self._refusal is not None and isinstance(slot, UnderWay):
+            slot.answer_with(self._refusal)
+        elif self._refusal is not None and not slot.fail(self._refusal):
             late_reply(self._cell, self._refusal, entry, None)
         if self._answer is not None:
             value, event = self._answer
@@ -213,12 +278,18 @@ class _Departure:
             delivery.fail_asker(entry, StoreUnavailable("the turn that passed it on was not committed"))
 
 
+def _way_of(entry: Entry) -> UnderWay | None:
+    return entry[2] if isinstance(entry[2], UnderWay) else None
+
+
 def _as_one(parts: list[AnyPart]) -> Any:
     return parts[0] if len(parts) == 1 else Turn(tuple(parts))
 
 
 def _deliver(target: Cell, entry: Entry) -> None:
     """Let a message into the mailbox of a durable actor whose acceptance the turn has recorded."""
+    if isinstance(entry[2], UnderWay):
+        entry[2].accept()
     home = target.at_home()
     if home.inbox is not None:
         target = home  # who lives at the path by now

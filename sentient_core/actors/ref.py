@@ -14,6 +14,7 @@ from sentient_core.actors.current import current_cell
 from sentient_core.actors.handover import Handover
 from sentient_core.actors.overdue import Progress, progress_of
 from sentient_core.actors.posting import Posting
+from sentient_core.actors.sending_once import ask_once, check_message_id, send_once
 from sentient_core.errors import InvalidArgument
 from sentient_core.mailbox import Mailbox, MailboxStatistics
 
@@ -128,7 +129,11 @@ class ActorRef(Generic[A_co]):
             delivery.tell(self._cell, message)
 
     def send(
-        self: ActorRef[Actor[M]], message: M, *, timeout: float | None = None
+        self: ActorRef[Actor[M]],
+        message: M,
+        *,
+        timeout: float | None = None,
+        message_id: str | None = None,
     ) -> Coroutine[Any, Any, None]:
         """Put a message into the mailbox, waiting for room; says nothing about its handling.
 
@@ -142,22 +147,31 @@ class ActorRef(Generic[A_co]):
         on. While the store has no room it waits as for room in the mailbox, but not for longer than
         `JournalOptions.room_patience`: then StoreUnavailable. In a durable turn it returns at once: the
         message is part of the turn.
+
+        `message_id`, for durable actors: a name for this message, of your choice. Sent again under it, also
+        after a crash and while the first try is under way, it is not applied again, for as long as
+        `Retention.dedupe_window` says at least. What came of it is final, a dead letter included. Raises
+        MessageIdConflict where the id was used for another message to this actor.
         """
-        if timeout is not None:
-            check_timeout(timeout)
-        return delivery.send(self._cell, message, timeout)
+        return _send(self._cell, message, timeout, None, message_id)
 
     # In this order: a Request, which says the reply's type; a Request for which mypy has taken another type
     # from what the reply is assigned to (an object, so that this is an error); whatever else the actor takes.
     @overload
-    def ask(self: ActorRef[A], message: Askable[A, R], *, timeout: float) -> Coroutine[Any, Any, R]: ...
+    def ask(
+        self: ActorRef[A], message: Askable[A, R], *, timeout: float, message_id: str | None = None
+    ) -> Coroutine[Any, Any, R]: ...
     @overload
     def ask(  # pyright: ignore[reportOverlappingOverload] - it is for mypy alone
-        self: ActorRef[A], message: Askable[A, object], *, timeout: float
+        self: ActorRef[A], message: Askable[A, object], *, timeout: float, message_id: str | None = None
     ) -> Coroutine[Any, Any, object]: ...
     @overload
-    def ask(self: ActorRef[Actor[M]], message: M, *, timeout: float) -> Coroutine[Any, Any, Any]: ...
-    def ask(self, message: object, *, timeout: float) -> Coroutine[Any, Any, Any]:
+    def ask(
+        self: ActorRef[Actor[M]], message: M, *, timeout: float, message_id: str | None = None
+    ) -> Coroutine[Any, Any, Any]: ...
+    def ask(
+        self, message: object, *, timeout: float, message_id: str | None = None
+    ) -> Coroutine[Any, Any, Any]:
         """Send a message, waiting for room, and return the handler's reply.
 
         `timeout` is in seconds and covers all of it. Ends at once, not at its timeout, when the target
@@ -166,9 +180,13 @@ class ActorRef(Generic[A_co]):
         the mailbox refuses (MailboxFull) or drops it (MessageDropped); else AskTimeout. All of these are
         DeliveryErrors. An exception of the actor's `reply_errors` is raised as it is. A reply that comes
         after the ask has ended becomes a dead letter (`late_reply`).
+
+        `message_id` is as of `send`: asked again under it, the message is not handled again, and the answer
+        is the first one: the reply, read back as the type that the Request or the handler says (plain
+        values, where none does; ReplyUnreadable, if it does not fit), or the failure. While the first try
+        is under way, it is waited for.
         """
-        check_timeout(timeout)
-        return asking.ask(self._cell, message, timeout)
+        return _ask(self._cell, message, timeout, None, message_id)
 
     @overload
     def proxy(self, *, timeout: float = 30.0) -> UntypedProxy[A_co]: ...
@@ -343,14 +361,36 @@ class _PostingRef(ActorRef[A_co]):
     def tell(self, message: object) -> None:
         delivery.tell(self._cell, message, self._posting)
 
-    def send(self, message: object, *, timeout: float | None = None) -> Coroutine[Any, Any, None]:
-        if timeout is not None:
-            check_timeout(timeout)
-        return delivery.send(self._cell, message, timeout, self._posting)
+    def send(
+        self, message: object, *, timeout: float | None = None, message_id: str | None = None
+    ) -> Coroutine[Any, Any, None]:
+        return _send(self._cell, message, timeout, self._posting, message_id)
 
-    def ask(self, message: object, *, timeout: float) -> Coroutine[Any, Any, Any]:
+    def ask(
+        self, message: object, *, timeout: float, message_id: str | None = None
+    ) -> Coroutine[Any, Any, Any]:
+        return _ask(self._cell, message, timeout, self._posting, message_id)
+
+
+def _send(
+    cell: Cell, message: object, timeout: float | None, posting: Posting | None, message_id: str | None
+) -> Coroutine[Any, Any, None]:
+    if timeout is not None:
         check_timeout(timeout)
-        return asking.ask(self._cell, message, timeout, self._posting)
+    if message_id is None:
+        return delivery.send(cell, message, timeout, posting)
+    check_message_id(message_id)
+    return send_once(cell, message, timeout, posting, message_id)
+
+
+def _ask(
+    cell: Cell, message: object, timeout: float, posting: Posting | None, message_id: str | None
+) -> Coroutine[Any, Any, Any]:
+    check_timeout(timeout)
+    if message_id is None:
+        return asking.ask(cell, message, timeout, posting)
+    check_message_id(message_id)
+    return ask_once(cell, message, timeout, posting, message_id)
 
 
 _NOT_COPIED = "refs cannot be pickled or copied; send ref.path and use system.get(path)"

@@ -13,7 +13,7 @@ from sentient_core.errors import InvalidHandler
 if TYPE_CHECKING:
     from sentient_core.actors.actor import Actor
 
-__all__ = ["Askable", "Request", "check_reply"]
+__all__ = ["Askable", "Request", "check_reply", "reply_type"]
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -85,6 +85,29 @@ def _reply_type(message_type: type) -> Any:
             if typing.get_origin(base) is Request:
                 return _class_of(typing.get_args(base)[0])
     return None
+
+
+def reply_type(message_type: type, handler: tuple[Callable[..., Any], bool] | None) -> Any:
+    """The type of the replies to messages of a type: of its Request, else as its handler is annotated.
+
+    Any, where neither says something that can be resolved.
+    """
+    for cls in message_type.__mro__:
+        for base in vars(cls).get("__orig_bases__", ()):
+            if typing.get_origin(base) is Request:
+                return _known(typing.get_args(base)[0])
+    if handler is None:
+        return Any
+    try:
+        return _known(typing.get_type_hints(handler[0]).get("return", Any))
+    except Exception:  # noqa: BLE001 - as below
+        return Any
+
+
+def _known(annotation: Any) -> Any:
+    """An annotation that says of what type a reply is; None may say that somebody else answers."""
+    is_open = isinstance(annotation, typing.TypeVar | str) or annotation in (None, type(None))
+    return Any if is_open else annotation
 
 
 def _returned(method: Callable[..., Any], names: Mapping[str, Any]) -> Any:

@@ -14,6 +14,7 @@ from sentient_core.actors.blocking import Limits
 from sentient_core.actors.burying import Burials
 from sentient_core.actors.dispatcher import Dispatcher
 from sentient_core.actors.registry import Registry
+from sentient_core.actors.sent_ids import SentIds
 from sentient_core.actors.timekeeper import Timekeeper
 from sentient_core.backend import Backend
 from sentient_core.codec import Codec
@@ -158,6 +159,7 @@ class Runtime:
         "recoveries",
         "registry",
         "restarts",
+        "sent_ids",
         "system",
         "tasks",
         "timekeeper",
@@ -229,6 +231,8 @@ class Runtime:
         """The system has begun to end: what durable actors have not handled stays pending."""
         self.is_open: bool = True
         """False once the system has ended: sending raises SystemClosed."""
+        self.sent_ids: SentIds = SentIds(backend, mirror.journal, tasks)
+        """Of messages that were sent under ids and are under way."""
         self.waits: Waits = {}
         """Whose turn waits for an answer, of whom, and in which slot."""
         self.crowds: Crowds = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sentient_core.actors.recorded import dead_error
 from sentient_core.actors.special import plain, tries_of
 from sentient_core.causes import in_a_line, kind_of
 from sentient_core.errors import ActorKilled, RestartLimitExceeded
@@ -12,6 +13,7 @@ from sentient_core.paths import EXTERNAL
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
+    from sentient_core.actors.inbox import Release
     from sentient_core.mailbox.envelope import Entry, Sender
     from sentient_core.store.records import Event
 
@@ -38,12 +40,16 @@ def dead(
     `tries`: how often its handler has failed with it; None: as often as the entry says.
     """
     cell.mailbox.tallied().count(reason)
-    was_pending = cell.inbox is not None and cell.inbox.release(entry[3])
+    release = None if cell.inbox is None else cell.inbox.release(entry[3])
     sender = source_of(cell, entry[1])
     tries = tries_of(entry) if tries is None else tries
-    return _dead_letter(
-        cell, plain(entry)[0], sender, cell.path, entry[3], reason, cause, tries, evidence, was_pending
+    message = plain(entry)[0]
+    message_id = _dead_letter(
+        cell, message, sender, cell.path, entry[3], reason, cause, tries, evidence, release
     )
+    if release is not None and release.way is not None:
+        cell.runtime.sent_ids.leaves(release.way, lambda: dead_error(cell, message, reason.value, cause))
+    return message_id
 
 
 def late_reply(cell: Cell, value: object, asked: Entry, answer: Event | None) -> None:
@@ -104,11 +110,23 @@ def _dead_letter(
     cause: str,
     tries: int = 0,
     evidence: Evidence | None = None,
-    was_pending: bool = False,
+    release: Release | None = None,
 ) -> str:
     mirror = cell.runtime.mirror
+    way = None if release is None else release.way
     message_id = mirror.dead_letter(
-        message, recipient, sender, reason.value, cause, event, cell.incarnation, tries, evidence, was_pending
+        message,
+        recipient,
+        sender,
+        reason.value,
+        cause,
+        event,
+        cell.incarnation,
+        tries,
+        evidence,
+        was_pending=release is not None,
+        has_memos=release is not None and release.has_memos,
+        sent_as=None if way is None else way.sent_as,
     )
     cell.runtime.dead_letters.add(
         DeadLetter(

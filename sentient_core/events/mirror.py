@@ -31,6 +31,7 @@ from sentient_core.store.records import (
     LetterDiscarded,
     LetterRedriven,
     Resent,
+    SentAs,
     full_id,
     parts_of_id,
 )
@@ -235,11 +236,15 @@ class Mirror:
         incarnation: int,
         tries: int = 0,
         evidence: Evidence | None = None,
+        *,
         was_pending: bool = False,
+        has_memos: bool = False,
+        sent_as: SentAs | None = None,
     ) -> str:
         """Write a message down as dead; returns its id. With no bytes, or too many, it leaves its repr.
 
-        `was_pending`: a durable actor had accepted it, and this settles it.
+        `was_pending`: a durable actor had accepted it, under the id `sent_as` if it has one, and this settles
+        it; `has_memos`: with what was written down for it.
         """
         epoch, attempts, exact = self.epoch, 1, None if event is None else event.payload
         if isinstance(event, Resent):
@@ -278,6 +283,8 @@ class Mirror:
             checkpoint_id=None if evidence is None else evidence.checkpoint_id,
             was_pending=was_pending,
             correlation_epoch=0 if event is None else event.correlation_epoch,
+            has_memos=has_memos,
+            sent_as=sent_as,
         )
         if not self._append(letter, force=was_pending):
             self._leave_out(recipient)

@@ -181,9 +181,14 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
             elif isinstance(record, Accepted):
                 events.append(Placed(number, index, epoch, record.event))
                 inbox.accept(Placed(number, index, epoch, record))
+                if record.sent_as is not None:
+                    inbox.note_outcome(record)
                 note(record.event.target or "", (ACCEPTED, epoch, record.event.seq))
             elif isinstance(record, Answered):
                 events.append(Placed(number, index, epoch, record.event))
+                inbox.note_outcome(record)
+            elif isinstance(record, Forwarded):
+                inbox.note_outcome(record)
             elif isinstance(record, Noted):
                 inbox.note(memo_key(record, epoch), record.name, note_of(record))
             elif isinstance(record, Settled):
@@ -220,6 +225,8 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
                 if record.was_pending:
                     inbox.settle((record.recipient, of_epoch, record.seq), has_memos=record.has_memos)
                     note(record.recipient, (record.reason, of_epoch, record.seq))
+                if record.sent_as is not None:
+                    inbox.note_outcome(record)
             elif isinstance(record, LetterRedriven):
                 events.append(Placed(number, index, epoch, record.event))
                 if record.accepted is not None:
@@ -248,8 +255,7 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
             elif isinstance(record, Closed):
                 is_clean = True
             else:
-                _: Turn | Forwarded = record  # of the first, `flat` leaves none
-            inbox.note_outcome(record)
+                _: Turn = record  # `flat` leaves none
 
     return Effect(
         events=tuple(events),

@@ -21,8 +21,8 @@ from sentient_core.errors import StoreError, StoreUnavailable
 from sentient_core.logs import runtime_log
 from sentient_core.store.engine import Engine
 from sentient_core.store.estates import EstateReader
-from sentient_core.store.precedence import Precedence
 from sentient_core.store.outcomes import IdKey, Outcome
+from sentient_core.store.precedence import Precedence
 from sentient_core.store.projector import Projector
 from sentient_core.store.protocols import Backlog, Estate, JournalOptions, Outage, Waiter
 from sentient_core.store.pruning import Pruner

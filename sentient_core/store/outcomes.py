@@ -19,7 +19,6 @@ from sentient_core.store.records import (
     DeadLetterRecord,
     Forwarded,
     Key,
-    LetterRedriven,
     Noted,
     SentAs,
 )
@@ -69,16 +68,14 @@ def outcome_of(record: AnyRecord) -> tuple[SentAs, Outcome] | None:
         name = (event.message_type or "") if record.error is None else record.error
         return sent, Outcome(kind, sent.digest, event.at, name, event.payload)
     if isinstance(record, DeadLetterRecord):
-        sent = record.sent_as
-        if sent is None:
+        of_letter = record.sent_as
+        if of_letter is None:
             return None
         words = msgspec.msgpack.encode(record.cause)
-        return sent, Outcome(OutcomeKind.DEAD, sent.digest, record.at, record.reason, words)
+        return of_letter, Outcome(OutcomeKind.DEAD, of_letter.digest, record.at, record.reason, words)
     if isinstance(record, Forwarded):
         sent = record.sent_as
         return sent, Outcome(OutcomeKind.FORWARDED, sent.digest, record.at, record.to)
-    if isinstance(record, LetterRedriven) and record.accepted is not None:
-        return _pending(record.accepted)
     return None
 
 

@@ -131,7 +131,7 @@ class SentAs(msgspec.Struct, frozen=True, array_like=True, gc=False):
     digest: bytes
     """Of the message: the same id with another one is a mistake."""
     asker: Key | None = None
-    """The message in hand of the durable turn that asked, which the id is for; None: a caller chose the id."""
+    """The message in hand of the durable turn that asked, for which the id is; None: a caller chose it."""
 
 
 class Accepted(Record, frozen=True, array_like=True, gc=False, tag="m"):
@@ -158,7 +158,7 @@ class Accepted(Record, frozen=True, array_like=True, gc=False, tag="m"):
 
 
 class Answered(Record, frozen=True, array_like=True, gc=False, tag="w"):
-    """The reply to a message that was sent under an id, kept for whoever sends it again. Also its `agent_event`."""
+    """The reply to a message sent under an id, kept for whoever sends it again. Also its `agent_event`."""
 
     event: Event
     sent_as: SentAs

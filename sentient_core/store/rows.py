@@ -368,9 +368,7 @@ def read_timer(row: Mapping[str, Any]) -> TimerSet | None:
 
 def read_outcome(row: Mapping[str, Any]) -> Outcome:
     """What a row of `dedupe` or `memo` says, read by `wire.read_exact`."""
-    return Outcome(
-        OutcomeKind(row["outcome"]), row["digest"], row["timestamp"], row["name"], row["reply"]
-    )
+    return Outcome(OutcomeKind(row["outcome"]), row["digest"], row["timestamp"], row["name"], row["reply"])
 
 
 def read_dead_letter(row: Mapping[str, Any]) -> DeadLetterRow:

@@ -11,7 +11,7 @@
 | account | [system, n]: what a window, whose last entry is n, did to the messages of durable actors |
 | timer | [system, path, key]: a durable timer that is set |
 | dedupe | [system, path, id]: what became of a message that a caller sent under that id |
-| memo | [system, path, epoch, number of the message, name]: what handling it has come to; gone with the inbox row |
+| memo | [system, path, epoch, number of the message, name]: what its handling has come to so far |
 | ownership | [system]: epoch, projected n, clean end; [system, path]: incarnation, restarts, and of a durable |
 | | actor what is needed to find it again; `is_forgotten` while its rows are being deleted |
 | pruned | [system, table]: rows and bytes that retention has deleted |

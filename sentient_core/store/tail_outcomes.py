@@ -1,4 +1,4 @@
-"""What the tail knows of messages that were sent under ids: where the records are that are not in rows yet."""
+"""What the tail knows of messages sent under ids: where the records are that are not in rows yet."""
 
 from __future__ import annotations
 

@@ -735,7 +735,9 @@ async def test_what_became_of_an_id_is_known_before_and_behind_its_projection(
     assert await journal.outcomes(both) == known
 
     journal.append(Turn((Settled("team/b", 1), answered(1, pay, "paid"))))
-    journal.append(dead_letter(2, recipient="team/b", reason="failed", cause="no", was_pending=True, sent_as=ship))
+    journal.append(
+        dead_letter(2, recipient="team/b", reason="failed", cause="no", was_pending=True, sent_as=ship)
+    )
     await journal.committed()
     known = await journal.outcomes(both)
     assert known["team/b", "pay"] == Outcome(
@@ -758,6 +760,8 @@ async def test_what_became_of_an_id_is_known_to_later_starts(database: Database)
 
     found = await second.outcomes([("team/b", "pay"), ("team/b", "late")])
     assert [outcome.kind for _, outcome in sorted(found.items())] == ["pending", "reply"]
+    await second.close(5.0)
+    await first.close(0.0)
 
 
 async def test_memos_are_there_until_their_message_is_settled(database: Database, journal: Journal) -> None:

@@ -22,6 +22,7 @@ from sentient_core.store.records import (
     Event,
     Forgotten,
     Forwarded,
+    Key,
     LetterDiscarded,
     LetterRedriven,
     LetterStatus,
@@ -54,7 +55,20 @@ from tests.store.samples import (
 paths = st.sampled_from(["a", "a/b", "c"])
 small = st.integers(0, 5)
 
-messages = st.tuples(st.sampled_from(["team/a", "team/b"]), st.integers(0, 2), small)
+
+def noted(key: Key, name: str) -> Noted:
+    """Something that was done for a message."""
+    path, epoch, seq = key
+    return Noted(path, seq, name, b"\xc0", 1, epoch)
+
+
+def settled(key: Key, has_memos: bool) -> Settled:
+    """A message is handled."""
+    path, epoch, seq = key
+    return Settled(path, seq, epoch, has_memos)
+
+
+messages = st.tuples(st.sampled_from(["team/a", "team/b"]), st.integers(1, 2), small)
 sent: st.SearchStrategy[SentAs] = st.builds(
     sent_as, st.sampled_from("xy"), asker=st.none() | messages, content=st.sampled_from([b"1", b"2"])
 )
@@ -63,11 +77,11 @@ records: st.SearchStrategy[AnyRecord] = st.one_of(
     st.builds(accepted, small, st.none() | sent),
     st.builds(answered, small, sent, error=st.none() | st.just("ValueError")),
     st.builds(Forwarded, sent, st.just("c"), small),
+    st.builds(noted, messages, st.sampled_from("pq")),
+    st.builds(settled, messages, st.booleans()),
     st.builds(
-        lambda key, name: Noted(key[0], key[2], name, b"\xc0", 1, key[1]), messages, st.sampled_from("pq")
+        dead_letter, small, was_pending=st.just(True), has_memos=st.booleans(), sent_as=st.none() | sent
     ),
-    st.builds(lambda key, has: Settled(key[0], key[2], key[1], has), messages, st.booleans()),
-    st.builds(dead_letter, small, was_pending=st.just(True), has_memos=st.booleans(), sent_as=st.none() | sent),
     st.builds(event, small),
     st.builds(status, paths, small, at=small),
     st.builds(status, paths, small, origin=st.sampled_from(Origin), is_over=st.booleans()),

@@ -129,6 +129,23 @@ class Unbounded(Actor):
     state_bytes = None
 
 
+class Payer(Actor):
+    """Does something to the outside."""
+
+    durability = "durable"
+
+    async def fetch(self) -> list[str]:
+        """Of the outside."""
+        return []
+
+    @handles
+    async def pay(self, message: Deposit) -> None:
+        """Once."""
+        assert_type(await self.once("fetch", self.fetch), list[str])
+        assert_type(await self.once("count", lambda: 3), int)
+        assert_type(await self.once("typed", self.fetch, returns=list[str]), list[str])
+
+
 class Savings(Account, tag="savings"):
     passivate_after = 10
 
@@ -224,6 +241,8 @@ async def check() -> None:
 
         assert_type(await ref.ask(Balance(), timeout=1.0), int)
         assert_type(await ref.ask(Owners(), timeout=1), list[str])
+        assert_type(await ref.ask(Owners(), timeout=1, message_id="order 7"), list[str])
+        assert_type(await ref.send(Deposit(3), message_id="order 8"), None)
         assert_type(await ref.ask(Close(), timeout=1), None)
         assert_type(await ref.ask(Deposit(3), timeout=1), Any)
         assert_type(ref.tell(Deposit(3)), None)

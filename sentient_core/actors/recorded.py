@@ -1,0 +1,106 @@
+"""Answers that the store has kept: read back, as whoever sends a message again gets them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sentient_core.actors.request import reply_type
+from sentient_core.causes import in_a_line
+from sentient_core.codec import tag_of
+from sentient_core.errors import (
+    ActorStopped,
+    AskError,
+    DeliveryError,
+    HandlerFailed,
+    MessageDropped,
+    MessageExpired,
+    ReplyUnreadable,
+    UnhandledMessage,
+)
+from sentient_core.mailbox import DeadLetterReason
+from sentient_core.store.outcomes import OutcomeKind
+
+if TYPE_CHECKING:
+    from sentient_core.actors.cell import Cell
+    from sentient_core.codec import Codec
+    from sentient_core.store.outcomes import Outcome
+
+__all__ = ["dead_error", "error_words", "replayed"]
+
+
+def replayed(cell: Cell, message: object, outcome: Outcome) -> Any:
+    """The recorded reply of `cell` to a message, or the recorded error: raised."""
+    kind = outcome.kind
+    if kind is OutcomeKind.REPLY:
+        return _reply(cell, message, outcome)
+    if kind is OutcomeKind.ERROR:
+        raise _reply_error(cell, message, outcome)
+    if kind is OutcomeKind.DEAD:
+        raise dead_error(cell, message, outcome.name, _words(outcome.payload))
+    raise AskError(
+        message,
+        cell.ref,
+        f"it was forwarded to '{outcome.name}', which writes no answers down, by an earlier try",
+    )
+
+
+def dead_error(cell: Cell, message: object, reason: str, cause: str) -> DeliveryError:
+    """What who asks gets for a message that is a dead letter."""
+    if reason in (DeadLetterReason.FAILED.value, DeadLetterReason.QUARANTINED.value):
+        return HandlerFailed(message, cell.ref, f"its handler raised {cause}")
+    return _BY_REASON.get(reason, AskError)(message, cell.ref, cause or reason)
+
+
+_BY_REASON: dict[str, type[ActorStopped | MessageExpired | AskError]] = {
+    DeadLetterReason.STOPPED.value: ActorStopped,
+    DeadLetterReason.EXPIRED.value: MessageExpired,
+    DeadLetterReason.UNHANDLED.value: UnhandledMessage,
+    DeadLetterReason.DROPPED.value: MessageDropped,
+}
+
+
+def error_words(codec: Codec, error: Exception) -> dict[str, Any]:
+    """An exception that is a reply, as it is written down: in words, and what it takes to make it anew."""
+    words: dict[str, Any] = {"error": in_a_line(error)}
+    try:
+        codec.encode(error.args)
+    except Exception:  # noqa: BLE001 - then it is kept in words alone
+        return words
+    return words | {"args": error.args}
+
+
+def _reply(cell: Cell, message: object, outcome: Outcome) -> Any:
+    wanted = reply_type(type(message), cell.handler_of(type(message)))
+    try:
+        return cell.runtime.codec.decode(outcome.payload, wanted)
+    except Exception as error:  # msgspec's, or whatever a hook of the type raises
+        why = f"the recorded reply, stored as '{outcome.name}', is no {wanted!r} ({in_a_line(error)})"
+        raise ReplyUnreadable(message, cell.ref, why) from error
+
+
+def _reply_error(cell: Cell, message: object, outcome: Outcome) -> Exception:
+    """One of the class's `reply_errors`, made anew; HandlerFailed, where that cannot be."""
+    words = msgspec.msgpack.decode(outcome.payload)
+    kinds = [kind for kind in _and_below(cell.blueprint.reply_errors) if tag_of(kind) == outcome.name]
+    if len(kinds) == 1 and "args" in words:
+        with suppress(Exception):  # its __init__ takes something else than its args
+            return kinds[0](*words["args"])
+    return HandlerFailed(message, cell.ref, f"its handler answered with {words['error']}")
+
+
+def _and_below(kinds: tuple[type[Exception], ...]) -> list[type[Exception]]:
+    found: dict[type[Exception], None] = {}
+    below = [*kinds]
+    while below:
+        kind = below.pop()
+        if kind not in found:
+            found[kind] = None
+            below += type.__subclasses__(kind)
+    return [*found]
+
+
+def _words(payload: bytes) -> str:
+    return str(msgspec.msgpack.decode(payload))
