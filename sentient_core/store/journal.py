@@ -97,7 +97,7 @@ class SurrealJournal:
         self._intake = Intake(
             options, sum(entry.records for entry in start.tail), sum(entry.weight for entry in start.tail)
         )
-        self._precedence = Precedence(self._intake, options)
+        self._precedence = Precedence(self._intake, options, batch_rows)
         self._writer = Writer(
             engine,
             system,
@@ -369,7 +369,7 @@ class SurrealJournal:
 
     def _after_commit(self, began: float, ended: float) -> None:
         is_awaited = not self._committed_line.is_empty
-        self._precedence.note(began, ended, is_awaited=is_awaited)
+        self._precedence.note_commit(began, ended, is_awaited=is_awaited)
         self._projector.wake()
         self._has_moved.set()
         if is_awaited:

@@ -6,7 +6,7 @@ spend much of their time waiting for commits, rows wait: a burst that fits into 
 the pace of the journal alone. Beyond that half the rows are written whatever it costs, and the other half
 is what a load that never ends has for its peaks.
 
-The measure is the share of time that an awaited commit was in flight, over the last tenth of a second or so.
+The measure is the share of time that an awaited commit was in flight, over the last fifth of a second or so.
 A few commits in a second are no reason to hold back, however slow the rows make them. What is said of
 commits goes for the reading of what durable actors have left: a recovery takes a third of the time.
 """
@@ -23,7 +23,7 @@ from sentient_core.store.tail import Intake
 
 __all__ = ["Precedence"]
 
-_MEMORY_SECONDS = 0.1
+_MEMORY_SECONDS = 0.2
 _BUSY = 1 / 3
 """Share of time from which commits come first."""
 _READ_SECONDS = 0.25
@@ -35,14 +35,19 @@ _PART = 0.5
 class Precedence:
     """What one journal's writer tells its projector. Belongs to the store thread; times are monotonic."""
 
-    def __init__(self, intake: Intake, options: JournalOptions) -> None:
+    def __init__(self, intake: Intake, options: JournalOptions, least_records: int) -> None:
+        """`least_records`: the tail may hold so many, however long projecting them takes."""
         self._intake = intake
+        self._tail_seconds = options.tail_seconds
+        self._least_records = least_records
         self._bytes = int(options.tail_bytes * _PART)
         self._seconds = options.tail_seconds * _PART
         self._share = 0.0
         self._at = 0.0
         self._readers = 0
         self._read_at = -_READ_SECONDS
+        self.rate: float = 0.0
+        """Records that the projector does in a second, with nobody in its way; 0: not known."""
 
     @contextmanager
     def reading(self) -> Generator[None]:
@@ -54,28 +59,42 @@ class Precedence:
             self._readers -= 1
             self._read_at = time.monotonic()
 
-    def note(self, began: float, ended: float, *, is_awaited: bool) -> None:
+    def note_commit(self, began: float, ended: float, *, is_awaited: bool) -> None:
         """A commit was in flight between these times."""
         share = self.share(began)
         input_ = 1.0 if is_awaited else 0.0
         self._share = input_ + (share - input_) * exp((began - ended) / _MEMORY_SECONDS)
         self._at = ended
 
+    def note_rows(self, now: float, oldest: float, records: int, seconds: float) -> None:
+        """So many records were projected in so many seconds, the first of them committed at `oldest`.
+
+        From it follows how many the tail may hold. Beside awaited commits it is slower than it can be, so
+        what is measured then only counts if it is more than what was known; or if nothing was, for long.
+        """
+        rate = records / seconds
+        if not self.is_busy(now):
+            self.rate = 0.8 * self.rate + 0.2 * rate if self.rate else rate
+        elif rate > self.rate and (self.rate or now - oldest > self._seconds):
+            self.rate = rate
+        if self.rate:
+            self._intake.room_records = max(self._least_records, int(self.rate * self._tail_seconds))
+
     def share(self, now: float) -> float:
         """Of the time until now, how much an awaited commit was in flight; the last moments count most."""
         return self._share * exp((self._at - now) / _MEMORY_SECONDS)
 
-    def is_with_commits(self, now: float, oldest: float, rate: float) -> bool:
-        """The rows should wait.
+    def is_busy(self, now: float) -> bool:
+        """Callers spend much of their time waiting for commits."""
+        return self.share(now) >= _BUSY
 
-        `oldest`: when the first entry without rows was committed; `rate`: records that are projected in
-        a second (0: not known), so that what waits is not more than half of `tail_seconds` late in the end.
-        """
+    def is_with_commits(self, now: float, oldest: float) -> bool:
+        """The rows should wait. `oldest`: when the first entry without rows was committed."""
         intake = self._intake
         held, late = intake.bytes_in - intake.bytes_out, now - oldest
         if self._readers or now - self._read_at < _READ_SECONDS:
             return held < self._bytes / _PART and late < self._seconds
-        if self.share(now) < _BUSY:
+        if not self.is_busy(now):
             return False
-        behind = (intake.count_in - intake.projected) / rate if rate else 0.0
+        behind = (intake.count_in - intake.projected) / self.rate if self.rate else 0.0
         return held < self._bytes and late + behind < self._seconds

@@ -94,7 +94,6 @@ class Projector:
         self._last_end = 0.0
         self._held_back = 0.0
         """Seconds so far."""
-        self._rate = 0.0
         self._log = runtime_log(system)
 
     async def run(self) -> None:
@@ -184,7 +183,7 @@ class Projector:
         """Wait while commits come first, unless somebody waits for the rows."""
         self._hurry.clear()
         began = now = time.monotonic()
-        while not self._is_hurried() and self._precedence.is_with_commits(now, oldest.at, self._rate):
+        while not self._is_hurried() and self._precedence.is_with_commits(now, oldest.at):
             with suppress(TimeoutError):
                 async with asyncio.timeout(_HOLD_SECONDS):
                     await self._hurry.wait()
@@ -262,15 +261,12 @@ class Projector:
             self._on_progress()
 
     def _measure(self, window: _Window) -> None:
-        """Records per second while there was work, and from it how many the tail may hold."""
+        """How long it took while there was work."""
         now = time.monotonic()
         elapsed = now - max(window.started, self._last_end) - (self._held_back - window.held_back)
         self._last_end = now
-        if elapsed <= 0 or window.records < self._batch_rows:
-            return  # too few to tell the rate from the fixed costs
-        rate = window.records / elapsed
-        self._rate = rate if not self._rate else 0.8 * self._rate + 0.2 * rate
-        self._intake.room_records = max(self._batch_rows, int(self._rate * self._options.tail_seconds))
+        if elapsed > 0 and window.records >= self._batch_rows:  # fewer do not tell it from the fixed costs
+            self._precedence.note_rows(now, window.entries[0].at, window.records, elapsed)
 
     async def _abandon(self, *tasks: asyncio.Task[None]) -> None:
         """End what is under way; windows that were not settled wait again, in order."""

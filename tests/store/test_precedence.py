@@ -19,11 +19,11 @@ def commits(precedence: Precedence, *, every: float, lasting: float, is_awaited:
     """A second of them, one behind the other, up to NOW."""
     for number in range(round(1 / every)):
         began = NOW - 1.0 + number * every
-        precedence.note(began, began + lasting, is_awaited=is_awaited)
+        precedence.note_commit(began, began + lasting, is_awaited=is_awaited)
 
 
 def busy(intake: Intake, options: JournalOptions = OPTIONS) -> Precedence:
-    precedence = Precedence(intake, options)
+    precedence = Precedence(intake, options, 10)
     commits(precedence, every=0.002, lasting=0.0019)
     return precedence
 
@@ -35,33 +35,33 @@ def intake(*, weight: int = 0, records: int = 0) -> Intake:
 
 
 def test_rows_wait_while_callers_do_nothing_but_wait_for_commits() -> None:
-    assert busy(intake()).is_with_commits(NOW, NOW, 0.0)
+    assert busy(intake()).is_with_commits(NOW, NOW)
 
 
 def test_rows_do_not_wait_for_a_few_commits_in_a_second() -> None:
-    precedence = Precedence(intake(), OPTIONS)
+    precedence = Precedence(intake(), OPTIONS, 10)
     commits(precedence, every=0.05, lasting=0.01)
 
-    assert not precedence.is_with_commits(NOW, NOW, 0.0)
+    assert not precedence.is_with_commits(NOW, NOW)
 
 
 def test_rows_do_not_wait_for_commits_that_nobody_waits_for() -> None:
-    precedence = Precedence(intake(), OPTIONS)
+    precedence = Precedence(intake(), OPTIONS, 10)
     commits(precedence, every=0.002, lasting=0.0019, is_awaited=False)
 
-    assert not precedence.is_with_commits(NOW, NOW, 0.0)
+    assert not precedence.is_with_commits(NOW, NOW)
 
 
 def test_rows_go_on_soon_after_the_last_commit() -> None:
     precedence = busy(intake())
 
-    assert precedence.is_with_commits(NOW + 0.05, NOW, 0.0)
-    assert not precedence.is_with_commits(NOW + 0.2, NOW, 0.0)
+    assert precedence.is_with_commits(NOW + 0.05, NOW)
+    assert not precedence.is_with_commits(NOW + 0.4, NOW)
 
 
 @pytest.mark.parametrize(("weight", "is_first"), [(499, True), (500, False), (2_000, False)])
 def test_half_of_the_tail_is_full_and_rows_wait_no_longer(weight: int, *, is_first: bool) -> None:
-    assert busy(intake(weight=weight)).is_with_commits(NOW, NOW, 0.0) is is_first
+    assert busy(intake(weight=weight)).is_with_commits(NOW, NOW) is is_first
 
 
 @pytest.mark.parametrize(
@@ -80,33 +80,34 @@ def test_rows_are_late_by_half_of_what_they_may_be(
     waited: float, records: int, rate: float, *, is_first: bool
 ) -> None:
     precedence = busy(intake(records=records))
+    precedence.rate = rate
 
-    assert precedence.is_with_commits(NOW, NOW - waited, rate) is is_first
+    assert precedence.is_with_commits(NOW, NOW - waited) is is_first
 
 
 def test_a_tail_that_may_not_be_late_has_no_commits_first() -> None:
     at_once = msgspec.structs.replace(OPTIONS, tail_seconds=0.0)
 
-    assert not busy(intake(), at_once).is_with_commits(NOW, NOW, 0.0)
+    assert not busy(intake(), at_once).is_with_commits(NOW, NOW)
 
 
 def test_the_share_is_that_of_the_time_in_flight() -> None:
-    precedence = Precedence(intake(), OPTIONS)
+    precedence = Precedence(intake(), OPTIONS, 10)
     commits(precedence, every=0.002, lasting=0.001)
 
-    assert precedence.share(NOW) == pytest.approx(0.5, abs=0.02)
+    assert precedence.share(NOW) == pytest.approx(0.5, abs=0.05)
 
 
 def test_rows_wait_while_a_start_reads_and_a_little_longer() -> None:
     now = time.monotonic()
-    precedence = Precedence(intake(weight=999, records=1_000_000), OPTIONS)
+    precedence = Precedence(intake(weight=999, records=1_000_000), OPTIONS, 10)
 
     with precedence.reading():
-        assert precedence.is_with_commits(now + 5.0, now, 1.0)
+        assert precedence.is_with_commits(now + 5.0, now)
 
     now = time.monotonic()
-    assert precedence.is_with_commits(now, now, 1.0)
-    assert not precedence.is_with_commits(now + 1.0, now, 1.0)
+    assert precedence.is_with_commits(now, now)
+    assert not precedence.is_with_commits(now + 1.0, now)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,45 @@ def test_rows_wait_while_a_start_reads_and_a_little_longer() -> None:
 def test_a_start_that_reads_for_ever_does_not_hold_rows_for_ever(
     weight: int, waited: int, *, is_first: bool
 ) -> None:
-    precedence = Precedence(intake(weight=weight), OPTIONS)
+    precedence = Precedence(intake(weight=weight), OPTIONS, 10)
 
     with precedence.reading():
-        assert precedence.is_with_commits(NOW, NOW - waited, 0.0) is is_first
+        assert precedence.is_with_commits(NOW, NOW - waited) is is_first
+
+
+def test_the_rate_of_rows_follows_what_is_measured_and_bounds_the_tail() -> None:
+    made = intake()
+    precedence = Precedence(made, OPTIONS, 10)
+
+    precedence.note_rows(NOW, NOW, 1_000, 1.0)
+    assert (precedence.rate, made.room_records) == (1_000, 30_000)
+
+    precedence.note_rows(NOW, NOW, 500, 1.0)
+    assert precedence.rate == pytest.approx(900)
+
+    for _ in range(100):
+        precedence.note_rows(NOW, NOW, 1, 100.0)
+    assert made.room_records == 10
+
+
+def test_beside_commits_the_rate_does_not_fall() -> None:
+    precedence = busy(intake())
+    precedence.rate = 1_000
+
+    precedence.note_rows(NOW, NOW - 20.0, 100, 1.0)
+    assert precedence.rate == 1_000
+
+    precedence.note_rows(NOW, NOW, 1_100, 1.0)
+    assert precedence.rate == 1_100
+
+
+def test_beside_commits_a_first_rate_counts_when_rows_are_late_anyway() -> None:
+    made = intake()
+    unlimited = made.room_records
+    precedence = busy(made)
+
+    precedence.note_rows(NOW, NOW - 14.0, 100, 1.0)
+    assert (precedence.rate, made.room_records) == (0, unlimited)
+
+    precedence.note_rows(NOW, NOW - 16.0, 100, 1.0)
+    assert (precedence.rate, made.room_records) == (100, 3_000)
