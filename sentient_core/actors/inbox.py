@@ -75,6 +75,7 @@ class Inbox:
     __slots__ = (
         "_cell",
         "_epoch",
+        "_has_lived",
         "_is_taken_up",
         "_is_watching",
         "_is_written",
@@ -101,6 +102,8 @@ class Inbox:
         """Of these, the messages for which this process has had something written down."""
         self._is_taken_up = False
         """What the store had of the actor has been read."""
+        self._has_lived = False
+        """That has been so before: what its instances have left may still be on its way to the store."""
         self._settled: set[tuple[int, int]] = set()
         """What was settled before that: the store may still have it."""
         self._is_watching = False
@@ -299,7 +302,7 @@ class Inbox:
         """
         if not self._is_taken_up:
             self._take(await self._read() or _NOTHING)
-            self._is_taken_up = True
+            self._is_taken_up = self._has_lived = True
             self._settled.clear()
         return (self.savepoint,) if self.savepoint is not None and self._is_written else ()
 
@@ -329,7 +332,7 @@ class Inbox:
             return None
         if not self._journal.backlog().is_down:
             with suppress(StoreUnavailable), anyio.move_on_after(READ_SECONDS):
-                return await adoption.estate(cell.path, cell.mailbox.capacity, has_lived=cell.starts > 0)
+                return await adoption.estate(cell.path, cell.mailbox.capacity, has_lived=self._has_lived)
         raise StoreUnavailable(f"what '{cell.path}' has left cannot be read: the store does not answer")
 
     def _take(self, estate: Estate) -> None:

@@ -413,14 +413,14 @@ async def test_what_is_dropped_while_the_store_tells_what_was_left_is_not_taken_
             await ref.send(Say("1"))
             await anyio.sleep(60)
             journal, gate = cell_of(ref).runtime.mirror.journal, Gate()
-            read = journal.estate
+            read = journal.estates
 
             async def read_slowly(*args: Any, **options: Any) -> Any:
-                estate = await read(*args, **options)
+                estates = await read(*args, **options)
                 await gate()
-                return estate
+                return estates
 
-            monkeypatch.setattr(journal, "estate", read_slowly)
+            monkeypatch.setattr(journal, "estates", read_slowly)
             ref.tell(Say("2"))
             await gate.reached.wait()
             ref.tell(Say("3"))
