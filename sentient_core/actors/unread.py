@@ -46,7 +46,7 @@ MessageKey: TypeAlias = tuple[int, int]
 class Unread:
     """What of one actor's inbox is in the store alone."""
 
-    __slots__ = ("_arrivals", "_asked", "_cell", "_inbox", "_mark", "is_held", "is_there")
+    __slots__ = ("_arrivals", "_asked", "_cell", "_early", "_inbox", "_mark", "is_held", "is_there")
 
     def __init__(self, cell: Cell, inbox: Inbox, *, is_there: bool) -> None:
         self._cell = cell
@@ -59,6 +59,8 @@ class Unread:
         """Up to here, everything that is pending is in memory; None: nothing has been read yet."""
         self._asked: dict[MessageKey, Entry] = {}
         """Messages that are left in the store, whose askers wait here."""
+        self._early: set[MessageKey] = set()
+        """What was left in the store before anything was read: the first part may be without it."""
         self._arrivals: list[Entry] | None = None
         """What comes in while a part is read."""
 
@@ -175,7 +177,12 @@ class Unread:
                     mailbox.rank(self._cell.runtime.backend.now, is_paused=True)
                 mailbox.put(entry)
             self._mark = max(self._mark or _NONE, key)
-        self.is_there = mailbox.is_behind = not estate.is_all
+        self._early -= {_key(pending) for pending in estate.pending}
+        self.is_there = mailbox.is_behind = bool(self._early) or not estate.is_all
+        if self._early:  # what is read next begins with the first of them; what is in memory is passed over
+            epoch, seq = min(self._early)
+            self._mark = min(self._mark or _NONE, (epoch, seq - 1))
+            self._early.clear()
         self._let_in(known.values())
 
     def _let_in(self, entries: Iterable[Entry]) -> None:
@@ -186,6 +193,8 @@ class Unread:
 
     def _leave(self, entry: Entry, key: MessageKey) -> None:
         self.is_there = self._cell.mailbox.is_behind = True
+        if self._mark is None:
+            self._early.add(key)
         self._inbox.forget(key)
         if entry[2] is not None:
             self._asked[key] = entry
