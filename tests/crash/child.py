@@ -244,10 +244,13 @@ async def serve(system: ActorSystem, senders: Senders) -> int:
 async def quiet(system: ActorSystem) -> bool:
     """Return when no actor has anything to do. False: it takes too long."""
     runtime = cell_of(system.get(TEAM)).runtime
+
+    def is_busy() -> bool:
+        has_work = any(cell.mailbox.queue or _pending(cell) for cell in runtime.registry)
+        return bool(runtime.dispatcher.busy or has_work)
+
     with anyio.move_on_after(QUIET_SECONDS):
-        while runtime.dispatcher.busy or any(
-            cell.mailbox.queue or _pending(cell) for cell in runtime.registry
-        ):
+        while is_busy():  # noqa: ASYNC110 - nobody tells
             await anyio.sleep(0.002)
         return True
     return False
