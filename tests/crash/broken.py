@@ -173,9 +173,7 @@ BROKEN: dict[str, Broken] = {
     "forgets what is settled": Broken(settles_nothing, _DRAINED),
     "recovers without the tail": Broken(recovers_without_tail, _IN_FLIGHT, holds_rows=True),
     "recovers without rows": Broken(recovers_without_rows, _DRAINED),
-    "takes up what the tail has settled": Broken(
-        takes_up_what_is_settled, Kill("load", "settlement before", 3, 0.03)
-    ),
+    "takes up what the tail has settled": Broken(takes_up_what_is_settled, Kill("load", "ahead", 1)),
     "does not roll back": Broken(rolls_nothing_back, _DRAINED),
 }
 """By what they do."""

@@ -42,7 +42,7 @@ POINTS: dict[str, tuple[str, ...]] = {
     ),
     "load": (
         *("appended", "commit before", "commit after", "acknowledged"),
-        *("rows before", "rows after", "settlement before", "settlement after", "drained"),
+        *("rows before", "rows after", "settlement before", "settlement after", "drained", "ahead"),
     ),
     "closing": (
         *("appended", "commit before", "commit after"),
@@ -50,7 +50,8 @@ POINTS: dict[str, tuple[str, ...]] = {
     ),
 }
 """The named points, by phase. `appended`: a record was handed to the journal. `acknowledged`: the oracle
-knows. `drained`: everything is handled and in its rows. `settlement after`: `projected` has moved."""
+knows. `drained`: everything is handled and in its rows. `ahead`: messages are handled that are pending by the
+rows. `settlement after`: `projected` has moved."""
 
 
 class Kill(msgspec.Struct, frozen=True):
@@ -110,6 +111,15 @@ class Points:
         """End as by `kill -9`."""
         self._oracle.say("kill", detail=f"{self._phase}: {point}")
         os.kill(os.getpid(), signal.SIGKILL)
+
+    @property
+    def goal(self) -> str | None:
+        """The point where it is to end."""
+        return None if self._kill is None else self._kill.point
+
+    def keep_back(self) -> None:
+        """Let the projector write nothing from now on, while there is load."""
+        self._holds_rows = True
 
     def release(self) -> None:
         """Let the projector go on."""

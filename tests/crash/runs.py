@@ -122,7 +122,7 @@ class Run:
 
 def most(phase: str, point: str) -> int:
     """About how often a life comes by a point, with the load of `Run.live`."""
-    if point in ("drained", "close before") or phase == "opening":
+    if point in ("drained", "ahead", "close before") or phase == "opening":
         return 1
     if phase == "closing":
         return 2

@@ -28,8 +28,7 @@ def test_a_runtime_is_found_out_that(name: str, tmp_path: Path, seed: int) -> No
         kill = broken.kill
         if kill is not None and number:
             kill = msgspec.structs.replace(kill, nth=dice.randint(min(2, kill.nth), 2 * kill.nth - 1))
-        drains = kill is not None and kill.point == "drained"
-        run.live(broken=name, kill=kill, holds_rows=broken.holds_rows, drains=drains)
+        run.live(broken=name, kill=kill, holds_rows=broken.holds_rows)
         found = run.live(0, broken=name if broken.is_lasting else None)
         assert found is not None
         if found.wrong:

@@ -79,7 +79,7 @@ def _kill_once(run: Run, dice: random.Random, kill: Kill | None) -> None:
         return
     before = run.kills.total()
     for _ in range(TRIES):
-        run.live(kill=kill, drains=kill.point == "drained", **options)
+        run.live(kill=kill, **options)
         if run.kills.total() > before:
             return
         # It came by less often than that; with rows held back, or nothing left to take up, never.
