@@ -219,8 +219,8 @@ class Engine:
             await self._close()
             if await self._has_log():
                 raise StoreUnavailable(
-                    "the database was not closed, and what is left in its log cannot be written to its tables "
-                    "(is the disk full?)"
+                    "the database was not closed, and what is left in its log cannot be written to its "
+                    "tables: is the disk full?"
                 )
         await self._open_once()
 

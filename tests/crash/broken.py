@@ -17,15 +17,12 @@ import msgspec
 from sentient_core.actors import asking, forwarding
 from sentient_core.actors.inbox import Inbox
 from sentient_core.actors.open_turn import OpenTurn
-from sentient_core.store import fold as folding
-from sentient_core.store import journal, projector, recovery, settlement
-from sentient_core.store.engine import Engine
+from sentient_core.store import projector, recovery, settlement
 from sentient_core.store.estates import EstateReader
-from sentient_core.store.fold import Effect
+from sentient_core.store.fold import Effect, fold
 from sentient_core.store.journal import SurrealJournal
-from sentient_core.store.records import Entry
-from sentient_core.store.tail import Tail, TailEntry
-from sentient_core.store.tail_inboxes import TailInbox
+from sentient_core.store.records import Entry, flat
+from sentient_core.store.tail import Tail
 from tests.crash.points import Kill
 
 __all__ = ["BROKEN", "Broken"]
@@ -37,117 +34,130 @@ class Broken(msgspec.Struct, frozen=True):
     do: Callable[[], None]
     """Break this process."""
     kill: Kill | None = None
-    """Where it shows, or a little later; None: it dies by itself."""
+    """Where it shows, or thereabouts; None: it dies by itself."""
     holds_rows: bool = False
     is_lasting: bool = True
     """The life that finds out is broken as well."""
 
 
-async def _at_once(self: SurrealJournal, mark: int | None = None) -> None:
-    return
+def _replace(owner: object, **changes: object) -> None:
+    for name, instead in changes.items():
+        assert hasattr(owner, name), f"{owner} has no {name} any more: say anew how it is broken"
+        setattr(owner, name, instead)
 
 
 def acknowledges_too_early() -> None:
     """`send` returns before the commit."""
-    SurrealJournal.committed = _at_once  # type: ignore[method-assign]
+
+    async def committed(self: object, mark: int | None = None) -> None:
+        return
+
+    _replace(SurrealJournal, committed=committed)
 
 
 def replies_too_early() -> None:
     """Answers leave before the commit."""
     for module in (asking, forwarding):
-        module.reply_slot = lambda slot, *_: slot
+        _replace(module, reply_slot=lambda slot, *_: slot)
 
 
 def lets_out_too_early() -> None:
     """What a turn sends to actors that are not durable leaves before the commit."""
-    SurrealJournal.when_committed = lambda self, waiter: self._backend.call_soon(lambda: waiter.set(None))
+
+    def when_committed(self: Any, waiter: Any) -> None:
+        self._backend.call_soon(lambda: waiter.set(None))
+
+    _replace(SurrealJournal, when_committed=when_committed)
 
 
 def forgets_outputs() -> None:
     """What a turn sends to durable actors is delivered, and stands in no record."""
+    send_well: Any = OpenTurn.send
 
-    def send(self: OpenTurn, target: Any, entry: Any, *, waits: bool = False) -> None:
+    def send(self: Any, target: Any, entry: Any, **options: Any) -> None:
         if target.inbox is None or entry[3] is None:
-            _send(self, target, entry, waits=waits)
+            send_well(self, target, entry, **options)
         else:
             self._outputs.append((target, entry))
 
-    _send = OpenTurn.send
-    OpenTurn.send = send  # type: ignore[method-assign]
+    _replace(OpenTurn, send=send)
 
 
 def splits_turns() -> None:
     """What a turn leaves is one record after the other, and the process dies between two of them."""
-    append, turns = SurrealJournal.append, count(1)
+    append: Any = SurrealJournal.append
+    turns = count(1)
 
-    def append_parts(self: SurrealJournal, record: Any, **options: Any) -> bool:
-        parts = list(folding.flat((record,)))
-        is_taken = append(self, parts[0], **options)
+    def append_parts(self: Any, record: Any, **options: Any) -> bool:
+        parts = list(flat((record,)))
+        is_taken = [append(self, parts[0], **options)]
         if len(parts) > 1 and next(turns) == 20:
             self._wake_writer()
             time.sleep(0.1)  # the store's thread commits what it has
             os.kill(os.getpid(), signal.SIGKILL)
-        return is_taken and all([append(self, part, **options) for part in parts[1:]])
+        is_taken += [append(self, part, **options) for part in parts[1:]]
+        return all(is_taken)
 
-    SurrealJournal.append = append_parts  # type: ignore[method-assign]
+    _replace(SurrealJournal, append=append_parts)
 
 
 def folds_failures_away() -> None:
     """A window with the failure of an actor leaves its state as it was before the window."""
 
-    def fold(entries: Iterable[tuple[int, Entry]], kept: int) -> Effect:
-        effect = folding.fold(entries, kept)
+    def fold_badly(entries: Iterable[tuple[int, Entry]], kept: int) -> Effect:
+        effect = fold(entries, kept)
         failed = {letter.death.record.recipient for letter in effect.letters.values() if letter.death}
         states = {path: state for path, state in effect.states.items() if path not in failed}
         return msgspec.structs.replace(effect, states=states)
 
-    projector.fold = fold
+    _replace(projector, fold=fold_badly)
 
 
 def settles_nothing() -> None:
     """Messages stay in the inbox that were settled in a later window."""
-    settlement._SETTLED = ""
+    _replace(settlement, _SETTLED="")
 
 
 def recovers_without_tail() -> None:
     """A start does not read what is committed and not projected."""
-    read = recovery._read_tail
+    read: Any = vars(recovery)["_read_tail"]
 
-    async def nothing(engine: Engine, *rest: Any) -> tuple[list[TailEntry], int, bool]:
-        _, first_free, is_whole = await read(engine, *rest)
+    async def read_nothing(*of: Any) -> tuple[list[Any], int, bool]:
+        _, first_free, is_whole = await read(*of)
         return [], first_free, is_whole
 
-    recovery._read_tail = nothing
+    _replace(recovery, _read_tail=read_nothing)
 
 
 def recovers_without_rows() -> None:
     """An actor takes up what is in the tail alone."""
+    ask: Any = vars(EstateReader)["_ask"]
 
-    async def no_rows(_: EstateReader, sql: str, __: object) -> list[list[Any]]:
-        return [[] for _ in sql.split(";")]
+    async def find_nothing(self: Any, *question: Any) -> list[list[Any]]:
+        return [[] for _ in await ask(self, *question)]
 
-    EstateReader._ask = no_rows  # type: ignore[method-assign,assignment]
+    _replace(EstateReader, _ask=find_nothing)
+
+
+def takes_up_what_is_settled() -> None:
+    """An actor takes up every row of its inbox, whatever the tail says."""
+    inboxes: Any = Tail.inboxes
+
+    def without_settled(self: Any, paths: Iterable[str]) -> dict[str, Any]:
+        found = inboxes(self, paths)
+        return {path: msgspec.structs.replace(inbox, settled=frozenset()) for path, inbox in found.items()}
+
+    _replace(Tail, inboxes=without_settled)
 
 
 def rolls_nothing_back() -> None:
     """A failed turn's state stays."""
 
-    def roll_back(self: Inbox, actor: object) -> None:
+    def roll_back(self: Any, actor: object) -> None:
         if self.turn is not None:
             self.turn.drop()
 
-    Inbox.roll_back = roll_back  # type: ignore[method-assign]
-
-
-def takes_up_what_is_settled() -> None:
-    """An actor takes up every row of its inbox, whatever the tail says."""
-    inboxes = Tail.inboxes
-
-    def without_settled(self: Tail, paths: Iterable[str]) -> dict[str, TailInbox]:
-        found = inboxes(self, paths)
-        return {path: msgspec.structs.replace(inbox, settled=frozenset()) for path, inbox in found.items()}
-
-    Tail.inboxes = without_settled  # type: ignore[method-assign]
+    _replace(Inbox, roll_back=roll_back)
 
 
 _IN_FLIGHT = Kill("load", "commit before", 12, 0.03)
@@ -163,9 +173,7 @@ BROKEN: dict[str, Broken] = {
     "forgets what is settled": Broken(settles_nothing, _DRAINED),
     "recovers without the tail": Broken(recovers_without_tail, _IN_FLIGHT, holds_rows=True),
     "recovers without rows": Broken(recovers_without_rows, _DRAINED),
-    "takes up what the tail has settled": Broken(
-        takes_up_what_is_settled, Kill("load", "settlement before", 3, 0.03)
-    ),
+    "takes up what the tail has settled": Broken(takes_up_what_is_settled, Kill("load", "ahead", 1)),
     "does not roll back": Broken(rolls_nothing_back, _DRAINED),
 }
 """By what they do."""

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash.runs import IS_LONG
 from tests.store.server import Server
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def backend(request: pytest.FixtureRequest) -> str:
-    """The event loop of the processes; the tests themselves need none."""
-    name: str = request.param
-    return name
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The event loop of the processes, `backend`: in a short run one of them, by the test's name."""
+    if "backend" in metafunc.fixturenames:
+        both = ("asyncio", "trio")
+        is_odd = sum(metafunc.function.__name__.encode()) % 2
+        metafunc.parametrize("backend", both if IS_LONG else both[is_odd : is_odd + 1])
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +30,7 @@ def seed() -> int:
     fixed = os.environ.get("SENTIENT_CRASH_SEED")
     if fixed is not None:
         return int(fixed)
-    return random.randrange(2**32) if "SENTIENT_CRASH" in os.environ else 6
+    return random.randrange(2**32) if IS_LONG else 6
 
 
 @pytest.fixture

@@ -24,8 +24,6 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     kill: Kill | None = None
     holds_rows: bool = False
     """Rows and settlements are held back while there is load."""
-    drains: bool = False
-    """All is handled and written when the load is over: the point `drained` follows."""
     waits: bool = False
     """It waits for its killer when the load is over."""
     broken: str | None = None

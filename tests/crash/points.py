@@ -2,8 +2,8 @@
 
 Most points are requests of the database, before they are sent and after they were answered, with a few
 milliseconds in between in which all others go on: whatever is said too early is then heard. The phases are
-those of the process: `opening` (until the system is entered), `taking up` (until all that was left is handled),
-`load`, `closing`.
+those of the process: `opening` (until the system is entered), `taking up` (until all that was left is
+handled), `load`, `closing`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ REQUESTS: dict[str, Callable[[bytes], bool]] = {
     "claim": is_claim,
     "tail": lambda request: b"SELECT * FROM journal:[" in request,
     "owner": lambda request: b"FROM ONLY $owner;" in request,
-    "estate": lambda request: b"$path, 'state']" in request,
+    "estate": lambda request: b"SELECT * FROM $states" in request,
 }
 """What is asked of the database, by the words of the points."""
 
@@ -42,15 +42,16 @@ POINTS: dict[str, tuple[str, ...]] = {
     ),
     "load": (
         *("appended", "commit before", "commit after", "acknowledged"),
-        *("rows before", "rows after", "settlement before", "settlement after", "drained"),
+        *("rows before", "rows after", "settlement before", "settlement after", "drained", "ahead"),
     ),
     "closing": (
         *("appended", "commit before", "commit after"),
         *("rows before", "rows after", "settlement before", "settlement after", "close before"),
     ),
 }
-"""The named points, by phase. `appended`: a record was handed to the journal. `acknowledged`: the oracle knows.
-`drained`: everything is handled and in its rows. `settlement after`: `projected` has moved."""
+"""The named points, by phase. `appended`: a record was handed to the journal. `acknowledged`: the oracle
+knows. `drained`: everything is handled and in its rows. `ahead`: messages are handled that are pending by the
+rows. `settlement after`: `projected` has moved."""
 
 
 class Kill(msgspec.Struct, frozen=True):
@@ -111,13 +112,23 @@ class Points:
         self._oracle.say("kill", detail=f"{self._phase}: {point}")
         os.kill(os.getpid(), signal.SIGKILL)
 
+    @property
+    def goal(self) -> str | None:
+        """The point where it is to end."""
+        return None if self._kill is None else self._kill.point
+
+    def keep_back(self) -> None:
+        """Let the projector write nothing from now on, while there is load."""
+        self._holds_rows = True
+
     def release(self) -> None:
         """Let the projector go on."""
         self._holds_rows = False
 
     async def hold(self, request: bytes) -> None:
         """Keep the projector back while there is load: the tail grows."""
-        while self._holds_rows and self._phase == "load" and (is_rows(request) or is_settlement(request)):
+        is_held = self._holds_rows and (is_rows(request) or is_settlement(request))
+        while is_held and self._holds_rows and self._phase == "load":  # noqa: ASYNC110 - another thread ends it
             await asyncio.sleep(0.01)
 
     @property

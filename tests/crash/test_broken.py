@@ -17,10 +17,9 @@ TRIES = 6
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_runtime_is_found_out_that(name: str, tmp_path: Path, seed: int) -> None:
-    print(f"seed {seed}")
+    print(f"seed {seed}")  # noqa: T201 - for whoever looks at a failure
     dice = random.Random(f"{seed}/{name}")
     broken, backend = BROKEN[name], dice.choice(("asyncio", "trio"))
-    wrong: list[str] = []
 
     for number in range(TRIES):
         run = Run(
@@ -28,14 +27,10 @@ def test_a_runtime_is_found_out_that(name: str, tmp_path: Path, seed: int) -> No
         )
         kill = broken.kill
         if kill is not None and number:
-            kill = msgspec.structs.replace(kill, nth=kill.nth + (kill.nth > 1) * dice.randint(0, 9))
-        drains = kill is not None and kill.point == "drained"
-        run.live(broken=name, kill=kill, holds_rows=broken.holds_rows, drains=drains)
+            kill = msgspec.structs.replace(kill, nth=dice.randint(min(2, kill.nth), 2 * kill.nth - 1))
+        run.live(broken=name, kill=kill, holds_rows=broken.holds_rows)
         found = run.live(0, broken=name if broken.is_lasting else None)
         assert found is not None
-        wrong = found.wrong
-        if wrong:
-            break
-
-    assert wrong
-    print(number + 1, "tries:", wrong[0])
+        if found.wrong:
+            return
+    pytest.fail(f"not found out in {TRIES} tries")

@@ -5,7 +5,7 @@ nothing acknowledged is lost, nothing is applied twice, order is kept, sums and 
 say the same. No message is ever sent again by its sender.
 
 `make test` kills a handful. `SENTIENT_CRASH=200` kills so many, over embedded stores and a server, on
-either event loop, and prints where; each seed is printed, and `SENTIENT_CRASH_SEED` plays it again.
+both event loops, and prints where; each seed is printed, and `SENTIENT_CRASH_SEED` plays it again.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 
 from tests.crash.points import POINTS, Kill
-from tests.crash.runs import Run, most, some_kill
+from tests.crash.runs import IS_LONG, Run, most
 from tests.store.server import Server
 
-KILLS = int(os.environ.get("SENTIENT_CRASH", "12"))
-"""Over both event loops and both kinds of stores."""
+KILLS = int(os.environ.get("SENTIENT_CRASH", "8")) // (4 if IS_LONG else 2)
+"""On each event loop, where both are tried, and each kind of store."""
 LIVES = 8
 """Kills on one store."""
 TRIES = 3
@@ -47,11 +47,11 @@ def kills(dice: random.Random, count: int) -> Iterator[Kill | None]:
 def test_killed_at_any_moment_nothing_acknowledged_is_lost_or_applied_twice(
     kind: str, backend: str, seed: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    print(f"seed {seed}")
+    print(f"seed {seed}")  # noqa: T201 - for whoever looks at a failure
     dice = random.Random(f"{seed}/{kind}/{backend}")
     server: Server | None = request.getfixturevalue("server") if kind == "server" else None
-    planned = kills(dice, KILLS // 4)
-    left, killed, lives, acknowledged = KILLS // 4, Counter[str](), 0, 0
+    planned = kills(dice, KILLS)
+    left, killed, lives, acknowledged = KILLS, Counter[str](), 0, 0
     while left:
         directory = tmp_path / f"store{lives}"
         url = f"surrealkv://{directory}/db" if server is None else server.url(dice.choice(("ws", "http")))
@@ -66,12 +66,10 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost_or_applied_twice(
         lives += len(run.verdicts)
         acknowledged += run.verdicts[-1].acknowledged
         killed += run.kills
-    print(
-        f"{kind}, {backend}: {killed.total()} kills, {acknowledged} messages acknowledged, none lost, none doubled"
-    )
-    for name, count in sorted(killed.items()):
-        print(f"  {count:4} {name}")
-    assert killed.total() >= KILLS // 4
+    report = [f"{kind}, {backend}: {killed.total()} kills, {acknowledged} messages acknowledged"]
+    report += [f"{count:6} {name}" for name, count in sorted(killed.items())]
+    print("\n".join(report))  # noqa: T201 - the figures of a long run
+    assert killed.total() >= KILLS
 
 
 def _kill_once(run: Run, dice: random.Random, kill: Kill | None) -> None:
@@ -81,7 +79,7 @@ def _kill_once(run: Run, dice: random.Random, kill: Kill | None) -> None:
         return
     before = run.kills.total()
     for _ in range(TRIES):
-        run.live(kill=kill, drains=kill.point == "drained", **options)
+        run.live(kill=kill, **options)
         if run.kills.total() > before:
             return
         # It came by less often than that; with rows held back, or nothing left to take up, never.

@@ -12,7 +12,7 @@ import pytest
 from sentient_core.until_signal import ExitCode
 from tests.crash.oracle import read_claims
 from tests.crash.proxy import Proxy
-from tests.crash.runs import Run
+from tests.crash.runs import IS_LONG, Run
 from tests.store.server import Server
 
 
@@ -43,14 +43,14 @@ IN_FLIGHT = {
 }
 
 
-@pytest.mark.parametrize("request_", IN_FLIGHT)
+@pytest.mark.parametrize("kind", IN_FLIGHT if IS_LONG else ["a commit"])
 def test_what_a_paused_process_had_under_way_changes_nothing_any_more(
-    request_: str, server: Server, backend: str, seed: int, tmp_path: Path
+    kind: str, server: Server, backend: str, seed: int, tmp_path: Path
 ) -> None:
     with Proxy(server.port) as proxy:
         run = Run(tmp_path / "run", server.url("http"), backend, seed)
         first = under_load(run.start(10_000, is_service=True, url=proxy.url("http")))
-        proxy.keeps = IN_FLIGHT[request_]
+        proxy.keeps = IN_FLIGHT[kind]
         assert proxy.has_kept.wait(30)
         first.send_signal(signal.SIGSTOP)
         newer = run.live()

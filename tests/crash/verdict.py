@@ -130,8 +130,9 @@ class _Case:
         states = self.found.states
         for path, state in states.items():
             for target, numbers in state["sent"].items():
-                if self.applied(target, path) != numbers:
-                    yield f"{path} has sent {target} {numbers}, which has applied {self.applied(target, path)}"
+                applied = self.applied(target, path)
+                if applied != numbers:
+                    yield f"{path} has sent {target} {numbers}, which has applied {applied}"
             if path == ROUTER:
                 routed = {by: sorted(numbers) for by, numbers in state["applied"].items()}
                 come = {

@@ -12,8 +12,10 @@ from typing import Any, ClassVar
 
 import anyio
 import msgspec
+from anyio.lowlevel import checkpoint
 
 from sentient_core import Actor, ActorRef, ChildSpec, Request, Supervisor, handles
+from sentient_core.actors.actor import DurabilityName
 from tests.crash.oracle import Oracle
 
 __all__ = [
@@ -221,7 +223,7 @@ class Worker(Actor):
         self.apply(message)
         if message.to:
             self.tell(message.to[0], Relay(n=message.n, by=self.context.ref.path, to=message.to[1:]))
-            await anyio.sleep(0)
+            await checkpoint()
 
     @handles
     def delay(self, message: Delay) -> None:
@@ -237,7 +239,9 @@ class Worker(Actor):
 
     @handles
     def flaky(self, message: Flaky) -> None:
-        attempt = self.context.message.attempt
+        in_hand = self.context.message
+        assert in_hand is not None
+        attempt = in_hand.attempt
         if attempt <= message.fails:
             self.do_harm(message)
             raise Broken("as told") if message.n % 3 else Shaken("as told")
@@ -266,7 +270,8 @@ class Worker(Actor):
 
     @handles
     def dump(self, message: Dump) -> dict[str, Any]:
-        return msgspec.to_builtins(self.state)
+        state: dict[str, Any] = msgspec.to_builtins(self.state)
+        return state
 
 
 class Vault(Worker):
@@ -279,7 +284,7 @@ class Router(Worker):
     """Passes notes on to workers, as from their senders."""
 
     @handles
-    def note(self, message: Note) -> None:
+    async def note(self, message: Note) -> None:
         self.apply(message)
         assert message.to is not None
         self.context.forward(self.ref(message.to))
@@ -306,7 +311,7 @@ class Gate(Worker):
 class Witness(Actor):
     """Tells the oracle what has left durable turns."""
 
-    durability = "volatile"
+    durability: ClassVar[DurabilityName] = "volatile"
     oracle: ClassVar[Oracle]
 
     @handles
@@ -317,7 +322,7 @@ class Witness(Actor):
 class MirroredWitness(Witness):
     """The same with its messages in the store."""
 
-    durability = "mirrored"
+    durability: ClassVar[DurabilityName] = "mirrored"
 
 
 class Team(Supervisor):
