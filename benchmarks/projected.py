@@ -42,7 +42,7 @@ class _Shape(msgspec.Struct, frozen=True):
 
 
 def _measure(settings: Settings) -> list[Figure]:
-    seconds = 1.0 if settings.is_quick else 10.0
+    seconds = 0.3 if settings.is_quick else 10.0
     messages = texts(settings.seed)
     shapes = [
         _Shape(batch, in_flight, has_states)
@@ -50,7 +50,7 @@ def _measure(settings: Settings) -> list[Figure]:
         for has_states in (True, False)
     ]
     ours = [Leg(name, partial(_ours, settings, messages, seconds, name)) for name in _BACKENDS]
-    states = _states_per_event(_ours(settings, messages, 1.0, _BACKENDS[0]))
+    states = _states_per_event(_ours(settings, messages, min(seconds, 1.0), _BACKENDS[0]))
     bulks = {
         shape: Leg(shape.name, partial(_bulk, settings, messages, min(seconds, 5.0), shape, states))
         for shape in shapes

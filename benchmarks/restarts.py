@@ -88,7 +88,7 @@ class _Run(msgspec.Struct, frozen=True):
 
 
 def _measure(settings: Settings) -> list[Figure]:
-    count = 20 if settings.is_quick else 200
+    count = 10 if settings.is_quick else 200
     cases = [
         _Case(backend, is_durable, is_loaded)
         for backend in _BACKENDS
