@@ -494,8 +494,10 @@ def _put_or_drop(cell: Cell, entry: Entry, *, is_recorded: bool = False) -> None
         _accept(cell, entry, is_recorded=is_recorded)
         return
     if room is Room.DROP_OLD:
+        oldest = None if cell.inbox is None else cell.mailbox.drop_oldest()  # it is to be queued, not left
         _accept(cell, entry, is_recorded=is_recorded)
-        oldest = cell.mailbox.drop_oldest()
+        if cell.inbox is None:
+            oldest = cell.mailbox.drop_oldest()
         if oldest is not None:
             _drop(cell, oldest, "the mailbox was full: the oldest was dropped")
         return

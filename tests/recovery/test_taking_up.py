@@ -136,3 +136,19 @@ async def test_an_end_for_good_gives_up_what_is_in_the_store_too(store: Store) -
         assert audit.is_balanced, str(audit)
         assert [message for message, _ in letters(system)] == [Write(line) for line in range(50)]
         assert audit.actors[0].pending == 0
+
+
+async def test_so_does_what_is_sent_to_a_passive_one(store: Store) -> None:
+    async with system_on(store) as system:
+        book = await system.get_or_spawn(SmallBook, "moby")
+        fan = await system.spawn(Fan, name="fan")
+        for first in (0, 50):
+            await fan.send(SendTo(book, tuple(range(first, first + 50))))
+        await system.flush()
+        assert book.statistics().depth <= 8
+
+        SmallBook.gate.set()
+
+        assert await book.ask(Lines(), timeout=10) == list(range(100))
+        assert letters(system) == []
+        assert (await system.audit()).is_balanced
