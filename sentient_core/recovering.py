@@ -1,9 +1,9 @@
 """`ActorSystem.recover`: durable actors that nobody has spawned yet in this start of the process.
 
-Those that their supervisors declare come with them. The others are found by what the store knows of them: where
-they lived, the tag of their class, and whether somebody spawned them or their messages did. What their
-`__init__` takes is in the code, not in the store; so one that needs arguments is the program's to spawn,
-and is told of instead.
+Those that their supervisors declare come with them. The others are found by what the store knows of them:
+where they lived, the tag of their class, and whether somebody spawned them or their messages did. What
+their `__init__` takes is in the code, not in the store; so one that needs arguments is the program's to
+spawn, and is told of instead.
 """
 
 from __future__ import annotations

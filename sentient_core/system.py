@@ -530,13 +530,14 @@ class ActorSystem:
                 recovered = await system.recover()              # those that were spawned at run time
                 assert not recovered.skipped, recovered.skipped
 
-        What was spawned (below the root, by `context.spawn`, by `start_child`, in a pool) is spawned again where
-        it was, as `transient` if not by the spec of a pool; virtual actors are activated that have messages or
+        What was spawned (below the root, by `context.spawn`, by `start_child`, in a pool) is spawned again
+        where it was, as `transient` if not by the spec of a pool; virtual actors are activated that have messages or
         durable timers. Their classes are found by tag among `actors`, else among all that are imported.
         One whose class is not known, that needs arguments, whose parent is not there, or that does not
-        start, stays dormant, and is in `skipped` with the reason; one that had ended for good in order is left alone.
-        Returns when all that were spawned are ready. `progress` is called after each actor. May be called
-        again. Raises InvalidArgument, SystemClosed.
+        start, stays dormant, and is in `skipped` with the reason; one that had ended for good in order is left
+        alone. Returns when all that were spawned are ready; until then each of them handles a message before
+        any handles two. `progress` is called after each actor. May be called again. Raises InvalidArgument,
+        SystemClosed.
         """
         parts = self._open("recover")
         recovery = Recovery(
@@ -562,7 +563,7 @@ class ActorSystem:
         """Delete all that is stored of an actor: its states, messages, timers, dead letters and events.
 
         Of a path where nobody lives; a passive virtual actor ends with it. Events of others that it was
-        sent, or has sent, are among its events. Not its children, and not its incarnation, which goes on counting.
+        sent, or has sent, are among its events. Not its children, and not its incarnation, which counts on.
         Returns what was deleted, when it is; goes in bounded batches, beside everything else. Begun once, it
         is finished by the next start if the process dies. Forgetting again, or what the store does not
         know, deletes nothing. Raises ActorLives, InvalidArgument, StoreUnavailable, Fenced, SystemClosed.

@@ -1,9 +1,9 @@
 """Reads what durable actors have left in the store, for all that start at about the same time together.
 
 One actor's estate is a few rows, and asking for them costs more than they do. So while one question is
-under way, the paths of all who start meanwhile gather for the next one. And who knows which actors are going to
-start has their estates read ahead: then nothing else is to be done meanwhile, and what reads need of Python's
-one lock they get.
+under way, the paths of all who start meanwhile gather for the next one. And who knows which actors are
+going to start has their estates read ahead: then nothing else is to be done meanwhile, and what reads need
+of Python's one lock they get.
 """
 
 from __future__ import annotations

@@ -351,9 +351,7 @@ class Inbox:
         self._pending[pending.epoch, event.seq] = way
         sender = sender_at(event.source, cell.runtime)
         try:
-            if pending.is_damaged:
-                raise NotRedrivable("", "its bytes do not match its digest: it was changed or torn")
-            message = decoded(event.message_type or "", event.payload, cell.blueprint, cell.runtime.codec)
+            message = self._message_of(pending)
         except NotRedrivable as error:
             unread: Entry = (UnreadMessage(event.message_type or "", event.payload), sender, way, event)
             dead(cell, unread, DeadLetterReason.UNHANDLED, error.why, tries=pending.tries)
@@ -363,6 +361,13 @@ class Inbox:
         if pending.tries:
             content = PutBack(content, None, pending.tries, None)
         return content, sender, way, event
+
+    def _message_of(self, pending: Pending) -> object:
+        """Raises NotRedrivable."""
+        if pending.is_damaged:
+            raise NotRedrivable("", "its bytes do not match its digest: it was changed or torn")
+        event, cell = pending.accepted.event, self._cell
+        return decoded(event.message_type or "", event.payload, cell.blueprint, cell.runtime.codec)
 
     def _record_of(self, state: bytes) -> Checkpoint:
         cell = self._cell

@@ -180,7 +180,7 @@ def report_alert(cell: Cell, alert: str, cause: BaseException | str | None, **mo
 
 
 def _is_over(cell: Cell) -> bool:
-    """An actor that has ended for good is not to be expected again: neither it nor what it belongs to failed."""
+    """An actor that has ended for good is not to be expected again: nothing that it belongs to failed."""
     if cell.runtime.is_ending:
         return False
     above: Cell | None = cell

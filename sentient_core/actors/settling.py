@@ -21,8 +21,8 @@ __all__ = ["dead", "fail_asker", "how_ended", "late_reply", "source_of", "why_cl
 
 _NOBODY = "nobody lives at this path"
 _DORMANT = (
-    "no actor runs at this path at the moment: what is told or sent to it is kept for the next one, and nobody "
-    "is there to answer"
+    "no actor runs at this path at the moment: what is told or sent to it is kept for the next one, and "
+    "nobody is there to answer"
 )
 
 

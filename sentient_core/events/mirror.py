@@ -295,7 +295,8 @@ class Mirror:
 
         `is_pending`: its recipient is durable, and has accepted it with this.
 
-        What the handling causes belongs to the conversation of the message. Raises StoreUnavailable when the journal takes nothing more: then nothing may be sent.
+        What the handling causes belongs to the conversation of the message. Raises StoreUnavailable when
+        the journal takes nothing more: then nothing may be sent.
         """
         of_epoch, of_seq = _parts(letter.message_id)
         attempts = letter.attempts + 1

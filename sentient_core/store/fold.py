@@ -118,7 +118,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     durables: Mapping[str, DurableActor] = {}
     """By path, durable actors as the window leaves them."""
     forgotten: frozenset[str] = frozenset()
-    """Paths of which nothing counts that was stored before the window; in the window, what follows the record."""
+    """Paths of which nothing counts that was stored before the window, or before the record in it."""
     turns: Mapping[str, tuple[Placed[Checkpoint], ...]] = {}
     """By path, the newest `turn` checkpoints, newest first, as many as are kept."""
     named: tuple[Placed[Checkpoint], ...] = ()

@@ -37,7 +37,8 @@ COMMIT;"""
 # Every range is bounded: an open one runs to the end of the table.
 _READ = "SELECT * FROM journal:[$system, $first]..=[$system, $last]"
 _STATE = """SELECT projected, is_clean FROM ONLY $owner;
-SELECT id, incarnation, restarts, kind, origin, is_over, is_forgotten FROM ownership:[$system, '']..=[$system, []];
+SELECT id, incarnation, restarts, kind, origin, is_over, is_forgotten
+    FROM ownership:[$system, '']..=[$system, []];
 SELECT id[1] AS path, count() AS pending FROM inbox:[$system, '']..=[$system, []] GROUP BY path;
 SELECT id, due_at FROM timer:[$system, '']..=[$system, []]"""
 # A server may do a request after its sender has given it up, tried again and seen the entry projected and

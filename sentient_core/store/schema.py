@@ -12,8 +12,8 @@
 | timer | [system, path, key]: a durable timer that is set |
 | dedupe | [system, path, id]: what became of a message that a caller sent under that id |
 | memo | [system, path, epoch, number of the message, name]: what its handling has come to so far |
-| ownership | [system]: epoch, projected n, clean end; [system, path]: incarnation, restarts, and of a durable |
-| | actor what is needed to find it again; `is_forgotten` while its rows are being deleted |
+| ownership | [system]: epoch, projected n, clean end; [system, path]: incarnation, restarts, and of a |
+| | durable actor what is needed to find it again; `is_forgotten` while its rows are being deleted |
 | pruned | [system, table]: rows and bytes that retention has deleted |
 | written | [system]: what was ever written, by the windows that are projected |
 | store_schema | [sentient_core]: version; while a backup is restored `RESTORING`, and by which restore |

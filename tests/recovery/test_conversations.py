@@ -1,4 +1,4 @@
-"""A conversation goes on over starts of the process: every record names its first message by the id it has."""
+"""A conversation goes on over starts: every record names its first message by the id that it has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that dies again and again while it takes up what it has left: each message has its effect once."""
+"""A process dies again and again while it takes up what it has left: each message has its effect once."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Titled(Book, tag="titled"):
 
 class Shelf(Supervisor):
     strategy = Supervisor.dynamic()
-    children: ClassVar[list[ChildSpec]] = [ChildSpec(Page, restart="transient")]
+    children = [ChildSpec(Page, restart="transient")]
 
 
 class Add(Request[None], frozen=True):
@@ -53,7 +53,7 @@ class Binder(Actor, tag="binder"):
 class Desk(Supervisor):
     """Declares one book, and lets others be added."""
 
-    children: ClassVar[list[ChildSpec]] = [ChildSpec(Book, name="declared")]
+    children = [ChildSpec(Book, name="declared")]
 
 
 async def test_children_of_the_root_of_pools_and_of_actors_come_back(store: Store) -> None:
