@@ -397,8 +397,8 @@ class ActorLives(SentientError):
         self.path = path
         self.status = status
         super().__init__(
-            f"'{path}' cannot be forgotten: an actor lives there ({status}). End it for good first: stop() it, "
-            "or terminate_child where its supervisor would start it again."
+            f"'{path}' cannot be forgotten: an actor lives there ({status}). End it for good first: stop() "
+            "it, or terminate_child where its supervisor would start it again."
         )
 
 

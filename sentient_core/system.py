@@ -531,12 +531,12 @@ class ActorSystem:
                 assert not recovered.skipped, recovered.skipped
 
         What was spawned (below the root, by `context.spawn`, by `start_child`, in a pool) is spawned again
-        where it was, as `transient` if not by the spec of a pool; virtual actors are activated that have messages or
-        durable timers. Their classes are found by tag among `actors`, else among all that are imported.
-        One whose class is not known, that needs arguments, whose parent is not there, or that does not
-        start, stays dormant, and is in `skipped` with the reason; one that had ended for good in order is left
-        alone. Returns when all that were spawned are ready; until then each of them handles a message before
-        any handles two. `progress` is called after each actor. May be called again. Raises InvalidArgument,
+        where it was, as `transient` if not by the spec of a pool; virtual actors are activated that have
+        messages or durable timers. Their classes are found by tag among `actors`, else among all that are
+        imported. One whose class is not known, that needs arguments, whose parent is not there, or that does not
+        start, stays dormant, and is in `skipped` with the reason; one that had ended for good in order is
+        left alone. Returns when all that were spawned are ready; until then each of them handles a message
+        before any handles two. `progress` is called after each actor. May be called again. Raises InvalidArgument,
         SystemClosed.
         """
         parts = self._open("recover")
@@ -570,7 +570,7 @@ class ActorSystem:
         """
         runtime = self._open("forget an actor").runtime
         registry = runtime.registry
-        if not (isinstance(path, str) and path):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not _is_path(path):
             raise InvalidArgument(f"forget takes the path of an actor, not {path!r}")
         cell = registry.find(path)
         if (
@@ -842,6 +842,10 @@ def _is_stop(on_give_up: object) -> bool:
     if on_give_up not in ("end", "stop"):
         raise InvalidArgument(f"on_give_up is {on_give_up!r}; it can be 'end' or 'stop'")
     return on_give_up == "stop"
+
+
+def _is_path(path: object) -> bool:
+    return isinstance(path, str) and bool(path)
 
 
 def _killed(root: Cell) -> bool:

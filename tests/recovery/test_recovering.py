@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -33,7 +34,7 @@ class Titled(Book, tag="titled"):
 
 class Shelf(Supervisor):
     strategy = Supervisor.dynamic()
-    children = [ChildSpec(Page, restart="transient")]
+    children: ClassVar[Sequence[ChildSpec]] = [ChildSpec(Page, restart="transient")]
 
 
 class Add(Request[None], frozen=True):
@@ -53,7 +54,7 @@ class Binder(Actor, tag="binder"):
 class Desk(Supervisor):
     """Declares one book, and lets others be added."""
 
-    children = [ChildSpec(Book, name="declared")]
+    children: ClassVar[Sequence[ChildSpec]] = [ChildSpec(Book, name="declared")]
 
 
 async def test_children_of_the_root_of_pools_and_of_actors_come_back(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -29,7 +30,10 @@ class NewerBook(Book, tag="book"):
 
 
 class Shelf(Supervisor):
-    children = [ChildSpec(NewerBook, name="book"), ChildSpec(Book, name="other")]
+    children: ClassVar[Sequence[ChildSpec]] = [
+        ChildSpec(NewerBook, name="book"),
+        ChildSpec(Book, name="other"),
+    ]
 
 
 async def write_and_leave(store: Store, *, is_virtual: bool = False) -> None:
@@ -76,7 +80,10 @@ async def test_it_is_quarantined_with_the_reason_and_its_messages_stay(store: St
 
 async def test_its_siblings_do_not_notice(store: Store) -> None:
     class Before(Supervisor):
-        children = [ChildSpec(Book, name="book"), ChildSpec(Book, name="other")]
+        children: ClassVar[Sequence[ChildSpec]] = [
+            ChildSpec(Book, name="book"),
+            ChildSpec(Book, name="other"),
+        ]
 
     async with system_on(store) as system:
         await system.spawn(Before, name="shelf")
