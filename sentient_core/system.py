@@ -495,10 +495,10 @@ class ActorSystem:
             print(then.state, then.messages_since)
 
         It is the newest checkpoint that the store has of that moment or before; `messages_since` says how
-        many messages came between the two. How many checkpoints there are is up to the class (`checkpoint_policy`,
-        which a durable class has to set for that, `self.checkpoint()`) and to what is kept
-        (`JournalOptions.kept_checkpoints`, `Retention`). `cls` is the class of the state where nobody lives
-        at the path; without either it is plain data. Raises NoSuchState, CheckpointUnusable, InvalidArgument.
+        many messages came between the two. How many checkpoints there are is up to the class
+        (`checkpoint_policy`, which a durable class has to set for that, `self.checkpoint()`) and to what is
+        kept (`JournalOptions.kept_checkpoints`, `Retention`). `cls` is the class of the state where nobody
+        lives at the path; without either it is plain data. Raises NoSuchState, CheckpointUnusable, InvalidArgument.
         """
         runtime = self._open("look at an earlier state").runtime
         await self.flush()

@@ -122,7 +122,7 @@ class Queries:
         results = await self._engine.query(
             _LAST_ACCOUNTS, {"system": system, "first": projected + 1, "owner": owner}
         )
-        rows, ids, entries = (cast("list[Any]", result) for result in results if isinstance(result, list))
+        rows, ids, entries = (cast("Sequence[Any]", result) for result in results if isinstance(result, list))
         for row in rows:
             books.enter(read_account(row))
         # What is committed and not projected counts as well.
