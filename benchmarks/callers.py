@@ -104,7 +104,7 @@ async def call_accounts(
         rows_before = await _event_rows(store)
         windows, journal, commits = store.windows, store.journal_bytes, store.commits
         written, grown = written_bytes(), folder_bytes(folder)
-        started, cpu = time.perf_counter(), time.process_time()
+        started, cpu, elapsed = time.perf_counter(), time.process_time(), 0.0
         async with anyio.create_task_group() as ticking:
             ticking.start_soon(_tick, lags)
             async with anyio.create_task_group() as callers:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -199,7 +199,7 @@ async def rows_in_commits(folder: Path, texts: list[str], turns: int, seconds: f
 
 
 @asynccontextmanager
-async def _engine(folder: Path) -> AsyncIterator[Engine]:
+async def _engine(folder: Path) -> AsyncGenerator[Engine]:
     engine = Engine(parse_url(url_of(folder)))
     engine.start(migrate)
     try:

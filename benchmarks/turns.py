@@ -78,7 +78,7 @@ def _measure(accounts: int, peers: Peers, settings: Settings) -> list[Figure]:
     seconds = 0.3 if settings.is_quick else 10.0 if accounts == _WITH_PEERS else 4.0
     plain_seconds = min(seconds, 4.0)
     messages = texts(settings.seed)
-    ours = {
+    ours: dict[tuple[str, Way], Leg[CallersRun]] = {
         (backend, way): Leg(
             f"{backend}, {way}", partial(_ours, settings, workload, messages, backend, way, accounts, seconds)
         )

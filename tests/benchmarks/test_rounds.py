@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,8 +19,12 @@ CALM, SLOW = 0.3, 2.5
 def disk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def show(*syncs: float) -> None:
         """What is measured before and behind each round, then calm for ever."""
-        left: Iterator[float] = iter(syncs)
-        monkeypatch.setattr(rounds, "fdatasync_p99", lambda folder: next(left, CALM))
+        left = iter(syncs)
+
+        def fdatasync_p99(folder: Path) -> float:
+            return next(left, CALM)
+
+        monkeypatch.setattr(rounds, "fdatasync_p99", fdatasync_p99)
 
     return show
 
