@@ -29,8 +29,9 @@ __all__ = ["Start", "take_ownership"]
 
 _MAKE = "INSERT IGNORE INTO ownership $row RETURN NONE; SELECT epoch, projected FROM ONLY $owner"
 _CLAIM = """BEGIN;
-LET $claimed = (UPDATE $owner SET epoch = $epoch WHERE epoch = $before RETURN VALUE epoch);
-IF array::len($claimed) != 1 { THROW 'another start was faster' };
+LET $claimed = (UPDATE $owner SET epoch = $epoch WHERE epoch = $before AND projected < $number
+    RETURN VALUE epoch);
+IF array::len($claimed) != 1 { THROW 'another start was faster, or the owner has projected what looks free' };
 CREATE $id SET body = $body, writer = $writer, keep = true, records = 1, weight = $weight RETURN NONE;
 UPDATE $last SET keep = true RETURN NONE;
 COMMIT;"""
@@ -95,6 +96,7 @@ async def take_ownership(engine: Engine, system: str, writer: str) -> Start:
                     "owner": owner,
                     "before": found["epoch"],
                     "epoch": opened.epoch,
+                    "number": number,
                     "id": record_id("journal", system, number),
                     "last": record_id("journal", system, number - 1),
                     "body": body,

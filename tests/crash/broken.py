@@ -57,8 +57,12 @@ def acknowledges_too_early() -> None:
 
 def replies_too_early() -> None:
     """Answers leave before the commit."""
+
+    def reply_slot(slot: object, *_: object) -> object:
+        return slot
+
     for module in (asking, forwarding):
-        _replace(module, reply_slot=lambda slot, *_: slot)
+        _replace(module, reply_slot=reply_slot)
 
 
 def lets_out_too_early() -> None:

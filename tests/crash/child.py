@@ -251,6 +251,7 @@ async def serve(system: ActorSystem, senders: Senders) -> int:
         with suppress(BaseExceptionGroup):  # what it could not send is claimed by nobody
             await senders.send_all()
 
+    code = 1
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(send)
         code = await system.run_until_signal()

@@ -59,7 +59,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 async def take_dump(system: ActorSystem, *, is_quiet: bool) -> Found:
     """Ask the actors, then the rows."""
-    states = {}
+    states: dict[str, dict[str, Any]] = {}
     for path in DURABLE:
         states[path] = await system.get(path).ask(Dump(), timeout=READ_SECONDS)
     with anyio.fail_after(READ_SECONDS):
@@ -70,7 +70,7 @@ async def take_dump(system: ActorSystem, *, is_quiet: bool) -> Found:
         owner=RecordId("ownership", [system.name]),
     )
     audit = await system.audit()
-    stored = {}
+    stored: dict[str, dict[str, Any]] = {}
     for path in DURABLE:
         (rows,) = await system.store.query(
             "SELECT VALUE state FROM state_checkpoint:[$system, $path, 'state']",

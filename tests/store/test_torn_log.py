@@ -73,7 +73,10 @@ async def test_only_what_was_not_closed_is_opened_twice(tmp_path: Path) -> None:
 async def test_a_log_that_cannot_be_ended_is_not_written_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Address, "has_log", lambda _: True)  # as on a full disk
+    def has_log(_: Address) -> bool:
+        return True  # as on a full disk
+
+    monkeypatch.setattr(Address, "has_log", has_log)
 
     with pytest.raises(StoreUnavailable, match="is the disk full"):
         await SurrealStore(f"surrealkv://{tmp_path}/db").query("RETURN 1")
