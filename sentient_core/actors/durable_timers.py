@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sentient_core.actors import delivery
+from sentient_core.actors.posting import FOR_EVER
 from sentient_core.actors.stored_letter import decoded
 from sentient_core.codec import tag_of
 from sentient_core.errors import InvalidArgument, NotRedrivable
@@ -60,6 +61,14 @@ class DurableTimers:
         """Have `message` in `seconds`, and every `interval` after that, once the turn has ended well."""
         if not isinstance(key, str):
             raise InvalidArgument(f"the key of a durable timer is stored: it must be a string, not {key!r}")
+        try:
+            key.encode()
+        except UnicodeEncodeError:
+            raise InvalidArgument(
+                f"the key of a durable timer is stored: {key!r} is no valid Unicode"
+            ) from None
+        if max(seconds, interval or 0.0) > FOR_EVER:
+            raise InvalidArgument(f"a durable timer is due within {FOR_EVER:g} seconds, not in {seconds:g}")
         cell = self._cell
         record = TimerSet(
             path=cell.path,

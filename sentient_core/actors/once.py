@@ -38,6 +38,10 @@ async def once(
         raise InvalidArgument(
             f"once(key) must be a text of 1 to {MOST_CHARACTERS} characters, not {key!r:.100}"
         )
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument(f"once({key!r}, …): the key is no valid Unicode") from None
     if not callable(fn):
         raise InvalidArgument(f"once(key, fn): fn must be a function without arguments, not {fn!r:.100}")
     turn = _turn(cell)

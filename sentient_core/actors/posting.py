@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from sentient_core.mailbox.envelope import Entry
     from sentient_core.store.records import Accepted
 
-__all__ = ["Posted", "Posting", "posted_of"]
+__all__ = ["FOR_EVER", "Posted", "Posting", "posted_of"]
+
+FOR_EVER = 1e9
+"""Seconds, thirty years: what is due later than that is as good as never due, and may not fit into a record."""
 
 
 class Posting(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,12 +70,12 @@ class Posted(Special, Ranked):
 
         `now` and `wall` are the same moment on the loop's clock and on that one.
         """
-        expires, deadline = self._posting.expires, self._posting.deadline
         began = wall - round((now - self._since) * 1e9)
-        return (
-            0 if expires is None else began + round(expires * 1e9),
-            0 if deadline is None else began + round(deadline * 1e9),
-        )
+
+        def at(seconds: float | None) -> int:
+            return 0 if seconds is None or seconds > FOR_EVER else began + round(seconds * 1e9)
+
+        return at(self._posting.expires), at(self._posting.deadline)
 
     @classmethod
     def restored(cls, accepted: Accepted, message: object, now: float, wall: int) -> Posted | None:

@@ -24,6 +24,7 @@ from sentient_core.store.records import (
     Checkpoint,
     CheckpointKind,
     Entry,
+    Forgotten,
     Key,
     LetterRedriven,
     Noted,
@@ -147,6 +148,8 @@ class Tail:
                 elif record.kind is CheckpointKind.STATE:
                     self._inboxes.note_state(record.path, place)
             else:
+                if isinstance(record, Forgotten):
+                    self._checkpoints.pop(record.path, None)
                 self._inboxes.note(record, content.epoch, place)
                 self._outcomes.note(record, content.epoch, place)
 

@@ -17,6 +17,7 @@ from sentient_core.store.records import (
     Accepted,
     AnyRecord,
     DeadLetterRecord,
+    Forgotten,
     Key,
     LetterRedriven,
     Settled,
@@ -79,6 +80,10 @@ class TailInboxes:
             self.timers.setdefault(record.path, {})[record.key] = place[0], None
         elif isinstance(record, LetterRedriven) and record.accepted is not None:
             self._accept((record.accepted.event.target or "", record.epoch, record.seq), place)
+        elif isinstance(record, Forgotten):
+            # The window that it is projected in says nothing of what it has taken away.
+            for of_path in (self.accepted, self.settled, self.tried, self.timers, self.states):
+                of_path.pop(record.path, None)
 
     def note_state(self, path: str, place: Place) -> None:
         """The state of a durable actor after a turn."""

@@ -12,8 +12,6 @@ import asyncio
 import time
 from collections.abc import Callable
 
-import msgspec
-
 from sentient_core.causes import in_a_line
 from sentient_core.errors import Fenced, StoreError
 from sentient_core.logs import runtime_log
@@ -21,6 +19,7 @@ from sentient_core.store.backoff import Backoff
 from sentient_core.store.engine import Engine
 from sentient_core.store.protocols import JournalOptions, Outage
 from sentient_core.store.records import AnyRecord, Entry
+from sentient_core.store.storable import storable
 from sentient_core.store.superseded import without_superseded
 from sentient_core.store.tail import Intake, Tail, TailEntry, encode_entry
 from sentient_core.store.wire import Taken, record_id
@@ -139,22 +138,13 @@ class Writer:
         return TailEntry(self._number + 1, body, count, weight, time.monotonic()), content
 
     def _mended(self, record: AnyRecord) -> AnyRecord | None:
-        """The record as it can be stored: lone surrogates come in by texts of exceptions."""
+        """The record as it can be stored."""
         try:
-            encode_entry(record)
-        except UnicodeEncodeError:
-            return msgspec.structs.replace(
-                record,
-                **{
-                    field: value.encode("utf-8", "backslashreplace").decode()
-                    for field in record.__struct_fields__
-                    if isinstance(value := getattr(record, field), str)
-                },
-            )
+            encode_entry(mended := storable(record))
         except Exception:  # noqa: BLE001 - whatever msgspec raises for it
             self._log.exception("a record that cannot be encoded is lost", record=type(record).__name__)
             return None
-        return record
+        return mended
 
     async def _commit(self, entry: TailEntry) -> None:
         backoff = Backoff()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import anyio
@@ -237,7 +238,7 @@ async def test_priorities_and_deadlines_are_kept() -> None:
             await ref.send(Say("plain"))
             await ref.with_options(priority=5).send(Say("high"))
             await ref.with_options(expires=0.000_001).send(Say("expired"))
-            await ref.with_options(deadline=3_600).send(Say("in time"))
+            await ref.with_options(deadline=3_600, expires=math.inf).send(Say("in time"))
             await ref.with_options(priority=5).send(Say("high too"))
 
         gate.open.set()

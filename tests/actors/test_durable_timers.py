@@ -243,3 +243,22 @@ async def test_its_key_must_be_a_string() -> None:
         ref = await system.spawn(Odd)
         with pytest.raises(HandlerFailed, match="must be a string"):
             await ref.ask(Set(5), timeout=1)
+
+
+@pytest.mark.parametrize("wrong", [Set(1.0, key="no text"), Set(1e12), Set(1e12, every=True)])
+async def test_what_the_store_could_not_hold_is_refused_where_it_is_set(wrong: Set) -> None:
+    class Odd(Clock):
+        @handles
+        def set(self, message: Set) -> None:
+            if message.key == "no text":
+                message = msgspec.structs.replace(message, key="\udcff")
+            super().set(message)
+
+    async with system_on(MemoryStore()) as system:
+        ref = await system.spawn(Odd)
+
+        with pytest.raises(HandlerFailed) as caught:
+            await ref.ask(wrong, timeout=1)
+
+        assert isinstance(caught.value.__cause__, InvalidArgument)
+        assert await ref.ask(Keys(), timeout=1) == []

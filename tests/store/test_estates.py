@@ -217,3 +217,22 @@ async def test_what_is_forgotten_is_gone_and_nothing_else(database: Database) ->
     assert journal.known["a"] == 3
     assert journal.pending_counts["b"] == 4
     await journal.close(5)
+
+
+async def test_what_is_forgotten_before_it_is_in_rows_is_gone_as_well(database: Database) -> None:
+    journal = await database.store.open_journal("bank")
+    journal.append(checkpoint("a", 1, kind=CheckpointKind.STATE))
+    journal.append(checkpoint("a", 2))
+    journal.append(TimerSet("a", "tick", 1, 0, "Tick", b"\x80"))
+    journal.append(Accepted(event(3, target="a")))
+    journal.append(checkpoint("b", 1, kind=CheckpointKind.STATE))
+
+    await journal.forget("a")
+
+    estate = await journal.estate("a", 100)
+    assert (estate.state, list(estate.pending), list(estate.timers)) == (None, [], [])
+    assert await journal.checkpoints("a", 10) == []
+    journal.append(TimerSet("a", "tock", 1, 0, "Tick", b"\x80"))
+    assert [timer.key for timer in (await journal.estate("a", 100)).timers] == ["tock"]
+    assert (await journal.estate("b", 100)).state is not None
+    await journal.close(5)

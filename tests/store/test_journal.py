@@ -20,7 +20,7 @@ from sentient_core.errors import Fenced, StoreUnavailable
 from sentient_core.store import JournalOptions, SurrealStore
 from sentient_core.store.fold import Effect, Placed
 from sentient_core.store.journal import SurrealJournal
-from sentient_core.store.records import Entry, Event, full_id
+from sentient_core.store.records import Accepted, CheckpointKind, Entry, Event, TimerSet, Turn, full_id
 from sentient_core.store.rows import RowEncoder
 from sentient_core.store.settlement import Settlement
 from sentient_core.store.tail import TailEntry, encode_entry
@@ -36,6 +36,7 @@ from tests.store.samples import (
     is_commit,
     is_rows,
     is_settlement,
+    sent_as,
     status,
     until,
 )
@@ -434,10 +435,27 @@ async def test_a_text_that_is_no_unicode_is_mended(store: SurrealStore) -> None:
     await journal.close(5.0)
 
 
+async def test_a_turn_with_what_cannot_be_stored_is_committed_all_the_same(store: SurrealStore) -> None:
+    journal = await store.open_journal("bank")
+    timer = TimerSet("team/b", "k\udcff", 2**70, 0, "Tick", b"\x80")
+    journal.append(Turn((checkpoint("team/b", 1, kind=CheckpointKind.STATE), timer)))
+    journal.append(Accepted(event(1, source="\udcff"), expires_at=2**70, sent_as=sent_as("\udcff")))
+
+    for _ in range(2):  # of the tail, of the rows
+        estate = await journal.estate("team/b", 10)
+        await journal.flush()
+
+        assert estate.state is not None
+        assert [(found.key, found.due_at) for found in estate.timers] == [("k\\udcff", 2**63 - 1)]
+        (pending,) = estate.pending
+        assert (pending.accepted.event.source, pending.accepted.expires_at) == ("\\udcff", 2**63 - 1)
+    await journal.close(5.0)
+
+
 async def test_a_record_that_cannot_be_encoded_does_not_stop_the_journal(store: SurrealStore) -> None:
     journal = await store.open_journal("bank")
     journal.append(event(1))
-    journal.append(event(2, at=2**70))
+    journal.append(event(2, workflow_id=object()))
     journal.append(event(3))
 
     await journal.flush()
