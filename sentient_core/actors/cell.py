@@ -1049,11 +1049,12 @@ class Cell:
             if self.ledger is not None:
                 self.ledger.restarts += 1
         try:
+            self._open_turn()
             self._actor = actor = self._new_actor()
             if self.family is None:
                 self.family = self.runtime.new_family(self, actor)
             restored = load_state(self, actor, checkpoints) if checkpoints else None
-            self._open_turn(actor)
+            self._begin_life(actor)
             hooks = self.blueprint.hooks
             if is_restart and "on_restart" in hooks:
                 await self._finished(actor.on_restart(cause))
@@ -1081,8 +1082,11 @@ class Cell:
         """What a new incarnation can be restored from, newest first."""
         return () if self.ledger is None else await find_checkpoints(self)
 
-    def _open_turn(self, actor: Actor) -> None:
+    def _open_turn(self) -> None:
         """For `DurableCell`: what a hook does is a turn."""
+
+    def _begin_life(self, actor: Actor) -> None:
+        """For `DurableCell`: the state is there that a new incarnation begins with. Raises UnencodableState."""
 
     def _close_turn(self, actor: Actor) -> None:
         """For `DurableCell`: that hook has returned. Raises UnencodableState, StoreUnavailable."""
@@ -1273,7 +1277,7 @@ class Cell:
         return outcome
 
     async def _call_hook(self, actor: Actor, name: str, call: Callable[[], Any]) -> Exception | None:
-        self._open_turn(actor)
+        self._open_turn()
         try:
             await self._finished(call())
             self._close_turn(actor)

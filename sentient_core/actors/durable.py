@@ -266,10 +266,13 @@ class DurableCell(Cell):
     async def _stored_states(self) -> Sequence[Checkpoint]:
         return () if self.inbox is None else await self.inbox.take_up()
 
-    def _open_turn(self, actor: Actor) -> None:
+    def _open_turn(self) -> None:
+        if self.inbox is not None:
+            current_turn.set(OpenTurn(self, self.inbox, None))
+
+    def _begin_life(self, actor: Actor) -> None:
         if self.inbox is not None:
             self.inbox.begin_life(actor)
-            current_turn.set(OpenTurn(self, self.inbox, None))
 
     def _close_turn(self, actor: Actor) -> None:
         if self.inbox is not None and self.inbox.turn is not None:

@@ -124,14 +124,14 @@ class DurableTimers:
 
     def _back_to(self, key: str, old: _Timer | None) -> None:
         self._timers.pop(key, None)
-        if old is not None:
+        if old is not None and not old.is_over:
             self._timers[key] = old
 
 
 class _Timer:
     """One of them. While the process lives it goes by the loop's clock; the record has the wall clock's."""
 
-    __slots__ = ("_alarm", "_cell", "_due", "_last", "_message", "_timers", "record")
+    __slots__ = ("_alarm", "_cell", "_due", "_last", "_message", "_timers", "is_over", "record")
 
     def __init__(self, cell: Cell, timers: DurableTimers, record: TimerSet, message: object) -> None:
         self._cell = cell
@@ -142,6 +142,8 @@ class _Timer:
         self._alarm: Alarm | None = None
         self._last: Event | None = None
         """Of the last tick."""
+        self.is_over: bool = False
+        """It has sent its last message."""
 
     def start(self, seconds: float) -> None:
         self._due = self._cell.runtime.backend.now() + seconds
@@ -172,6 +174,7 @@ class _Timer:
             inbox.expect(entry)
             delivery.put_anyway(cell, entry)
         if again is None:
+            self.is_over = True  # also for a turn that has replaced it, and fails
             self._timers.remove(self)
 
     def _set_again(self) -> TimerSet | None:

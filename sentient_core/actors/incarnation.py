@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentient_core.actors import forwarding, linking, watching
 from sentient_core.actors.behaviour import unknown_state
+from sentient_core.actors.delivery import open_turn
 from sentient_core.actors.notices import check_message, check_seconds
 from sentient_core.actors.piping import Pipe, check_pipe
 from sentient_core.actors.receive_timeout import Quiet
@@ -85,16 +86,16 @@ class Incarnation:
 
     def become(self, state: object) -> None:
         """`Context.become`."""
-        blueprint = self.cell.blueprint
+        blueprint, before, turn = self.cell.blueprint, self.behaviour, open_turn()
         if state is None:
-            self.behaviour = blueprint.behaviour
+            behaviour = blueprint.behaviour
         elif isinstance(state, str) and state in blueprint.behaviours:
-            self.behaviour = blueprint.behaviours[state]
+            behaviour = blueprint.behaviours[state]
         else:
             raise unknown_state(blueprint.cls, blueprint.behaviours, state)
-        self.handlers = self.behaviour.handlers
-        self._allow_at_once()
-        self.cell.signal(Signal(SignalKind.LOOK))
+        self._behave(behaviour)
+        if turn is not None:
+            turn.when_dropped(lambda: self._behave(before))
 
     def put_away(self) -> None:
         """`Context.stash`."""
@@ -207,6 +208,12 @@ class Incarnation:
         signals, self.undelivered = self.undelivered, []
         for signal in signals:
             self.cell.signal(signal)
+
+    def _behave(self, behaviour: Behaviour) -> None:
+        self.behaviour = behaviour
+        self.handlers = behaviour.handlers
+        self._allow_at_once()
+        self.cell.signal(Signal(SignalKind.LOOK))
 
     def _allow_at_once(self) -> None:
         # Only batches say when the actor has been at work.

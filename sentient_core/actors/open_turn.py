@@ -113,6 +113,10 @@ class OpenTurn:
         """Make a call when the turn has ended well."""
         self._at_close.append(call)
 
+    def when_dropped(self, undo: Callable[[], None]) -> None:
+        """Make a call when the turn has not ended well; of several, the last one first."""
+        self._undos.append(undo)
+
     def send(self, target: Cell, entry: Entry, *, waits: bool = False) -> None:
         """Gather a message to `target`. `waits`: it is not refused for want of room."""
         if self.calls:

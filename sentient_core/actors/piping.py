@@ -47,7 +47,8 @@ class Pipe:
     def start(self) -> None:
         """Run it; the task inherits the actor's context variables from the caller's turn.
 
-        Of a durable turn, when that has ended well: one that fails has started nothing.
+        Of a durable turn, when that has ended well: one that fails has started nothing. `fn` is not called
+        before the turn is committed, so that what it does to the outside is never ahead of the store.
         """
         cell = self._life.cell
         turn = delivery.open_turn()
@@ -67,6 +68,8 @@ class Pipe:
             return
         with self._scope:
             try:
+                if life.cell.inbox is not None:
+                    await life.cell.runtime.mirror.journal.committed()
                 result = await _awaitable(self._fn, self._fn(*self._args))
             except Exception as error:  # noqa: BLE001 - the supervision boundary: it is the actor's failure
                 self._failed(error)

@@ -168,6 +168,7 @@ async def _wait_for(
         to_send = None if way.is_accepted else _under(entry, way)
         return await asking.wait_for_reply(cell, message, timeout, reply, way, to_send)
     finally:
+        way.leave(reply)  # its actor may be at it for long, and be asked again and again
         if waiting is not None and runtime.waits.get(waiting, (None, None))[1] is way:
             del runtime.waits[waiting]
 

@@ -53,7 +53,7 @@ class UnderWay:
 
     def __init__(self, backend: Backend, sent_as: SentAs, owner: OpenTurn | None = None) -> None:
         self._backend = backend
-        self._waiters: list[Slot[Any]] = []
+        self._waiters: dict[Slot[Any], None] = {}
         self._deciding: list[Slot[None]] = []
         self._give: Callable[[Slot[Any]], object] | None = None
         self._has_failed = False
@@ -84,7 +84,11 @@ class UnderWay:
         if self._give is not None:
             self._give(waiter)
         else:
-            self._waiters.append(waiter)
+            self._waiters[waiter] = None
+
+    def leave(self, waiter: Slot[Any]) -> None:
+        """That slot is nobody's any more."""
+        self._waiters.pop(waiter, None)
 
     def set(self, value: Any) -> bool:
         """Always taken: where nobody waits any more, the store keeps it."""
@@ -95,7 +99,7 @@ class UnderWay:
             self._has_failed = True
             return self._bring(lambda waiter: waiter.fail(error))
         # Who waits now is told that it does not come; the message is pending: who asks later waits for it.
-        waiters, self._waiters = self._waiters, []
+        waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
             waiter.fail(error)
         return True
@@ -128,7 +132,10 @@ class UnderWay:
     async def wait(self) -> Any:
         slot: Slot[Any] = self._backend.slot()
         self.join(slot)
-        return await slot
+        try:
+            return await slot
+        finally:
+            self.leave(slot)
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return self.wait().__await__()
@@ -136,7 +143,7 @@ class UnderWay:
     def _bring(self, give: Callable[[Slot[Any]], object]) -> bool:
         if self._give is None:
             self._give = give
-            waiters, self._waiters = self._waiters, []
+            waiters, self._waiters = self._waiters, {}
             for waiter in waiters:
                 give(waiter)
         return True

@@ -23,6 +23,7 @@ from sentient_core.store.records import (
     DurableActor,
     Key,
     LetterStatus,
+    Record,
     TimerSet,
 )
 from sentient_core.store.retention import Pruned, Retention
@@ -93,6 +94,11 @@ class JournalOptions(msgspec.Struct, frozen=True, kw_only=True):
                 continue
             if not (value > 0 or (name == "tail_seconds" and value == 0)):
                 raise InvalidArgument(f"JournalOptions({name}=...) must be above 0, not {value!r}")
+        if self.tail_bytes < Record().weight:
+            raise InvalidArgument(
+                f"JournalOptions(tail_bytes={self.tail_bytes!r}) has no room for any record, so nothing would "
+                f"ever be accepted: it must be {Record().weight} at least"
+            )
 
 
 class Backlog(msgspec.Struct, frozen=True):

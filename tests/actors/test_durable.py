@@ -604,6 +604,27 @@ async def test_a_start_that_fails_leaves_nothing_of_its_hooks() -> None:
             assert await noted(world.to[0]) == ["start"]
 
 
+async def test_what_init_sends_is_of_the_turn_of_the_start() -> None:
+    class Born(Hooked):
+        def __init__(self, world: World, raising: set[str]) -> None:
+            super().__init__(world, raising)
+            world.to[0].tell(Say("born"))
+
+    world, other = World(), World()
+    raising = {"start"}
+    with structlog.testing.capture_logs():
+        async with running() as system:
+            world.to.append(await system.spawn(Notebook, other))
+            with pytest.raises(ValueError, match="start"):
+                await system.spawn(Born, world, raising, name="a")
+            assert await noted(world.to[0]) == []
+            raising.clear()
+
+            await system.spawn(Born, world, raising, name="a")
+
+            assert await noted(world.to[0]) == ["born", "start"]
+
+
 async def test_what_init_makes_of_the_state_is_what_a_first_failed_turn_goes_back_to() -> None:
     made = iter("abc")
 
@@ -644,6 +665,37 @@ async def test_become_in_a_turn_holds_for_the_next_message_and_ends_with_the_inc
             ref.tell(Say("2"))
 
             assert await noted(ref) == ["x", "closed: 1", "2"]
+
+
+async def test_become_in_a_turn_that_fails_is_undone_as_the_state_is() -> None:
+    class Changes(Doer):
+        @handles(when="closed")
+        def closed(self, message: Say) -> None:
+            self.state.notes.append(f"closed: {message.text}")
+
+        @handles(when="open")
+        def open(self, message: Say) -> None:
+            self.state.notes.append(f"open: {message.text}")
+
+        @handles
+        async def do(self, message: Do) -> Any:
+            self.context.become("closed")
+            if not message.how:
+                self.context.become("open")
+            return await super().do(message)
+
+    world = World()
+    async with running() as system:
+        ref = await one(system, world, Changes)
+        with pytest.raises(Refused):
+            await ref.ask(Do("x", "refuse"), timeout=1)
+        ref.tell(Say("1"))
+        ref.tell(Do("y"))
+        with pytest.raises(Refused):
+            await ref.ask(Do("z", "refuse"), timeout=1)
+        ref.tell(Say("2"))
+
+        assert await noted(ref) == ["1", "y", "open: 2"]
 
 
 async def test_a_watcher_and_a_timer_have_turns_of_their_own() -> None:
@@ -701,6 +753,28 @@ async def test_the_result_of_a_pipe_is_a_message_and_a_turn_that_fails_starts_no
 
             assert await noted(ref) == ["y", "fetched y"]
             assert [line for line in world.log if line.startswith("fetching")] == ["fetching y"]
+
+
+async def test_a_pipe_begins_when_its_turn_is_committed() -> None:
+    class Pipes(Doer):
+        @handles
+        async def do(self, message: Do) -> Any:
+            self.context.pipe_to_self(self.fetch, message.text)
+
+        async def fetch(self, text: str) -> Say:
+            self.world.log(f"fetching {text}")
+            return Say(f"fetched {text}")
+
+    world, store = World(), MemoryStore()
+    async with running(store=store) as system:
+        ref = await one(system, world, Pipes)
+        store.pause()
+        ref.tell(Do("x"))
+        await anyio.sleep(10)
+        assert not world.log.lines
+
+        store.resume()
+        await world.log.until("fetched x")
 
 
 async def test_tasks_that_the_handler_waits_for_are_of_its_turn_and_those_that_outlive_it_are_not() -> None:

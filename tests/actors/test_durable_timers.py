@@ -20,7 +20,7 @@ from sentient_core import (
     handles,
 )
 from sentient_core.actors.actor import DurabilityName
-from tests.probes import letters
+from tests.probes import Gate, letters
 
 
 class Tick(msgspec.Struct, frozen=True):
@@ -159,6 +159,35 @@ async def test_a_turn_that_fails_has_set_and_cancelled_nothing() -> None:
         await anyio.sleep(10)
 
         assert await clock.ask(Ticks(), timeout=1) == ["tick"]
+
+
+async def test_one_that_rings_while_a_turn_replaces_it_is_over_also_if_that_turn_fails() -> None:
+    gate = Gate()
+
+    class Slow(Clock):
+        reply_errors = (ValueError,)
+
+        @handles
+        async def set(self, message: Set) -> None:
+            self.context.timers.once(message.key, message.seconds, message.message, durable=True)
+            if message.fails:
+                await gate()
+                raise ValueError("after all not")
+
+    async with system_on(MemoryStore()) as system, anyio.create_task_group() as tasks:
+        clock = await system.spawn(Slow, name="clock")
+        await clock.ask(Set(5), timeout=1)
+
+        async def replace() -> None:
+            with pytest.raises(ValueError, match="after all not"):
+                await clock.ask(Set(50, fails=True), timeout=50)
+
+        tasks.start_soon(replace)
+        await anyio.sleep(10)
+        gate.open.set()
+
+        assert await clock.ask(Ticks(), timeout=50) == ["tick"]
+        assert await clock.ask(Keys(), timeout=1) == []
 
 
 async def test_what_is_cancelled_does_not_come_back() -> None:

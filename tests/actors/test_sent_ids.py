@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
@@ -213,6 +214,21 @@ async def test_who_asks_after_a_timeout_gets_the_answer_that_came_too_late() -> 
         assert await ref.ask(Pass(), timeout=1, message_id="a") == "through"
         assert await ref.ask(Total(), timeout=1) == 1
         assert not list(system.dead_letters)  # the reply is no letter that nobody wanted
+
+
+async def test_nothing_is_kept_of_tries_that_wait_no_more() -> None:
+    gate = Gate()
+    async with shop() as system:
+        ref = await system.spawn(Shop, gate, name="shop")
+        for _ in range(5):
+            with pytest.raises(AskTimeout):
+                await ref.ask(Pass(), timeout=1, message_id="a")
+
+        gc.collect()
+        held = [slot for slot in gc.get_objects() if type(slot).__name__ == "_CommittedReply"]
+        assert len(held) < 2  # that of the last one, at most
+        gate.open.set()
+        assert await ref.ask(Pass(), timeout=1, message_id="a") == "through"
 
 
 async def test_a_message_that_was_asked_for_and_one_that_was_sent_are_the_same() -> None:

@@ -9,7 +9,7 @@ import pytest
 from trio.testing import MockClock
 
 from sentient_core.backend import current_backend
-from sentient_core.errors import Fenced, StoreUnavailable
+from sentient_core.errors import Fenced, InvalidArgument, StoreUnavailable
 from sentient_core.store import JournalOptions, MemoryStore
 from tests.store.samples import checkpoint, event
 
@@ -160,3 +160,9 @@ def test_the_data_outlives_the_event_loop() -> None:
         return len(await store.events("bank"))
 
     assert [anyio.run(start, 1), anyio.run(start, 2, backend="trio"), anyio.run(start, 3)] == [1, 2, 3]
+
+
+def test_a_tail_that_could_not_hold_one_record_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match=r"tail_bytes=199.*200 at least"):
+        JournalOptions(tail_bytes=199)
+    assert JournalOptions(tail_bytes=200).tail_bytes == 200
