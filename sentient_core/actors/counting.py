@@ -1,9 +1,9 @@
 """What has become of the messages to mirrored and volatile actors, in the memory of this process.
 
-`Cell.sent` of a mirrored actor is counted where the event of a message is handed to the journal or left out,
-and by nothing that happens to the message later; the other numbers where it ends. So it shows when one is
-lost on the way, or settled twice. Counting the messages sent to a volatile actor would make each dearer: there
-`sent` is the sum of what has become of them.
+`Cell.sent` of a mirrored actor is counted where the event of a message is handed to the journal or is
+left out, and by nothing that happens to the message later; the other numbers where it ends. So it shows when
+one is lost on the way, or settled twice. Counting the messages sent to a volatile actor would make each
+dearer: there `sent` is the sum of what has become of them.
 
 What an actor was sent is added to the totals of its path when it ends for good, and its cell counts no more;
 later messages to it are dead letters, counted as that.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sentient_core.actors.recorded import dead_error
 from sentient_core.actors.counting import COUNTED
+from sentient_core.actors.recorded import dead_error
 from sentient_core.actors.special import plain, tries_of
 from sentient_core.causes import in_a_line, kind_of
 from sentient_core.errors import ActorKilled, RestartLimitExceeded

@@ -20,9 +20,7 @@ _COUNTS = ("sent", "handled", "dead-lettered", "quarantined", "expired", "pendin
 
 
 @click.command()
-@click.option(
-    "--system", metavar="NAME", help="Only this actor system; all that the store knows, if not given."
-)
+@click.option("--system", metavar="NAME", help="Only this system; else all that there are.")
 @at_store
 @as_json
 @runs

@@ -332,7 +332,9 @@ class Mirror:
         """Write down that a dead letter stays undone."""
         self._append(LetterDiscarded(*_parts(message_id), reason[:2_000], _now()), force=True)
 
-    def counted(self, path: str, numbers: tuple[int, int, int, int, int, int], *, is_last: bool = False) -> bool:
+    def counted(
+        self, path: str, numbers: tuple[int, int, int, int, int, int], *, is_last: bool = False
+    ) -> bool:
         """Write down what has become of an actor's messages. False when the journal has no room."""
         return self._append(Counted(path, numbers, _now()), force=is_last)
 

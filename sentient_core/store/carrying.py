@@ -36,7 +36,7 @@ DELETE array::filter($ids, |$id| $id != $into) RETURN NONE;
 UPSERT $into CONTENT $carried RETURN NONE;
 UPSERT $totals SET rows += $rows, bytes += $bytes, carried_to = $last RETURN NONE;
 RETURN {{ rows: $rows, bytes: $bytes }};
-COMMIT;"""
+COMMIT;"""  # noqa: S608 - constants
 _NUMBERS_AT_ONCE = 2_000
 _BYTES_AT_ONCE = 1024 * 1024
 

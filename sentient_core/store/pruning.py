@@ -71,7 +71,8 @@ _LARGE = """SELECT VALUE path FROM (SELECT id[1] AS path, math::sum(bytes::len(s
     WHERE size > $limit"""
 _TURNS = """SELECT id, bytes::len(state) AS size
     FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []] WHERE kind = 'turn' ORDER BY id DESC"""
-_LEFT_BY = """SELECT VALUE id FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []] WHERE kind != 'named';
+_LEFT_BY = """SELECT VALUE id FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []]
+    WHERE kind != 'named';
 SELECT VALUE id FROM timer:[$system, $path, '']..=[$system, $path, []];
 SELECT VALUE id FROM inbox:[$system, $path, 0]..=[$system, $path, []] LIMIT 1;"""
 

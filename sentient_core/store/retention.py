@@ -54,8 +54,8 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     """Of the `turn` checkpoints of one actor together. The newest stays, whatever its size; `named` ones
     neither count nor go."""
     ended_age: float | None = _DAY
-    """Rows, `turn` checkpoints, states and timers of actors without a name of their own that have ended: their
-    paths are never used again. While messages are pending for one, all of it stays."""
+    """Rows, `turn` checkpoints, states and timers of actors without a name of their own that have ended:
+    their paths are never used again. While messages are pending for one, all of it stays."""
     accounts_age: float | None = _HOUR
     """What the audit is made of: older accounts become one row with what they have led to. No audit says
     anything else for that."""

@@ -365,7 +365,7 @@ def read_pending(row: Mapping[str, Any]) -> Pending:
 
 
 def carried_row(carried: Carried, at: int) -> dict[str, object]:
-    """What is in a row of `account` that stands for all until it, the last of which was settled at that time."""
+    """What is in a row of `account` that stands for all until it, the last settled at that time."""
     body = _encode_record(carried)
     return {"at": at, "carried": body, "digest": digest(body)}
 

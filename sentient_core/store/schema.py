@@ -10,16 +10,15 @@
 | inbox | [system, path, epoch, number of the message]: accepted by a durable actor and not settled |
 | account | [system, n]: what a window, whose last entry is n, did to the messages of durable actors; or |
 | | `carried`, what all until n have led to |
-| counted | [system, path]: what has become of the messages to a mirrored actor, in the last start that said so |
-| | and before it |
+| counted | [system, path]: what has become of the messages to a mirrored actor, in the last start |
+| | that said so and before it |
 | timer | [system, path, key]: a durable timer that is set |
 | dedupe | [system, path, id]: what became of a message that a caller sent under that id |
 | memo | [system, path, epoch, number of the message, name]: what its handling has come to so far |
-| ownership | [system]: epoch, projected n, clean end; [system, path]: incarnation, restarts, and of a durable |
-| | actor what is needed to find it again; `is_forgotten` while its rows are being deleted |
-| pruned | [system, table]: rows and bytes that retention has deleted; of `account` also where the books begin |
-| written | [system]: what was ever written, by the windows that are projected |
-| store_schema | [sentient_core]: version; while a backup is restored `RESTORING`, and by which restore |
+| ownership | [system]: epoch, projected n, clean end; [system, path]: incarnation, restarts, and of a |
+| | durable actor what is needed to find it again; `is_forgotten` while its rows are being deleted |
+| pruned | [system, table]: rows and bytes that retention has deleted; of `account` also where the books |
+| | begin |
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ async def test_a_message_that_is_lost_on_its_way_shows() -> None:
     async with ActorSystem("bank", store=MemoryStore()) as system:
         clerk = await system.spawn(Clerk, name="clerk")
         clerk.tell(Work())
-        cell = system._parts.runtime.registry.get("clerk")  # type: ignore[union-attr] # noqa: SLF001
+        cell = system._parts.runtime.registry.get("clerk")  # type: ignore[union-attr]
         cell.mailbox.queue.clear()  # type: ignore[union-attr]
 
         audit = await system.audit()
