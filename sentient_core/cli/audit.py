@@ -28,8 +28,8 @@ async def audit(system: str | None, place: Place, is_json: bool) -> int:
     """Go through the books of the systems: sent = handled + dead-lettered + quarantined + expired + pending.
 
     Every message that is missing or doubled is named, and every row that is damaged; the exit code is then 1.
-    What was committed and not projected yet is counted as well. Of mirrored actors it is what they had counted
-    at the last flush, or at the end of the system.
+    What was committed and not projected yet is counted as well. Of mirrored actors it is what they had
+    counted at the last flush, or at the end of the system.
     """
     reporter = Reporter()
     found: dict[str, Audit] = {}
