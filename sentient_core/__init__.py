@@ -150,7 +150,7 @@ from sentient_core.mailbox import (
 )
 from sentient_core.past import StateAt
 from sentient_core.recovering import DormantActor, Recovered, RecoveryProgress
-from sentient_core.store.accounts import ActorAudit, Audit
+from sentient_core.store.audit import ActorAudit, Audit
 from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.memory import MemoryStore
 from sentient_core.store.protocols import Backlog, JournalOptions, Outage, Store

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sentient_core.errors import InvalidName
 
-__all__ = ["EXTERNAL", "check_name", "is_anonymous", "join"]
+__all__ = ["EXTERNAL", "check_name", "collective", "is_anonymous", "join"]
 
 EXTERNAL = "external"
 """The sender of a message that comes from outside any actor."""
@@ -39,6 +39,17 @@ def check_name(name: object) -> str:
 def is_anonymous(path: str) -> bool:
     """Whether a part of `path` was made by the runtime."""
     return path.startswith("$") or "/$" in path
+
+
+def collective(path: str) -> str:
+    """What an actor is counted as: itself, or, with all that were never named, the child `$*` of its parent.
+
+    Those are as many as a system has ever had; what is kept of each would grow for ever.
+    """
+    if not is_anonymous(path):
+        return path
+    parent, is_below, _ = path.partition("/$")
+    return "$*" if not is_below or path.startswith("$") else f"{parent}/$*"
 
 
 def join(parent: str, name: str) -> str:

@@ -55,7 +55,7 @@ from sentient_core.recovering import (
     dormant_actors,
 )
 from sentient_core.store import open_store
-from sentient_core.store.accounts import Audit
+from sentient_core.store.audit import Audit
 from sentient_core.store.protocols import Backlog, JournalOptions, Outage, Store
 from sentient_core.store.retention import Pruned, Retention
 from sentient_core.store.surreal import SurrealStore
@@ -481,9 +481,14 @@ class ActorSystem:
         return Alerts(self._entered("look at alerts").runtime.alerts)
 
     async def flush(self) -> None:
-        """Return when everything sent and saved before this call can be queried in the store."""
-        mirror = self._open("flush").runtime.mirror
+        """Return when everything sent and saved before this call can be queried in the store.
+
+        What mirrored actors have counted is written as well: see `audit`.
+        """
+        runtime = self._open("flush").runtime
+        mirror = runtime.mirror
         mirror.catch_up()
+        await runtime.counts.write(runtime.registry, mirror, runtime.backend)
         await mirror.journal.flush()
 
     async def state_at(self, path: str, moment: Moment, *, cls: type[Actor] | None = None) -> StateAt:
@@ -601,11 +606,23 @@ class ActorSystem:
 
         Of durable actors by the ids of their messages, from the first on that the store knows, as the store
         has it: this waits until everything sent before is projected. What is missing or doubled is named.
-        Takes some microseconds per message. Raises StoreUnavailable, Fenced, SystemClosed.
+        Takes some microseconds per message.
+
+        Of mirrored and volatile actors by what this process has counted since the system started, exact when
+        this returns, those that have ended included; of more than some hundred actors each at a moment of
+        its own. What a mirrored actor was sent is counted apart from the rest, where its event is written
+        down or left out; what a volatile one was sent is the sum of the rest. A dead letter of theirs that is
+        sent again counts as sent once more. The store has the counts of mirrored actors as of the last
+        `flush`, and of the orderly end: `store.audit(name)` and `sentient audit` add those of earlier starts.
+        Raises StoreUnavailable, Fenced, SystemClosed.
         """
-        self._open("audit")
+        runtime = self._open("audit").runtime
         await self.flush()
-        return await self.store.audit(self.name)
+        stored = await self.store.audit(self.name)
+        durable = (actor for actor in stored.actors if actor.durability == "durable")
+        counted = await runtime.counts.audits(runtime.registry, runtime.backend)
+        actors = sorted((*durable, *counted), key=lambda actor: (actor.path, actor.durability))
+        return msgspec.structs.replace(stored, actors=tuple(actors))
 
     async def prune(self, retention: Retention | None = None) -> Pruned:
         """Delete from the store now what there is no room for any more; returns what that was.
@@ -812,6 +829,7 @@ class ActorSystem:
         runtime.notices.close()
         runtime.alerts.close()
         runtime.mirror.close()
+        runtime.counts.write_last(runtime.mirror)
         try:
             left = await runtime.mirror.journal.close(self._patience)
             if left.uncommitted and self._fenced is None:

@@ -40,6 +40,7 @@ from sentient_core.actors.begun import Begun, raising
 from sentient_core.actors.behaviour import Behaviour
 from sentient_core.actors.blueprint import Blueprint
 from sentient_core.actors.calls import CALL_HANDLERS
+from sentient_core.actors.counting import COUNTED, handled_so_far
 from sentient_core.actors.current import current_cell, current_event
 from sentient_core.actors.decision import RESTARTED, Directive
 from sentient_core.actors.escaped import parted, stray
@@ -188,6 +189,7 @@ class Cell:
         "runtime",
         "scheduled",
         "scope",
+        "sent",
         "signals",
         "status",
         "vars",
@@ -236,6 +238,8 @@ class Cell:
         self.in_hand: Entry | None = None
         self.handled: int = 0
         """Messages whose handler has returned, over all incarnations of this cell."""
+        self.sent: int = 0
+        """Messages to a mirrored actor whose events were handed over or left out: see `counting`."""
         self.draining: bool = False
         self.is_nobody: bool = False
         """There has been no actor: it stands for a path that a stored ref had."""
@@ -365,6 +369,7 @@ class Cell:
         """Stand for a path where nobody lives, or where a durable actor is to be spawned (`lay_by`)."""
         self.is_nobody = True
         self.status = _ENDED
+        self.sent = COUNTED
         self.mailbox.close()
         if self.runtime.registry.is_dormant(self.path):
             self.mailbox.is_mirrored = True
@@ -463,7 +468,7 @@ class Cell:
         is_kill = self._killed is not None
         self._drop_turn()
         entry, life = self.in_hand, self.life
-        self.handled += _handled_so_far(lease)
+        self.handled += handled_so_far(self, lease.frames())
         is_taken = entry is not None and life is not None and entry is life.taken
         if entry is not None and life is not None and is_taken:
             entry = life.recall()
@@ -1378,16 +1383,6 @@ class Cell:
             slot.fail(ActorStopped(plain(entry)[0], self.ref, why))
         if self.blueprint.is_mirrored and was_started:
             report_end(self, None if isinstance(self._cause, StartIgnored) else self._cause)
+        self.runtime.counts.take_over(self)
         if self.runtime.watchers:
             announce_end(self)
-
-
-def _handled_so_far(lease: Lease) -> int:
-    """Messages that the batch at hand has handled. It counts them at its end, which does not come."""
-    for frame in lease.frames():
-        batch = frame.f_locals
-        is_batch = frame.f_code.co_name == "_handle" and isinstance(batch.get("self"), Cell)
-        if is_batch and "budget" in batch and "is_own" not in batch:
-            in_hand: int = batch["self"].in_hand is not None
-            return int(batch["budget"] - batch["left"] - batch["missed"] - in_hand)
-    return 0

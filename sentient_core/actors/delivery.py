@@ -11,12 +11,13 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
+from sentient_core.actors.counting import COUNTED
 from sentient_core.actors.current import current_cell, current_event, current_turn
 from sentient_core.actors.isolating import isolated
 from sentient_core.actors.posting import Posted
 from sentient_core.actors.sent_ids import UnderWay
 from sentient_core.actors.settling import dead, fail_asker, late_reply, source_of, why_closed
-from sentient_core.actors.special import plain
+from sentient_core.actors.special import is_discarded_at_end, plain
 from sentient_core.actors.water import report_high_water
 from sentient_core.errors import (
     ActorStopped,
@@ -106,6 +107,7 @@ def tell(cell: Cell, message: object, posting: Posting | None = None) -> None:
         return
     queue.append((message, sender, None, event))
     if event is not None:
+        cell.sent += 1
         cell.runtime.mirror.record(event)
     if not cell.scheduled:
         cell.runtime.dispatcher.schedule(cell)
@@ -229,6 +231,7 @@ def record(cell: Cell, entry: Entry) -> None:
     if event is None:
         return
     if cell.inbox is None:
+        cell.sent += 1
         cell.runtime.mirror.record(event)
     else:
         cell.inbox.accept(entry)
@@ -245,12 +248,16 @@ def record_refused(cell: Cell, entry: Entry) -> None:
     if cell.inbox is not None and cell.inbox.has_room():
         cell.inbox.accept((entry[0], entry[1], None, entry[3]) if isinstance(entry[2], UnderWay) else entry)
     else:
+        if cell.sent != COUNTED:
+            cell.sent += 1
         cell.runtime.mirror.record(entry[3])
 
 
 def let_in(cell: Cell, entry: Entry, *, waits: bool) -> None:
     """Deliver a message whose event is written down. `waits`: it is not refused for want of room."""
     cell = cell.at_home()
+    if entry[3] is not None and cell.sent != COUNTED:
+        cell.sent += 1
     if not cell.mailbox.is_open:
         why = why_closed(cell)
         dead(cell, entry, DeadLetterReason.UNKNOWN if cell.is_nobody else DeadLetterReason.STOPPED, why)
@@ -499,6 +506,8 @@ def _put_or_drop(cell: Cell, entry: Entry, *, is_recorded: bool = False) -> None
         if cell.inbox is None:
             oldest = cell.mailbox.drop_oldest()
         if oldest is not None:
+            if is_discarded_at_end(oldest):
+                record_refused(cell, oldest)  # a tick, say, is written down when its turn comes
             _drop(cell, oldest, "the mailbox was full: the oldest was dropped")
         return
     if not is_recorded:

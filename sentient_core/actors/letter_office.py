@@ -252,6 +252,8 @@ class DeadLetterOffice(DeadLetters):
         entry = (message, sender_at(row.sender, cell.runtime), None, resent)
         if cell.inbox is not None:
             cell.inbox.expect(entry)
+        else:
+            cell.sent += 1
         delivery.put_anyway(cell, entry)
         self.redriven += 1
 

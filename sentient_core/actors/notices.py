@@ -38,6 +38,7 @@ class Notice(Special):
         if not self.accept():
             return False
         if entry[3] is not None:
+            cell.sent += 1
             cell.runtime.mirror.record(entry[3])
         return True
 

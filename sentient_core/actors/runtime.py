@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 from sentient_core.actors.adoption import Adoption
 from sentient_core.actors.blocking import Limits
 from sentient_core.actors.burying import Burials
+from sentient_core.actors.counting import Counts
 from sentient_core.actors.dispatcher import Dispatcher
 from sentient_core.actors.registry import Registry
 from sentient_core.actors.sent_ids import SentIds
@@ -135,6 +136,7 @@ class Runtime:
         "burials",
         "chance",
         "codec",
+        "counts",
         "crowds",
         "dead_letters",
         "dispatcher",
@@ -196,6 +198,8 @@ class Runtime:
         self.timekeeper: Timekeeper = timekeeper
         self.burials: Burials = Burials(backend, tasks)
         """What has still to end for good, since it is below what has."""
+        self.counts: Counts = Counts()
+        """The messages of actors that have ended."""
         self.mirror: Mirror = mirror
         self.adoption: Adoption = Adoption(mirror.journal, registry, backend, tasks)
         """Reads what durable actors have left."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sentient_core.actors.counting import COUNTED
 from sentient_core.actors.recorded import dead_error
 from sentient_core.actors.special import plain, tries_of
 from sentient_core.causes import in_a_line, kind_of
@@ -40,6 +41,8 @@ def dead(
     `tries`: how often its handler has failed with it; None: as often as the entry says.
     """
     cell.mailbox.tallied().count(reason)
+    if cell.sent == COUNTED:
+        cell.runtime.counts.late(cell, reason)
     release = None if cell.inbox is None else cell.inbox.release(entry[3])
     sender = source_of(cell, entry[1])
     tries = tries_of(entry) if tries is None else tries

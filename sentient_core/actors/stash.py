@@ -33,6 +33,11 @@ class Stash:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def uncounted(self) -> int:
+        """Of the batch at hand, those that were put away; the batch counts them among the handled ones."""
+        return self._uncounted
+
     def put(self, entry: Entry) -> None:
         """Put the message in hand away, with the deadline and the priority that it came with."""
         kept = kept_of(entry)

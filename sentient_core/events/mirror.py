@@ -25,6 +25,7 @@ from sentient_core.store.records import (
     Accepted,
     AgentStatus,
     Checkpoint,
+    Counted,
     DeadLetterRecord,
     Earlier,
     Event,
@@ -316,7 +317,8 @@ class Mirror:
             causation_epoch=self._epoch_of((of_epoch, of_seq)),
         )
         accepted = _accepted_again(letter, of_seq, event, attempts, self.epoch) if is_pending else None
-        if not self._append(LetterRedriven(of_epoch, of_seq, attempts, event, accepted), force=True):
+        died_of = letter.reason if letter.was_pending else ""
+        if not self._append(LetterRedriven(of_epoch, of_seq, attempts, event, accepted, died_of), force=True):
             raise StoreUnavailable("the journal has ended, so nothing can be redriven")
         return Resent(
             **msgspec.structs.asdict(event),
@@ -329,6 +331,12 @@ class Mirror:
     def discard(self, message_id: str, reason: str) -> None:
         """Write down that a dead letter stays undone."""
         self._append(LetterDiscarded(*_parts(message_id), reason[:2_000], _now()), force=True)
+
+    def counted(
+        self, path: str, numbers: tuple[int, int, int, int, int, int], *, is_last: bool = False
+    ) -> bool:
+        """Write down what has become of an actor's messages. False when the journal has no room."""
+        return self._append(Counted(path, numbers, _now()), force=is_last)
 
     def next_seq(self) -> int:
         """The next number, for a checkpoint."""

@@ -20,6 +20,7 @@ BUDGET = 64
 """Most messages of one actor in one turn."""
 
 _FULL, _DROPPED, _EXPIRED = DeadLetterReason.FULL, DeadLetterReason.DROPPED, DeadLetterReason.EXPIRED
+_QUARANTINED = DeadLetterReason.QUARANTINED
 
 MOST_MARKS = 256
 """Beyond it, every second mark is forgotten: the longer a queue, the coarser its ages."""
@@ -56,12 +57,23 @@ class MailboxStatistics(msgspec.Struct, frozen=True, kw_only=True):
 class Tally:
     """What is written down of one mailbox."""
 
-    __slots__ = ("_marks", "_note_from", "_passed", "_taken", "dead", "dropped", "expired", "is_high")
+    __slots__ = (
+        "_marks",
+        "_note_from",
+        "_passed",
+        "_taken",
+        "dead",
+        "dropped",
+        "expired",
+        "is_high",
+        "quarantined",
+    )
 
     def __init__(self) -> None:
         self.dead: int = 0
         self.dropped: int = 0
         self.expired: int = 0
+        self.quarantined: int = 0
         self.is_high: bool = False
         """The high water mark has been reached, and the low one not since."""
         self._taken = 0
@@ -77,6 +89,8 @@ class Tally:
             self.dropped += 1
         elif reason is _EXPIRED:
             self.expired += 1
+        elif reason is _QUARANTINED:
+            self.quarantined += 1
 
     def note(self, depth: int, now: float, *, in_turn: int = 0) -> None:
         """So many messages are queued now; what comes later is younger.

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from sentient_core.paths import is_anonymous
-from sentient_core.store.accounts import ACCEPTED, FORGOTTEN, HANDLED, REDRIVEN, Account, Line
+from sentient_core.store.accounts import ACCEPTED, FORGOTTEN, HANDLED, Account, Line, redriven
 from sentient_core.store.outcomes import IdKey, Outcome, id_key, memo_key, memo_name, note_of, outcome_of
 from sentient_core.store.records import (
     Accepted,
@@ -23,6 +23,7 @@ from sentient_core.store.records import (
     Checkpoint,
     CheckpointKind,
     Closed,
+    Counted,
     DeadLetterRecord,
     DurableActor,
     Entry,
@@ -130,6 +131,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """Messages that were accepted before the window and are settled."""
     accounts: Mapping[str, Account] = {}
     """By path, what has happened to the messages of durable actors."""
+    counted: Mapping[str, Placed[Counted]] = {}
+    """By path, what has become of the messages to mirrored actors."""
     timers: Mapping[tuple[str, str], TimerSet | None] = {}
     """By path and key, how the window leaves the durable timers that it is about; None: gone."""
     tried: Mapping[Key, int] = {}
@@ -166,6 +169,7 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
     inbox = _Inbox()
     timers: dict[tuple[str, str], TimerSet | None] = {}
     accounts: dict[str, list[Line]] = {}
+    counted: dict[str, Placed[Counted]] = {}
     letters: dict[str, LetterEffect] = {}
     last_epoch: int | None = None
     is_clean: bool | None = None
@@ -231,11 +235,12 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
                 events.append(Placed(number, index, epoch, record.event))
                 if record.accepted is not None:
                     inbox.accept(Placed(number, index, record.epoch, record.accepted))
-                    note(record.accepted.event.target or "", (REDRIVEN, record.epoch, record.seq))
-                redriven = LetterEffect(
+                    line = (redriven(record.died_of), record.epoch, record.seq)
+                    note(record.accepted.event.target or "", line)
+                mark = LetterEffect(
                     status=LetterStatus.REDRIVEN, attempts=record.attempts, settled_at=record.event.at
                 )
-                _mark(letters, full_id(record.epoch, record.seq), redriven)
+                _mark(letters, full_id(record.epoch, record.seq), mark)
             elif isinstance(record, LetterDiscarded):
                 discarded = LetterEffect(
                     status=LetterStatus.DISCARDED, settled_at=record.at, discard_reason=record.reason
@@ -243,12 +248,14 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
                 _mark(letters, full_id(record.epoch, record.seq), discarded)
             elif isinstance(record, Forgotten):
                 forgotten.add(record.path)
-                for of_path in (agents, turns, states, durables):
+                for of_path in (agents, turns, states, durables, counted):
                     of_path.pop(record.path, None)
                 named = [placed for placed in named if placed.record.path != record.path]
                 timers = _without(timers, {record.path})
                 inbox.forget({record.path})
                 note(record.path, (FORGOTTEN, 0, 0))
+            elif isinstance(record, Counted):
+                counted[record.path] = Placed(number, index, epoch, record)
             elif isinstance(record, Opened):
                 last_epoch = record.epoch
                 is_clean = False
@@ -275,6 +282,7 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
         ids=inbox.ids,
         memos=inbox.memos,
         memos_gone=frozenset(inbox.memos_gone),
+        counted=counted,
         letters=letters,
         epoch=last_epoch,
         is_clean=is_clean,
@@ -320,6 +328,7 @@ def merge(earlier: Effect, later: Effect, kept_checkpoints: int) -> Effect:
         ids=inbox.ids,
         memos=inbox.memos,
         memos_gone=frozenset(inbox.memos_gone),
+        counted={**earlier.counted, **later.counted},
         letters=merge_letters(dict(earlier.letters), later.letters),
         epoch=earlier.epoch if later.epoch is None else later.epoch,
         is_clean=earlier.is_clean if later.is_clean is None else later.is_clean,
@@ -418,6 +427,7 @@ def _forgetting(effect: Effect, paths: frozenset[str]) -> Effect:
         turns=_but(effect.turns, paths),
         states=_but(effect.states, paths),
         durables=_but(effect.durables, paths),
+        counted=_but(effect.counted, paths),
         named=tuple(placed for placed in effect.named if placed.record.path not in paths),
         timers=_without(effect.timers, paths),
         pending=inbox.pending,

@@ -19,7 +19,8 @@ import anyio
 
 from sentient_core.backend import Backend, current_backend
 from sentient_core.errors import Fenced, StoreError, StoreRefused, StoreUnavailable
-from sentient_core.store.accounts import Account, Audit, Books
+from sentient_core.store.accounts import Account, Books, Carried
+from sentient_core.store.audit import Audit, Counts, counted_on
 from sentient_core.store.event_filter import EventFilter
 from sentient_core.store.fold import (
     AgentEffect,
@@ -201,9 +202,10 @@ class MemoryStore:
         """See `Store.audit`."""
         records = await self._read(system)
         books = Books()
-        for accounts in records.accounts:
+        books.start_from(records.carried)
+        for _, accounts in records.accounts:
             books.enter(accounts)
-        return books.close(key for inbox in records.inbox.values() for key in inbox)
+        return books.close((key for inbox in records.inbox.values() for key in inbox), records.counted)
 
     async def query(self, sql: str, **parameters: object) -> list[Any]:
         """See `Store.query`: refused, there is no database here."""
@@ -510,7 +512,11 @@ class _Records:
         """By path."""
         self.durables: dict[str, DurableActor] = {}
         self.timers: dict[tuple[str, str], TimerSet] = {}
-        self.accounts: list[Mapping[str, Account]] = []
+        self.accounts: deque[tuple[int, Mapping[str, Account]]] = deque()
+        """When a window was committed, and what it did to the messages of durable actors."""
+        self.carried = Carried()
+        """What the windows before those have led to."""
+        self.counted: dict[str, Counts] = {}
         self.ids: dict[IdKey, Outcome] = {}
         self.memos: dict[Key, dict[str, Outcome]] = {}
         self.letters: dict[str, LetterEffect] = {}
@@ -547,6 +553,7 @@ class _Records:
         self.durables.pop(path, None)
         ids = [self.ids.pop(key) for key in [*self.ids] if key[0] == path]
         memos = [memo for key in [*self.memos] if key[0] == path for memo in self.memos.pop(key).values()]
+        self.counted.pop(path, None)
         agents = [self.agents.pop(path)] if path in self.agents else []
         return Pruned(
             events=_removed(placed.record.weight for placed in events),
@@ -595,12 +602,14 @@ class _Records:
             else:
                 self.timers[timer_key] = timer
         if effect.accounts:
-            self.accounts.append(effect.accounts)
+            self.accounts.append((time.time_ns(), effect.accounts))
         self.ids.update(effect.ids)
         for key in effect.memos_gone:
             self.memos.pop(key, None)
         for key, memos in effect.memos.items():
             self.memos.setdefault(key, {}).update(memos)
+        for path, count in effect.counted.items():
+            self.counted[path] = counted_on(self.counted.get(path), count.epoch, count.record.numbers)
         if effect.epoch is not None:
             self.epoch = effect.epoch
         if effect.is_clean is not None:
@@ -618,7 +627,17 @@ class _Records:
             agents=self._prune_agents(before.ended),
             ids=self._prune_ids(before.ids),
             memos=self._prune_memos(before.ids),
+            accounts=self._carry(before.accounts),
         )
+
+    def _carry(self, before: int) -> Removed:
+        books, count = Books(), 0
+        books.start_from(self.carried)
+        while self.accounts and self.accounts[0][0] < before:
+            books.enter(self.accounts.popleft()[1])
+            count += 1
+        self.carried = books.carry()
+        return Removed(count)
 
     def _prune_events(self, before: int, limit: int | None) -> Removed:
         young = next(
@@ -663,10 +682,12 @@ class _Records:
 
     def _ended(self, before: int) -> list[str]:
         rows = {path: (agent.last.status, agent.last.at) for path, agent in self.agents.items()}
-        return ended_actors(rows, self.epoch, before)
+        return [path for path in ended_actors(rows, self.epoch, before) if path not in self.inbox]
 
     def _prune_checkpoints(self, before: int, limit: int | None) -> Removed:
-        gone = [placed for path in self._ended(before) for placed in self.turns.pop(path, ())]
+        ended = self._ended(before)
+        gone = [placed for path in ended for placed in self.turns.pop(path, ())]
+        gone += [self.states.pop(path) for path in ended if path in self.states]
         for path, turns in self.turns.items():
             kept = spare_checkpoints([len(placed.record.state) for placed in turns], limit)
             gone += turns[kept:]
@@ -674,8 +695,10 @@ class _Records:
         return _removed(placed.record.weight for placed in gone)
 
     def _prune_agents(self, before: int) -> Removed:
-        gone = [self.agents.pop(path) for path in self._ended(before)]
-        return _removed(agent.last.weight for agent in gone)
+        ended = set(self._ended(before))
+        timers = [self.timers.pop(key) for key in [*self.timers] if key[0] in ended]
+        agents = [self.agents.pop(path).last for path in ended]
+        return _removed(record.weight for record in (*timers, *agents))
 
 
 def _is_to(letter: LetterEffect, path: str) -> bool:

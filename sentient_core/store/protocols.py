@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from sentient_core.errors import InvalidArgument, StoreError
-from sentient_core.store.accounts import Audit
+from sentient_core.store.audit import Audit
 from sentient_core.store.outcomes import IdKey, Outcome
 from sentient_core.store.records import (
     Accepted,
@@ -206,6 +206,8 @@ class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True):
     """These three of a quarantined message alone: see `mailbox.Evidence`."""
     state_digest: str | None = None
     checkpoint_id: str | None = None
+    was_pending: bool = False
+    """A durable actor had accepted it, and its death settled it."""
 
 
 class Pending(msgspec.Struct, frozen=True):

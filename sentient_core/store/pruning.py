@@ -25,6 +25,7 @@ import msgspec
 
 from sentient_core.errors import Fenced, StoreError, StoreUnavailable
 from sentient_core.logs import runtime_log
+from sentient_core.store.carrying import Carrier
 from sentient_core.store.engine import Engine
 from sentient_core.store.retention import (
     Cutoffs,
@@ -70,6 +71,10 @@ _LARGE = """SELECT VALUE path FROM (SELECT id[1] AS path, math::sum(bytes::len(s
     WHERE size > $limit"""
 _TURNS = """SELECT id, bytes::len(state) AS size
     FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []] WHERE kind = 'turn' ORDER BY id DESC"""
+_LEFT_BY = """SELECT VALUE id FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []]
+    WHERE kind != 'named';
+SELECT VALUE id FROM timer:[$system, $path, '']..=[$system, $path, []];
+SELECT VALUE id FROM inbox:[$system, $path, 0]..=[$system, $path, []] LIMIT 1;"""
 
 # What is stored under ids that begin with the system and the path of an actor.
 _OF_PATH = ("inbox", "timer", "dedupe", "memo", "state_checkpoint")
@@ -118,7 +123,8 @@ class Pruner:
         self._counted = 0
         """The last journal number that the blocks reach to."""
         self._span = 16
-        self._not_before = {"letters": 0.0, "ended": 0.0, "checkpoints": 0.0, "memos": 0.0}
+        self._carrier = Carrier(engine, system, epoch, call_timeout)
+        self._not_before = {"letters": 0.0, "ended": 0.0, "checkpoints": 0.0, "memos": 0.0, "accounts": 0.0}
         self._pause = 0.0
         """Seconds to rest for each second of work."""
         self._hurry = asyncio.Event()
@@ -182,9 +188,9 @@ class Pruner:
             ):
                 sql = _EVENTS_OF.format(index=index, field=field)
                 events += await self._delete_all("agent_event", sql, path=path, projected=found[0])
-            agents = await self._delete(
-                "agent_state", [RecordId("agent_state", [self._system, path])], _BATCHES
-            )
+            agents = Removed()
+            for table in ("counted", "agent_state"):
+                agents += await self._delete(table, [RecordId(table, [self._system, path])], _BATCHES)
             if self._is_over:
                 raise StoreUnavailable(
                     f"the journal has ended; what is left of '{path}' goes with the next start"
@@ -236,6 +242,7 @@ class Pruner:
         checkpoints = of_ended + await self._checkpoints(retention, is_paced=is_paced)
         ids = await self._ids(retention, before.ids)
         memos = await self._memos(retention, before.ids, is_paced=is_paced)
+        accounts = await self._accounts(retention, before.accounts, is_paced=is_paced)
         return Pruned(
             events=events,
             dead_letters=letters,
@@ -243,7 +250,20 @@ class Pruner:
             checkpoints=checkpoints,
             ids=ids,
             memos=memos,
+            accounts=accounts,
         )
+
+    async def _accounts(self, retention: Retention, before: int, *, is_paced: bool) -> Removed:
+        if not before or not self._is_time("accounts", is_paced=is_paced):
+            return Removed()
+        started = time.monotonic()
+        (found,) = await self._query(_PROJECTED, owner=self._owner)
+        projected = int(found[0]) if found else 0
+        removed = await self._carrier.carry(
+            self._query, projected, before, retention.batch_rows, lambda: self._is_over
+        )
+        self._took("accounts", started)
+        return removed
 
     async def _events(self, retention: Retention, before: int) -> Removed:
         removed = Removed()
@@ -344,10 +364,16 @@ class Pruner:
         self._took("ended", started)
         found = {str(row["id"].key[1]): (str(row["status"]), int(row["at"])) for row in rows}
         due = ended_actors(found, self._epoch, before)
+        kept = set[str]()
         for path in due:
             # The row of the actor goes last: as long as it is there, the rest is found again.
-            (turns,) = await self._query(_TURNS, path=path)
-            checkpoints += await self._delete("state_checkpoint", [turn["id"] for turn in turns], retention)
+            states, timers, pending = await self._query(_LEFT_BY, path=path)
+            if pending:  # of an earlier start, which nobody handles: kept until somebody forgets the actor
+                kept.add(path)
+                continue
+            checkpoints += await self._delete("state_checkpoint", states, retention)
+            agents += await self._delete("timer", timers, retention)
+        due = [path for path in due if path not in kept]
         for table in ("ownership", "agent_state"):
             ids = [RecordId(table, [self._system, path]) for path in due]
             agents += await self._delete(table, ids, retention)

@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import Any, cast
+from typing import Any
 
-from sentient_core.store.accounts import Audit, Books
 from sentient_core.store.engine import Engine
 from sentient_core.store.event_filter import EventFilter
-from sentient_core.store.fold import fold
 from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.protocols import AgentRow, CheckpointRow, DeadLetterRow, EventRow
 from sentient_core.store.records import LetterStatus
 from sentient_core.store.rows import (
-    read_account,
     read_agent,
     read_checkpoint_row,
     read_dead_letter,
     read_event,
 )
-from sentient_core.store.tail import decode_entry
 from sentient_core.store.views import nanoseconds
 from sentient_core.store.wire import bindable, read_plain, record_id
 
@@ -34,16 +30,6 @@ CHECKPOINTS = "SELECT * FROM state_checkpoint:[$system, $path, 0]..=[$system, $p
 NEWEST = "SELECT * FROM {table}:[$system, $first]..=[$system, $last, $end] ORDER BY id DESC LIMIT $limit"
 
 _SECOND = timedelta(seconds=1)
-_ACCOUNTS = "SELECT * FROM account:[$system, $first]..=[$system, $last]"
-# In one transaction, so that it is one moment.
-_LAST_ACCOUNTS = """BEGIN;
-SELECT * FROM account:[$system, $first]..=[$system, []];
-SELECT VALUE id FROM inbox:[$system, '']..=[$system, []];
-LET $projected = (SELECT VALUE projected FROM ONLY $owner);
-SELECT id[1] AS number, body FROM journal:[$system, $projected + 1]..=[$system, []];
-COMMIT;"""
-_NUMBERS_AT_ONCE = 20_000
-
 _FIRST_SPAN = 8
 _SPAN_GROWTH = 4
 
@@ -106,30 +92,6 @@ class Queries:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-
-    async def audit(self, system: str) -> Audit:
-        """See `Store.audit`. Reads all accounts, in parts; what is open is held, and the inbox at the end."""
-        books = Books()
-        projected, first = await self._projected(system), 1
-        while first <= projected:
-            last = first + _NUMBERS_AT_ONCE - 1
-            bounds = {"system": system, "first": first, "last": min(last, projected)}
-            (rows,) = await self._engine.query(_ACCOUNTS, bounds)
-            for row in rows:
-                books.enter(read_account(row))
-            first = last + 1
-        owner = record_id("ownership", system)
-        results = await self._engine.query(
-            _LAST_ACCOUNTS, {"system": system, "first": projected + 1, "owner": owner}
-        )
-        rows, ids, entries = (cast("Sequence[Any]", result) for result in results if isinstance(result, list))
-        for row in rows:
-            books.enter(read_account(row))
-        # What is committed and not projected counts as well.
-        tail = fold(((int(row["number"]), decode_entry(row["body"])) for row in entries), 1)
-        books.enter(tail.accounts)
-        inbox = {(str(id_.key[1]), int(id_.key[2]), int(id_.key[3])) for id_ in ids}
-        return books.close((inbox - tail.settled) | tail.pending.keys())
 
     async def events(self, system: str, wanted: EventFilter, limit: int) -> list[EventRow]:
         """See `Store.events`."""

@@ -22,6 +22,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointKind",
     "Closed",
+    "Counted",
     "DeadLetterRecord",
     "DurableActor",
     "Earlier",
@@ -398,6 +399,8 @@ class LetterRedriven(Record, frozen=True, array_like=True, gc=False, tag="r"):
     """The `message_redriven` that goes with it, under a number of its own."""
     accepted: Accepted | None = None
     """The message, where its recipient is durable: it is pending again."""
+    died_of: str = ""
+    """Of a message that was pending before: the reason of the death that settled it."""
 
     @property
     def weight(self) -> int:
@@ -426,6 +429,18 @@ class Forgotten(Record, frozen=True, array_like=True, gc=False, tag="f"):
     @property
     def weight(self) -> int:
         return 50
+
+
+class Counted(Record, frozen=True, array_like=True, gc=False, tag="k"):
+    """What has become of the messages to a mirrored actor in this start, until now.
+
+    Or of all nameless ones of one parent together: see `paths.collective`.
+    """
+
+    path: str
+    numbers: tuple[int, int, int, int, int, int]
+    """In the order of `audit.NUMBERS`."""
+    at: int
 
 
 class Opened(Record, frozen=True, array_like=True, gc=False, tag="o"):
@@ -485,6 +500,7 @@ AnyRecord = (
     | LetterDiscarded
     | Forgotten
     | Turn
+    | Counted
     | Opened
     | Closed
 )

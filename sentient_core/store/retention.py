@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 _DAY = 86_400.0
+_HOUR = 3_600.0
 _MIB = 1024 * 1024
 _SECOND = 1_000_000_000
 _ENDED = ("completed", "failed")
@@ -53,8 +54,11 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     """Of the `turn` checkpoints of one actor together. The newest stays, whatever its size; `named` ones
     neither count nor go."""
     ended_age: float | None = _DAY
-    """Rows and `turn` checkpoints of actors without a name of their own that have ended: their paths are
-    never used again."""
+    """Rows, `turn` checkpoints, states and timers of actors without a name of their own that have ended:
+    their paths are never used again. While messages are pending for one, all of it stays."""
+    accounts_age: float | None = _HOUR
+    """What the audit is made of: older accounts become one row with what they have led to. No audit says
+    anything else for that."""
     dedupe_window: float | None = 7 * _DAY
     """Seconds after the outcome of a message in which its `message_id` is known: sent again under that id, it
     is not applied again. Never shorter than this; a message that is not handled yet is known for ever."""
@@ -102,19 +106,30 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     dead_letters: Removed = Removed()
     checkpoints: Removed = Removed()
     agents: Removed = Removed()
-    """Rows of `agent_state`, and of `ownership` where an older release wrote any."""
+    """Rows of `agent_state` and `timer`, and of `ownership` where an older release wrote any."""
     messages: Removed = Removed()
     """Messages that were pending, of actors that were forgotten."""
     ids: Removed = Removed()
     """What was known of messages sent under ids."""
     memos: Removed = Removed()
     """What was noted for messages that are settled, and came after that."""
+    accounts: Removed = Removed()
+    """Accounts in whose place a row with what they have led to is now."""
 
     @property
     def rows(self) -> int:
         """Of all tables."""
-        tables = (self.events, self.dead_letters, self.checkpoints, self.agents, self.messages)
-        return sum(table.rows for table in (*tables, self.ids, self.memos))
+        tables = (
+            self.events,
+            self.dead_letters,
+            self.checkpoints,
+            self.agents,
+            self.messages,
+            self.accounts,
+            self.ids,
+            self.memos,
+        )
+        return sum(table.rows for table in tables)
 
 
 class Cutoffs(msgspec.Struct, frozen=True):
@@ -125,6 +140,7 @@ class Cutoffs(msgspec.Struct, frozen=True):
     open_letters: int
     ended: int
     ids: int = 0
+    accounts: int = 0
 
 
 class LetterFacts(msgspec.Struct, frozen=True):
@@ -149,6 +165,7 @@ def cutoffs(retention: Retention, now: int) -> Cutoffs:
         before(retention.open_letters_age),
         before(retention.ended_age),
         before(retention.dedupe_window),
+        before(retention.accounts_age),
     )
 
 

@@ -15,7 +15,8 @@ import msgspec
 
 from sentient_core.codec import digest
 from sentient_core.logs import runtime_log
-from sentient_core.store.accounts import Account
+from sentient_core.store.accounts import Account, Books, Carried
+from sentient_core.store.audit import NUMBERS, Counts
 from sentient_core.store.fold import AgentEffect, LetterEffect, PendingEffect, Placed
 from sentient_core.store.outcomes import IdKey, Outcome, OutcomeKind
 from sentient_core.store.payload import as_plain, queryable, refused
@@ -24,6 +25,7 @@ from sentient_core.store.records import (
     Accepted,
     Checkpoint,
     CheckpointKind,
+    Counted,
     DeadLetterRecord,
     DurableActor,
     Event,
@@ -35,10 +37,12 @@ from sentient_core.store.wire import bindable, moment_tag, number, numbers, reco
 
 __all__ = [
     "RowEncoder",
-    "read_account",
+    "carried_row",
+    "enter_account",
     "read_agent",
     "read_checkpoint",
     "read_checkpoint_row",
+    "read_counted",
     "read_dead_letter",
     "read_event",
     "read_outcome",
@@ -176,9 +180,18 @@ class RowEncoder:
             }
         )
 
-    def account(self, number: int, accounts: Mapping[str, Account]) -> bytes:
-        """A row of `account`."""
-        return _encode({"id": record_id("account", self._system, number), "lines": _encode_record(accounts)})
+    def account(self, number: int, accounts: Mapping[str, Account], at: int) -> bytes:
+        """A row of `account`: what a window did, which was settled at that time."""
+        lines = _encode_record(accounts)
+        id_ = record_id("account", self._system, number)
+        return _encode({"id": id_, "at": at, "lines": lines, "digest": digest(lines)})
+
+    def counted(self, placed: Placed[Counted]) -> bytes:
+        """A row of `counted`."""
+        record = placed.record
+        id_ = record_id("counted", self._system, record.path)
+        numbers_ = dict(zip(NUMBERS, record.numbers, strict=True))
+        return _encode({"id": id_, "epoch": placed.epoch, "at": record.at} | numbers_)
 
     def timer(self, timer: TimerSet) -> bytes:
         """A row of `timer`."""
@@ -233,6 +246,7 @@ class RowEncoder:
             "tries": letter.tries,
             "timestamp": _time(letter.at),
             "incarnation": letter.incarnation,
+            "was_pending": letter.was_pending,
         }
         correlation = optional_id(letter.correlation_epoch or death.epoch, letter.correlation)
         if correlation is not None:
@@ -335,7 +349,7 @@ def read_pending(row: Mapping[str, Any]) -> Pending:
     """A row of `inbox`, read by `wire.read_exact`; one that was changed or torn is marked as damaged."""
     _, path, epoch, seq = row["id"].key
     try:
-        return Pending(epoch, _decode_accepted(_checked(row)), row["tries"])
+        return Pending(epoch, _decode_accepted(_checked(row, row["record"])), row["tries"])
     except msgspec.DecodeError:
         found = Event(
             event_type="message_sent",
@@ -350,15 +364,31 @@ def read_pending(row: Mapping[str, Any]) -> Pending:
         return Pending(epoch, Accepted(found), row["tries"], is_damaged=True)
 
 
-def read_account(row: Mapping[str, Any]) -> Mapping[str, Account]:
-    """A row of `account`, read by `wire.read_exact`."""
-    return _decode_account(row["lines"])
+def carried_row(carried: Carried, at: int) -> dict[str, object]:
+    """What is in a row of `account` that stands for all until it, the last settled at that time."""
+    body = _encode_record(carried)
+    return {"at": at, "carried": body, "digest": digest(body)}
+
+
+def enter_account(books: Books, row: Mapping[str, Any]) -> None:
+    """Enter a row of `account`, read by `wire.read_exact`. Raises DecodeError: it was changed or torn."""
+    carried, lines = row.get("carried"), row.get("lines")
+    if carried is not None:
+        books.start_from(_decode_carried(_checked(row, carried)))
+    else:
+        books.enter(_decode_account(_checked(row, lines or b"")))
+
+
+def read_counted(row: Mapping[str, Any]) -> tuple[str, Counts]:
+    """The path and the numbers of a row of `counted`."""
+    now = tuple(int(row[name]) for name in NUMBERS)
+    return row["id"].key[1], (row["epoch"], now, tuple(int(row[f"earlier_{name}"]) for name in NUMBERS))
 
 
 def read_timer(row: Mapping[str, Any]) -> TimerSet | None:
     """A row of `timer`, read by `wire.read_exact`. None: it was changed or torn."""
     try:
-        return _decode_timer(_checked(row))
+        return _decode_timer(_checked(row, row["record"]))
     except msgspec.DecodeError as error:
         runtime_log(row["id"].key[0]).error(
             "a durable timer cannot be read, it is left out", error=str(error)
@@ -393,17 +423,18 @@ def read_dead_letter(row: Mapping[str, Any]) -> DeadLetterRow:
         traceback=row.get("traceback"),
         state_digest=row.get("state_digest"),
         checkpoint_id=row.get("checkpoint_id"),
+        was_pending=bool(row.get("was_pending")),
     )
 
 
-def _checked(row: Mapping[str, Any]) -> bytes:
-    record = cast("bytes", row["record"])
+def _checked(row: Mapping[str, Any], record: bytes) -> bytes:
     if digest(record) != row["digest"]:
         raise msgspec.DecodeError(f"{row['id']}: its bytes do not match its digest")
     return record
 
 
 _STATE = "state"
+_decode_carried = msgspec.msgpack.Decoder(Carried).decode
 _decode_account = msgspec.msgpack.Decoder(dict[str, tuple[tuple[str, int, int], ...]]).decode
 _decode_timer = msgspec.msgpack.Decoder(TimerSet).decode
 _encode_record = msgspec.msgpack.Encoder().encode

@@ -8,20 +8,24 @@
 | agent_state | [system, path] |
 | state_checkpoint | [system, path, n, i]; the state of a durable actor: [system, path, 'state'] |
 | inbox | [system, path, epoch, number of the message]: accepted by a durable actor and not settled |
-| account | [system, n]: what a window, whose last entry is n, did to the messages of durable actors |
+| account | [system, n]: what a window, whose last entry is n, did to the messages of durable actors; or |
+| | `carried`, what all until n have led to |
+| counted | [system, path]: what has become of the messages to a mirrored actor, in the last start |
+| | that said so and before it |
 | timer | [system, path, key]: a durable timer that is set |
 | dedupe | [system, path, id]: what became of a message that a caller sent under that id |
 | memo | [system, path, epoch, number of the message, name]: what its handling has come to so far |
 | ownership | [system]: epoch, projected n, clean end; [system, path]: incarnation, restarts, and of a |
 | | durable actor what is needed to find it again; `is_forgotten` while its rows are being deleted |
-| pruned | [system, table]: rows and bytes that retention has deleted |
-| written | [system]: what was ever written, by the windows that are projected |
-| store_schema | [sentient_core]: version; while a backup is restored `RESTORING`, and by which restore |
+| pruned | [system, table]: rows and bytes that retention has deleted; of `account` also where the books |
+| | begin |
 """
 
 from __future__ import annotations
 
 import msgspec
+
+from sentient_core.store.audit import NUMBERS
 
 __all__ = ["RESTORING", "TABLES", "VERSION", "Table", "definitions"]
 
@@ -89,7 +93,16 @@ TABLES = (
             "position": "array<int>",
         },
     ),
-    Table("account", {"lines": "bytes"}),
+    Table(
+        "account",
+        {"at": "int", "lines": "option<bytes>", "carried": "option<bytes>", "digest": "bytes"},
+    ),
+    Table(
+        "counted",
+        {"epoch": "int", "at": "int"}
+        | dict.fromkeys(NUMBERS, "int")
+        | {f"earlier_{name}": "int DEFAULT 0" for name in NUMBERS},
+    ),
     Table("timer", {"due_at": "int", "record": "bytes", "digest": "bytes"}),
     Table(
         "dedupe",
@@ -113,7 +126,7 @@ TABLES = (
             "timestamp": "datetime",
         },
     ),
-    Table("pruned", {"rows": "int DEFAULT 0", "bytes": "int DEFAULT 0"}),
+    Table("pruned", {"rows": "int DEFAULT 0", "bytes": "int DEFAULT 0", "carried_to": "option<int>"}),
     Table(
         "written",
         {
@@ -211,6 +224,7 @@ TABLES = (
             "traceback": "option<string>",
             "state_digest": "option<string>",
             "checkpoint_id": "option<string>",
+            "was_pending": "option<bool>",
         },
         {"dead_letter_time_idx": "timestamp", "dead_letter_recipient_idx": "recipient, timestamp"},
     ),

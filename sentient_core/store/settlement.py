@@ -8,10 +8,12 @@ own log) nobody tells.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from sentient_core.errors import Fenced, StoreError, StoreRefused
 from sentient_core.logs import runtime_log
+from sentient_core.store.audit import NUMBERS
 from sentient_core.store.backoff import Backoff
 from sentient_core.store.engine import Engine
 from sentient_core.store.fold import Effect
@@ -56,6 +58,12 @@ _TIMERS = """INSERT INTO timer $timers ON DUPLICATE KEY UPDATE
 """
 _TIMERS_GONE = "DELETE $timers_gone RETURN NONE;\n"
 _ACCOUNT = "INSERT IGNORE INTO account $account RETURN NONE;\n"
+# In this order: the sums are of the row as it was.
+_EARLIER = ", ".join(
+    f"earlier_{n} = (earlier_{n} ?? 0) + (IF epoch = $one.epoch THEN 0 ELSE {n} ?? 0 END)" for n in NUMBERS
+)
+_LATEST = ", ".join(f"{n} = $one.{n}" for n in (*NUMBERS, "at", "epoch"))
+_COUNTED = f"FOR $one IN $counted {{ UPSERT $one.id SET {_EARLIER}, {_LATEST} RETURN NONE; }};\n"
 _TRIED = "FOR $tried_one IN $tried { UPDATE $tried_one.id MERGE $tried_one.changes RETURN NONE; };\n"
 _OUTCOME = """digest = $input.digest, outcome = $input.outcome, name = $input.name, reply = $input.reply,
     timestamp = $input.timestamp RETURN NONE;
@@ -76,6 +84,7 @@ _LETTERS_AGAIN = """INSERT INTO dead_letter $letters_again ON DUPLICATE KEY UPDA
     timestamp = $input.timestamp, incarnation = $input.incarnation,
     correlation_id = $input.correlation_id, status = $input.status, tries = $input.tries,
     traceback = $input.traceback, state_digest = $input.state_digest, checkpoint_id = $input.checkpoint_id,
+    was_pending = $input.was_pending,
     settled_at = $input.settled_at, discard_reason = $input.discard_reason RETURN NONE;
 """
 _MARKS = "FOR $mark IN $marks { UPDATE $mark.id MERGE $mark.changes RETURN NONE; };\n"
@@ -220,7 +229,8 @@ class Settlement:
         add(_PENDING, "pending", map(encoder.pending, effect.pending.values()))
         add(_TRIED, "tried", (encoder.tries(key, tries) for key, tries in effect.tried.items()))
         if effect.accounts:
-            add(_ACCOUNT, "account", [encoder.account(last, effect.accounts)])
+            add(_ACCOUNT, "account", [encoder.account(last, effect.accounts, time.time_ns())])
+        add(_COUNTED, "counted", map(encoder.counted, effect.counted.values()))
         set_timers = [timer for timer in effect.timers.values() if timer is not None]
         add(_TIMERS, "timers", map(encoder.timer, set_timers))
         gone = [key for key, timer in effect.timers.items() if timer is None]

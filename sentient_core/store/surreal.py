@@ -13,7 +13,8 @@ from typing import Any, Self, TypeVar
 from sentient_core.backend import current_backend
 from sentient_core.errors import InvalidArgument, StoreError, StoreUnavailable
 from sentient_core.store.access import Access
-from sentient_core.store.accounts import Audit
+from sentient_core.store.audit import Audit
+from sentient_core.store.auditing import audit_of
 from sentient_core.store.engine import DATABASE, NAMESPACE, REOPEN_BYTES, Client, Connect, Engine, embedded
 from sentient_core.store.event_filter import EventFilter
 from sentient_core.store.journal import SurrealJournal
@@ -249,7 +250,7 @@ class SurrealStore:
 
     async def audit(self, system: str) -> Audit:
         """See `Store.audit`."""
-        return await self._ask(lambda engine: Queries(engine).audit(system))
+        return await self._ask(lambda engine: audit_of(engine, system))
 
     async def close(self) -> None:
         """See `Store.close`. With journals still open, the database closes behind the last of them.

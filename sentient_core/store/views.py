@@ -114,4 +114,5 @@ def dead_letter_row(message_id: str, effect: LetterEffect, death: Placed[DeadLet
         traceback=letter.traceback,
         state_digest=letter.state_digest,
         checkpoint_id=letter.checkpoint_id,
+        was_pending=letter.was_pending,
     )

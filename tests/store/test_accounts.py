@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -10,15 +11,23 @@ from pathlib import Path
 from random import Random
 
 import anyio
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentient_core.store import SurrealStore
-from sentient_core.store.accounts import ACCEPTED, HANDLED, REDRIVEN, Books, Line
-from sentient_core.store.records import full_id
+from sentient_core.store import JournalOptions, SurrealStore
+from sentient_core.store.accounts import ACCEPTED, FORGOTTEN, HANDLED, Books, Carried, Line, redriven
+from sentient_core.store.records import Accepted, LetterRedriven, Settled, full_id
+from sentient_core.store.retention import Retention
+from tests.conftest import ONCE
+from tests.store.samples import dead_letter, event
 from tests.store.test_contract import Database, database_of
 from tests.store.test_estates import Reference
+
+ALL_ACCOUNTS = Retention(
+    events_age=None, settled_letters_age=None, settled_letters_bytes=None, ended_age=None, accounts_age=0
+)
 
 
 @pytest.fixture(params=["memory", "mem", "surrealkv", "ws"])
@@ -80,11 +89,83 @@ def test_what_is_settled_and_still_pending_is_doubled() -> None:
 
 def test_a_redriven_message_is_no_dead_letter_any_more() -> None:
     (actor,) = (
-        books_of((ACCEPTED, 1, 1), ("failed", 1, 1), (REDRIVEN, 1, 1), (HANDLED, 1, 1)).close([]).actors
+        books_of((ACCEPTED, 1, 1), ("failed", 1, 1), (redriven("failed"), 1, 1), (HANDLED, 1, 1))
+        .close([])
+        .actors
     )
 
     assert (actor.sent, actor.handled, actor.dead_lettered) == (1, 1, 0)
     assert actor.is_balanced
+
+
+def test_a_refused_message_that_is_redriven_is_sent_only_then() -> None:
+    (actor,) = books_of((redriven(""), 1, 1), (HANDLED, 1, 1)).close([]).actors
+
+    assert (actor.sent, actor.handled, actor.dead_lettered) == (1, 1, 0)
+    assert actor.is_balanced
+
+
+def test_what_was_pending_for_a_forgotten_actor_is_not_missing() -> None:
+    assert books_of((ACCEPTED, 1, 1), (FORGOTTEN, 0, 0)).close([]).actors == ()
+    books = books_of((ACCEPTED, 1, 1), (HANDLED, 1, 1), (ACCEPTED, 1, 2), (FORGOTTEN, 0, 0))
+
+    books.enter({"a": ((ACCEPTED, 1, 3),)})
+    (actor,) = books.close([("a", 1, 3)]).actors
+
+    assert (actor.sent, actor.handled, actor.pending) == (2, 1, 1)
+
+
+def test_nameless_actors_of_one_parent_are_counted_together() -> None:
+    books = Books()
+    for number in range(1, 4):
+        lines = ((ACCEPTED, 1, number), (HANDLED, 1, number))
+        books.enter({f"bank/$1.{number}": lines, f"bank/$1.{number}/clerk": lines})
+    books.enter({"bank/$1.9": ((ACCEPTED, 1, 9), (ACCEPTED, 1, 10))})
+    books.enter({"bank/$1.9": ((FORGOTTEN, 0, 0),), "$1.8": ((ACCEPTED, 1, 11),)})
+
+    audit = books.close([])
+
+    assert [(actor.path, actor.sent, actor.handled) for actor in audit.actors] == [
+        ("$*", 1, 0),
+        ("bank/$*", 6, 6),
+    ]
+    assert audit.missing == ("1.11",)
+
+
+@given(st.randoms(use_true_random=False), st.lists(st.booleans(), max_size=40))
+def test_carried_forward_anywhere_the_books_say_the_same(chance: Random, is_carried: list[bool]) -> None:
+    books, carried = Books(), Books()
+    pending: set[tuple[str, int, int]] = set()
+    dead: list[tuple[str, int, int]] = []
+    for seq, carries in enumerate(is_carried):
+        window: dict[str, tuple[Line, ...]] = {}
+        for path in ("a", "b/$1.2", "b/$1.3"):
+            lines: list[Line] = [(ACCEPTED, 1, seq)]
+            pending.add((path, 1, seq))
+            for key in sorted(key for key in pending if key[0] == path and chance.random() < 0.4):
+                what = chance.choice((HANDLED, "failed", "expired"))
+                lines.append((what, *key[1:]))
+                pending.remove(key)
+                if what == "failed":
+                    dead.append(key)
+            if dead and dead[0][0] == path and chance.random() < 0.3:
+                lines.append((redriven("failed"), *dead[0][1:]))
+                pending.add(dead.pop(0))
+            if chance.random() < 0.1:
+                lines.append((HANDLED, 9, seq))  # from nowhere
+            if chance.random() < 0.05:
+                lines.append((FORGOTTEN, 0, 0))
+                pending -= {key for key in pending if key[0] == path}
+                dead = [key for key in dead if key[0] != path]
+            window[path] = tuple(lines)
+        books.enter(window)
+        carried.enter(window)
+        if carries:
+            row, carried = carried.carry(), Books()
+            carried.start_from(msgspec.msgpack.decode(msgspec.msgpack.encode(row), type=Carried))
+    in_inbox = {key for key in pending if chance.random() < 0.9}
+
+    assert carried.close(in_inbox) == books.close(in_inbox)
 
 
 @given(st.randoms(use_true_random=False), st.integers(0, 60))
@@ -134,6 +215,216 @@ async def test_the_store_has_them_whatever_is_projected(database: Database, seed
         await journal.close(0)
 
 
+@pytest.mark.parametrize("seed", range(3))
+async def test_pruned_or_not_it_is_the_same_audit(database: Database, seed: int) -> None:
+    chance = Random(seed)
+    reference = Reference(chance)
+    accepted = windows = 0
+    for start in range(3):
+        store = await database.restart() if start else database.store
+        journal = await store.open_journal("bank", options=JournalOptions(retention=None))
+        reference.epoch = journal.epoch
+        for _ in range(30):
+            before = reference.seq_of_messages
+            journal.append(reference.turn())
+            accepted += reference.seq_of_messages - before
+            if chance.random() < 0.3:
+                await journal.flush()
+            if chance.random() < 0.1:
+                await journal.committed()
+                audit = await store.audit("bank")
+                windows += (await journal.prune(ALL_ACCOUNTS)).accounts.rows
+                assert await store.audit("bank") == audit
+
+        await journal.committed()
+        audit = await store.audit("bank")
+        assert audit.is_balanced, audit
+        assert sum(actor.sent for actor in audit.actors) == accepted
+        assert sum(actor.pending for actor in audit.actors) == len(reference.pending)
+        await journal.close(0)
+    assert windows > 3
+
+
+async def test_a_redriven_message_is_counted_once_also_when_its_accounts_are_pruned(
+    database: Database,
+) -> None:
+    journal = await database.store.open_journal("bank", options=JournalOptions(retention=None))
+    reference = Reference(Random(0))
+    reference.epoch = journal.epoch
+    journal.append(reference.accept("a"))
+    journal.append(dead_letter(1, recipient="a", reason="failed", was_pending=True))
+    await journal.flush()
+    (letter,) = await database.store.dead_letters("bank")
+    assert letter.was_pending
+    await journal.prune(ALL_ACCOUNTS)
+
+    resent = Accepted(event(1, target="a"), attempts=2)
+    journal.append(LetterRedriven(1, 1, 2, event(2, target="a"), resent, letter.reason))
+    await journal.flush()
+
+    (actor,) = (await database.store.audit("bank")).actors
+    assert (actor.sent, actor.dead_lettered, actor.pending) == (1, 0, 1)
+    await journal.close(5)
+
+
+async def test_a_forgotten_actor_leaves_the_audit(database: Database) -> None:
+    journal = await database.store.open_journal("bank")
+    reference = Reference(Random(0))
+    reference.epoch = journal.epoch
+    for path in ("a", "a", "b"):
+        journal.append(reference.accept(path))
+    await journal.flush()
+
+    await journal.forget("a")
+
+    audit = await database.store.audit("bank")
+    assert audit.is_balanced, audit
+    assert [(actor.path, actor.pending) for actor in audit.actors] == [("b", 1)]
+    await journal.close(5)
+
+
+async def test_many_windows_become_one_row_and_what_they_were_is_counted(tmp_path: Path) -> None:
+    store = SurrealStore(f"surrealkv://{tmp_path}/db")
+    journal = await store.open_journal("bank", options=JournalOptions(retention=None))
+    reference = Reference(Random(0))
+    reference.epoch = journal.epoch
+    for _ in range(23):
+        journal.append(reference.accept("a"))
+        await journal.flush()
+
+    few = msgspec.structs.replace(ALL_ACCOUNTS, batch_rows=5)
+    removed = (await journal.prune(few)).accounts
+    again = (await journal.prune(few)).accounts
+
+    counts, totals = await store.query(
+        "SELECT count() FROM account GROUP ALL; SELECT rows, bytes FROM pruned:['bank', 'account']"
+    )
+    assert counts[0]["count"] == 1
+    assert totals == [{"rows": 23, "bytes": removed.bytes}]
+    assert (removed.rows, again.rows) == (23, 0)
+    assert "23 sent" in str(await store.audit("bank"))
+    await journal.close(5)
+    await store.close()
+
+
+async def test_young_accounts_stay(database: Database) -> None:
+    journal = await database.store.open_journal("bank", options=JournalOptions(retention=None))
+    reference = Reference(Random(0))
+    reference.epoch = journal.epoch
+    journal.append(reference.accept("a"))
+    await journal.flush()
+
+    assert (await journal.prune(Retention())).accounts.rows == 0
+    assert (await journal.prune(msgspec.structs.replace(Retention(), accounts_age=None))).accounts.rows == 0
+    await journal.close(5)
+
+
+async def test_a_damaged_row_is_named_and_never_pruned(tmp_path: Path) -> None:
+    url = f"surrealkv://{tmp_path}/db"
+    store = SurrealStore(url)
+    journal = await store.open_journal("bank", options=JournalOptions(retention=None))
+    reference = Reference(Random(0))
+    reference.epoch = journal.epoch
+    for _ in range(3):
+        journal.append(reference.accept("a"))
+        await journal.flush()
+    (ids,) = await store.query("SELECT VALUE id FROM account ORDER BY id")
+    await store.query("UPDATE $id SET lines = $torn", id=ids[1], torn=b"\x81\xa1a\x91")
+
+    damaged = await store.audit("bank")
+    pruned = await journal.prune(ALL_ACCOUNTS)
+
+    named = f"account:['bank', {ids[1].key[1]}]"
+    assert damaged.damaged == (named,)
+    assert damaged.doubled == ("1.2",)  # it is pending, and nothing says that it was accepted
+    assert "damaged rows: " + named in str(damaged)
+    assert pruned.accounts.rows == 1
+    assert await store.audit("bank") == damaged
+    await journal.close(5)
+    await store.close()
+
+    done = await anyio.run_process(
+        [sys.executable, "-P", "-m", "sentient_core", "audit", "--store", url, "--json"], check=False
+    )
+    assert done.returncode == 1, done.stderr.decode()
+    assert json.loads(done.stdout)["systems"]["bank"]["damaged"] == [named]
+    assert b"Traceback" not in done.stderr
+
+
+async def test_the_command_audits_every_system_of_a_store(tmp_path: Path) -> None:
+    url = f"surrealkv://{tmp_path}/db"
+    store = SurrealStore(url)
+    for name in ("bank", "shop"):
+        journal = await store.open_journal(name)
+        reference = Reference(Random(0))
+        reference.epoch = journal.epoch
+        journal.append(reference.accept("a"))
+        await journal.close(5)
+    await store.query("DELETE inbox:['shop', 'a', 1, 1]")
+    await store.close()
+    command = [sys.executable, "-P", "-m", "sentient_core", "audit", "--store", url]
+
+    both = await anyio.run_process(command, check=False)
+    one = await anyio.run_process([*command, "--system", "bank"], check=False)
+    none = await anyio.run_process([*command, "--system", "pub"], check=False)
+
+    assert (both.returncode, one.returncode, none.returncode) == (1, 0, 2)
+    assert b"shop: 1 sent" in both.stdout
+    assert b"missing: 1.1" in both.stdout
+    assert b"shop" not in one.stdout
+
+
+@ONCE
+async def test_killed_while_accounts_are_carried_the_audit_is_the_same(tmp_path: Path) -> None:
+    url = f"surrealkv://{tmp_path}/db"
+    for moment in (1, 2, 3, 4):
+        child = await anyio.run_process(
+            [sys.executable, "-P", "-c", _CARRYING_CHILD, url, str(moment)], check=False
+        )
+        assert child.returncode == -signal.SIGKILL, child.stderr.decode()
+
+        async with SurrealStore(url) as store:
+            audit = await store.audit("bank")
+            assert audit.is_balanced, audit
+            assert "60 sent = 30 handled" in str(audit)
+            (counts,) = await store.query("SELECT count() FROM account GROUP ALL")
+            assert 1 < counts[0]["count"] <= 61
+
+
+async def carry_and_die(url: str, moment: int) -> None:
+    """Of a child: dies while the `moment`-th batch is carried, or when its answer is there."""
+    from sentient_core.store.engine import Client, embedded  # noqa: PLC0415 - for the child alone
+
+    batches = 0
+
+    class Dying:
+        def __init__(self, client: Client) -> None:
+            self.connect, self.close, self._client = client.connect, client.close, client
+
+        async def execute(self, cbor_request: bytes) -> bytes:
+            nonlocal batches
+            batches += b"carried_to = $last" in cbor_request
+            if batches == moment and moment % 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            answer = await self._client.execute(cbor_request)
+            if batches == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return answer
+
+    store = SurrealStore(url, connect=lambda address: Dying(embedded(address)))
+    journal = await store.open_journal("bank", options=JournalOptions(retention=None))
+    if not (await store.audit("bank")).actors:
+        reference = Reference(Random(0))
+        reference.epoch = journal.epoch
+        for _ in range(30):
+            journal.append(reference.accept("a"))
+            journal.append(reference.accept("a"))
+            await journal.flush()
+            journal.append(Settled("a", reference.seq))
+            await journal.flush()
+    await journal.prune(msgspec.structs.replace(ALL_ACCOUNTS, batch_rows=5))
+
+
 async def test_a_row_that_somebody_deletes_is_missing(tmp_path: Path) -> None:
     store = SurrealStore(f"surrealkv://{tmp_path}/db")
     journal = await store.open_journal("bank")
@@ -175,6 +466,13 @@ async def accept_and_die(url: str) -> None:
     await journal.committed()
     os.kill(os.getpid(), signal.SIGKILL)
 
+
+_CARRYING_CHILD = """
+import sys
+from anyio import run
+from tests.store.test_accounts import carry_and_die
+run(carry_and_die, sys.argv[1], int(sys.argv[2]))
+"""
 
 _CHILD = """
 import sys

@@ -17,7 +17,7 @@ import pytest
 from sentient_core import ActorSystem
 from sentient_core.errors import Fenced, InvalidArgument, StoreUnavailable, SystemClosed
 from sentient_core.store import Journal, JournalOptions, MemoryStore, Store, SurrealStore
-from sentient_core.store.records import CheckpointKind, LetterStatus
+from sentient_core.store.records import Accepted, CheckpointKind, LetterStatus, Settled, TimerSet
 from sentient_core.store.retention import Retention
 from tests.conftest import ONCE
 from tests.store.samples import (
@@ -42,6 +42,7 @@ FOR_EVER = Retention(
     settled_letters_bytes=None,
     checkpoint_bytes=None,
     ended_age=None,
+    accounts_age=None,
 )
 BY_HAND = JournalOptions(retention=None)
 
@@ -190,6 +191,31 @@ async def test_what_is_over_of_nameless_actors_goes_and_of_others_stays(
     assert [row.agent_id for row in await database.store.agents("bank")] == ["$1.2", "bank"]
     assert await database.store.checkpoint_rows("bank", "$1.1") == []
     assert len(await database.store.checkpoint_rows("bank", "bank")) == 1
+
+
+async def test_of_nameless_durable_actors_nothing_is_left_but_what_is_pending(
+    database: Database, journal: Journal
+) -> None:
+    for path in ("$1.1", "$1.2"):
+        await append(
+            journal,
+            status(path, state="completed", at=NOW - 2 * HOUR),
+            checkpoint(path, 1, kind=CheckpointKind.STATE),
+            TimerSet(path, "tick", 1, 0, "Tick", b"\x80"),
+        )
+    await append(journal, Accepted(event(9, target="$1.2")))
+
+    pruned = await journal.prune(keeping(ended_age=3600.0))
+
+    assert (pruned.agents.rows, pruned.checkpoints.rows) == (2, 1)  # its row and its timer
+    gone, kept = [await journal.estate(path, 9) for path in ("$1.1", "$1.2")]
+    assert (gone.state, gone.timers) == (None, [])
+    assert kept.state is not None
+    assert (len(kept.timers), len(kept.pending)) == (1, 1)
+    assert [row.agent_id for row in await database.store.agents("bank")] == ["$1.2"]
+
+    await append(journal, Settled("$1.2", 9))
+    assert (await journal.prune(keeping(ended_age=3600.0))).rows == 3
 
 
 async def test_the_next_start_knows_all_it_needs_whatever_went(database: Database) -> None:
