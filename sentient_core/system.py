@@ -503,7 +503,8 @@ class ActorSystem:
         many messages came between the two. How many checkpoints there are is up to the class
         (`checkpoint_policy`, which a durable class has to set for that, `self.checkpoint()`) and to what is
         kept (`JournalOptions.kept_checkpoints`, `Retention`). `cls` is the class of the state where nobody
-        lives at the path; without either it is plain data. Raises NoSuchState, CheckpointUnusable, InvalidArgument.
+        lives at the path; without either it is plain data. Raises NoSuchState, CheckpointUnusable,
+        InvalidArgument.
         """
         runtime = self._open("look at an earlier state").runtime
         await self.flush()

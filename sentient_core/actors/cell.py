@@ -1091,7 +1091,7 @@ class Cell:
         """For `DurableCell`: what a hook does is a turn."""
 
     def _begin_life(self, actor: Actor) -> None:
-        """For `DurableCell`: the state is there that a new incarnation begins with. Raises UnencodableState."""
+        """For `DurableCell`: the state is there that an incarnation begins with. Raises UnencodableState."""
 
     def _close_turn(self, actor: Actor) -> None:
         """For `DurableCell`: that hook has returned. Raises UnencodableState, StoreUnavailable."""
