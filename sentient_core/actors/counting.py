@@ -201,7 +201,7 @@ def handled_so_far(cell: Cell, frames: Iterable[FrameType]) -> int:
 
 def _own_frames() -> Iterator[FrameType]:
     """Those of the code that runs, from the innermost on."""
-    frame: FrameType | None = sys._getframe()  # there is no other way to them
+    frame: FrameType | None = sys._getframe()  # pyright: ignore[reportPrivateUsage]  # there is no other way to them
     while frame is not None:
         yield frame
         frame = frame.f_back

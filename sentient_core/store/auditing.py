@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -74,7 +74,9 @@ async def audit_of(
         await enter(rows)
         first = last + 1
     results = await engine.query(_REST, {"system": system, "first": first, "owner": owner})
-    rows, ids, counts, marks, entries = (result for result in results if isinstance(result, list))
+    rows, ids, counts, marks, entries = (
+        cast("list[Any]", result) for result in results if isinstance(result, list)
+    )
     await enter(rows)
 
     # What is committed and not projected counts as well.
