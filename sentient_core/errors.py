@@ -91,6 +91,7 @@ SentientError
     │                                    about the outcome of what was under way
     ├── StoreInUse                       another process holds the database directory
     ├── StoreRefused                     the store answered: it did not do it
+    ├── StoreDamaged                     what is stored was changed, removed or torn: nobody goes on with it
     ├── StorePathUnusable                the directory cannot be made or written
     ├── NoSuchStore                      there is no store of this package at that address
     ├── RestoreUnfinished                it holds a part of a backup: a restore goes on, or was killed
@@ -195,6 +196,7 @@ __all__ = [
     "StashFull",
     "StateTooLarge",
     "StoreAccessDenied",
+    "StoreDamaged",
     "StoreError",
     "StoreInUse",
     "StorePathUnusable",
@@ -1175,6 +1177,16 @@ class StoreInUse(StoreError):
 
 class StoreRefused(StoreError):
     """The store answered that it did not do what was asked; nothing was written."""
+
+
+class StoreDamaged(StoreError):
+    """What the runtime has stored was changed or removed by others, or is torn. It is left as it is."""
+
+    def __init__(self, where: str, why: str, advice: str) -> None:
+        self.where = where
+        """Which of what is stored."""
+        self.why = why
+        super().__init__(f"{where} is damaged: {why}. {advice}")
 
 
 class StorePathUnusable(StoreError):

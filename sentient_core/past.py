@@ -94,7 +94,7 @@ def _state_of(row: CheckpointRow, codec: Codec, cls: type[Actor] | None) -> Any:
         path=row.agent_id,
         incarnation=row.incarnation,
         checkpoint_id=row.checkpoint_id,
-        kind=CheckpointKind(row.kind),
+        kind=CheckpointKind.of(row.kind),
         state=row.state,
         tag=row.tag,
         schema_version=row.schema_version,

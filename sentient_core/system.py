@@ -739,18 +739,23 @@ class ActorSystem:
 
     async def _note_unclean_end(self, parts: Parts) -> None:
         mirror = parts.runtime.mirror
+        damage = mirror.journal.damage
         if mirror.journal.ended_cleanly:
             return
-        self._log.warning(
-            "the last run did not end in order: its last milliseconds of messages may not be mirrored"
-        )
+        if damage:
+            alert, reason = "journal damaged", f"{damage}: what was committed with them is lost"
+        else:
+            alert, reason = "mirror gap", _UNCLEAN_END
+            self._log.warning(
+                "the last run did not end in order: its last milliseconds of messages may not be mirrored"
+            )
         mirror.happened(
             EventType.MIRROR_GAP,
             "",
-            {"target": None, "count": None, "reason": _UNCLEAN_END},
+            {"target": None, "count": None, "reason": reason},
             force=True,
         )
-        raise_alert(parts.runtime, "mirror gap", _UNCLEAN_END, force=True)
+        raise_alert(parts.runtime, alert, reason, force=True)
         # Committed before anything else happens, or a process killed right now would take the note along.
         with anyio.move_on_after(self._options.call_timeout):
             await mirror.journal.committed()

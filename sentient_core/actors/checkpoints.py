@@ -126,6 +126,8 @@ def restore(codec: Codec, checkpoint: Checkpoint, blueprint: Blueprint) -> Any:
     """The state in a checkpoint. Raises RejectedCheckpoint."""
     if digest(checkpoint.state) != checkpoint.digest:
         raise RejectedCheckpoint("its bytes do not match its digest: it was changed or torn")
+    if checkpoint.kind is CheckpointKind.UNKNOWN:
+        raise RejectedCheckpoint("its kind is none that there is: it was changed")
     if checkpoint.tag not in blueprint.state_tags:
         raise RejectedCheckpoint(_of_other_state(checkpoint.tag, blueprint))
     data = _as_of_today(codec, checkpoint, blueprint)

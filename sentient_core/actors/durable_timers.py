@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sentient_core.actors import delivery
+from sentient_core.actors.life_events import report_alert
 from sentient_core.actors.posting import FOR_EVER
 from sentient_core.actors.stored_letter import decoded
 from sentient_core.codec import tag_of
@@ -95,16 +96,23 @@ class DurableTimers:
         gone = TimerGone(self._cell.path, key)
         turn.record(gone, at_close=old.cancel, undo=lambda: self._back_to(key, old))
 
-    def take_up(self, records: Iterable[TimerSet]) -> None:
-        """Go on with those that the store has, as far as they are not known here."""
+    def take_up(self, records: Iterable[TimerSet], damaged: Iterable[str] = ()) -> None:
+        """Go on with those that the store has, as far as they are not known here.
+
+        An alert names each that cannot be gone on with. It stays stored as it is, until one is set under
+        its key.
+        """
         cell = self._cell
+        for key in damaged:
+            if key not in self._timers:
+                self._leave(key, "its stored bytes do not match their digest: they were changed, or are torn")
         for record in records:
             if record.key in self._timers:
                 continue
             try:
                 message = decoded(record.message_type, record.payload, cell.blueprint, cell.runtime.codec)
             except NotRedrivable as error:
-                cell.log().error("a durable timer is left as it is", key=record.key, reason=error.why)
+                self._leave(record.key, error.why)
                 continue
             self._timers[record.key] = timer = _Timer(cell, self, record, message)
             timer.start(max(0.0, (record.due_at - time.time_ns()) / _SECOND))
@@ -116,6 +124,9 @@ class DurableTimers:
             timer.cancel()
             if not are_kept:
                 self._cell.runtime.mirror.journal.append(TimerGone(self._cell.path, key), force=True)
+
+    def _leave(self, key: str, why: str) -> None:
+        report_alert(self._cell, "durable timer unusable", f"'{key}': {why}", key=key)
 
     def remove(self, timer: _Timer) -> None:
         """It has sent its last message."""

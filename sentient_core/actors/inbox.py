@@ -22,6 +22,7 @@ from sentient_core.actors.attempts import PutBack
 from sentient_core.actors.checkpoints import check_fits, check_readable, is_of_today, restore, state_bytes
 from sentient_core.actors.durable_timers import DurableTimers
 from sentient_core.actors.gone import sender_at
+from sentient_core.actors.life_events import report_alert
 from sentient_core.actors.posting import Posted, posted_of
 from sentient_core.actors.sent_ids import UnderWay
 from sentient_core.actors.settling import dead, fail_asker
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 __all__ = ["Inbox", "Release"]
 
 _NO_METADATA = b"\x80"
+
+_DAMAGED = "its bytes do not match its digest: it was changed or torn"
 
 _NOTHING = Estate()
 
@@ -340,7 +343,7 @@ class Inbox:
             self.savepoint = estate.state
             self._is_written = True
         self.unread.take_up(estate)
-        self.timers.take_up(estate.timers)
+        self.timers.take_up(estate.timers, estate.damaged_timers)
 
     def entry_of(self, pending: Pending) -> Entry | None:
         """What the mailbox holds of a message that was accepted before. None: it is a dead letter now."""
@@ -363,10 +366,12 @@ class Inbox:
         return content, sender, way, event
 
     def _message_of(self, pending: Pending) -> object:
-        """Raises NotRedrivable."""
+        """Raises NotRedrivable, which says why there is none."""
+        cell, event = self._cell, pending.accepted.event
         if pending.is_damaged:
-            raise NotRedrivable("", "its bytes do not match its digest: it was changed or torn")
-        event, cell = pending.accepted.event, self._cell
+            message_id = full_id(pending.epoch, event.seq)
+            report_alert(cell, "stored message damaged", _DAMAGED, message_id=message_id)
+            raise NotRedrivable(message_id, _DAMAGED)
         return decoded(event.message_type or "", event.payload, cell.blueprint, cell.runtime.codec)
 
     def _record_of(self, state: bytes) -> Checkpoint:

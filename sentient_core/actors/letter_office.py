@@ -16,7 +16,7 @@ import msgspec
 
 from sentient_core.actors import delivery
 from sentient_core.actors.gone import sender_at
-from sentient_core.actors.stored_letter import StoredDeadLetter, as_seen, message_of
+from sentient_core.actors.stored_letter import StoredDeadLetter, UnreadMessage, as_seen, message_of
 from sentient_core.codec import Codec
 from sentient_core.errors import (
     DeadLetterSettled,
@@ -218,7 +218,12 @@ class DeadLetterOffice(DeadLetters):
         return [found[message_id] for message_id in ids if message_id in found]
 
     def _in_memory(self) -> Mapping[str | None, object]:
-        return {letter.message_id: letter.message for letter in self}
+        """The messages themselves, as far as this process has them."""
+        return {
+            letter.message_id: letter.message
+            for letter in self
+            if not isinstance(letter.message, UnreadMessage)
+        }
 
     def _prepared(
         self, row: DeadLetterRow, in_memory: Mapping[str | None, object]

@@ -39,7 +39,9 @@ def replayed(cell: Cell, message: object, outcome: Outcome) -> Any:
     if kind is OutcomeKind.ERROR:
         raise _reply_error(cell, message, outcome)
     if kind is OutcomeKind.DEAD:
-        raise dead_error(cell, message, outcome.name, _words(outcome.payload))
+        raise dead_error(cell, message, outcome.name, str(_plain(cell, message, outcome)))
+    if kind is OutcomeKind.UNREADABLE:
+        raise ReplyUnreadable(message, cell.ref, "what was recorded of it was changed: it says no outcome")
     raise AskError(
         message,
         cell.ref,
@@ -83,7 +85,7 @@ def _reply(cell: Cell, message: object, outcome: Outcome) -> Any:
 
 def _reply_error(cell: Cell, message: object, outcome: Outcome) -> Exception:
     """One of the class's `reply_errors`, made anew; HandlerFailed, where that cannot be."""
-    words = msgspec.msgpack.decode(outcome.payload)
+    words = _plain(cell, message, outcome)
     kinds = [kind for kind in _and_below(cell.blueprint.reply_errors) if tag_of(kind) == outcome.name]
     if len(kinds) == 1 and "args" in words:
         with suppress(Exception):  # its __init__ takes something else than its args
@@ -102,5 +104,10 @@ def _and_below(kinds: tuple[type[Exception], ...]) -> list[type[Exception]]:
     return [*found]
 
 
-def _words(payload: bytes) -> str:
-    return str(msgspec.msgpack.decode(payload))
+def _plain(cell: Cell, message: object, outcome: Outcome) -> Any:
+    try:
+        return msgspec.msgpack.decode(outcome.payload)
+    except msgspec.DecodeError as error:
+        raise ReplyUnreadable(
+            message, cell.ref, f"what was recorded of it was changed, or is torn ({in_a_line(error)})"
+        ) from error

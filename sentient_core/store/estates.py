@@ -94,7 +94,7 @@ class EstateReader:
                 state = states.get(path)
                 estates[path] = Estate(
                     state=state or (read_checkpoint(stored[path]) if path in stored else None),
-                    timers=_timers(inboxes[path], timers_of.get(path, ())),
+                    **_timers(inboxes[path], timers_of.get(path, ())),
                     **_pending(inboxes[path], messages_of.get(path, ()), behind, limit),
                 )
         return again
@@ -138,10 +138,14 @@ def _pending(
     return {"pending": pending[:limit], "is_all": len(pending) <= limit}
 
 
-def _timers(inbox: TailInbox, rows: Iterable[Mapping[str, Any]]) -> list[TimerSet]:
+def _timers(inbox: TailInbox, rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     timers: dict[str, TimerSet | None] = {row["id"].key[2]: read_timer(row) for row in rows}
+    damaged = [key for key, timer in timers.items() if timer is None and key not in inbox.timers]
     timers.update(inbox.timers)
-    return [timer for _, timer in sorted(timers.items()) if timer is not None]
+    return {
+        "timers": [timer for _, timer in sorted(timers.items()) if timer is not None],
+        "damaged_timers": damaged,
+    }
 
 
 def _by_path(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

@@ -41,7 +41,8 @@ __all__ = ["SurrealJournal"]
 _LEAST_PATIENCE = 1.0
 _CANCEL_SECONDS = 2.0
 _MEMOS = "SELECT * FROM memo:[$system, $path, $epoch, $seq]..=[$system, $path, $epoch, $seq, []]"
-_CHECKPOINTS = """SELECT * FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []]
+# Ends before the state of a durable actor, whatever that has become.
+_CHECKPOINTS = """SELECT * FROM state_checkpoint:[$system, $path, 0]..[$system, $path, '']
     WHERE kind = 'turn' ORDER BY id DESC LIMIT $limit"""
 
 
@@ -77,6 +78,7 @@ class SurrealJournal:
         self.timers_due: Mapping[str, int] = start.timers_due
         self.durables: Mapping[str, DurableActor] = start.durables
         self.ended_cleanly: bool = start.ended_cleanly
+        self.damage: str = start.damage
         self._engine = engine
         self._system = system
         self._backend = backend
@@ -349,7 +351,7 @@ class SurrealJournal:
     async def _guard(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
             await run()
-        except StoreError as error:  # Fenced: all other errors are dealt with inside
+        except StoreError as error:  # Fenced, StoreDamaged: all other errors are dealt with inside
             log = runtime_log(self._system)
             log.error(  # noqa: TRY400 - where it was noticed says nothing
                 "the store refuses this start of the system", error=str(error), found_by=name

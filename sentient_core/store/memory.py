@@ -285,6 +285,7 @@ class MemoryJournal:
         }
         self.durables: Mapping[str, DurableActor] = dict(records.durables)
         self.ended_cleanly: bool = records.is_clean
+        self.damage: str = ""
         self._pending.append(Opened(self.epoch, f"memory-{self.epoch}", 0))
         self._appended = 1
         self.settle()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from sentient_core.errors import RestoreUnfinished, StoreSchemaTooNew
+from sentient_core.errors import RestoreUnfinished, StoreDamaged, StoreSchemaTooNew
 from sentient_core.store.engine import Engine
 from sentient_core.store.schema import RESTORING, VERSION, definitions
 from sentient_core.store.wire import Refusal, read_plain, record_id
@@ -50,10 +50,17 @@ async def migrate(engine: Engine) -> None:
     """Define what is missing, run the steps that are new, note the version.
 
     Idempotent; run at every opening, since somebody may have removed a table or an index. Raises
-    StoreSchemaTooNew and RestoreUnfinished, before anything is changed.
+    StoreSchemaTooNew, RestoreUnfinished and StoreDamaged, before anything is changed.
     """
     version = (await look(engine)).version
-    await engine.query(definitions(), timeout=_TIMEOUT)
+    try:
+        await engine.query(definitions(), timeout=_TIMEOUT)
+    except Refusal as error:
+        raise StoreDamaged(
+            "the schema",
+            f"a table with the name of one of ours is defined in another way ({error.text})",
+            "Use a database of its own; or, if it was ours, restore a backup into an empty one.",
+        ) from error
     for step in range(version + 1, VERSION + 1):
         if step in STEPS:
             await engine.query(STEPS[step], timeout=_TIMEOUT)

@@ -42,6 +42,16 @@ class OutcomeKind(StrEnum):
     """It is a dead letter."""
     FORWARDED = "forwarded"
     """It was handed on to somebody who writes no answers down."""
+    UNREADABLE = "unreadable"
+    """Its row says none of these, as somebody has changed it: it was sent, and no more is known."""
+
+    @classmethod
+    def of(cls, word: str) -> OutcomeKind:
+        """What a row says."""
+        try:
+            return cls(word)
+        except ValueError:
+            return cls.UNREADABLE
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -19,7 +19,7 @@ from contextlib import suppress
 
 import msgspec
 
-from sentient_core.errors import Fenced, StoreError, StoreRefused
+from sentient_core.errors import Fenced, StoreDamaged, StoreError, StoreRefused
 from sentient_core.logs import runtime_log
 from sentient_core.store.backoff import Backoff
 from sentient_core.store.engine import Engine
@@ -97,7 +97,7 @@ class Projector:
         self._log = runtime_log(system)
 
     async def run(self) -> None:
-        """Project until cancelled. Raises Fenced when the records have another owner."""
+        """Project until cancelled. Raises Fenced when the records have another owner, StoreDamaged."""
         backoff = Backoff(0.05)
         while True:
             windows: asyncio.Queue[_Window] = asyncio.Queue(1)
@@ -109,7 +109,7 @@ class Projector:
                 await self._abandon(staging, settling)
             for task in (staging, settling):
                 error = None if task.cancelled() else task.exception()
-                if isinstance(error, Fenced):
+                if isinstance(error, Fenced | StoreDamaged):
                     raise error
                 if error is not None:
                     self._log.error("the projector failed, it goes on", exc_info=error)

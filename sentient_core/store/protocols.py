@@ -84,13 +84,16 @@ class JournalOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Newest `turn` checkpoints kept per actor."""
     retention: Retention | None = None
     """How long the system's rows are kept, `Retention()` for its defaults; None: until `prune` is called."""
+    accepts_damage: bool = False
+    """Start also where committed entries of the journal are missing or torn, and turns of durable actors
+    may be lost with them: without these entries, and with an alert that names them. Else StoreDamaged."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.retention, Retention | None):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgument(f"retention must be a Retention(...) or None, not {self.retention!r}")
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if name == "retention" or (name == "record_bytes" and value is None):
+            if name in ("retention", "accepts_damage") or (name == "record_bytes" and value is None):
                 continue
             if not (value > 0 or (name == "tail_seconds" and value == 0)):
                 raise InvalidArgument(f"JournalOptions({name}=...) must be above 0, not {value!r}")
@@ -219,7 +222,7 @@ class Pending(msgspec.Struct, frozen=True):
     tries: int = 0
     """How often its handler has failed with it."""
     is_damaged: bool = False
-    """Its row was changed or torn: the payload is what was found in place of the record."""
+    """Its row was changed or torn: the payload is the message's if that can be told, else all there is."""
 
     @property
     def key(self) -> Key:
@@ -239,6 +242,8 @@ class Estate(msgspec.Struct, frozen=True, kw_only=True):
     """There are no more of them."""
     timers: Sequence[TimerSet] = ()
     """Its durable timers."""
+    damaged_timers: Sequence[str] = ()
+    """Keys of those whose rows were changed or torn."""
 
 
 class Waiter(Protocol):
@@ -291,6 +296,11 @@ class Journal(Protocol):
     @property
     def ended_cleanly(self) -> bool:
         """The start before this one reached its orderly end (or there was none)."""
+        ...
+
+    @property
+    def damage(self) -> str:
+        """Which committed entries were missing or torn when the journal was opened, and are left out."""
         ...
 
     @property

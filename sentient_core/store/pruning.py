@@ -70,7 +70,7 @@ _LARGE = """SELECT VALUE path FROM (SELECT id[1] AS path, math::sum(bytes::len(s
     FROM state_checkpoint:[$system, '']..=[$system, []] WHERE kind = 'turn' GROUP BY path)
     WHERE size > $limit"""
 _TURNS = """SELECT id, bytes::len(state) AS size
-    FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []] WHERE kind = 'turn' ORDER BY id DESC"""
+    FROM state_checkpoint:[$system, $path, 0]..[$system, $path, ''] WHERE kind = 'turn' ORDER BY id DESC"""
 _LEFT_BY = """SELECT VALUE id FROM state_checkpoint:[$system, $path, 0]..=[$system, $path, []]
     WHERE kind != 'named';
 SELECT VALUE id FROM timer:[$system, $path, '']..=[$system, $path, []];

@@ -311,6 +311,16 @@ class CheckpointKind(StrEnum):
     """The state of a durable actor after its last turn; there is one of each."""
     NAMED = "named"
     """A user asked for it; kept until deleted."""
+    UNKNOWN = "unknown"
+    """Of a row that names none of these, as somebody has changed it. Nothing is restored from it."""
+
+    @classmethod
+    def of(cls, word: str) -> CheckpointKind:
+        """What a row says."""
+        try:
+            return cls(word)
+        except ValueError:
+            return cls.UNKNOWN
 
 
 class Checkpoint(Record, frozen=True, array_like=True, gc=False, tag="c"):

@@ -5,19 +5,23 @@ system's epoch, in one transaction. That entry and the one before it are never d
 number of whoever wrote until now stays taken for ever, and a commit of unknown outcome cannot be
 made a second time at a number that was given free. On one database any number of starts may race:
 each gets its own epoch and number.
+
+Numbers behind `projected` have no gaps, and the settlement notes `projected` in two rows. So it is seen
+when somebody has removed entries, or moved `projected`, and what a start does about it is decided here: with
+durable actors it takes nothing, since what it went on with would not be what was committed.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
 
-from sentient_core.errors import StoreUnavailable
-from sentient_core.logs import RuntimeLog, runtime_log
+from sentient_core.errors import StoreDamaged, StoreUnavailable
+from sentient_core.logs import runtime_log
 from sentient_core.store.engine import Engine
 from sentient_core.store.fold import fold
 from sentient_core.store.migrations import check_usable
@@ -27,7 +31,9 @@ from sentient_core.store.wire import Refusal, Taken, record_id
 
 __all__ = ["Start", "take_ownership"]
 
-_MAKE = "INSERT IGNORE INTO ownership $row RETURN NONE; SELECT epoch, projected FROM ONLY $owner"
+_MAKE = """INSERT IGNORE INTO ownership $row RETURN NONE;
+SELECT epoch, projected, (SELECT VALUE projected FROM ONLY $written) AS noted FROM ONLY $owner"""
+# A number that is not behind `projected` is of a tail that was gone when it was read.
 _CLAIM = """BEGIN;
 LET $claimed = (UPDATE $owner SET epoch = $epoch WHERE epoch = $before AND projected < $number
     RETURN VALUE epoch);
@@ -37,6 +43,8 @@ UPDATE $last SET keep = true RETURN NONE;
 COMMIT;"""
 # Every range is bounded: an open one runs to the end of the table.
 _READ = "SELECT * FROM journal:[$system, $first]..=[$system, $last]"
+_NEXT = "SELECT VALUE id FROM journal:[$system, $first]..=[$system, []] LIMIT 1"
+_HAS_DURABLE = "SELECT VALUE id FROM account:[$system, 0]..=[$system, []] LIMIT 1"
 _STATE = """SELECT projected, is_clean FROM ONLY $owner;
 SELECT id, incarnation, restarts, kind, origin, is_over, is_forgotten
     FROM ownership:[$system, '']..=[$system, []];
@@ -73,20 +81,28 @@ class Start(msgspec.Struct, frozen=True):
     forgotten: frozenset[str]
     """Paths that were being forgotten: nothing of them is in the mappings above but their incarnations."""
     ended_cleanly: bool
+    damage: str
+    """Which committed entries are missing or torn, and left out; empty: none."""
 
 
-async def take_ownership(engine: Engine, system: str, writer: str) -> Start:
+async def take_ownership(engine: Engine, system: str, writer: str, *, accepts_damage: bool = False) -> Start:
     """Become the owner of a system's records.
 
-    Raises StoreUnavailable and RestoreUnfinished, with nothing taken or with an epoch that nobody uses.
+    Raises StoreDamaged with nothing taken; StoreUnavailable and RestoreUnfinished with nothing taken or
+    with an epoch that nobody uses.
     """
     log = runtime_log(system)
     owner = record_id("ownership", system)
     for _ in range(_CLAIM_TRIES):
-        _, found = await engine.query(
-            _MAKE, {"owner": owner, "row": {"id": owner, "epoch": 0, "projected": 0, "is_clean": True}}
-        )
-        tail, number, is_whole = await _read_tail(engine, system, found["projected"], log)
+        found = await _read_owner(engine, system)
+        tail, number = await _read_tail(engine, system, found["projected"])
+        damage = _damage_of(tail, found["projected"], number)
+        if damage:
+            # What the owner until now has projected meanwhile was gone, too, when it was read.
+            projected = (await _read_owner(engine, system))["projected"]
+            damage = {at: what for at, what in damage.items() if at > projected}
+        if damage and not accepts_damage and await _has_durable(engine, system, tail):
+            raise StoreDamaged(f"the journal of '{system}'", _in_words(damage), _TURNS_LOST)
         opened = Opened(found["epoch"] + 1, writer, time.time_ns())
         body = encode_entry(Entry(opened.epoch, (opened,)))
         try:
@@ -113,13 +129,46 @@ async def take_ownership(engine: Engine, system: str, writer: str) -> Start:
             raise
         # A restore that found nobody here has put its mark down before it looked: one sees the other.
         await check_usable(engine)
+        for at, what in damage.items():
+            log.error("a journal entry cannot be read, the start goes on without it", number=at, why=what)
+            if what is _TORN:
+                await engine.query(_BROKEN, {"id": record_id("journal", system, at)}, rows=1)
+        tail = [entry if entry.number not in damage else _stand_in(entry) for entry in tail]
         tail.append(TailEntry(number, body, 1, opened.weight, time.monotonic()))
-        return await _started(engine, system, opened.epoch, number, tail, is_whole)
+        return await _started(engine, system, opened.epoch, number, tail, damage)
     raise StoreUnavailable(f"the records of '{system}' are being taken over by others again and again")
 
 
+async def _read_owner(engine: Engine, system: str) -> Mapping[str, int]:
+    """Its epoch and `projected`; made where it is not there. Raises StoreDamaged."""
+    owner = record_id("ownership", system)
+    _, found = await engine.query(
+        _MAKE,
+        {
+            "owner": owner,
+            "row": {"id": owner, "epoch": 0, "projected": 0, "is_clean": True},
+            "written": record_id("written", system),
+        },
+    )
+    projected, noted = found["projected"], found.get("noted")
+    if noted not in (None, projected):  # None: nothing was settled yet, or by an earlier release alone
+        raise StoreDamaged(
+            f"ownership:['{system}']",
+            f"its `projected` is {projected}, and the last window that was settled ended at {noted}: the row "
+            "was removed, or changed by hand",
+            f"If it was changed, set `projected` back to {noted}. If it was removed, its epoch is gone as "
+            "well, which no id may repeat: restore a backup.",
+        )
+    return cast("Mapping[str, int]", found)
+
+
 async def _started(
-    engine: Engine, system: str, epoch: int, number: int, tail: list[TailEntry], is_whole: bool
+    engine: Engine,
+    system: str,
+    epoch: int,
+    number: int,
+    tail: list[TailEntry],
+    damage: Mapping[int, str],
 ) -> Start:
     # Read behind the claim: until then the owner before us may have projected some of the tail.
     state, incarnations, inboxes, timers = await engine.query(
@@ -166,44 +215,78 @@ async def _started(
         first_due,
         durables,
         frozenset(forgotten),
-        was_clean and is_whole,
+        was_clean and not damage,
+        _in_words(damage) if damage else "",
     )
 
 
 def _durable(row: Mapping[str, Any]) -> DurableActor:
-    return DurableActor(row["kind"], Origin(row["origin"]), bool(row.get("is_over")))
+    origin = row["origin"] if row["origin"] in _ORIGINS else Origin.SPAWNED  # it was changed by hand
+    return DurableActor(row.get("kind") or "", Origin(origin), bool(row.get("is_over")))
 
 
-async def _read_tail(
-    engine: Engine, system: str, projected: int, log: RuntimeLog
-) -> tuple[list[TailEntry], int, bool]:
-    """The entries behind `projected`, the first free number, and whether all could be read."""
+async def _read_tail(engine: Engine, system: str, projected: int) -> tuple[list[TailEntry], int]:
+    """The entries behind `projected`, as they are found, and the number behind the last."""
     tail: list[TailEntry] = []
-    is_whole = True
     first, chunk = projected + 1, 64
     while True:
         (rows,) = await engine.query(_READ, {"system": system, "first": first, "last": first + chunk - 1})
-        if not rows:
-            return tail, first, is_whole
         size = 0
         for row in rows:
             number = int(row["id"].key[1])
             size += len(row["body"])
-            entry = TailEntry(
-                number, cast("bytes", row["body"]), int(row["records"]), int(row["weight"]), time.monotonic()
+            tail.append(
+                TailEntry(
+                    number,
+                    cast("bytes", row["body"]),
+                    int(row["records"]),
+                    int(row["weight"]),
+                    time.monotonic(),
+                )
             )
-            if _is_readable(entry):
-                tail.append(entry)
-            else:
-                log.error("a journal entry cannot be read, it is left as it is", number=number)
-                await engine.query(_BROKEN, {"id": record_id("journal", system, number)}, rows=1)
-                is_whole = False
-                tail.append(TailEntry(number, encode_entry(Entry(0, ())), 0, 0))  # stands in its place
             first = number + 1
+        if not rows:
+            (beyond,) = await engine.query(_NEXT, {"system": system, "first": first})
+            if not beyond:
+                return tail, first
+            first = int(beyond[0].key[1])
         if size < _CHUNK_BYTES[0]:
             chunk = min(chunk * 2, 4096)
         elif size > _CHUNK_BYTES[1]:
             chunk = max(chunk // 2, 1)
+
+
+def _damage_of(tail: Sequence[TailEntry], projected: int, number: int) -> dict[int, str]:
+    """What is wrong with the entries from `projected` to `number`, by their numbers."""
+    missing = set(range(projected + 1, number)).difference(entry.number for entry in tail)
+    damage = dict.fromkeys(missing, _MISSING)
+    damage |= {entry.number: _TORN for entry in tail if not _is_readable(entry)}
+    return dict(sorted(damage.items()))
+
+
+async def _has_durable(engine: Engine, system: str, tail: Iterable[TailEntry]) -> bool:
+    """Some actor has accepted a message durably."""
+    (rows,) = await engine.query(_HAS_DURABLE, {"system": system})
+    found = ((entry.number, decode_entry(entry.body)) for entry in tail if _is_readable(entry))
+    return bool(rows) or bool(fold(found, 1).accounts)
+
+
+def _stand_in(entry: TailEntry) -> TailEntry:
+    return TailEntry(entry.number, encode_entry(Entry(0, ())), 0, 0)
+
+
+def _in_words(damage: Mapping[int, str]) -> str:
+    """`entry 7 is missing, entries 9 and 12 are torn`."""
+    parts: list[str] = []
+    for what in (_MISSING, _TORN):
+        numbers = [str(number) for number, found in damage.items() if found is what]
+        if len(numbers) > _MOST_NAMED:
+            numbers[_MOST_NAMED:] = [f"{len(numbers) - _MOST_NAMED} more"]
+        if len(numbers) > 1:
+            parts.append(f"entries {', '.join(numbers[:-1])} and {numbers[-1]} are {what}")
+        elif numbers:
+            parts.append(f"entry {numbers[0]} is {what}")
+    return ", ".join(parts)
 
 
 def _is_readable(entry: TailEntry) -> bool:
@@ -212,3 +295,13 @@ def _is_readable(entry: TailEntry) -> bool:
     except (msgspec.DecodeError, ValueError):
         return False
     return True
+
+
+_ORIGINS = frozenset(Origin)
+_MISSING, _TORN = "missing", "torn"
+_MOST_NAMED = 10
+_TURNS_LOST = (
+    "Turns of durable actors may be among them: started without them, messages could be lost, or handled "
+    "again. Restore a backup; or, if that may be, start once with "
+    "JournalOptions(accepts_damage=True), which leaves them out and raises an alert that names them."
+)

@@ -7,6 +7,7 @@ Python objects for cbor2 first costs about twice as much.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, cast
 
@@ -14,7 +15,6 @@ import cbor2
 import msgspec
 
 from sentient_core.codec import digest
-from sentient_core.logs import runtime_log
 from sentient_core.store.accounts import Account, Books, Carried
 from sentient_core.store.audit import NUMBERS, Counts
 from sentient_core.store.fold import AgentEffect, LetterEffect, PendingEffect, Placed
@@ -335,7 +335,7 @@ def read_checkpoint(row: Mapping[str, Any]) -> Checkpoint:
         path=row["id"].key[1],
         incarnation=row["incarnation"],
         checkpoint_id=row["checkpoint_id"],
-        kind=CheckpointKind(row["kind"]),
+        kind=CheckpointKind.of(row["kind"]),
         state=row["state"],
         tag=row["tag"],
         schema_version=row["schema_version"],
@@ -348,20 +348,12 @@ def read_checkpoint(row: Mapping[str, Any]) -> Checkpoint:
 def read_pending(row: Mapping[str, Any]) -> Pending:
     """A row of `inbox`, read by `wire.read_exact`; one that was changed or torn is marked as damaged."""
     _, path, epoch, seq = row["id"].key
+    is_damaged = False
     try:
-        return Pending(epoch, _decode_accepted(_checked(row, row["record"])), row["tries"])
+        accepted = _decode_accepted(_checked(row, row["record"]))
     except msgspec.DecodeError:
-        found = Event(
-            event_type="message_sent",
-            seq=seq,
-            source=row["sender"],
-            target=path,
-            message_type=row["message_type"],
-            payload=row["record"],
-            at=row["timestamp"],
-            correlation=seq,
-        )
-        return Pending(epoch, Accepted(found), row["tries"], is_damaged=True)
+        accepted, is_damaged = Accepted(_what_is_left(row, path, seq)), True
+    return Pending(epoch, accepted, row["tries"], is_damaged)
 
 
 def carried_row(carried: Carried, at: int) -> dict[str, object]:
@@ -389,16 +381,13 @@ def read_timer(row: Mapping[str, Any]) -> TimerSet | None:
     """A row of `timer`, read by `wire.read_exact`. None: it was changed or torn."""
     try:
         return _decode_timer(_checked(row, row["record"]))
-    except msgspec.DecodeError as error:
-        runtime_log(row["id"].key[0]).error(
-            "a durable timer cannot be read, it is left out", error=str(error)
-        )
+    except msgspec.DecodeError:
         return None
 
 
 def read_outcome(row: Mapping[str, Any]) -> Outcome:
     """What a row of `dedupe` or `memo` says, read by `wire.read_exact`."""
-    return Outcome(OutcomeKind(row["outcome"]), row["digest"], row["timestamp"], row["name"], row["reply"])
+    return Outcome(OutcomeKind.of(row["outcome"]), row["digest"], row["timestamp"], row["name"], row["reply"])
 
 
 def read_dead_letter(row: Mapping[str, Any]) -> DeadLetterRow:
@@ -431,6 +420,23 @@ def _checked(row: Mapping[str, Any], record: bytes) -> bytes:
     if digest(record) != row["digest"]:
         raise msgspec.DecodeError(f"{row['id']}: its bytes do not match its digest")
     return record
+
+
+def _what_is_left(row: Mapping[str, Any], path: str, seq: int) -> Event:
+    """A damaged message: the payload is the message's own where it can still be told, else what was found."""
+    payload: bytes = row["record"]
+    with suppress(msgspec.DecodeError):
+        payload = _decode_accepted(payload).event.payload
+    return Event(
+        event_type="message_sent",
+        seq=seq,
+        source=row["sender"],
+        target=path,
+        message_type=row["message_type"],
+        payload=payload,
+        at=row["timestamp"],
+        correlation=seq,
+    )
 
 
 _STATE = "state"

@@ -131,6 +131,7 @@ TABLES = (
         "written",
         {
             "since": "datetime DEFAULT time::now()",
+            "projected": "option<int>",
             "records": "int DEFAULT 0",
             "journal_bytes": "int DEFAULT 0",
             "row_bytes": "int DEFAULT 0",

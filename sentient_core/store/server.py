@@ -15,9 +15,6 @@ import asyncio
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, cast
-
-import cbor2
 
 from sentient_core.errors import (
     NoSuchStore,
@@ -31,7 +28,7 @@ from sentient_core.store.access import Access
 from sentient_core.store.backoff import Backoff
 from sentient_core.store.connection import Connection, NotSignedIn, Transport
 from sentient_core.store.url import Address
-from sentient_core.store.wire import Refusal, call_request, read_exact, request, use_request
+from sentient_core.store.wire import Refusal, call_request, read_exact, request, understood, use_request
 
 __all__ = ["SUPPORTED", "ServerClient", "check_version"]
 
@@ -236,9 +233,7 @@ def check_version(answer: str) -> None:
 
 
 async def _call(connection: Connection, method: str, *parameters: object) -> object:
-    answer = cast(
-        "Mapping[str, Any]", cbor2.loads(await connection.exchange(call_request(method, *parameters)))
-    )
+    answer = understood(await connection.exchange(call_request(method, *parameters)))
     if "error" in answer:
         raise StoreUnavailable(
             f"the database server does not take '{method}': {answer['error'].get('message')}"

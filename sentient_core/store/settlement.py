@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from sentient_core.errors import Fenced, StoreError, StoreRefused
+from sentient_core.errors import Fenced, StoreDamaged, StoreError, StoreRefused
 from sentient_core.logs import runtime_log
 from sentient_core.store.audit import NUMBERS
 from sentient_core.store.backoff import Backoff
@@ -93,11 +93,12 @@ _CLEAR = """UPDATE journal:[$system, $first]..=[$system, $last] SET body = <byte
 DELETE journal:[$system, $first]..=[$system, $last] WHERE !keep AND !is_broken RETURN NONE;
 COMMIT;
 """
-_WRITTEN = """UPSERT $written SET records += $records, journal_bytes += $journal_bytes,
+# `projected` a second time: a start sees by it whether somebody else has moved it.
+_WRITTEN = """UPSERT $written SET projected = $last, records += $records, journal_bytes += $journal_bytes,
     row_bytes += $row_bytes, messages += $messages, message_bytes += $message_bytes RETURN NONE;
 """
 _ENTRY_BYTES = 100  # of the row of a journal entry, what is around its body; measured
-_TURNS = """SELECT VALUE id FROM state_checkpoint:[$system, $path{n}, 0]..=[$system, $path{n}, []]
+_TURNS = """SELECT VALUE id FROM state_checkpoint:[$system, $path{n}, 0]..[$system, $path{n}, '']
     WHERE kind = 'turn';
 """
 _PATHS_AT_ONCE = 200
@@ -134,7 +135,7 @@ class Settlement:
         self._log = runtime_log(system)
 
     async def write(self, entries: Sequence[TailEntry], effect: Effect, event_bytes: int) -> None:
-        """Write the effect of these entries; retried until it is there. Raises Fenced.
+        """Write the effect of these entries; retried until it is there. Raises Fenced, StoreDamaged.
 
         `event_bytes` are those of the window's event rows, which are written before.
         """
@@ -149,9 +150,11 @@ class Settlement:
                     if await self._is_done(entries[-1].number):
                         break
                     raise Fenced(self._system) from error
-                why_refused = self._simplify(error)
+                if error.kind == "NotFound":  # of the tables, or the database
+                    await self._check_there()
+                why_refused = self._simplify(error, why_refused)
             except StoreRefused as error:
-                why_refused = self._simplify(error)
+                why_refused = self._simplify(error, why_refused)
             except StoreError as error:
                 self._log.debug("a window's rows are retried", error=str(error))
             else:
@@ -159,10 +162,12 @@ class Settlement:
             await backoff.wait()
         self._remember(entries[-1].number, effect)
 
-    def _simplify(self, error: StoreRefused) -> str:
+    def _simplify(self, error: StoreRefused, before: str | None) -> str:
         """Something in a payload or in metadata, which are not what the runtime reads."""
-        self._log.warning("the database refused a window's rows, they are simplified", error=str(error))
-        return str(error)
+        why = str(error)
+        if why != before:
+            self._log.warning("the database refused a window's rows, they are simplified", error=why)
+        return why
 
     async def _write(
         self, entries: Sequence[TailEntry], effect: Effect, row_bytes: int, why_refused: str | None
@@ -273,7 +278,7 @@ class Settlement:
         )
 
     async def _is_done(self, last: int) -> bool:
-        """After a try whose answer was lost: it is this start that moved `projected`."""
+        """After a try whose answer was lost: it is this start that moved `projected`. Raises StoreDamaged."""
         backoff = Backoff()
         while True:
             try:
@@ -281,9 +286,28 @@ class Settlement:
                     "SELECT epoch, projected FROM $owner", {"owner": record_id("ownership", self._system)}
                 )
             except StoreError:
+                await self._check_there()
                 await backoff.wait()
                 continue
-            return bool(found) and found[0]["epoch"] == self._epoch and found[0]["projected"] == last
+            if not found:
+                raise self._gone()
+            return bool(found[0]["epoch"] == self._epoch and found[0]["projected"] == last)
+
+    async def _check_there(self) -> None:
+        """Raise StoreDamaged if the database has no owners: it was made anew, by whoever connects to it."""
+        try:
+            (info,) = await self._engine.query("INFO FOR DB")
+        except StoreError:
+            return  # it is away
+        if "ownership" not in info["tables"]:
+            raise self._gone()
+
+    def _gone(self) -> StoreDamaged:
+        return StoreDamaged(
+            f"ownership:['{self._system}']",
+            "the row is gone, while the system runs: it was removed, or the whole database was",
+            "What was committed is gone with it, or does not belong to what is there now. Restore a backup.",
+        )
 
     async def _load_turns(self, turns: Mapping[str, object]) -> None:
         """Learn which checkpoints are stored of actors met for the first time."""

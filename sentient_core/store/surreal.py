@@ -157,7 +157,9 @@ class SurrealStore:
         shared = await self._enter()
         try:
             writer = uuid.uuid4().hex
-            start = await shared.engine.thread.run(lambda: take_ownership(shared.engine, system, writer))
+            start = await shared.engine.thread.run(
+                lambda: take_ownership(shared.engine, system, writer, accepts_damage=settings.accepts_damage)
+            )
         except BaseException:
             await self._leave(shared)
             raise

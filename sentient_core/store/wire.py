@@ -16,7 +16,14 @@ from uuid import UUID
 import cbor2
 import msgspec
 
-from sentient_core.errors import InvalidArgument, StoreAccessDenied, StoreError, StoreRefused
+from sentient_core.causes import in_a_line
+from sentient_core.errors import (
+    InvalidArgument,
+    StoreAccessDenied,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+)
 
 __all__ = [
     "Conflict",
@@ -37,6 +44,7 @@ __all__ = [
     "record_id",
     "request",
     "text",
+    "understood",
     "use_request",
     "value",
     "within",
@@ -113,7 +121,8 @@ def is_not_allowed(answer: bytes) -> bool:
     """The answer says that whoever asks may not ask at all. Nothing was done."""
     if answer[1:7] != b"\x65error":  # the first key of an answer that says no to a whole request
         return False
-    return bool(cbor2.loads(answer)["error"].get("kind") == "NotAllowed")
+    error = understood(answer).get("error")
+    return isinstance(error, Mapping) and error.get("kind") == "NotAllowed"
 
 
 def record_id(table: str, *key: object) -> cbor2.CBORTag:
@@ -190,19 +199,37 @@ def bindable(value: object) -> object:
 def read_exact(answer: bytes) -> list[Any]:
     """One result per statement, times as integer nanoseconds since 1970.
 
-    Raises Refusal and its kin when any statement was refused.
+    Raises Refusal and its kin when any statement was refused, StoreUnavailable for what is no answer.
     """
-    return _results(cbor2.loads(answer, tag_hook=_exact))
+    return _results(understood(answer, _exact))
 
 
 def read_plain(answer: bytes) -> list[Any]:
     """As `read_exact`, with times as aware UTC datetimes (cut to microseconds)."""
-    return _results(cbor2.loads(answer, tag_hook=_plain))
+    return _results(understood(answer, _plain))
 
 
 def read_raw(answer: bytes) -> list[Any]:
     """As `read_exact`, with all that CBOR has no word for left as tags: encoded again, it is the same."""
-    return _results(cbor2.loads(answer))
+    return _results(understood(answer))
+
+
+def understood(answer: bytes, tag_hook: Callable[..., Any] | None = None) -> Mapping[str, Any]:
+    """An answer as the object it is: with a `result`, or an `error` that is an object.
+
+    Raises StoreUnavailable for anything else: something stands between, or is there instead.
+    """
+    try:
+        found: Any = cbor2.loads(answer, tag_hook=tag_hook)
+    except Exception as error:  # cbor2's errors, and those of values that Python cannot hold
+        raise StoreUnavailable(f"{_NO_SERVER} ({in_a_line(error)})") from error
+    has_result = isinstance(found, Mapping) and ("result" in found or isinstance(found.get("error"), Mapping))
+    if not has_result:
+        raise StoreUnavailable(_NO_SERVER)
+    return cast("Mapping[str, Any]", found)
+
+
+_NO_SERVER = "what answers is no database server: its answer cannot be understood"
 
 
 def _results(answer: Mapping[str, Any]) -> list[Any]:
@@ -235,7 +262,13 @@ def _refusal(kind: str, why: str) -> StoreError:
         return Taken(kind, why)
     if "can be retried" in why:
         return Conflict(kind, why)
+    if _IO_ERROR in why and kind != "Thrown":
+        # A full disk, and the like: what was asked is not at fault, and is asked again when there is room.
+        return StoreUnavailable(f"the database cannot write: {why.rpartition(_IO_ERROR)[2]}")
     return Refusal(kind, why)
+
+
+_IO_ERROR = "IO error: "
 
 
 def _exact(tag: cbor2.CBORTag, immutable: bool) -> Any:

@@ -177,7 +177,7 @@ def test_one_that_is_not_the_newest_counts_as_well(run: Run, bank: str) -> None:
         ("UPDATE state_checkpoint SET digest = <bytes>'edited' WHERE {one}", "do not match its digest"),
         ("UPDATE state_checkpoint SET schema_version = 7 WHERE {one}", "newer code wrote it"),
         ("UPDATE state_checkpoint SET tag = 'Konto.State' WHERE {one}", r"aliases=('Konto',)"),
-        ("UPDATE state_checkpoint SET kind = 'odd' WHERE {one}", "its row cannot be read"),
+        ("UPDATE state_checkpoint SET kind = 'odd' WHERE {one}", "its kind is none that there is"),
     ],
     ids=["state", "digest", "version", "tag", "kind"],
 )
