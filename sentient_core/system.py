@@ -176,6 +176,7 @@ class ActorSystem:
         self._root_strategy = msgspec.structs.replace(Root.strategy, budget=restart_budget)
         self._stops_when_given_up = _is_stop(on_give_up)
         self._options = journal or JournalOptions()
+        self._forgetting = anyio.Lock()
         self._patience = drain_patience
         self._threshold = check_threshold(watchdog)
         self._log = runtime_log(self.name)
@@ -571,29 +572,30 @@ class ActorSystem:
         Of a path where nobody lives; a passive virtual actor ends with it. Events of others that it was
         sent, or has sent, are among its events. Not its children, and not its incarnation, which counts on.
         Returns what was deleted, when it is; goes in bounded batches, beside everything else. Begun once, it
-        is finished by the next start if the process dies. Forgetting again, or what the store does not
+        is finished by the next start if the process dies; cancelled or failed, nobody can be spawned there
+        until it is called again and returns (BeingForgotten). Forgetting again, or what the store does not
         know, deletes nothing. Raises ActorLives, InvalidArgument, StoreUnavailable, Fenced, SystemClosed.
         """
         runtime = self._open("forget an actor").runtime
         registry = runtime.registry
         if not _is_path(path):
             raise InvalidArgument(f"forget takes the path of an actor, not {path!r}")
-        cell = registry.find(path)
-        if (
-            cell is not None
-            and cell.is_passive
-            and not cell.has_work
-            and isinstance(cell.above, VirtualFamily)
-        ):
-            cell.above.discard(cast("VirtualCell", cell))
-        elif cell is not None:
-            raise ActorLives(path, cell.status.value)
-        registry.forgetting.add(path)
-        try:
+        async with self._forgetting:
+            cell = registry.find(path)
+            if (
+                cell is not None
+                and cell.is_passive
+                and not cell.has_work
+                and isinstance(cell.above, VirtualFamily)
+            ):
+                cell.above.discard(cast("VirtualCell", cell))
+            elif cell is not None:
+                raise ActorLives(path, cell.status.value)
+            # Until it has succeeded: who lived there before would be deleted by the next start.
+            registry.forgetting.add(path)
             runtime.mirror.catch_up()
             gone = await runtime.mirror.journal.forget(path)
             registry.forget(path)
-        finally:
             registry.forgetting.discard(path)
         return gone
 

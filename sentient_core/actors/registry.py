@@ -113,7 +113,7 @@ class Registry:
     def dormant(self) -> dict[str, DurableActor | None]:
         """All such paths, and others with pending messages, in order."""
         paths = {path for path in self._durables if self.is_dormant(path)}
-        paths |= self.pending_counts.keys() - self._cells.keys()
+        paths |= self.pending_counts.keys() - self._cells.keys() - self.forgetting
         return {path: self._durables.get(path) for path in sorted(paths)}
 
     def note_pending(self, path: str) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from sentient_core import ActorLives, InvalidArgument, Pruned
+from sentient_core import ActorLives, BeingForgotten, InvalidArgument, MemoryStore, Pruned
 from sentient_core.store import Store, SurrealStore
 from sentient_core.store.engine import Client, embedded
 from tests.recovery.books import Book, Lines, Write, leave, system_on
@@ -92,6 +93,51 @@ async def test_a_passive_virtual_actor_ends_with_it(store: Store) -> None:
         assert not book.is_alive or book.incarnation != 1
         again = await system.get_or_spawn(Book, "moby")
         assert await again.ask(Lines(), timeout=5) == []
+
+
+async def test_cut_short_it_has_to_be_done_before_anybody_lives_there_again(store: Store) -> None:
+    await fill(store)
+    async with system_on(store) as system:
+        if isinstance(store, MemoryStore):
+            store.pause()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(system.forget, "book")
+            for _ in range(10):  # it has begun
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+        if isinstance(store, MemoryStore):
+            store.resume()
+        with pytest.raises(BeingForgotten):
+            await system.spawn(Book, name="book")
+
+        await system.forget("book")
+        book = await system.spawn(Book, name="book")
+        await book.send(Write(7))
+    async with system_on(store) as system:
+        book = await system.spawn(Book, name="book")
+        assert await book.ask(Lines(), timeout=5) == [7]
+
+
+async def test_who_asks_for_it_twice_does_not_delete_who_lives_there_in_between(store: Store) -> None:
+    await fill(store)
+    async with system_on(store) as system:
+        forget, refused = system.forget, []
+
+        async def once_more() -> None:
+            try:
+                await forget("book")
+            except (ActorLives, BeingForgotten) as error:
+                refused.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(once_more)
+            await forget("book")
+            book = await system.spawn(Book, name="book")
+            await book.send(Write(7))
+        assert await book.ask(Lines(), timeout=5) == [7]
+    async with system_on(store) as system:
+        book = await system.spawn(Book, name="book")
+        assert await book.ask(Lines(), timeout=5) == [7]
 
 
 @pytest.mark.parametrize("path", ["", 7])
