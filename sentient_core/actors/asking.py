@@ -12,6 +12,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio
+
 from sentient_core.actors import delivery
 from sentient_core.actors.calls import ProxyCall
 from sentient_core.actors.committed_reply import bare, is_given, reply_slot
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from sentient_core.actors.cell import Cell
+    from sentient_core.actors.inbox import Inbox
     from sentient_core.actors.open_turn import OpenTurn
     from sentient_core.actors.posting import Posting
     from sentient_core.actors.runtime import Runtime
@@ -46,6 +49,9 @@ async def ask(cell: Cell, message: object, timeout: float, posting: Posting | No
     """`ActorRef.ask`."""
     runtime = cell.runtime
     dispatcher, waits = runtime.dispatcher, runtime.waits
+    asker = current_cell.get()
+    if asker is not None and asker.inbox is not None and asker.inbox.leaving:
+        timeout = await _behind_earlier_turns(asker.inbox, cell, message, timeout)
     # There is no queue, so no priority matters, and nothing expires.
     is_plain = posting is None or posting.deadline is None
     handler = cell.handler_at_once(message) if is_plain else None
@@ -61,7 +67,6 @@ async def ask(cell: Cell, message: object, timeout: float, posting: Posting | No
     reply = dispatcher.take_slot()
     if cell.inbox is not None:
         reply = reply_slot(reply, cell, message)
-    asker = current_cell.get()
     waiting = None if asker is None or dispatcher.running is not asker else asker
     if waiting is not None:
         if handler is None:
@@ -97,6 +102,9 @@ async def ask_as_one(
     cell: Cell, message: object, timeout: float, posting: Posting | None, crowd: list[tuple[Cell, Slot[Any]]]
 ) -> Any:
     """One ask of those that an actor's turn waits for together; `crowd` lists them."""
+    asker = current_cell.get()
+    if asker is not None and asker.inbox is not None and asker.inbox.leaving:
+        timeout = await _behind_earlier_turns(asker.inbox, cell, message, timeout)
     cell = delivery.recipient(cell, message)
     turn = None if cell.inbox is None else delivery.open_turn()
     if turn is not None and turn.key is not None and turn.runtime is cell.runtime:
@@ -119,6 +127,29 @@ async def wait_for_reply(
     if entry is not None:
         await _put(over, entry)
     return await _wait(over)
+
+
+async def _behind_earlier_turns(inbox: Inbox, cell: Cell, message: object, timeout: float) -> float:
+    """Wait until what earlier turns of the asker have sent to `cell` has left; returns the time that remains.
+
+    Or the question would overtake it, as it does not wait for a commit itself.
+    """
+    cell = cell.at_home()
+    if cell not in inbox.leaving:
+        return timeout
+    runtime = cell.runtime
+    ends_at = runtime.backend.now() + timeout
+    slot: Slot[None] = runtime.backend.slot()
+    inbox.when_left(slot)
+    with anyio.move_on_after(timeout):
+        await slot
+        return max(ends_at - runtime.backend.now(), 1e-9)
+    raise AskTimeout(
+        message,
+        cell.ref,
+        f"no reply within {timeout:g} s. The message waited for the commit of earlier messages to the actor, "
+        "which the store has not confirmed",
+    )
 
 
 async def _in_turn(

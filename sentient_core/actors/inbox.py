@@ -12,6 +12,7 @@ is handed to it later, so it need not be read back.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.open_turn import OpenTurn
     from sentient_core.actors.unread import MessageKey
+    from sentient_core.backend import Slot
     from sentient_core.mailbox.envelope import Entry
     from sentient_core.store.protocols import Pending
     from sentient_core.store.records import Event, Key
@@ -88,6 +90,7 @@ class Inbox:
         "_settled",
         "_turns",
         "_with_memos",
+        "leaving",
         "savepoint",
         "timers",
         "turn",
@@ -116,6 +119,8 @@ class Inbox:
         """Since an earlier state was kept."""
         self._kept_at = cell.runtime.backend.now()
         self.savepoint: Checkpoint | None = None
+        self.leaving: Counter[Cell] = Counter()
+        """Whom turns that have ended have sent something that waits for their commits, and how many turns."""
         self.timers: DurableTimers = DurableTimers(cell)
         self.turn: OpenTurn | None = None
         """The one that is open."""
@@ -151,6 +156,16 @@ class Inbox:
         """A message is not to be queued: it waits in the store, behind others."""
         key = self.key_of(entry)
         return key is not None and self.unread.keeps(entry, key)
+
+    def when_left(self, slot: Slot[None]) -> None:
+        """Set a slot when all that ended turns have sent so far has left."""
+        self._journal.when_committed(slot)
+
+    def left(self, target: Cell) -> None:
+        """What one turn has sent to `target` is committed, and leaves."""
+        self.leaving[target] -= 1
+        if not self.leaving[target]:
+            del self.leaving[target]
 
     def has_room(self) -> bool:
         """The store can take another message."""

@@ -213,7 +213,7 @@ class OpenTurn:
         for target, output in self._outputs:
             _deliver(target, output)
         if self._leaving:
-            self.runtime.mirror.journal.when_committed(_Departure(self._leaving))
+            self.runtime.mirror.journal.when_committed(_Departure(inbox, self._leaving))
         if entry is not None and entry[2] is not None:
             self._reply(entry, entry[2])
 
@@ -267,12 +267,17 @@ class OpenTurn:
 class _Departure:
     """Messages to actors that are not durable: they leave when their turn is committed."""
 
-    __slots__ = ("_leaving",)
+    __slots__ = ("_inbox", "_leaving", "_targets")
 
-    def __init__(self, leaving: Sequence[tuple[Cell, Entry, bool]]) -> None:
+    def __init__(self, inbox: Inbox, leaving: Sequence[tuple[Cell, Entry, bool]]) -> None:
+        self._inbox = inbox
         self._leaving = leaving
+        self._targets = {target for target, _, _ in leaving}
+        inbox.leaving.update(self._targets)
 
     def set(self, _value: None) -> None:
+        for target in self._targets:
+            self._inbox.left(target)
         for target, entry, waits in self._leaving:
             delivery.let_in(target, entry, waits=waits)
 

@@ -218,6 +218,36 @@ async def test_what_a_turn_sends_leaves_for_durable_actors_at_once_and_for_other
         await seen[VolatileNotebook].log.until("x")
 
 
+@pytest.mark.parametrize("by", ["ask", "ask_many"])
+async def test_a_question_does_not_overtake_what_earlier_turns_have_sent(by: str) -> None:
+    class Asks(Doer):
+        @handles
+        async def do(self, message: Do) -> Any:
+            (to,) = self.world.to
+            if message.how:
+                to.tell(Say(message.text))
+                return None
+            if by == "ask":
+                return await to.ask(Notes(), timeout=5)
+            (answer,) = await self.context.system.ask_many([to], Notes(), timeout=5)
+            return answer.reply if answer.error is None else str(answer.error)
+
+    world, store = World(), MemoryStore()
+    async with running(store=store) as system:
+        world.to.append(await system.spawn(VolatileNotebook, World()))
+        ref = await one(system, world, Asks)
+        for text in "ab":
+            ref.tell(Do(text, "tell"))
+        assert await ref.ask(Do(""), timeout=5) == ["a", "b"]
+
+        store.pause()
+        ref.tell(Do("c", "tell"))
+        ref.tell(Do(""))
+        await anyio.sleep(1)
+        store.resume()
+        assert await ref.ask(Do(""), timeout=5) == ["a", "b", "c"]
+
+
 async def test_an_answer_leaves_with_the_commit_also_that_of_a_failure() -> None:
     world, store = World(), MemoryStore()
     outcomes: list[object] = []
