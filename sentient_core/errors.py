@@ -486,13 +486,13 @@ class UnencodableMessage(SentientError, TypeError):
         message: object,
         recipient: str,
         why: str,
-        advice: str = "Use msgspec Structs of plain data, or declare the actor durability = 'volatile'.",
+        advice: str = "Use msgspec Structs of plain data; only actors that are volatile take anything else.",
     ) -> None:
         self.message = message
         self.recipient = recipient
         if class_sent(message) == why:  # which is all there is to say
             advice = ""
-        super().__init__(f"{kind_of(message)} to '{recipient}' cannot be mirrored: {why}. {advice}".rstrip())
+        super().__init__(f"{kind_of(message)} to '{recipient}' cannot be stored: {why}. {advice}".rstrip())
 
 
 class MessageTooLarge(UnencodableMessage):

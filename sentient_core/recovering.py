@@ -81,6 +81,8 @@ def dormant_actors(runtime: Runtime) -> list[DormantActor]:
 
 def classes_by_tag(given: Iterable[type[Actor]] | None) -> dict[str, list[type[Actor]]]:
     """Actor classes by their tags: those given, else all that are imported. Raises InvalidArgument."""
+    if given is not None and not hasattr(given, "__iter__"):
+        raise InvalidArgument(f"recover takes several actor classes, [Account, ...], not {given!r}")
     classes: Iterable[type[Actor]] = _imported() if given is None else [ChildSpec(cls).cls for cls in given]
     found: dict[str, list[type[Actor]]] = {}
     for cls in classes:

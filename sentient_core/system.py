@@ -749,7 +749,8 @@ class ActorSystem:
         else:
             alert, reason = "mirror gap", _UNCLEAN_END
             self._log.warning(
-                "the last run did not end in order: its last milliseconds of messages may not be mirrored"
+                "the last run did not end in order: messages to mirrored actors of its last milliseconds may "
+                "not be mirrored. Durable actors lose nothing"
             )
         mirror.happened(
             EventType.MIRROR_GAP,

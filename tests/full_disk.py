@@ -49,6 +49,11 @@ def limit_files(bytes_: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, resource.RLIM_INFINITY))
 
 
+def largest_file(directory: str) -> int:
+    """The bytes of the largest file."""
+    return max(file.stat().st_size for file in Path(directory).rglob("*") if file.is_file())
+
+
 async def main(directory: str) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then a write fails instead
     heard, said = Log(), Counter[str]()
@@ -60,9 +65,7 @@ async def main(directory: str) -> None:
             await a.send(Add(1))
             acknowledged += 1
         await system.flush()
-        limit_files(
-            max(file.stat().st_size for file in Path(directory).rglob("*") if file.is_file()) + 20_000
-        )
+        limit_files(largest_file(directory) + 20_000)
         for _ in range(100):
             try:
                 await a.send(Add(1, bytes(2_000)), timeout=1.0)

@@ -73,7 +73,7 @@ async def test_who_sends_a_class_to_a_mirrored_actor_is_told_to_send_one_of_it(w
             await post()
 
         assert str(caught.value) == (
-            "the class Total to 'c' cannot be mirrored: you sent the class Total: send Total(...)."
+            "the class Total to 'c' cannot be stored: you sent the class Total: send Total(...)."
         )
 
 

@@ -104,7 +104,7 @@ class Actor(Generic[M_contra]):
     schema_version: ClassVar[int] = 1
     """Of `State`, from 1 on: raise it when what is stored under the one before does not fit any more. A
     checkpoint of an earlier version is loaded by way of `@upcast`, one of a later version refused."""
-    state_bytes: ClassVar[int | None] = 64 * 1024 * 1024
+    state_bytes: ClassVar[int | None] = 32 * 1024 * 1024
     """The most bytes that the state may have as it is stored. One that is larger fails the actor when it
     would be saved (StateTooLarge); the previous checkpoint stands. None: as large as it likes."""
     default_shutdown: ClassVar[float | None] = 5.0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sentient_core.causes import in_a_line
+from sentient_core.causes import in_a_line, kind_of
 from sentient_core.codec import Codec, digest
 from sentient_core.errors import InvalidArgument, StateTooLarge, UnencodableState
 from sentient_core.store.records import Checkpoint, CheckpointKind
@@ -93,6 +93,9 @@ def save(
 
 def state_bytes(codec: Codec, state: object, path: str, blueprint: Blueprint) -> bytes:
     """The state of the actor at `path`, encoded. Raises UnencodableState, StateTooLarge."""
+    if not isinstance(state, blueprint.state_type):
+        wanted = blueprint.state_type.__qualname__
+        raise UnencodableState(path, f"self.state was replaced by a {kind_of(state)}, and must be a {wanted}")
     try:
         data = codec.encode(state)
     except Exception as error:  # msgspec raises TypeError, OverflowError, UnicodeError, RecursionError

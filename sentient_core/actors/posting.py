@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["FOR_EVER", "Posted", "Posting", "posted_of"]
 
 FOR_EVER = 1e9
-"""Seconds, thirty years: what is due later than that is as good as never due, and may not fit into a record."""
+"""Seconds, thirty years: what is due later is as good as never due, and may not fit into a record."""
 
 
 class Posting(msgspec.Struct, frozen=True, kw_only=True):

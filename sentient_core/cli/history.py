@@ -97,7 +97,12 @@ async def history(
 def _print_state(rows: list[CheckpointRow], at: datetime, path: str, reporter: Reporter) -> int:
     row = newest_at(rows, at)
     if row is None:
-        reporter.say(f"the store has no state of '{path}' that is so old")
+        oldest = min((row.timestamp for row in rows), default=None)
+        begins = "none at all" if oldest is None else f"none before {oldest:%Y-%m-%d %H:%M:%S} UTC"
+        reporter.say(
+            f"the store has no state of '{path}' that is so old, {begins}: how many are kept is up to the "
+            "class's checkpoint_policy and to JournalOptions(kept_checkpoints=...)"
+        )
         return 1
     print_json({"checkpoint_id": row.checkpoint_id, "timestamp": row.timestamp, "state": _plain(row)})
     return 0

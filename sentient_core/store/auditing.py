@@ -8,7 +8,7 @@ it, it does not matter which of them were read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -75,7 +75,7 @@ async def audit_of(
         first = last + 1
     results = await engine.query(_REST, {"system": system, "first": first, "owner": owner})
     rows, ids, counts, marks, entries = (
-        cast("list[Any]", result) for result in results if isinstance(result, list)
+        cast("Sequence[Any]", result) for result in results if isinstance(result, list)
     )
     await enter(rows)
 

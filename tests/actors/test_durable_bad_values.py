@@ -172,3 +172,29 @@ async def test_a_first_state_that_cannot_be_stored_is_no_start_and_no_loop(
         assert isinstance(found, error)
         assert system.statistics().restarts == 0
         assert [ref.path for ref in system.actors(Hopeless)] == []
+
+
+async def test_a_state_that_is_replaced_by_something_else_is_an_error_in_the_turn_that_did_it() -> None:
+    class Replaced(Actor):
+        durability = "durable"
+
+        class State(msgspec.Struct):
+            total: int = 0
+
+        state: State
+
+        def on_receive(self, message: Any) -> int:
+            if message == "replace":
+                wrong: Any = {"total": 7}
+                self.state = wrong
+                return 0
+            self.state.total += 1
+            return self.state.total
+
+    async with running() as system:
+        ref = await system.spawn(Replaced, name="a")
+        assert await ref.ask("count", timeout=5) == 1
+        with pytest.raises(HandlerFailed, match=r"self\.state was replaced by a dict"):
+            await ref.ask("replace", timeout=5)
+
+        assert await ref.ask("count", timeout=5) == 2

@@ -303,7 +303,7 @@ async def test_a_message_that_cannot_be_encoded_is_refused_at_the_call(message: 
     async with running(store=store) as system:
         ref = await system.spawn(Taker, seen, name="a")
 
-        with pytest.raises(UnencodableMessage, match="'a' cannot be mirrored") as caught:
+        with pytest.raises(UnencodableMessage, match="'a' cannot be stored") as caught:
             ref.tell(message)
         with pytest.raises(UnencodableMessage):
             await ref.send(message)

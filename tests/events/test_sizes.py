@@ -106,7 +106,7 @@ async def test_a_message_that_is_too_large_is_refused_at_the_call(
         ref = await system.spawn(Keeper, name="a")
 
         with pytest.raises(
-            MessageTooLarge, match=r"'a' cannot be mirrored: it has 1,001 bytes.* 1,000"
+            MessageTooLarge, match=r"'a' cannot be stored: it has 1,001 bytes.* 1,000"
         ) as caught:
             await deliver(ref, exactly(1_001))
 

@@ -1,7 +1,7 @@
 """A store of the release before: taken on as it is, also when a process is killed while it does so.
 
-`version3.cbor` was written by that release (schema version 3): its definitions, and all rows of a system; the last
-run of it is in the journal alone.
+`version3.cbor` was written by that release (schema version 3): its definitions, and all rows of a system;
+the last run of it is in the journal alone.
 """
 
 from __future__ import annotations
