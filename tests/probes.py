@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import anyio
 import msgspec
 
 from sentient_core import Actor, ActorSystem, DeadLetter, JournalOptions, MemoryStore, Request, handles
+from sentient_core.actors.actor import DurabilityName
 
 __all__ = [
     "Add",
@@ -88,7 +89,7 @@ class Save(Request[str], frozen=True):
 class Recorder(Actor):
     """Writes down what happens to it."""
 
-    durability: ClassVar[Literal["volatile", "mirrored"]] = "volatile"
+    durability: ClassVar[DurabilityName] = "volatile"
 
     def __init__(self, log: Log, gate: Gate | None = None) -> None:
         self.log = log

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import isawaitable
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from sentient_core import Actor, ActorRef, ActorSystem, Request, handles
+from sentient_core.actors.actor import DurabilityName
 from sentient_core.actors.ref import cell_of
 from tests.probes import Log
 
@@ -25,7 +26,7 @@ class Do(Request[Any], frozen=True):
 class Puppet(Actor):
     """Volatile. `begin` is called with it in `on_start`."""
 
-    durability: ClassVar[Literal["volatile", "mirrored"]] = "volatile"
+    durability: ClassVar[DurabilityName] = "volatile"
 
     def __init__(self, log: Log | None = None, begin: Act | None = None) -> None:
         self.log = log or Log()

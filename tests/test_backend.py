@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import threading
 from typing import Any
 
@@ -152,9 +151,13 @@ def test_a_call_may_start_tasks(run: Any) -> None:
                 events = anyio.Event(), anyio.Event()
                 backend.call_soon(lambda: tasks.start_soon(note, "soon", events[0]))
                 await events[0].wait()
-                call = functools.partial(
-                    backend.call_threadsafe, tasks.start_soon, note, "from a thread", events[1]
-                )
+
+                def begin() -> None:
+                    tasks.start_soon(note, "from a thread", events[1])
+
+                def call() -> None:
+                    backend.call_threadsafe(begin)
+
                 threading.Thread(target=call).start()
                 await events[1].wait()
 

@@ -102,14 +102,3 @@ def open_to_all(path: Path) -> None:
     for parent in path.parents:
         if parent.name.startswith("pytest-"):
             parent.chmod(0o755)
-
-
-def _can_come_here(user: int) -> bool:
-    child = subprocess.run(
-        [sys.executable, "-c", "import sentient_core"],
-        check=False,
-        capture_output=True,
-        user=user,
-        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
-    )
-    return child.returncode == 0

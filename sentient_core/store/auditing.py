@@ -8,8 +8,8 @@ it, it does not matter which of them were read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -74,9 +74,7 @@ async def audit_of(
         await enter(rows)
         first = last + 1
     results = await engine.query(_REST, {"system": system, "first": first, "owner": owner})
-    rows, ids, counts, marks, entries = (
-        cast("Sequence[Any]", result) for result in results if isinstance(result, list)
-    )
+    rows, ids, counts, marks, entries = filter(_is_list, results)
     await enter(rows)
 
     # What is committed and not projected counts as well.
@@ -104,3 +102,8 @@ def _key(id_: RecordId) -> Key:
 
 def _named(id_: RecordId) -> str:
     return f"{id_.table}:{list(id_.key)}"
+
+
+def _is_list(result: object) -> bool:
+    """Of a SELECT: the other statements of a transaction answer with nothing."""
+    return isinstance(result, list)

@@ -99,8 +99,8 @@ class JournalOptions(msgspec.Struct, frozen=True, kw_only=True):
                 raise InvalidArgument(f"JournalOptions({name}=...) must be above 0, not {value!r}")
         if self.tail_bytes < Record().weight:
             raise InvalidArgument(
-                f"JournalOptions(tail_bytes={self.tail_bytes!r}) has no room for any record, so nothing would be "
-                f"accepted: it must be {Record().weight} at least"
+                f"JournalOptions(tail_bytes={self.tail_bytes!r}) has no room for any record: nothing would "
+                f"be accepted: it must be {Record().weight} at least"
             )
 
 

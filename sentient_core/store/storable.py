@@ -6,6 +6,7 @@ actors, must neither fail for it nor leave out a turn: so the one text or number
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -27,7 +28,7 @@ def _storable(value: Any) -> Any:
         fields = {name: _storable(getattr(value, name)) for name in value.__struct_fields__}
         return msgspec.structs.replace(value, **fields)
     if type(value) is tuple:
-        return tuple(map(_storable, value))
+        return tuple(map(_storable, cast("Iterable[Any]", value)))
     if type(value) is str:  # an enumeration's stay what they are
         return value.encode("utf-8", "backslashreplace").decode()
     if type(value) is int:

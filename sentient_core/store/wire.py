@@ -121,8 +121,7 @@ def is_not_allowed(answer: bytes) -> bool:
     """The answer says that whoever asks may not ask at all. Nothing was done."""
     if answer[1:7] != b"\x65error":  # the first key of an answer that says no to a whole request
         return False
-    error = understood(answer).get("error")
-    return isinstance(error, Mapping) and error.get("kind") == "NotAllowed"
+    return bool(understood(answer)["error"].get("kind") == "NotAllowed")
 
 
 def record_id(table: str, *key: object) -> cbor2.CBORTag:
@@ -223,10 +222,10 @@ def understood(answer: bytes, tag_hook: Callable[..., Any] | None = None) -> Map
         found: Any = cbor2.loads(answer, tag_hook=tag_hook)
     except Exception as error:  # cbor2's errors, and those of values that Python cannot hold
         raise StoreUnavailable(f"{_NO_SERVER} ({in_a_line(error)})") from error
-    has_result = isinstance(found, Mapping) and ("result" in found or isinstance(found.get("error"), Mapping))
-    if not has_result:
+    given: Mapping[str, Any] = cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
+    if not ("result" in given or isinstance(given.get("error"), Mapping)):
         raise StoreUnavailable(_NO_SERVER)
-    return cast("Mapping[str, Any]", found)
+    return given
 
 
 _NO_SERVER = "what answers is no database server: its answer cannot be understood"

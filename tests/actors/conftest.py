@@ -21,7 +21,7 @@ def _audited(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:  # pyright: ign
     leave = ActorSystem.__aexit__
 
     async def leave_audited(self: ActorSystem, *error: Any) -> bool | None:
-        parts = self._parts
+        parts = self._parts  # pyright: ignore[reportPrivateUsage] - no test keeps them
         if parts is not None:
             ended.append(parts.runtime.counts)
         return await leave(self, *error)

@@ -83,6 +83,8 @@ class Clerk(Actor):
             case "caught":
                 with pytest.raises(UnencodableMessage):
                     self.other.tell(Carry(bad))
+            case _:
+                raise ValueError(message.how)
         return None
 
     @handles

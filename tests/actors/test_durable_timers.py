@@ -61,7 +61,7 @@ class Clock(Actor):
         self.state.ticks.append(message.name)
 
     @handles
-    def set(self, message: Set) -> None:
+    def set(self, message: Set) -> Any:
         timers = self.context.timers
         timer: Callable[..., None] = timers.every if message.every else timers.once
         timer(message.key, message.seconds, message.message, durable=True)
@@ -168,7 +168,7 @@ async def test_one_that_rings_while_a_turn_replaces_it_is_over_also_if_that_turn
         reply_errors = (ValueError,)
 
         @handles
-        async def set(self, message: Set) -> None:
+        async def set(self, message: Set) -> Any:
             self.context.timers.once(message.key, message.seconds, message.message, durable=True)
             if message.fails:
                 await gate()

@@ -121,7 +121,8 @@ async def test_cut_short_it_has_to_be_done_before_anybody_lives_there_again(stor
 async def test_who_asks_for_it_twice_does_not_delete_who_lives_there_in_between(store: Store) -> None:
     await fill(store)
     async with system_on(store) as system:
-        forget, refused = system.forget, []
+        forget = system.forget
+        refused: list[Exception] = []
 
         async def once_more() -> None:
             try:
@@ -132,9 +133,8 @@ async def test_who_asks_for_it_twice_does_not_delete_who_lives_there_in_between(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(once_more)
             await forget("book")
-            book = await system.spawn(Book, name="book")
-            await book.send(Write(7))
-        assert await book.ask(Lines(), timeout=5) == [7]
+            await (await system.spawn(Book, name="book")).send(Write(7))
+        assert await system.get("book").ask(Lines(), timeout=5) == [7]
     async with system_on(store) as system:
         book = await system.spawn(Book, name="book")
         assert await book.ask(Lines(), timeout=5) == [7]

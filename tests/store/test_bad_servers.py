@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def scheme(request: pytest.FixtureRequest) -> str:
 
 
 @asynccontextmanager
-async def answering(answer: Answer) -> AsyncIterator[int]:
+async def answering(answer: Answer) -> AsyncGenerator[int]:
     """Something at `/rpc` that answers requests, over HTTP and WebSocket, with what is said. Its port."""
 
     async def rpc(request: web.Request) -> web.StreamResponse:
@@ -96,18 +96,18 @@ async def test_a_server_of_another_version_is_refused_by_its_word(scheme: str) -
 @pytest.mark.parametrize(
     "answer",
     [
-        lambda _: b"<html><body>It works!</body></html>",
-        lambda _: b"",
-        lambda _: b"\xff\xff",
-        lambda _: cbor2.dumps(["no", "object"]),
-        lambda _: cbor2.dumps({}),
-        lambda _: cbor2.dumps({"error": "not an object"}),
-        lambda _: cbor2.dumps(None),
+        b"<html><body>It works!</body></html>",
+        b"",
+        b"\xff\xff",
+        cbor2.dumps(["no", "object"]),
+        cbor2.dumps({}),
+        cbor2.dumps({"error": "not an object"}),
+        cbor2.dumps(None),
     ],
     ids=["html", "nothing", "no cbor", "array", "empty", "odd error", "null"],
 )
-async def test_what_answers_nonsense_is_no_database_server(scheme: str, answer: Answer) -> None:
-    async with answering(answer) as port:
+async def test_what_answers_nonsense_is_no_database_server(scheme: str, answer: bytes) -> None:
+    async with answering(lambda _: answer) as port:
         with pytest.raises(StoreUnavailable, match="no database server") as caught:
             await start(f"{scheme}://127.0.0.1:{port}")
     assert "S3cret" not in str(caught.value)
@@ -150,7 +150,7 @@ async def test_a_server_with_tls_is_told_from_one_without(tmp_path: Path, scheme
 
 
 @asynccontextmanager
-async def listening(serve: Callable[[anyio.abc.SocketStream], Awaitable[None]]) -> AsyncIterator[int]:
+async def listening(serve: Callable[[anyio.abc.SocketStream], Awaitable[None]]) -> AsyncGenerator[int]:
     async def served(stream: anyio.abc.SocketStream) -> None:
         with suppress(anyio.BrokenResourceError, anyio.EndOfStream, ssl.SSLError):  # whoever came has gone
             await serve(stream)

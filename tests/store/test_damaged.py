@@ -191,12 +191,24 @@ async def test_a_state_that_claims_to_be_a_turns_is_neither_pruned_nor_in_the_wa
 # Messages and timers
 
 
+def torn(record: bytes) -> bytes:
+    return record[:-1]
+
+
+def emptied(_record: bytes) -> bytes:
+    return b""
+
+
+def edited(record: bytes) -> bytes:
+    return record.replace(b"\xa6amount\x02", b"\xa6amount\x63")
+
+
 @pytest.mark.parametrize(
     ("record", "seen"),
     [
-        (lambda record: record[:-1], None),
-        (lambda _: b"", None),
-        (lambda record: record.replace(b"\xa6amount\x02", b"\xa6amount\x63"), {"amount": 0x63}),
+        (torn, None),
+        (emptied, None),
+        (edited, {"amount": 0x63}),
     ],
     ids=["torn", "empty", "edited"],
 )

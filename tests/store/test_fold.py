@@ -14,6 +14,7 @@ from sentient_core.store.records import (
     Accepted,
     AgentStatus,
     Answered,
+    AnyPart,
     AnyRecord,
     CheckpointKind,
     Closed,
@@ -99,8 +100,14 @@ records: st.SearchStrategy[AnyRecord] = st.one_of(
     st.builds(Opened, small, st.just("writer"), st.just(0)),
     st.just(Closed(0)),
 )
+
+
+def a_turn(state: AnyPart, settled: AnyPart, sent: list[AnyPart]) -> Turn:
+    return Turn((state, settled, *sent))
+
+
 turns = st.builds(
-    lambda state, settled, sent: Turn((state, settled, *sent)),
+    a_turn,
     st.builds(checkpoint, paths, small, kind=st.just(CheckpointKind.STATE)),
     st.builds(Settled, paths, small),
     st.lists(st.builds(Accepted, st.builds(event, small, target=paths)), max_size=2),

@@ -66,10 +66,14 @@ async def test_rows_that_are_refused_for_another_reason_are_tried_again(
     await journal.close(5.0)
 
 
+def always(*_: object) -> bool:
+    return True
+
+
 async def test_rows_wait_for_commits_until_somebody_waits_for_rows(
     faulty_store: SurrealStore, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Precedence, "is_with_commits", lambda *_: True)
+    monkeypatch.setattr(Precedence, "is_with_commits", always)
     journal = await faulty_store.open_journal("bank")
     for seq in range(1, 101):
         journal.append(event(seq))
@@ -85,7 +89,7 @@ async def test_rows_wait_for_commits_until_somebody_waits_for_rows(
 async def test_the_end_does_not_wait_for_commits_that_come_first(
     store: SurrealStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Precedence, "is_with_commits", lambda *_: True)
+    monkeypatch.setattr(Precedence, "is_with_commits", always)
     journal = await store.open_journal("bank")
     journal.append(event(1))
     await journal.committed()

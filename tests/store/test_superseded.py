@@ -21,10 +21,24 @@ from sentient_core.store.superseded import without_superseded
 from tests.store.samples import checkpoint, event
 
 paths = st.sampled_from(["a", "b"])
-states = st.builds(
-    lambda path, number, size: msgspec.structs.replace(
+
+
+def a_state(path: str, number: int, size: int) -> Checkpoint:
+    return msgspec.structs.replace(
         checkpoint(path, number, kind=CheckpointKind.STATE), state=bytes([number]) * size
-    ),
+    )
+
+
+def with_state(state: AnyPart, parts: list[AnyPart]) -> Turn:
+    return Turn((state, *parts))
+
+
+def without_state(parts: list[AnyPart]) -> Turn:
+    return Turn(tuple(parts))
+
+
+states = st.builds(
+    a_state,
     paths,
     st.integers(0, 9),
     st.sampled_from([1, 600]),
@@ -32,9 +46,9 @@ states = st.builds(
 others: st.SearchStrategy[AnyPart] = st.builds(Settled, paths, st.integers(1, 5)) | st.builds(
     event, st.integers(1, 5)
 )
-turns = st.builds(
-    lambda state, parts: Turn((state, *parts)), states, st.lists(others, max_size=2)
-) | st.builds(lambda parts: Turn(tuple(parts)), st.lists(others, min_size=1, max_size=2))
+turns = st.builds(with_state, states, st.lists(others, max_size=2)) | st.builds(
+    without_state, st.lists(others, min_size=1, max_size=2)
+)
 groups: st.SearchStrategy[list[AnyRecord]] = st.lists(turns | others, max_size=10)
 
 

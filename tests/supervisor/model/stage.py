@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import anyio
 import msgspec
@@ -33,6 +33,7 @@ from sentient_core import (
     UnknownActor,
     handles,
 )
+from sentient_core.actors.actor import DurabilityName
 from sentient_core.actors.ref import cell_of
 from tests.supervisor.model.program import (
     Administer,
@@ -107,7 +108,7 @@ class World:
 class Member(Actor):
     """What workers and supervisors of the test have in common."""
 
-    durability: ClassVar[Literal["volatile", "mirrored"]] = "volatile"
+    durability: ClassVar[DurabilityName] = "volatile"
     world: ClassVar[World]
     stopping: ClassVar[float] = 0.0
 
