@@ -1141,8 +1141,8 @@ class CheckpointUnusable(SentientError):
         super().__init__(
             f"no checkpoint of '{path}' can be loaded ({_summed_up(reasons)}). Run the code that fits them, "
             "or make this code load them as said there; `sentient checkpoint verify` tries all that are "
-            f"stored. If the state may be given up: DELETE state_checkpoint WHERE agent_id = '{path}' starts "
-            "the actor from its initial state. Until then the rows are left as they are."
+            f"stored. If all that is stored of the actor may be given up: `await system.forget('{path}')`. "
+            "Until then the rows are left as they are."
         )
 
 
