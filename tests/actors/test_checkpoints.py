@@ -649,10 +649,14 @@ async def test_checkpoints_that_cannot_be_read_are_refused_at_the_spawn(bad: byt
             await system.spawn(NoPolicy, name="a")
 
         assert caught.value.path == "a"
-        assert "state_checkpoint" in str(caught.value)
         assert await other.ask(Total(), timeout=1) == 0
         assert [ref.path for ref in system.actors(Actor)] == ["b"]
-    assert len(await store.checkpoint_rows("test", "a")) == 1  # left as it is
+        assert len(await store.checkpoint_rows("test", "a")) == 1  # left as it is
+
+        assert "await system.forget('a')" in str(caught.value)
+        await system.forget("a")
+        again = await system.spawn(NoPolicy, name="a")
+        assert await again.ask(Total(), timeout=1) == 0
 
 
 async def test_checkpoints_of_another_schema_version_or_state_are_refused() -> None:
