@@ -31,7 +31,7 @@ from sentient_core.store.recovery import Start
 from sentient_core.store.retention import Pruned, Retention
 from sentient_core.store.rows import read_checkpoint, read_outcome
 from sentient_core.store.settlement import Settlement
-from sentient_core.store.tail import LEAST_WEIGHT, Intake, Tail
+from sentient_core.store.tail import LEAST_WEIGHT, Intake
 from sentient_core.store.waiting import RoomLine, WaitingLine
 from sentient_core.store.wire import array, record_id, value
 from sentient_core.store.writer import Writer
@@ -95,10 +95,9 @@ class SurrealJournal:
         self._is_waking = False
         self._tasks: list[asyncio.Task[None]] = []
         self._has_moved = asyncio.Event()
-        self._tail = Tail(start.tail)
-        self._intake = Intake(
-            options, sum(entry.records for entry in start.tail), sum(entry.weight for entry in start.tail)
-        )
+        self._tail = tail = start.tail
+        found_bytes = sum(entry.weight for entry in tail.waiting)
+        self._intake = Intake(options, tail.waiting_records, found_bytes)
         self._precedence = Precedence(self._intake, options, batch_rows)
         self._writer = Writer(
             engine,
@@ -107,7 +106,7 @@ class SurrealJournal:
             start.epoch,
             start.number,
             self._intake,
-            self._tail,
+            tail,
             options,
             self._after_commit,
             self._after_change,
@@ -126,7 +125,7 @@ class SurrealJournal:
                 options,
             ),
             self._intake,
-            self._tail,
+            tail,
             options,
             self._precedence,
             batch_rows=batch_rows,
@@ -134,7 +133,7 @@ class SurrealJournal:
             is_hurried=lambda: self._is_refusing or not self._projected_line.is_empty,
             on_progress=self._after_projection,
         )
-        self._estates = EstateReader(engine, system, self._tail, start.durables, start.pending)
+        self._estates = EstateReader(engine, system, tail, start.durables, start.pending)
         self._retention = options.retention
         self._pruner = Pruner(engine, system, start.epoch, options.call_timeout)
         engine.thread.post(self._start_tasks)

@@ -279,10 +279,7 @@ class MemoryJournal:
         self.pending_counts: Mapping[str, int] = {
             path: len(messages) for path, messages in records.inbox.items()
         }
-        self.timers_due: Mapping[str, int] = {
-            path: min(timer.due_at for (of, _), timer in records.timers.items() if of == path)
-            for path, _ in records.timers
-        }
+        self.timers_due: Mapping[str, int] = records.timers_due()
         self.durables: Mapping[str, DurableActor] = dict(records.durables)
         self.ended_cleanly: bool = records.is_clean
         self.damage: str = ""
@@ -331,8 +328,9 @@ class MemoryJournal:
         self.settle()
         if self._failure is not None:
             raise self._failure
-        if self._pending:
-            await self._line.join(self._appended if mark is None else mark).wait()
+        target = self._appended if mark is None else mark
+        if target > self._appended - len(self._pending):
+            await self._line.join(target).wait()
 
     def when_committed(self, waiter: Waiter) -> None:
         """See `Journal.when_committed`."""
@@ -535,6 +533,13 @@ class _Records:
             if letter.death is not None and meets(letter, letter.death.record, matching, status)
         ]
         return sorted(found, key=lambda item: (item[2].record.at, item[2].position))
+
+    def timers_due(self) -> dict[str, int]:
+        """When the first timer of each actor is due."""
+        due: dict[str, int] = {}
+        for (path, _), timer in self.timers.items():
+            due[path] = min(timer.due_at, due.get(path, timer.due_at))
+        return due
 
     def take(self, entry: Entry, kept_checkpoints: int) -> None:
         """Commit one entry."""

@@ -60,7 +60,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def weight(self) -> int:
-        """Bytes to count against the buffer's bound."""
+        """Bytes to count against the buffer's bound: at least half of what its rows take in a request."""
         return 200
 
 
@@ -92,7 +92,7 @@ class Event(Record, frozen=True, array_like=True, gc=False, tag="e"):
 
     @property
     def weight(self) -> int:
-        return 200 + len(self.payload)
+        return 200 + len(self.payload) + len(self.source) + len(self.target or "")
 
 
 class Earlier(Event, frozen=True, array_like=True, gc=False):
@@ -134,6 +134,11 @@ class SentAs(msgspec.Struct, frozen=True, array_like=True, gc=False):
     asker: Key | None = None
     """The message in hand of the durable turn that asked, for which the id is; None: a caller chose it."""
 
+    @property
+    def weight(self) -> int:
+        """What it adds to that of a record."""
+        return 200 + 2 * len(self.path) + 2 * len(self.id) + (0 if self.asker is None else len(self.asker[0]))
+
 
 class Accepted(Record, frozen=True, array_like=True, gc=False, tag="m"):
     """A message to a durable actor is accepted: it is pending until it is settled. Also its `agent_event`.
@@ -155,7 +160,7 @@ class Accepted(Record, frozen=True, array_like=True, gc=False, tag="m"):
 
     @property
     def weight(self) -> int:
-        return 100 + self.event.weight
+        return 100 + self.event.weight + (0 if self.sent_as is None else self.sent_as.weight)
 
 
 class Answered(Record, frozen=True, array_like=True, gc=False, tag="w"):
@@ -168,7 +173,7 @@ class Answered(Record, frozen=True, array_like=True, gc=False, tag="w"):
 
     @property
     def weight(self) -> int:
-        return 100 + self.event.weight
+        return self.event.weight + self.sent_as.weight
 
 
 class Forwarded(Record, frozen=True, array_like=True, gc=False, tag="h"):
@@ -178,6 +183,10 @@ class Forwarded(Record, frozen=True, array_like=True, gc=False, tag="h"):
     to: str
     """Path."""
     at: int
+
+    @property
+    def weight(self) -> int:
+        return self.sent_as.weight + len(self.to)
 
 
 class Noted(Record, frozen=True, array_like=True, gc=False, tag="n"):
@@ -196,7 +205,7 @@ class Noted(Record, frozen=True, array_like=True, gc=False, tag="n"):
 
     @property
     def weight(self) -> int:
-        return 150 + len(self.payload)
+        return 150 + len(self.path) + len(self.name) + len(self.payload)
 
 
 class Settled(Record, frozen=True, array_like=True, gc=False, tag="s"):
@@ -213,7 +222,7 @@ class Settled(Record, frozen=True, array_like=True, gc=False, tag="s"):
 
     @property
     def weight(self) -> int:
-        return 50
+        return 50 + len(self.path)
 
 
 class Tried(Record, frozen=True, array_like=True, gc=False, tag="y"):
@@ -229,7 +238,7 @@ class Tried(Record, frozen=True, array_like=True, gc=False, tag="y"):
 
     @property
     def weight(self) -> int:
-        return 50
+        return 100 + len(self.path)
 
 
 class TimerSet(Record, frozen=True, array_like=True, gc=False, tag="i"):
@@ -247,7 +256,7 @@ class TimerSet(Record, frozen=True, array_like=True, gc=False, tag="i"):
 
     @property
     def weight(self) -> int:
-        return 150 + len(self.payload)
+        return 150 + len(self.path) + len(self.key) + len(self.payload)
 
 
 class TimerGone(Record, frozen=True, array_like=True, gc=False, tag="j"):
@@ -258,7 +267,7 @@ class TimerGone(Record, frozen=True, array_like=True, gc=False, tag="j"):
 
     @property
     def weight(self) -> int:
-        return 50
+        return 50 + len(self.path) + len(self.key)
 
 
 class Origin(StrEnum):
@@ -343,7 +352,7 @@ class Checkpoint(Record, frozen=True, array_like=True, gc=False, tag="c"):
 
     @property
     def weight(self) -> int:
-        return 300 + len(self.state) + len(self.metadata)
+        return 300 + len(self.path) + len(self.state) + len(self.metadata)
 
 
 class LetterStatus(StrEnum):
@@ -394,7 +403,8 @@ class DeadLetterRecord(Record, frozen=True, array_like=True, gc=False, tag="d"):
 
     @property
     def weight(self) -> int:
-        return 300 + len(self.payload) + len(self.cause) + len(self.traceback or "")
+        texts = len(self.recipient) + len(self.sender) + len(self.cause) + len(self.traceback or "")
+        return 300 + len(self.payload) + texts + (0 if self.sent_as is None else self.sent_as.weight)
 
 
 class LetterRedriven(Record, frozen=True, array_like=True, gc=False, tag="r"):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -26,7 +26,7 @@ from sentient_core.store.engine import Engine
 from sentient_core.store.fold import fold
 from sentient_core.store.migrations import check_usable
 from sentient_core.store.records import DurableActor, Entry, Opened, Origin
-from sentient_core.store.tail import TailEntry, decode_entry, encode_entry
+from sentient_core.store.tail import Tail, TailEntry, decode_entry, encode_entry
 from sentient_core.store.wire import Refusal, Taken, record_id
 
 __all__ = ["Start", "take_ownership"]
@@ -66,7 +66,7 @@ class Start(msgspec.Struct, frozen=True):
     number: int
     """Of its first journal entry, the one that took the ownership."""
     projected: int
-    tail: list[TailEntry]
+    tail: Tail
     """Committed and not projected, that first entry included."""
     known: Mapping[str, int]
     """Last incarnation by path."""
@@ -167,7 +167,7 @@ async def _started(
     system: str,
     epoch: int,
     number: int,
-    tail: list[TailEntry],
+    entries: list[TailEntry],
     damage: Mapping[int, str],
 ) -> Start:
     # Read behind the claim: until then the owner before us may have projected some of the tail.
@@ -176,8 +176,8 @@ async def _started(
     )
     projected = int(state["projected"])
     await engine.query(_LATE, {"system": system, "projected": projected})
-    tail = [entry for entry in tail if entry.number > projected]
-    before = fold(((e.number, decode_entry(e.body)) for e in tail if e.number != number), 1)
+    tail = Tail()
+    before = fold(_added_to(tail, (entry for entry in entries if entry.number > projected), number), 1)
     known = {str(row["id"].key[1]): int(row["incarnation"]) for row in incarnations if row.get("incarnation")}
     for path, incarnation in before.incarnations.items():
         known[path] = max(incarnation, known.get(path, 0))
@@ -218,6 +218,15 @@ async def _started(
         was_clean and not damage,
         _in_words(damage) if damage else "",
     )
+
+
+def _added_to(tail: Tail, entries: Iterable[TailEntry], number: int) -> Iterator[tuple[int, Entry]]:
+    """What is in each entry as it is added to the tail, decoded once; not in `number`, which is this start's."""
+    for entry in entries:
+        content = decode_entry(entry.body)
+        tail.add(entry, content)
+        if entry.number != number:
+            yield entry.number, content
 
 
 def _durable(row: Mapping[str, Any]) -> DurableActor:

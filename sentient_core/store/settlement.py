@@ -16,11 +16,11 @@ from sentient_core.logs import runtime_log
 from sentient_core.store.audit import NUMBERS
 from sentient_core.store.backoff import Backoff
 from sentient_core.store.engine import Engine
-from sentient_core.store.fold import Effect
+from sentient_core.store.fold import Effect, fold
 from sentient_core.store.protocols import JournalOptions
 from sentient_core.store.records import DurableActor
 from sentient_core.store.rows import RowEncoder
-from sentient_core.store.tail import TailEntry
+from sentient_core.store.tail import TailEntry, decode_entry
 from sentient_core.store.wire import Refusal, array, record_id, value
 
 __all__ = ["Settlement"]
@@ -147,9 +147,17 @@ class Settlement:
                 await self._write(entries, effect, event_bytes, why_refused)
             except Refusal as error:
                 if error.kind == "Thrown":
-                    if await self._is_done(entries[-1].number):
+                    reached = await self._reached()
+                    if reached is None or reached <= self._projected:
+                        raise Fenced(self._system) from error
+                    done = [entry for entry in entries if entry.number <= reached]
+                    if len(done) == len(entries):
                         break
-                    raise Fenced(self._system) from error
+                    # They were settled unseen, when the projector failed, and stand in a larger window now.
+                    self._remember(reached, self._fold(done))
+                    entries = entries[len(done) :]
+                    effect = self._fold(entries)
+                    continue
                 if error.kind == "NotFound":  # of the tables, or the database
                     await self._check_there()
                 why_refused = self._simplify(error, why_refused)
@@ -277,8 +285,11 @@ class Settlement:
             "".join(statements), parameters, rows=rows, timeout=self._options.call_timeout
         )
 
-    async def _is_done(self, last: int) -> bool:
-        """After a try whose answer was lost: it is this start that moved `projected`. Raises StoreDamaged."""
+    async def _reached(self) -> int | None:
+        """After a try whose answer was lost: how far this start has come. None: there is another owner.
+
+        Raises StoreDamaged.
+        """
         backoff = Backoff()
         while True:
             try:
@@ -291,7 +302,7 @@ class Settlement:
                 continue
             if not found:
                 raise self._gone()
-            return bool(found[0]["epoch"] == self._epoch and found[0]["projected"] == last)
+            return int(found[0]["projected"]) if found[0]["epoch"] == self._epoch else None
 
     async def _check_there(self) -> None:
         """Raise StoreDamaged if the database has no owners: it was made anew, by whoever connects to it."""
@@ -308,6 +319,10 @@ class Settlement:
             "the row is gone, while the system runs: it was removed, or the whole database was",
             "What was committed is gone with it, or does not belong to what is there now. Restore a backup.",
         )
+
+    def _fold(self, entries: Iterable[TailEntry]) -> Effect:
+        decoded = ((entry.number, decode_entry(entry.body)) for entry in entries)
+        return fold(decoded, self._options.kept_checkpoints)
 
     async def _load_turns(self, turns: Mapping[str, object]) -> None:
         """Learn which checkpoints are stored of actors met for the first time."""

@@ -125,15 +125,13 @@ class TailEntry(msgspec.Struct, frozen=True, gc=False):
 class Tail:
     """Committed entries in order: first those that wait, behind them the projector's open windows."""
 
-    def __init__(self, entries: Iterable[TailEntry] = ()) -> None:
+    def __init__(self) -> None:
         self.waiting: deque[TailEntry] = deque()
         self.waiting_records: int = 0
         self._bodies: dict[int, TailEntry] = {}
         self._checkpoints: dict[str, list[Place]] = {}
         self._inboxes = TailInboxes()
         self._outcomes = TailOutcomes()
-        for entry in entries:
-            self.add(entry, decode_entry(entry.body))
 
     def add(self, entry: TailEntry, content: Entry) -> None:
         """A new entry; `content` is what is in its body."""

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,13 @@ import pytest
 
 from sentient_core.backend import current_backend
 from sentient_core.errors import Fenced, StoreUnavailable
-from sentient_core.store import JournalOptions, SurrealStore
+from sentient_core.store import JournalOptions, SurrealStore, recovery, tail
 from sentient_core.store.fold import Effect, Placed
 from sentient_core.store.journal import SurrealJournal
 from sentient_core.store.records import Accepted, CheckpointKind, Entry, Event, TimerSet, Turn, full_id
 from sentient_core.store.rows import RowEncoder
 from sentient_core.store.settlement import Settlement
-from sentient_core.store.tail import TailEntry, encode_entry
+from sentient_core.store.tail import TailEntry, decode_entry, encode_entry
 from sentient_core.store.wire import RecordId
 from sentient_core.store.writer import Writer
 from tests.conftest import ONCE
@@ -819,3 +820,63 @@ async def test_nothing_blocks_the_loop_of_the_caller(url: str, fail_on_blocking_
         assert await journal.checkpoints("team/a", 1) == []
         await store.events("bank")
         await journal.close(5.0)
+
+
+async def test_a_start_reads_what_is_left_once_and_not_on_the_loop_of_the_caller(
+    faulty_store: SurrealStore, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults.hang = lambda request: is_rows(request) or is_settlement(request)
+    journal = await faulty_store.open_journal("bank")
+    for seq in range(1, 4):
+        journal.append(event(seq))
+        await journal.committed()
+    await journal.close(0)
+    threads: list[int] = []
+
+    def decode(body: bytes) -> Entry:
+        threads.append(threading.get_ident())
+        return decode_entry(body)
+
+    for module in (recovery, tail):
+        monkeypatch.setattr(module, "decode_entry", decode)
+    journal = await faulty_store.open_journal("bank")
+
+    assert len(threads) == 5 + 6  # by who looks for damage, and to take it up: with the entry of this start
+    assert threading.get_ident() not in threads
+    await journal.close(0)
+
+
+async def test_a_window_that_was_settled_unseen_is_not_taken_for_another_owners(
+    faulty_store: SurrealStore, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, is_held, failures, remember = asyncio.Event(), [True], [1], Settlement._remember
+
+    async def hold(request: bytes) -> None:
+        if is_settlement(request):
+            await free.wait()
+        elif is_commit(request) and not is_held:
+            free.set()
+
+    def fail_once(self: Settlement, last: int, effect: Effect) -> None:
+        if failures:
+            raise RuntimeError(f"injected {failures.pop()}")
+        remember(self, last, effect)
+
+    faults.before = hold
+    monkeypatch.setattr(Settlement, "_remember", fail_once)
+    journal = await faulty_store.open_journal("bank")
+    async with anyio.create_task_group() as tasks:
+        journal.append(event(1))
+        tasks.start_soon(journal.flush)
+        await until(lambda: any(map(is_settlement, faults.sent)))
+        # They will be in one window with those of the first one, which is settled by then.
+        for seq in (2, 3):
+            journal.append(event(seq))
+            await journal.committed()
+        is_held.clear()
+        journal.append(event(4))
+    await journal.flush()
+
+    assert await amounts(faulty_store) == [1, 2, 3, 4]
+    assert (failures, journal.backlog().records) == ([], 0)
+    await journal.close(5.0)

@@ -166,3 +166,21 @@ def test_a_tail_that_could_not_hold_one_record_is_refused() -> None:
     with pytest.raises(InvalidArgument, match=r"tail_bytes=199.*200 at least"):
         JournalOptions(tail_bytes=199)
     assert JournalOptions(tail_bytes=200).tail_bytes == 200
+
+
+async def test_what_was_committed_before_a_pause_is_not_waited_for() -> None:
+    store = MemoryStore()
+    journal = await store.open_journal("bank")
+    journal.append(checkpoint("team/b", 1))
+    mark = journal.mark()
+    await journal.committed()
+    store.pause()
+    journal.append(checkpoint("team/b", 2))
+
+    await journal.committed(mark)
+    with anyio.move_on_after(1) as waited:  # virtual time
+        await journal.committed()
+
+    assert waited.cancelled_caught
+    store.resume()
+    await journal.close(5)
