@@ -33,7 +33,7 @@ from sentient_core.events import EventType
 from sentient_core.mailbox import DeadLetterReason, Queue
 from sentient_core.mailbox.signals import Signal, SignalKind
 
-__all__ = ["Keeping", "VirtualCell"]
+__all__ = ["Keeping", "VirtualCell", "seconds_left"]
 
 # A member's name costs a dictionary lookup; `CellStatus.NEW` costs a quarter of a microsecond in Python 3.11.
 _NEW = CellStatus.NEW
@@ -44,6 +44,15 @@ _PASSIVE = CellStatus.PASSIVE
 
 _AT_ONCE = -1
 """An incarnation that is over: waiting for its end returns at once."""
+
+
+def seconds_left(now: float, since: float, after: float) -> float:
+    """Until it has been idle for long enough; 0.0: it has.
+
+    `now` plus a little that is left is later than `now`, which `after - (now - since)` is not always: an alarm
+    for that would go off at once, and be set again, for ever where the clock stands still meanwhile.
+    """
+    return max(since + after - now, 0.0)
 
 
 class Keeping(Family, Protocol):
@@ -180,12 +189,17 @@ class VirtualCell(Cell):
         after = self.blueprint.passivate_after
         if after is None:
             return
-        idle = 0.0 if self._is_busy else self.runtime.backend.now() - self._idle_since
-        self._idle_alarm = self.runtime.timekeeper.after(max(after - idle, 0.0), self._look)
+        now = self.runtime.backend.now()
+        seconds = after if self._is_busy else seconds_left(now, self._idle_since, after)
+        self._idle_alarm = self.runtime.timekeeper.after(seconds, self._look)
 
     def _look(self) -> None:
         after = self.blueprint.passivate_after
-        if after is None or self._is_busy or self.runtime.backend.now() < self._idle_since + after:
+        if (
+            after is None
+            or self._is_busy
+            or seconds_left(self.runtime.backend.now(), self._idle_since, after)
+        ):
             self._look_again()
         else:
             self._idle_alarm = None
