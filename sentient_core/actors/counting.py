@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sentient_core.backend import Backend
     from sentient_core.events import Mirror
 
-__all__ = ["COUNTED", "Counts", "handled_so_far"]
+__all__ = ["COUNTED", "Counts", "Numbers", "handled_so_far"]
 
 COUNTED: Final = -1
 """In place of what was sent: the numbers are among the totals."""
