@@ -160,7 +160,8 @@ class Accepted(Record, frozen=True, array_like=True, gc=False, tag="m"):
 
     @property
     def weight(self) -> int:
-        return 100 + self.event.weight + (0 if self.sent_as is None else self.sent_as.weight)
+        of_id = 0 if self.sent_as is None else self.sent_as.weight
+        return 100 + self.event.weight + len(self.event.target or "") + of_id
 
 
 class Answered(Record, frozen=True, array_like=True, gc=False, tag="w"):

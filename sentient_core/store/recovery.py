@@ -221,7 +221,7 @@ async def _started(
 
 
 def _added_to(tail: Tail, entries: Iterable[TailEntry], number: int) -> Iterator[tuple[int, Entry]]:
-    """What is in each entry as it is added to the tail, decoded once; not in `number`, which is this start's."""
+    """What is in each entry as it is added to the tail, decoded once; of `number`, which is ours, nothing."""
     for entry in entries:
         content = decode_entry(entry.body)
         tail.add(entry, content)

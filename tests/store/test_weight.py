@@ -1,4 +1,4 @@
-"""What a record counts for bounds the requests that write it, of which a server takes none that is too large."""
+"""What a record counts for bounds the requests that write it: a server takes none that is too large."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def rows_of(record: AnyRecord) -> int:
     for id_, letter in effect.letters.items():
         if letter.death is not None:
             rows.append(encoder.dead_letter(id_, letter, letter.death))
-    lines = len(encoder.account(7_000_000, effect.accounts)) if effect.accounts else 0
+    lines = len(encoder.account(7_000_000, effect.accounts, NOW)) if effect.accounts else 0
     return sum(map(len, rows)) + lines
 
 
@@ -93,4 +93,5 @@ def test_the_books_of_many_are_counted_with_them(count: int) -> None:
     records = tuple(Settled(f"shop/{number}", number) for number in range(count))
     effect = fold([(1, Entry(1, records))], 3)
 
-    assert len(RowEncoder(SYSTEM).account(1, effect.accounts)) <= sum(record.weight for record in records)
+    row = RowEncoder(SYSTEM).account(1, effect.accounts, NOW)
+    assert len(row) <= sum(record.weight for record in records)
