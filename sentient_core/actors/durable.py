@@ -10,6 +10,7 @@ message is settled by its dead letter, or tried again. Hooks are turns without a
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,6 +48,12 @@ class DurableCell(Cell):
     """One durable actor, over all its incarnations."""
 
     __slots__ = ()
+
+    inbox: Inbox | None
+    signals: deque[Signal] | None
+    scheduled: bool
+    in_hand: Entry | None
+    handled: int
 
     def __init__(
         self,

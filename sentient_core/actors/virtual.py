@@ -49,7 +49,7 @@ _AT_ONCE = -1
 def seconds_left(now: float, since: float, after: float) -> float:
     """Until it has been idle for long enough; 0.0: it has.
 
-    `now` plus a little that is left is later than `now`, which `after - (now - since)` is not always: an alarm
+    `now` plus what is left is later than `now`, which `after - (now - since)` does not ensure: an alarm
     for that would go off at once, and be set again, for ever where the clock stands still meanwhile.
     """
     return max(since + after - now, 0.0)
