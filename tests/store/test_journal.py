@@ -849,7 +849,8 @@ async def test_a_start_reads_what_is_left_once_and_not_on_the_loop_of_the_caller
 async def test_a_window_that_was_settled_unseen_is_not_taken_for_another_owners(
     faulty_store: SurrealStore, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free, is_held, failures, remember = asyncio.Event(), [True], [1], Settlement._remember
+    free, is_held, failures = asyncio.Event(), [True], [1]
+    remember = Settlement._remember  # pyright: ignore[reportPrivateUsage] - to fail in it
 
     async def hold(request: bytes) -> None:
         if is_settlement(request):
