@@ -235,7 +235,7 @@ class Runtime:
         """The system has begun to end: what durable actors have not handled stays pending."""
         self.is_open: bool = True
         """False once the system has ended: sending raises SystemClosed."""
-        self.sent_ids: SentIds = SentIds(backend, mirror.journal, tasks)
+        self.sent_ids: SentIds = SentIds(backend, mirror.journal, tasks, lambda: self.is_ending)
         """Of messages that were sent under ids and are under way."""
         self.waits: Waits = {}
         """Whose turn waits for an answer, of whom, and in which slot."""

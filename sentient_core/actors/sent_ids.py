@@ -11,9 +11,11 @@ Looking up goes by batches: one query at a time, for all that was wanted meanwhi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+import anyio
 
 from sentient_core.errors import MessageIdConflict, StoreUnavailable
 from sentient_core.store.outcomes import Outcome, OutcomeKind, id_key, memo_name
@@ -152,10 +154,13 @@ class UnderWay:
 class SentIds:
     """The ids of one system that are under way."""
 
-    __slots__ = ("_asked", "_backend", "_is_looking", "_journal", "_tasks", "_wanted", "_ways")
+    __slots__ = ("_asked", "_backend", "_is_ending", "_is_looking", "_journal", "_tasks", "_wanted", "_ways")
 
-    def __init__(self, backend: Backend, journal: Journal, tasks: TaskGroup) -> None:
+    def __init__(
+        self, backend: Backend, journal: Journal, tasks: TaskGroup, is_ending: Callable[[], bool]
+    ) -> None:
         self._backend = backend
+        self._is_ending = is_ending
         self._journal = journal
         self._tasks = tasks
         self._ways: dict[_WayKey, UnderWay] = {}
@@ -276,7 +281,7 @@ class SentIds:
                 keys = [*islice(self._wanted, MOST_AT_ONCE)]
                 slots = [self._wanted.pop(key) for key in keys]
                 try:
-                    found = await self._journal.outcomes(keys)
+                    found = await self._outcomes(keys)
                 except Exception as error:  # noqa: BLE001 - it is theirs who wait, whatever it is
                     for slot in slots:
                         slot.fail(error)
@@ -288,6 +293,19 @@ class SentIds:
             for slot in [*slots, *self._wanted.values()]:
                 slot.fail(StoreUnavailable("the system has ended"))
             self._wanted = {}
+
+    async def _outcomes(self, keys: Sequence[IdKey]) -> Mapping[IdKey, Outcome]:
+        """What the store knows of these ids; while it is away, it is asked again, as room is waited for."""
+        now, delay = self._backend.now, 0.05
+        ends_at = now() + self._journal.room_patience
+        while True:
+            try:
+                return await self._journal.outcomes(keys)
+            except StoreUnavailable:
+                if self._is_ending() or now() >= ends_at:
+                    raise
+            await anyio.sleep(min(delay, max(ends_at - now(), 0.0)))
+            delay = min(2 * delay, 1.0)
 
 
 class _Leaving:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
@@ -11,7 +12,17 @@ import anyio
 import msgspec
 import pytest
 
-from sentient_core import Actor, ActorSystem, MailboxOptions, MemoryStore, Overflow, Request, handles
+from sentient_core import (
+    Actor,
+    ActorRef,
+    ActorSystem,
+    JournalOptions,
+    MailboxOptions,
+    MemoryStore,
+    Overflow,
+    Request,
+    handles,
+)
 from sentient_core.actors.actor import DurabilityName
 from sentient_core.actors.ref import cell_of
 from sentient_core.errors import (
@@ -25,6 +36,7 @@ from sentient_core.errors import (
     MessageIdConflict,
     ReplyUnreadable,
     SendTimeout,
+    StoreUnavailable,
     UnhandledMessage,
 )
 from tests.probes import Add, Counter, Fail, Gate, Pass, Say, Total
@@ -617,6 +629,67 @@ async def test_in_an_outage_a_message_with_an_id_waits() -> None:
         store.resume()
 
         assert await ref.ask(Buy("pen"), timeout=1, message_id="a") == Receipt(1, ("pen",))
+
+
+class Away:
+    """What a journal says of ids: that the store is away, so many times."""
+
+    def __init__(self, journal: Any, times: float) -> None:
+        self.outcomes = journal.outcomes
+        self.times = times
+
+    async def __call__(self, keys: Any) -> Any:
+        self.times -= 1
+        if self.times >= 0:
+            raise StoreUnavailable("nobody there")
+        return await self.outcomes(keys)
+
+
+async def test_while_ids_cannot_be_looked_up_messages_with_ids_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with shop() as system:
+        ref = await system.spawn(Shop, name="shop")
+        journal = cell_of(ref).runtime.mirror.journal
+        monkeypatch.setattr(journal, "outcomes", Away(journal, 5))
+
+        with pytest.raises(SendTimeout):
+            await ref.send(Add(2), message_id="a", timeout=0.1)
+        await ref.send(Add(2), message_id="a")
+        assert await ref.ask(Buy("pen"), timeout=5, message_id="b") == Receipt(3, ("pen",))
+
+
+async def test_they_wait_no_longer_than_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with shop(journal=JournalOptions(room_patience=20)) as system:
+        ref = await system.spawn(Shop, name="shop")
+        journal = cell_of(ref).runtime.mirror.journal
+        monkeypatch.setattr(journal, "outcomes", Away(journal, math.inf))
+        began = anyio.current_time()
+
+        with pytest.raises(StoreUnavailable, match="nobody there"):
+            await ref.send(Add(2), message_id="a")
+
+        assert anyio.current_time() - began == pytest.approx(20)
+
+
+async def test_the_end_of_the_system_does_not_wait_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Exception] = []
+
+    async def send(ref: ActorRef[Any]) -> None:
+        try:
+            await ref.send(Add(2), message_id="a")
+        except StoreUnavailable as error:
+            told.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        async with shop() as system:
+            ref = await system.spawn(Shop, name="shop")
+            journal = cell_of(ref).runtime.mirror.journal
+            monkeypatch.setattr(journal, "outcomes", Away(journal, math.inf))
+            tasks.start_soon(send, ref)
+            await anyio.sleep(3)
+            began = anyio.current_time()
+        assert anyio.current_time() - began <= 1
+
+    assert len(told) == 1
 
 
 async def test_a_turn_that_the_store_could_not_take_settles_its_message_all_the_same() -> None:
