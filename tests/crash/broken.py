@@ -123,14 +123,16 @@ def settles_nothing() -> None:
 
 
 def recovers_without_tail() -> None:
-    """A start does not read what is committed and not projected."""
-    read: Any = vars(recovery)["_read_tail"]
+    """A start does not look at what is committed and not projected."""
+    started: Any = vars(recovery)["_started"]
 
-    async def read_nothing(*of: Any) -> tuple[list[Any], int, bool]:
-        _, first_free, is_whole = await read(*of)
-        return [], first_free, is_whole
+    async def start_with_rows(
+        engine: Any, system: str, epoch: int, number: int, tail: Any, *rest: Any
+    ) -> Any:
+        own = [entry for entry in tail if entry.number == number]
+        return await started(engine, system, epoch, number, own, *rest)
 
-    _replace(recovery, _read_tail=read_nothing)
+    _replace(recovery, _started=start_with_rows)
 
 
 def recovers_without_rows() -> None:
