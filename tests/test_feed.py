@@ -13,6 +13,7 @@ import structlog
 from sentient_core import InvalidArgument
 from sentient_core.feed import Feed, Subscription
 from sentient_core.logs import LimitedLog, runtime_log
+from tests.ids import named
 from tests.virtual_time import anyio_backend
 
 __all__ = ["anyio_backend"]
@@ -165,7 +166,7 @@ def test_a_callback_runs_in_the_context_it_was_subscribed_in() -> None:
 async def _coroutine_function(_: int) -> None: ...
 
 
-@pytest.mark.parametrize("callback", [None, 3, _coroutine_function], ids=repr)
+@pytest.mark.parametrize("callback", [None, 3, _coroutine_function], ids=named)
 def test_what_cannot_be_a_callback_is_refused(callback: Any) -> None:
     with pytest.raises(InvalidArgument, match="plain function"):
         new_feed().subscribe(callback)

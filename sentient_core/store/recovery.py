@@ -55,7 +55,7 @@ SELECT id, due_at FROM timer:[$system, '']..=[$system, []]"""
 _LATE = "DELETE journal:[$system, 0]..=[$system, $projected] WHERE !keep AND !is_broken RETURN NONE"
 _BROKEN = "UPDATE $id SET is_broken = true RETURN NONE"
 
-_CLAIM_TRIES = 50
+_CLAIM_TRIES = 500
 _CHUNK_BYTES = (1024 * 1024, 8 * 1024 * 1024)  # below: the next chunk doubles; above: it halves
 
 
@@ -93,10 +93,15 @@ async def take_ownership(engine: Engine, system: str, writer: str, *, accepts_da
     """
     log = runtime_log(system)
     owner = record_id("ownership", system)
+    tail: list[TailEntry] = []
+    number = 0
+    readable: set[int] = set()
     for _ in range(_CLAIM_TRIES):
         found = await _read_owner(engine, system)
-        tail, number = await _read_tail(engine, system, found["projected"])
-        damage = _damage_of(tail, found["projected"], number)
+        # What the try before has read is not read again: a busy owner goes on meanwhile, and would be faster.
+        more, number = await _read_tail(engine, system, max(found["projected"], number - 1))
+        tail = [entry for entry in tail if entry.number > found["projected"]] + more
+        damage = _damage_of(tail, found["projected"], number, readable)
         if damage:
             # What the owner until now has projected meanwhile was gone, too, when it was read.
             projected = (await _read_owner(engine, system))["projected"]
@@ -265,11 +270,20 @@ async def _read_tail(engine: Engine, system: str, projected: int) -> tuple[list[
             chunk = max(chunk // 2, 1)
 
 
-def _damage_of(tail: Sequence[TailEntry], projected: int, number: int) -> dict[int, str]:
-    """What is wrong with the entries from `projected` to `number`, by their numbers."""
+def _damage_of(
+    tail: Sequence[TailEntry], projected: int, number: int, readable: set[int]
+) -> dict[int, str]:
+    """What is wrong with the entries from `projected` to `number`, by their numbers.
+
+    `readable`: those of which it is known that they can be read; others are added.
+    """
     missing = set(range(projected + 1, number)).difference(entry.number for entry in tail)
     damage = dict.fromkeys(missing, _MISSING)
-    damage |= {entry.number: _TORN for entry in tail if not _is_readable(entry)}
+    for entry in tail:
+        if entry.number in readable or _is_readable(entry):
+            readable.add(entry.number)
+        else:
+            damage[entry.number] = _TORN
     return dict(sorted(damage.items()))
 
 

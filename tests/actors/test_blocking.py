@@ -22,6 +22,7 @@ from sentient_core import (
     NotInTurn,
     StaleIncarnation,
 )
+from tests.ids import named
 from tests.probes import Gate, Log, running
 from tests.puppet import Puppet, in_turn
 
@@ -226,7 +227,7 @@ class Caller:
 async def no_work() -> None: ...
 
 
-@pytest.mark.parametrize("fn", [no_work, partial(no_work), Caller(), anyio.sleep], ids=repr)
+@pytest.mark.parametrize("fn", [no_work, partial(no_work), Caller(), anyio.sleep], ids=named)
 @pytest.mark.parametrize("what", ["run_sync", "run_process"])
 async def test_an_async_function_is_refused(what: str, fn: Any) -> None:
     async with running() as system:

@@ -22,6 +22,7 @@ from sentient_core import (
 )
 from sentient_core.actors.current import current_cell
 from sentient_core.actors.ref import cell_of
+from tests.ids import named
 from tests.probes import Gate, Log, letters, running
 from tests.puppet import MirroredPuppet, Puppet, doing, in_turn
 
@@ -275,7 +276,7 @@ def yields() -> Any:
     yield 1
 
 
-@pytest.mark.parametrize("fn", [time.sleep, partial(time.sleep, 0), shutil.copy, print, yields], ids=repr)
+@pytest.mark.parametrize("fn", [time.sleep, partial(time.sleep, 0), shutil.copy, print, yields], ids=named)
 async def test_what_surely_is_not_async_is_refused_at_the_call(fn: Any) -> None:
     async with running() as system:
         ref = await system.spawn(Puppet)

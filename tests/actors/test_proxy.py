@@ -30,6 +30,7 @@ from sentient_core import (
     handles,
     reads,
 )
+from tests.ids import named
 from tests.probes import Add, Counter, Gate, letters, running
 
 
@@ -386,7 +387,7 @@ async def test_a_call_ends_with_its_proxys_timeout() -> None:
         gate.open.set()
 
 
-@pytest.mark.parametrize("timeout", [0, -1, None, "1"], ids=repr)
+@pytest.mark.parametrize("timeout", [0, -1, None, "1"], ids=named)
 async def test_a_timeout_that_cannot_be(timeout: Any) -> None:
     async with running() as system:
         ref = await system.spawn(Shop)
@@ -523,7 +524,7 @@ async def test_a_proxy_class_must_fit_its_actor() -> None:
             ShopProxy(not_a_ref)
 
 
-@pytest.mark.parametrize("method", [Shop.first, Shop.__dict__["cached"], 3, None], ids=str)
+@pytest.mark.parametrize("method", [Shop.first, Shop.__dict__["cached"], 3, None], ids=named)
 def test_asks_takes_methods_only(method: Any) -> None:
     with pytest.raises(InvalidArgument, match="asks takes a method"):
         asks(method)

@@ -22,6 +22,7 @@ from sentient_core import (
 from sentient_core.actors.checkpoints import RejectedCheckpoint, restore, save
 from sentient_core.codec import Codec, digest
 from sentient_core.store.records import Checkpoint, CheckpointKind
+from tests.ids import named
 from tests.probes import Counter, Save, Say, Total, running
 
 
@@ -332,7 +333,7 @@ def test_upcasters_that_lead_nowhere_are_found_when_the_class_is_made(
         type("Odd", (Counter,), body)
 
 
-@pytest.mark.parametrize("version", [0, -1, 1.0, True, "1", None, _plain], ids=repr)
+@pytest.mark.parametrize("version", [0, -1, 1.0, True, "1", None, _plain], ids=named)
 def test_an_upcaster_leads_on_from_a_version(version: Any) -> None:
     with pytest.raises(InvalidUpcaster, match=r"as @upcast\(1\)"):
         upcast(version)
@@ -345,7 +346,7 @@ def test_an_upcaster_is_a_method_for_one_version() -> None:
         upcast(2)(marked(1))
 
 
-@pytest.mark.parametrize("version", [0, -1, 1.0, True, "1", None], ids=repr)
+@pytest.mark.parametrize("version", [0, -1, 1.0, True, "1", None], ids=named)
 def test_a_schema_version_is_a_whole_number_from_1_on(version: Any) -> None:
     with pytest.raises(InvalidArgument, match=r"Odd\.schema_version must be a whole number, at least 1"):
         type("Odd", (Counter,), {"schema_version": version})
@@ -432,7 +433,7 @@ def test_aliases_are_not_inherited_by_the_class_but_by_its_state() -> None:
         (("",), InvalidName, "it is empty"),
         ((3,), InvalidName, "not a str"),
     ],
-    ids=repr,
+    ids=named,
 )
 def test_aliases_that_cannot_be(aliases: Any, error: type[Exception], complaint: str) -> None:
     with pytest.raises(error, match=complaint):

@@ -126,7 +126,7 @@ def test_looking_writes_nothing(
     run: Run, server: Server, database: str, verb: list[str], tmp_path: Path
 ) -> None:
     scheme = SCHEMES[VERBS.index(verb) % 2]
-    ask(server, "REMOVE INDEX event_type_idx ON agent_event; REMOVE TABLE pruned", database=database)
+    ask(server, "REMOVE INDEX event_type_idx ON agent_event; REMOVE TABLE memo", database=database)
     before = everything(server, database)
     system = ["--system", "bank"] if verb[0] in OF_ONE_SYSTEM else []
 

@@ -25,6 +25,7 @@ from sentient_core import (
     Restart,
     Supervisor,
 )
+from tests.ids import named
 from tests.probes import Counter, running
 
 
@@ -86,7 +87,7 @@ WRONG: list[tuple[dict[str, Any], type[InvalidArgument], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("options", "kind", "why"), WRONG, ids=str)
+@pytest.mark.parametrize(("options", "kind", "why"), WRONG, ids=named)
 def test_what_cannot_be_has_an_error_of_its_own(
     options: dict[str, Any], kind: type[InvalidArgument], why: str
 ) -> None:
