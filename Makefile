@@ -22,9 +22,10 @@ demo:  ## turn Markdown into a site by supervised agents that crash (ARGS="--hel
 	@.ci/venv demo
 	@$(BIN)/python -m examples.site $(ARGS)
 
-test:  ## run the tests (ARGS="-m 'not slow' tests/store")
+# a file of tests is one worker's: what it sets up (a database server, say) is set up once
+test:  ## run the tests, on all processors up to four (ARGS="-m 'not slow' tests/store")
 	@.ci/venv dev
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)
 
 check:  ## lint, formatting, types under mypy and pyright, import direction
 	@.ci/venv dev

@@ -140,7 +140,7 @@ SIGNIFICANT = ChildSpec(Counter, restart="transient", significant=True)
         ({"strategy": Supervisor.dynamic(), "children": (ChildSpec(Counter),) * 2}, InvalidChildSpec),
         ({"strategy": Supervisor.dynamic(), "children": (SIGNIFICANT,)}, InvalidSignificance),
     ],
-    ids=str,
+    ids=named,
 )
 def test_a_supervisor_that_cannot_work_is_refused_when_its_class_is_made(
     body: dict[str, Any], kind: type[InvalidArgument]
