@@ -270,9 +270,7 @@ async def _read_tail(engine: Engine, system: str, projected: int) -> tuple[list[
             chunk = max(chunk // 2, 1)
 
 
-def _damage_of(
-    tail: Sequence[TailEntry], projected: int, number: int, readable: set[int]
-) -> dict[int, str]:
+def _damage_of(tail: Sequence[TailEntry], projected: int, number: int, readable: set[int]) -> dict[int, str]:
     """What is wrong with the entries from `projected` to `number`, by their numbers.
 
     `readable`: those of which it is known that they can be read; others are added.
