@@ -116,14 +116,7 @@ class Mirror:
         `payload` is what `encoded` made of it, where that was done before.
         """
         if payload is None:
-            try:
-                payload = self._encode(message)
-            except ForeignRef:
-                raise
-            except Exception as error:  # as above
-                raise _unencodable(message, target, error) from error
-            if len(payload) > self._largest:
-                raise MessageTooLarge(message, target, len(payload), self._largest)
+            payload = self.encoded(message, target)
         self._seq = seq = self._seq + 1
         kind = type(message)
         tag = self._tags.get(kind) or self._new_tag(kind)

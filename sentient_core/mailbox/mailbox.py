@@ -173,18 +173,6 @@ class Mailbox:
             if self.tally is not None:
                 self.tally.put_back(len(entries))
 
-    def put_earlier(self, entries: Sequence[Entry], now: Callable[[], float]) -> None:
-        """Queue entries that were sent before all that is queued: each before the others of its priority."""
-        if any(map(priority_of, entries)):
-            self.rank(now, is_paused=True)
-        queue = self.queue
-        if isinstance(queue, PriorityQueue):
-            later = list(queue)
-            queue.clear()
-            queue.take_over([*entries, *later], now())
-        else:
-            self.put_first(entries)
-
     def take_out(self, entry: Entry) -> bool:
         """Remove this very entry. False: it is not queued."""
         queue = self.queue

@@ -405,6 +405,8 @@ class DeadLetterRecord(Record, frozen=True, array_like=True, gc=False, tag="d"):
     @property
     def weight(self) -> int:
         texts = len(self.recipient) + len(self.sender) + len(self.cause) + len(self.traceback or "")
+        if self.was_pending:  # the books name the recipient as well, and the row that goes
+            texts += len(self.recipient)
         return 300 + len(self.payload) + texts + (0 if self.sent_as is None else self.sent_as.weight)
 
 
