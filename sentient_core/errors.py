@@ -19,6 +19,10 @@ SentientError
 │   │   └── InvalidDecision              its rules for failures, or a child's
 │   ├── InvalidStoreUrl                  a store address of an unknown or unusable form
 │   ├── InvalidCall (TypeError)          arguments that a proxied method, or an __init__, does not take
+│   ├── InvalidField                     a value that a field of a task, a state or an event cannot have
+│   ├── UnstorableValue                  what no payload can hold; names its place
+│   ├── InvalidPatch                     a JSON Patch that is none, or cannot be applied; names the operation
+│   ├── DependencyCycle                  a step of a workflow would wait for itself
 │   └── ForeignRef                       a ref of another actor system was used in this one
 ├── NameTaken                            the path is in use; carries the living ref
 ├── ActorLives                           what is stored of a path where somebody lives cannot be forgotten
@@ -84,6 +88,9 @@ SentientError
 │   ├── Transient                        gone with another try
 │   ├── Poison                           it is the message's fault: quarantine it, go on
 │   └── BudgetExceeded                   pause until somebody resumes the actor
+├── IllegalTransition                    a status that does not follow the one there is; names both
+├── IdTaken                              there is a row of this id already
+├── OwnedByActor                         a living actor writes this row; carries its path
 ├── NoSuchState (LookupError)            the store has no state of an actor that is as old as that
 ├── CheckpointUnusable                   no stored checkpoint of an actor can be loaded
 └── StoreError                           the store
@@ -140,6 +147,7 @@ __all__ = [
     "DeadLetterSettled",
     "DeathPactError",
     "DeliveryError",
+    "DependencyCycle",
     "DuplicateChild",
     "EmptyGroup",
     "Escalated",
@@ -149,6 +157,8 @@ __all__ = [
     "HandlerCancelled",
     "HandlerFailed",
     "HandlerOverdue",
+    "IdTaken",
+    "IllegalTransition",
     "InvalidArgument",
     "InvalidBackoff",
     "InvalidCall",
@@ -156,9 +166,11 @@ __all__ = [
     "InvalidChildClass",
     "InvalidChildSpec",
     "InvalidDecision",
+    "InvalidField",
     "InvalidHandler",
     "InvalidIntensity",
     "InvalidName",
+    "InvalidPatch",
     "InvalidRestart",
     "InvalidShutdown",
     "InvalidSignificance",
@@ -180,6 +192,7 @@ __all__ = [
     "NotHandedOver",
     "NotInTurn",
     "NotRedrivable",
+    "OwnedByActor",
     "Poison",
     "PoolFull",
     "RateLimited",
@@ -216,6 +229,7 @@ __all__ = [
     "UnknownActor",
     "UnknownChild",
     "UnknownDeadLetter",
+    "UnstorableValue",
     "WaitTimeout",
     "WrongThread",
 ]
@@ -364,6 +378,50 @@ class InvalidCall(InvalidArgument, TypeError):
     def __init__(self, method: str, why: str) -> None:
         self.method = method
         super().__init__(f"{method} cannot be called like this: {why}")
+
+
+class InvalidField(InvalidArgument):
+    """A value that a field of a model cannot have; found when the model is made, nothing was stored."""
+
+    def __init__(self, model: str, field: str, why: str) -> None:
+        self.model = model
+        self.field = field
+        super().__init__(f"{model}.{field} {why}")
+
+
+class UnstorableValue(InvalidArgument):
+    """What no payload can hold. `where` is its place in what was given: `input_data.items[3].price`."""
+
+    def __init__(self, where: str, why: str, advice: str) -> None:
+        self.where = where
+        super().__init__(f"{where} is {why}, which cannot be stored: {advice}")
+
+
+class InvalidPatch(InvalidArgument):
+    """A JSON Patch that is none, or one of whose operations cannot be applied. Nothing was changed."""
+
+    def __init__(self, index: int | None, operation: object, why: str) -> None:
+        self.index = index
+        """Place of the operation in the patch, from 0; None: it is the patch as a whole."""
+        self.operation = operation
+        text = repr(operation)
+        what = "the patch" if index is None else f"operation {index} of the patch"
+        super().__init__(
+            f"{what}, {text if len(text) <= 200 else f'{text[:197]}...'}, cannot be applied: {why}"
+        )
+
+
+class DependencyCycle(InvalidArgument):
+    """A step of a workflow would wait for itself. Nothing was written."""
+
+    def __init__(self, workflow_id: str, cycle: Sequence[str]) -> None:
+        self.workflow_id = workflow_id
+        self.cycle: tuple[str, ...] = tuple(cycle)
+        """Each waits for the one behind it; the first stands at the end again."""
+        super().__init__(
+            f"steps of the workflow {workflow_id!r} would wait for each other: {' -> '.join(cycle)}. Take "
+            "one of these dependencies away."
+        )
 
 
 class ForeignRef(InvalidArgument):
@@ -1113,6 +1171,43 @@ class RestartLimitExceeded(SentientError):
         super().__init__(
             f"'{supervisor or 'the root supervisor'}' gave up on '{child}': more than "
             f"{max_restarts} restart{'' if max_restarts == 1 else 's'} within {within:g} s{where}"
+        )
+
+
+class IllegalTransition(SentientError):
+    """A status that does not follow the one there is. Nothing was changed."""
+
+    def __init__(self, kind: str, old: str, new: str, allowed: Sequence[str]) -> None:
+        self.kind = kind
+        self.old = old
+        self.new = new
+        self.allowed: tuple[str, ...] = tuple(allowed)
+        follow = f"may become {' or '.join(map(repr, allowed))}" if allowed else "stays so: that is an end"
+        article = "an" if kind == "agent" else "a"
+        super().__init__(f"{article} {kind} that is {old!r} cannot become {new!r}; it {follow}")
+
+
+class IdTaken(SentientError):
+    """There is a row of this id already; it was left as it is."""
+
+    def __init__(self, what: str, id_: str) -> None:
+        self.what = what
+        self.id = id_
+        super().__init__(
+            f"there is a {what} {id_!r} already. Update that one, or leave the id out to be given a new one."
+        )
+
+
+class OwnedByActor(SentientError):
+    """A living actor writes this row, and nobody beside it. Nothing was changed."""
+
+    def __init__(self, what: str, owner: str) -> None:
+        self.what = what
+        self.owner = owner
+        """Path of the actor."""
+        super().__init__(
+            f"{what} belongs to the actor '{owner}', which writes it in its turns: ask that one, "
+            f"system.get({owner!r}), or the handle that started it"
         )
 
 

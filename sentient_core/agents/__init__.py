@@ -1,0 +1,1 @@
+"""Agents: tasks, workflows, their states and events, under the names of the original design."""
