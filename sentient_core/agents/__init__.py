@@ -1,0 +1,8 @@
+"""Agents: actors that work on tasks."""
+
+from __future__ import annotations
+
+from sentient_core.agents.page import page_of
+from sentient_core.agents.sandbox import LocalSandbox, SandboxTool
+
+__all__ = ["LocalSandbox", "SandboxTool", "page_of"]
