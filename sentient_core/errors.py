@@ -18,6 +18,11 @@ SentientError
 │   │   ├── InvalidBackoff               its backoff, or a child's
 │   │   └── InvalidDecision              its rules for failures, or a child's
 │   ├── InvalidStoreUrl                  a store address of an unknown or unusable form
+│   ├── InvalidPage                      a task's input_data that no page can be made of
+│   ├── InvalidSandboxRequest            what a sandbox cannot be asked for
+│   │   ├── UnknownSandboxCommand        a command that it does not know
+│   │   ├── SandboxPathRefused           a path that leads out of it, or that something is in the way of
+│   │   └── SandboxFileTooLarge          more bytes than it takes in one file
 │   ├── InvalidCall (TypeError)          arguments that a proxied method, or an __init__, does not take
 │   ├── InvalidField                     a value that a field of a task, a state or an event cannot have
 │   ├── UnstorableValue                  what no payload can hold; names its place
@@ -91,6 +96,10 @@ SentientError
 ├── IllegalTransition                    a status that does not follow the one there is; names both
 ├── IdTaken                              there is a row of this id already
 ├── OwnedByActor                         a living actor writes this row; carries its path
+├── SandboxError                         what agents deploy with
+│   ├── SandboxMissing (ValueError)      the agent was given none
+│   ├── SandboxClosed                    it is used outside of its block
+│   └── SandboxUnusable                  its directory or its port cannot be used
 ├── NoSuchState (LookupError)            the store has no state of an actor that is as old as that
 ├── CheckpointUnusable                   no stored checkpoint of an actor can be loaded
 └── StoreError                           the store
@@ -171,7 +180,9 @@ __all__ = [
     "InvalidIntensity",
     "InvalidName",
     "InvalidPatch",
+    "InvalidPage",
     "InvalidRestart",
+    "InvalidSandboxRequest",
     "InvalidShutdown",
     "InvalidSignificance",
     "InvalidStartTimeout",
@@ -199,6 +210,12 @@ __all__ = [
     "ReplyUnreadable",
     "RestartLimitExceeded",
     "RestoreUnfinished",
+    "SandboxClosed",
+    "SandboxError",
+    "SandboxFileTooLarge",
+    "SandboxMissing",
+    "SandboxPathRefused",
+    "SandboxUnusable",
     "SendTimeout",
     "SentientError",
     "SignalsUnavailable",
@@ -230,6 +247,7 @@ __all__ = [
     "UnknownChild",
     "UnknownDeadLetter",
     "UnstorableValue",
+    "UnknownSandboxCommand",
     "WaitTimeout",
     "WrongThread",
 ]
@@ -1211,6 +1229,83 @@ class OwnedByActor(SentientError):
         )
 
 
+class InvalidPage(InvalidArgument):
+    """Something in a task's `input_data` that no page can be made of."""
+
+    def __init__(self, place: str, why: str) -> None:
+        self.place = place
+        super().__init__(f"no page can be made of input_data: {place}: {why}")
+
+
+class InvalidSandboxRequest(InvalidArgument):
+    """What a sandbox was asked for is nothing that it could do. Nothing was written."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"a sandbox cannot do this: {why}")
+
+
+class UnknownSandboxCommand(InvalidSandboxRequest):
+    """A command that the sandbox does not know."""
+
+    def __init__(self, command: object, known: Iterable[str]) -> None:
+        self.command = command
+        super().__init__(f"{command!r} is no command of it. It knows {', '.join(map(repr, known))}.")
+
+
+class SandboxPathRefused(InvalidSandboxRequest):
+    """A path that leads out of the sandbox, that it does not take, or that something is in the way of."""
+
+    def __init__(self, path: object, why: str) -> None:
+        self.path = path
+        self.why = why
+        super().__init__(
+            f"the path {_shortened(path)}: {why}. A path is relative, such as 'pages/index.html', and no "
+            "link is followed."
+        )
+
+
+class SandboxFileTooLarge(InvalidSandboxRequest):
+    """A file has more bytes than the sandbox takes."""
+
+    def __init__(self, path: str, size: int, most: int) -> None:
+        self.path = path
+        self.size = size
+        self.most = most
+        super().__init__(
+            f"'{path}' has {size:,} bytes, and it takes {most:,}. LocalSandbox(file_bytes=...) allows more."
+        )
+
+
+class SandboxError(SentientError):
+    """The root of what keeps an agent from deploying."""
+
+
+class SandboxMissing(SandboxError, ValueError):
+    """The agent was given no sandbox tool, and its task needs one. Nothing was done."""
+
+    def __init__(self, agent: str) -> None:
+        self.agent = agent
+        super().__init__(
+            f"the agent '{agent}' has no sandbox tool, which it deploys with: start it with "
+            "sandbox_tool=LocalSandbox(directory), or with another object that has `run_async`."
+        )
+
+
+class SandboxClosed(SandboxError):
+    """The sandbox is not open: before its block, behind it, or after `aclose`."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the sandbox cannot be used now: {why}")
+
+
+class SandboxUnusable(SandboxError):
+    """A directory cannot be made, written, or had for oneself; or a port cannot be listened on."""
+
+    def __init__(self, place: str, why: str) -> None:
+        self.place = place
+        super().__init__(f"the sandbox cannot use '{place}': {why}. Choose another place.")
+
+
 class NoSuchState(SentientError, LookupError):
     """The store has no state of an actor that is as old as was asked for."""
 
@@ -1381,3 +1476,8 @@ def _of(message: object, ref: ActorRef, why: str) -> str:
 
 def _why(cause: BaseException | None) -> str:
     return "in order" if cause is None else in_a_line(cause)
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:80]}…{text[-10:]}"
