@@ -1,9 +1,32 @@
 """Agents: tasks, workflows, their states and events, under the names of the original design."""
-"""Agents: actors that work on tasks."""
 
 from __future__ import annotations
 
+from sentient_core.agents.models import (
+    AgentState,
+    StateCheckpoint,
+    StatusChange,
+    Task,
+    TaskExecution,
+    TaskExecutionMode,
+    WorkflowState,
+)
 from sentient_core.agents.page import page_of
 from sentient_core.agents.sandbox import LocalSandbox, SandboxTool
+from sentient_core.agents.statuses import AgentStatus, TaskStatus, WorkflowStatus
 
-__all__ = ["LocalSandbox", "SandboxTool", "page_of"]
+__all__ = [
+    "AgentState",
+    "AgentStatus",
+    "LocalSandbox",
+    "SandboxTool",
+    "StateCheckpoint",
+    "StatusChange",
+    "Task",
+    "TaskExecution",
+    "TaskExecutionMode",
+    "TaskStatus",
+    "WorkflowState",
+    "WorkflowStatus",
+    "page_of",
+]
