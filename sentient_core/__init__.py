@@ -35,6 +35,7 @@ from sentient_core.actors.overdue import Progress
 from sentient_core.actors.stored_letter import StoredDeadLetter
 from sentient_core.actors.watchdog import BlockedHandler
 from sentient_core.actors.water import MailboxNotice, MailboxNotices
+from sentient_core.config import DEFAULT_SYSTEM, Settings, StorageBackend
 from sentient_core.errors import (
     ActivationFailed,
     ActorKilled,
@@ -77,6 +78,7 @@ from sentient_core.errors import (
     InvalidChildSpec,
     InvalidDecision,
     InvalidField,
+    InvalidEnvFile,
     InvalidHandler,
     InvalidIntensity,
     InvalidName,
@@ -84,6 +86,7 @@ from sentient_core.errors import (
     InvalidPatch,
     InvalidRestart,
     InvalidSandboxRequest,
+    InvalidSetting,
     InvalidShutdown,
     InvalidSignificance,
     InvalidStartTimeout,
@@ -156,6 +159,7 @@ from sentient_core.events import EventType
 from sentient_core.feed import Following, Subscription
 from sentient_core.health import Health, SystemStatus
 from sentient_core.in_thread import SystemThread
+from sentient_core.logs import LogLevel
 from sentient_core.mailbox import (
     DeadLetter,
     DeadLetterReason,
@@ -167,10 +171,11 @@ from sentient_core.mailbox import (
 )
 from sentient_core.past import StateAt
 from sentient_core.recovering import DormantActor, Recovered, RecoveryProgress
+from sentient_core.secret import Secret
 from sentient_core.store.audit import ActorAudit, Audit
 from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.memory import MemoryStore
-from sentient_core.store.protocols import Backlog, JournalOptions, Outage, Store
+from sentient_core.store.protocols import Backlog, JournalOptions, Outage, Store, StoreHolder
 from sentient_core.store.records import LetterStatus
 from sentient_core.store.retention import Pruned, Removed, Retention
 from sentient_core.store.surreal import SurrealStore
@@ -188,6 +193,7 @@ from sentient_core.tree import RestartsInWindow, TreeNode
 from sentient_core.until_signal import ExitCode
 
 __all__ = [
+    "DEFAULT_SYSTEM",
     "IGNORE",
     "ActivationFailed",
     "Actor",
@@ -264,6 +270,7 @@ __all__ = [
     "InvalidChildSpec",
     "InvalidDecision",
     "InvalidField",
+    "InvalidEnvFile",
     "InvalidHandler",
     "InvalidIntensity",
     "InvalidName",
@@ -271,6 +278,7 @@ __all__ = [
     "InvalidPatch",
     "InvalidRestart",
     "InvalidSandboxRequest",
+    "InvalidSetting",
     "InvalidShutdown",
     "InvalidSignificance",
     "InvalidStartTimeout",
@@ -280,6 +288,7 @@ __all__ = [
     "JournalOptions",
     "LetterStatus",
     "LinkBroken",
+    "LogLevel",
     "MailboxFull",
     "MailboxNotice",
     "MailboxNotices",
@@ -325,8 +334,10 @@ __all__ = [
     "SandboxMissing",
     "SandboxPathRefused",
     "SandboxUnusable",
+    "Secret",
     "SendTimeout",
     "SentientError",
+    "Settings",
     "SignalsUnavailable",
     "StaleIncarnation",
     "StartFailed",
@@ -335,10 +346,12 @@ __all__ = [
     "StashFull",
     "StateAt",
     "StateTooLarge",
+    "StorageBackend",
     "Store",
     "StoreAccessDenied",
     "StoreDamaged",
     "StoreError",
+    "StoreHolder",
     "StoreInUse",
     "StorePathUnusable",
     "StoreRefused",

@@ -23,6 +23,8 @@ SentientError
 │   │   ├── UnknownSandboxCommand        a command that it does not know
 │   │   ├── SandboxPathRefused           a path that leads out of it, or that something is in the way of
 │   │   └── SandboxFileTooLarge          more bytes than it takes in one file
+│   ├── InvalidSetting                   a variable of the settings; carries its name
+│   ├── InvalidEnvFile                   a file of settings that cannot be read
 │   ├── InvalidCall (TypeError)          arguments that a proxied method, or an __init__, does not take
 │   ├── InvalidField                     a value that a field of a task, a state or an event cannot have
 │   ├── UnstorableValue                  what no payload can hold; names its place
@@ -176,6 +178,7 @@ __all__ = [
     "InvalidChildSpec",
     "InvalidDecision",
     "InvalidField",
+    "InvalidEnvFile",
     "InvalidHandler",
     "InvalidIntensity",
     "InvalidName",
@@ -183,6 +186,7 @@ __all__ = [
     "InvalidPatch",
     "InvalidRestart",
     "InvalidSandboxRequest",
+    "InvalidSetting",
     "InvalidShutdown",
     "InvalidSignificance",
     "InvalidStartTimeout",
@@ -384,6 +388,26 @@ class InvalidStoreUrl(InvalidArgument):
         super().__init__(
             f"cannot open a store at {url!r}: {why}. Use 'surrealkv://path/to/directory' for an "
             "embedded database, 'mem://' for one that lives in memory, or 'ws://host:8000' for a server."
+        )
+
+
+class InvalidSetting(InvalidArgument):
+    """A setting that cannot be used; `variable` names it. The value of a secret is not in the text."""
+
+    def __init__(self, variable: str, why: str) -> None:
+        self.variable = variable
+        super().__init__(f"{variable} {why}.")
+
+
+class InvalidEnvFile(InvalidArgument):
+    """A file of settings that cannot be read. Nothing of what it says is in the text."""
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path = path
+        self.why = why
+        super().__init__(
+            f"settings cannot be read from '{path}': {why}. It has a line NAME=value per setting; values "
+            "with blanks, quotes or a # stand in quotes."
         )
 
 

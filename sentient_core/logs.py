@@ -7,20 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from enum import StrEnum
 from typing import Any
 
 import structlog
 
-__all__ = ["LimitedLog", "LimitedLogs", "RuntimeLog", "runtime_log"]
+__all__ = ["LimitedLog", "LimitedLogs", "LogLevel", "RuntimeLog", "runtime_log"]
 
 
-def runtime_log(system: str | None) -> RuntimeLog:
+class LogLevel(StrEnum):
+    """How much a log line matters, least first."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+
+
+def runtime_log(system: str | None, least: LogLevel = LogLevel.DEBUG) -> RuntimeLog:
     """A logger whose lines have system, path, incarnation and correlation_id.
 
-    The last three are None where a line is about no actor; bind them where it is.
+    The last three are None where a line is about no actor; bind them where it is. Lines below `least` are
+    not written.
     """
     log: structlog.typing.FilteringBoundLogger = structlog.get_logger("sentient_core")
-    return RuntimeLog(log.bind(system=system, path=None, incarnation=None, correlation_id=None))
+    return RuntimeLog(log.bind(system=system, path=None, incarnation=None, correlation_id=None), least)
 
 
 class RuntimeLog:
@@ -30,14 +42,17 @@ class RuntimeLog:
     the store, may fail of that.
     """
 
-    __slots__ = ("to_structlog",)
+    __slots__ = ("_least", "to_structlog")
 
-    def __init__(self, to_structlog: structlog.typing.FilteringBoundLogger) -> None:
+    def __init__(
+        self, to_structlog: structlog.typing.FilteringBoundLogger, least: LogLevel = LogLevel.DEBUG
+    ) -> None:
         self.to_structlog: structlog.typing.FilteringBoundLogger = to_structlog
-        """The same logger without the net, for the user's own lines."""
+        """The same logger without the net and without a least level, for the user's own lines."""
+        self._least = least
 
     def bind(self, **keys: Any) -> RuntimeLog:
-        return RuntimeLog(self.to_structlog.bind(**keys))
+        return RuntimeLog(self.to_structlog.bind(**keys), self._least)
 
     def debug(self, event: str, **keys: Any) -> None:
         self._write("debug", event, keys)
@@ -55,8 +70,13 @@ class RuntimeLog:
         self._write("error", event, {**keys, "exc_info": True})
 
     def _write(self, level: str, event: str, keys: dict[str, Any]) -> None:
+        if _RANKS[level] < _RANKS[self._least.lower()]:
+            return
         with suppress(Exception):
             getattr(self.to_structlog, level)(event, **keys)
+
+
+_RANKS = {level.lower(): rank for rank, level in enumerate(LogLevel)}
 
 
 class LimitedLog:

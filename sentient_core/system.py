@@ -27,6 +27,7 @@ from sentient_core.actors.watchdog import check_threshold
 from sentient_core.actors.water import MailboxNotices
 from sentient_core.assembly import Parts, Root, put_together
 from sentient_core.codec import Codec
+from sentient_core.config import DEFAULT_SYSTEM, Settings
 from sentient_core.errors import (
     ActorLives,
     ForeignRef,
@@ -44,6 +45,7 @@ from sentient_core.in_thread import BackendName, SystemThread
 from sentient_core.logs import runtime_log
 from sentient_core.mailbox import Isolation
 from sentient_core.mailbox.signals import Signal, SignalKind
+from sentient_core.own_store import default_store, store_at
 from sentient_core.past import Moment, StateAt, state_at
 from sentient_core.paths import check_name
 from sentient_core.recovering import (
@@ -54,9 +56,16 @@ from sentient_core.recovering import (
     classes_by_tag,
     dormant_actors,
 )
-from sentient_core.store import open_store
+from sentient_core.store import MemoryStore
 from sentient_core.store.audit import Audit
-from sentient_core.store.protocols import Backlog, JournalOptions, Outage, Store
+from sentient_core.store.protocols import (
+    Backlog,
+    JournalOptions,
+    Outage,
+    Store,
+    StoreHolder,
+    store_of,
+)
 from sentient_core.store.retention import Pruned, Retention
 from sentient_core.store.surreal import SurrealStore
 from sentient_core.supervisor.administration import AdministeredChildren
@@ -116,8 +125,11 @@ class ActorSystem:
             ref = await system.spawn(Account, name="alice")
 
     `store` is the address of a SurrealDB database (`surrealkv://directory` for an embedded one on
-    disk, `mem://` for one in memory) or a `Store`, which then several systems may share, and which a
-    server that wants a user needs: `SurrealStore("wss://host:8000", username=..., password=...)`. The system
+    disk, `mem://` for one in memory, `wss://host:8000` for a server's), or a `Store` or who has one
+    (`SurrealDBConfig`), which then several systems may share and whoever made it closes. Without it the
+    settings say where it is: at `SURREALDB_URL`, or in a directory of the user's data, one per system's name.
+    `settings` are those of the environment and of a file `.env` (`Settings.load()`) where none are given; an
+    address is opened as they say, with their namespace, database, user and number of connections. The system
     takes over the records that are stored under its name; actors spawned again under their paths
     continue from their latest checkpoints. Several systems can live in one process. `isolation` is that
     of the actor classes that say nothing themselves (`Actor.isolation`).
@@ -149,9 +161,10 @@ class ActorSystem:
 
     def __init__(
         self,
-        name: str,
+        name: str = DEFAULT_SYSTEM,
         *,
-        store: str | Store,
+        store: str | Store | StoreHolder | None = None,
+        settings: Settings | None = None,
         journal: JournalOptions | None = None,
         drain_patience: float = 5.0,
         threads: int = THREADS,
@@ -162,24 +175,29 @@ class ActorSystem:
     ) -> None:
         self.name: str = check_name(name)
         check_seconds("drain_patience", drain_patience, is_optional=False)
-        if not isinstance(store, str) and not hasattr(store, "open_journal"):
-            raise InvalidArgument(
-                f"store must be an address such as 'surrealkv://my.db', or a Store, not {store!r}"
-            )
+        if settings is not None and not isinstance(settings, Settings):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgument(f"settings must be a Settings(...), not {settings!r}")
         self._threads = check_threads(threads)
-        self._own_store: SurrealStore | None = None
-        if isinstance(store, str):
-            store = self._own_store = open_store(store)
-        self.store: Store = store
+        self.settings: Settings = settings or Settings.load()
+        """What the installation decides. Its URL and credentials count where `store` does not name them."""
+        self._own_store: SurrealStore | MemoryStore | None = None
+        self._is_default_store = store is None
+        if store is None:
+            store = self._own_store = default_store(self.settings, self.name)
+        elif isinstance(store, str):
+            store = self._own_store = store_at(store, self.settings)
+        self.store: Store = store_of(store)
         """The store, for queries: `await system.store.events(system.name, …)`."""
         self._isolation = _checked_isolation(isolation)
         self._root_strategy = msgspec.structs.replace(Root.strategy, budget=restart_budget)
         self._stops_when_given_up = _is_stop(on_give_up)
-        self._options = journal or JournalOptions()
+        self._options = msgspec.structs.replace(
+            journal or JournalOptions(), log_level=self.settings.log_level
+        )
         self._forgetting = anyio.Lock()
         self._patience = drain_patience
         self._threshold = check_threshold(watchdog)
-        self._log = runtime_log(self.name)
+        self._log = runtime_log(self.name, self.settings.log_level)
         self._parts: Parts | None = None
         self._phase = Phase.NEW
         self._fenced: StoreError | None = None
@@ -195,6 +213,8 @@ class ActorSystem:
         if self._parts is not None:
             raise SentientError(f"the actor system '{self.name}' has been entered before: make a new one")
         self._phase = Phase.STARTING
+        if self._is_default_store:
+            self._log.info("no store was named, so it is where the settings say", store=self.store.url)
         try:
             journal = await self.store.open_journal(
                 self.name, options=self._options, on_fenced=self._on_fenced, on_outage=self._on_outage
@@ -848,7 +868,7 @@ class ActorSystem:
             if parts.watchdog is not None:
                 await parts.watchdog.stop()
             await self._close_store()
-            if self._own_store is not None:
+            if isinstance(self._own_store, SurrealStore):
                 self._own_store.retire()  # else a later question would open it again and keep its lock
 
     async def _close_store(self) -> None:

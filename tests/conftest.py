@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from blockbuster import blockbuster_ctx
 
+from sentient_core.config import Settings
+
 BACKENDS: dict[str, dict[str, Any]] = {"asyncio": {}, "trio": {}}
 """The event loops by name, with their options."""
 
@@ -27,6 +29,16 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 def anyio_backend_name(anyio_backend: tuple[str, dict[str, Any]]) -> str:
     """`asyncio` or `trio`."""
     return anyio_backend[0]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the developer's environment says of databases counts for no test; nor is his data touched."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in Settings.__struct_fields__:
+            patch.delenv(name.upper(), raising=False)
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -39,7 +39,7 @@ def test_a_store_address_that_cannot_be_is_refused_when_the_system_is_made(url: 
         ActorSystem("test", store=url)
 
 
-@pytest.mark.parametrize("store", [None, 3], ids=repr)
+@pytest.mark.parametrize("store", [[], 3], ids=repr)
 def test_what_is_no_store_is_refused_when_the_system_is_made(store: Any) -> None:
     with pytest.raises((InvalidArgument, TypeError), match="store"):
         ActorSystem("test", store=store)

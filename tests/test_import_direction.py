@@ -11,9 +11,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS: list[set[str]] = [
-    {"errors", "config", "backend", "codec", "paths", "logs", "causes", "feed"},
+    {"errors", "backend", "codec", "paths", "logs", "causes", "feed", "secret"},
     {"mailbox"},
     {"store"},
+    {"config", "own_store"},
     {"events"},
     {"actors"},
     {"supervisor"},

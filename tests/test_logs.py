@@ -6,6 +6,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import anyio
+import pytest
 import structlog
 
 from sentient_core import (
@@ -14,11 +15,13 @@ from sentient_core import (
     Alert,
     BudgetExceeded,
     ChildSpec,
+    LogLevel,
     MemoryStore,
+    Settings,
     Supervisor,
     handles,
 )
-from sentient_core.logs import LimitedLog
+from sentient_core.logs import LimitedLog, runtime_log
 from tests.probes import Add, Counter, Fail, Gate, Log, Pass, Recorder, Save, Say, Total, running
 from tests.virtual_time import anyio_backend
 
@@ -54,6 +57,53 @@ def test_so_many_lines_a_second_and_then_one_that_counts() -> None:
         ("flood", "next", None),
         ("flood", "much later", None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("least", "written"),
+    [
+        (LogLevel.DEBUG, ["debug", "info", "warning", "error"]),
+        (LogLevel.INFO, ["info", "warning", "error"]),
+        (LogLevel.WARNING, ["warning", "error"]),
+        (LogLevel.ERROR, ["error"]),
+        (LogLevel.CRITICAL, []),
+    ],
+)
+def test_lines_below_the_least_level_are_not_written(least: LogLevel, written: list[str]) -> None:
+    log = runtime_log("bank", least).bind(path="a")
+
+    with structlog.testing.capture_logs() as lines:
+        log.debug("x")
+        log.info("x")
+        log.warning("x")
+        log.error("x")
+        log.to_structlog.debug("a user's own")
+
+    assert [line["log_level"] for line in lines] == [*written, "debug"]
+
+
+@pytest.mark.parametrize(("level", "lines_written"), [("INFO", 1), ("WARNING", 1), ("ERROR", 0)])
+async def test_a_system_logs_from_the_level_of_its_settings_on_and_its_actors_as_they_like(
+    level: str, lines_written: int
+) -> None:
+    class Talkative(Counter):
+        @handles
+        def say(self, message: Say) -> None:
+            self.context.log.debug("mine")
+
+    with structlog.testing.capture_logs() as lines:
+        for name, least in (("mine", LogLevel(level)), ("another", LogLevel.WARNING)):
+            settings = Settings(log_level=least)
+            async with ActorSystem(name, store=MemoryStore(), settings=settings) as system:
+                ref = await system.spawn(Talkative)
+                ref.tell(Say("x"))
+                ref.tell(Fail())
+                await ref.ask(Total(), timeout=1)
+
+    assert len([line for line in lines if line["event"] == "mine"]) == 2
+    failed = [line["system"] for line in lines if line["event"] == "actor failed"]
+    assert failed == ["mine"] * lines_written + ["another"]
+    assert {line["log_level"] for line in lines if line["system"] == "another"} == {"debug", "warning"}
 
 
 def test_what_is_suppressed_at_the_end_is_told() -> None:

@@ -15,7 +15,7 @@ from typing import Any, cast
 import msgspec
 
 from sentient_core.errors import Fenced
-from sentient_core.logs import runtime_log
+from sentient_core.logs import RuntimeLog
 from sentient_core.store.accounts import Books
 from sentient_core.store.auditing import ACCOUNTS, CARRIED_TO
 from sentient_core.store.engine import Engine
@@ -46,14 +46,14 @@ Query = Callable[..., Awaitable[list[Any]]]
 class Carrier:
     """Carries the books of one system. Lives on the store thread."""
 
-    def __init__(self, engine: Engine, system: str, epoch: int, call_timeout: float) -> None:
+    def __init__(self, engine: Engine, system: str, epoch: int, call_timeout: float, log: RuntimeLog) -> None:
         self._engine = engine
         self._system = system
         self._epoch = epoch
         self._call_timeout = call_timeout
         self._owner = record_id("ownership", system)
         self._totals = record_id("pruned", system, "account")
-        self._log = runtime_log(system)
+        self._log = log
 
     async def carry(
         self, query: Query, projected: int, before: int, most_rows: int, is_over: Callable[[], bool]

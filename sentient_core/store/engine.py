@@ -29,7 +29,7 @@ from sentient_core.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from sentient_core.logs import runtime_log
+from sentient_core.logs import LogLevel, runtime_log
 from sentient_core.store.backoff import Backoff
 from sentient_core.store.thread import StoreThread
 from sentient_core.store.url import Address
@@ -88,6 +88,7 @@ class Engine:
         reopen_bytes: int = REOPEN_BYTES,
         namespace: str = NAMESPACE,
         database: str = DATABASE,
+        log_level: LogLevel = LogLevel.DEBUG,
     ) -> None:
         self.thread: StoreThread = StoreThread("sentient-core-store")
         self._address = address
@@ -95,6 +96,7 @@ class Engine:
         self._call_timeout = call_timeout
         self._reopen_bytes = reopen_bytes
         self._place = (namespace, database)
+        self._log = runtime_log(None, log_level)
         self._client: Client | None = None
         self._opening: asyncio.Task[None] | None = None
         self._shutting: asyncio.Task[None] | None = None
@@ -266,7 +268,7 @@ class Engine:
         finally:
             self._reopening = None
         self.reopened += 1
-        runtime_log(None).debug("database reopened", written=written)
+        self._log.debug("database reopened", written=written)
 
     async def _shut(self) -> None:
         # Once for all who ask: a second one must not end the thread under the first.
@@ -288,7 +290,7 @@ class Engine:
             async with asyncio.timeout(self._call_timeout):
                 await client.close()
         except Exception as error:  # noqa: BLE001 - it is given up either way
-            runtime_log(None).warning("the database did not close", error=str(error))
+            self._log.warning("the database did not close", error=str(error))
         if self._address.endpoint is None:
             await asyncio.sleep(_CLOSE_SECONDS)
 

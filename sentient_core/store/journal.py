@@ -81,6 +81,7 @@ class SurrealJournal:
         self.damage: str = start.damage
         self._engine = engine
         self._system = system
+        self._log = runtime_log(system, options.log_level)
         self._backend = backend
         self._on_fenced = on_fenced
         self._on_outage = on_outage
@@ -135,7 +136,7 @@ class SurrealJournal:
         )
         self._estates = EstateReader(engine, system, tail, start.durables, start.pending)
         self._retention = options.retention
-        self._pruner = Pruner(engine, system, start.epoch, options.call_timeout)
+        self._pruner = Pruner(engine, system, start.epoch, options.call_timeout, self._log)
         engine.thread.post(self._start_tasks)
 
     def append(self, record: AnyRecord, *, force: bool = False, from_reserve: bool = False) -> bool:
@@ -351,17 +352,14 @@ class SurrealJournal:
         try:
             await run()
         except StoreError as error:  # Fenced, StoreDamaged: all other errors are dealt with inside
-            log = runtime_log(self._system)
-            log.error(  # noqa: TRY400 - where it was noticed says nothing
-                "the store refuses this start of the system", error=str(error), found_by=name
-            )
+            self._log.error("the store refuses this start of the system", error=str(error), found_by=name)
             for task in self._tasks:
                 if task is not asyncio.current_task():
                     task.cancel()
             with suppress(RuntimeError):  # the caller's loop has ended
                 self._backend.call_threadsafe(self._fence, error)
         except Exception as error:  # noqa: BLE001 - nobody may wait for ever for a task that has ended
-            runtime_log(self._system).error("a task of the journal has ended", task=name, error=str(error))
+            self._log.error("a task of the journal has ended", task=name, error=str(error))
             ended = StoreUnavailable(f"the journal of '{self._system}' has ended: {type(error).__name__}")
             with suppress(RuntimeError):  # as above
                 self._backend.call_threadsafe(self._fail, ended)

@@ -94,7 +94,7 @@ class Projector:
         self._last_end = 0.0
         self._held_back = 0.0
         """Seconds so far."""
-        self._log = runtime_log(system)
+        self._log = runtime_log(system, options.log_level)
 
     async def run(self) -> None:
         """Project until cancelled. Raises Fenced when the records have another owner, StoreDamaged."""

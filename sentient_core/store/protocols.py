@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
 from sentient_core.errors import InvalidArgument, StoreError
+from sentient_core.logs import LogLevel
 from sentient_core.store.audit import Audit
 from sentient_core.store.outcomes import IdKey, Outcome
 from sentient_core.store.records import (
@@ -45,7 +46,9 @@ __all__ = [
     "Outage",
     "Pending",
     "Store",
+    "StoreHolder",
     "Waiter",
+    "store_of",
 ]
 
 
@@ -87,13 +90,17 @@ class JournalOptions(msgspec.Struct, frozen=True, kw_only=True):
     accepts_damage: bool = False
     """Start also where committed entries of the journal are missing or torn, and turns of durable actors
     may be lost with them: without these entries, and with an alert that names them. Else StoreDamaged."""
+    log_level: LogLevel = LogLevel.DEBUG
+    """Log lines of the journal below this level are not written. An ActorSystem puts its own here."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.retention, Retention | None):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgument(f"retention must be a Retention(...) or None, not {self.retention!r}")
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if name in ("retention", "accepts_damage") or (name == "record_bytes" and value is None):
+            if name in ("retention", "accepts_damage", "log_level") or (
+                name == "record_bytes" and value is None
+            ):
                 continue
             if not (value > 0 or (name == "tail_seconds" and value == 0)):
                 raise InvalidArgument(f"JournalOptions({name}=...) must be above 0, not {value!r}")
@@ -540,3 +547,23 @@ class Store(Protocol):
     async def close(self) -> None:
         """Close the database once no journal is open on it. Idempotent."""
         ...
+
+
+@runtime_checkable
+class StoreHolder(Protocol):
+    """Who has a store that others may use as well: a SurrealDBConfig, an ActorSystem."""
+
+    @property
+    def store(self) -> Store:
+        """The store. Whoever has it closes it; who uses it does not."""
+        ...
+
+
+def store_of(where: Store | StoreHolder) -> Store:
+    """The store that is meant: `where` itself, or the one it has. Raises InvalidArgument."""
+    store = where.store if isinstance(where, StoreHolder) else where
+    if not hasattr(store, "open_journal"):
+        raise InvalidArgument(
+            f"{where!r} is no store, and has none: SurrealStore('surrealkv://my.db') is one"
+        )
+    return store

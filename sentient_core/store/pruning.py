@@ -24,7 +24,7 @@ from typing import Any, cast
 import msgspec
 
 from sentient_core.errors import Fenced, StoreError, StoreUnavailable
-from sentient_core.logs import runtime_log
+from sentient_core.logs import RuntimeLog
 from sentient_core.store.carrying import Carrier
 from sentient_core.store.engine import Engine
 from sentient_core.store.retention import (
@@ -112,7 +112,7 @@ class _Block(msgspec.Struct, frozen=True):
 class Pruner:
     """Prunes one system. Lives on the store thread."""
 
-    def __init__(self, engine: Engine, system: str, epoch: int, call_timeout: float) -> None:
+    def __init__(self, engine: Engine, system: str, epoch: int, call_timeout: float, log: RuntimeLog) -> None:
         self._engine = engine
         self._system = system
         self._epoch = epoch
@@ -123,7 +123,7 @@ class Pruner:
         self._counted = 0
         """The last journal number that the blocks reach to."""
         self._span = 16
-        self._carrier = Carrier(engine, system, epoch, call_timeout)
+        self._carrier = Carrier(engine, system, epoch, call_timeout, log)
         self._not_before = {"letters": 0.0, "ended": 0.0, "checkpoints": 0.0, "memos": 0.0, "accounts": 0.0}
         self._pause = 0.0
         """Seconds to rest for each second of work."""
@@ -131,7 +131,7 @@ class Pruner:
         """Somebody waits behind a paced sweep."""
         self._asked = 0
         self._is_over = False
-        self._log = runtime_log(system)
+        self._log = log
 
     async def run(self, retention: Retention) -> None:
         """Prune every now and then until cancelled. Raises Fenced when the records have another owner."""

@@ -21,7 +21,7 @@ from typing import Any, cast
 import msgspec
 
 from sentient_core.errors import StoreDamaged, StoreUnavailable
-from sentient_core.logs import runtime_log
+from sentient_core.logs import LogLevel, runtime_log
 from sentient_core.store.engine import Engine
 from sentient_core.store.fold import fold
 from sentient_core.store.migrations import check_usable
@@ -85,13 +85,20 @@ class Start(msgspec.Struct, frozen=True):
     """Which committed entries are missing or torn, and left out; empty: none."""
 
 
-async def take_ownership(engine: Engine, system: str, writer: str, *, accepts_damage: bool = False) -> Start:
+async def take_ownership(
+    engine: Engine,
+    system: str,
+    writer: str,
+    *,
+    accepts_damage: bool = False,
+    log_level: LogLevel = LogLevel.DEBUG,
+) -> Start:
     """Become the owner of a system's records.
 
     Raises StoreDamaged with nothing taken; StoreUnavailable and RestoreUnfinished with nothing taken or
     with an epoch that nobody uses.
     """
-    log = runtime_log(system)
+    log = runtime_log(system, log_level)
     owner = record_id("ownership", system)
     tail: list[TailEntry] = []
     number = 0

@@ -132,7 +132,7 @@ class Settlement:
         self._encoder = RowEncoder(system)
         self._turns: dict[str, list[Place]] = {}
         """Places of the stored `turn` checkpoints by path, oldest first: known without reading."""
-        self._log = runtime_log(system)
+        self._log = runtime_log(system, options.log_level)
 
     async def write(self, entries: Sequence[TailEntry], effect: Effect, event_bytes: int) -> None:
         """Write the effect of these entries; retried until it is there. Raises Fenced, StoreDamaged.

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 from sentient_core.backend import current_backend
 from sentient_core.errors import InvalidArgument, StoreError, StoreUnavailable
+from sentient_core.logs import LogLevel
 from sentient_core.store.access import Access
 from sentient_core.store.audit import Audit
 from sentient_core.store.auditing import audit_of
@@ -79,6 +80,7 @@ class SurrealStore:
         largest_request: int | None = None,
         connect: Connect | None = None,
         reopen_bytes: int = REOPEN_BYTES,
+        log_level: LogLevel = LogLevel.DEBUG,
     ) -> None:
         """InvalidStoreUrl for an address that cannot be one, InvalidArgument for the rest.
 
@@ -93,7 +95,7 @@ class SurrealStore:
         since as a dead letter it stands twice in a row, and at most 32 MiB.
 
         `connect` makes the database's client: fault injectors wrap the real one. `reopen_bytes` is
-        for tests.
+        for tests. What the store logs below `log_level` is not written.
         """
         self._address = parse_url(url)
         self._access = Access(
@@ -113,6 +115,7 @@ class SurrealStore:
         self._connect = connect or _client_of(self._address, self._access)
         self._call_timeout = call_timeout
         self._reopen_bytes = reopen_bytes
+        self._log_level = log_level
         self._shared: _Shared | None = None
         self._is_retired = False
 
@@ -131,6 +134,11 @@ class SurrealStore:
     def url(self) -> str:
         """The address, as it was given."""
         return self._address.url
+
+    @property
+    def pool(self) -> int:
+        """Most connections to a server at once."""
+        return self._access.pool
 
     async def __aenter__(self) -> Self:
         return self
@@ -158,7 +166,13 @@ class SurrealStore:
         try:
             writer = uuid.uuid4().hex
             start = await shared.engine.thread.run(
-                lambda: take_ownership(shared.engine, system, writer, accepts_damage=settings.accepts_damage)
+                lambda: take_ownership(
+                    shared.engine,
+                    system,
+                    writer,
+                    accepts_damage=settings.accepts_damage,
+                    log_level=settings.log_level,
+                )
             )
         except BaseException:
             await self._leave(shared)
@@ -304,6 +318,7 @@ class SurrealStore:
                     reopen_bytes=self._reopen_bytes,
                     namespace=self._access.namespace,
                     database=self._access.database,
+                    log_level=self._log_level,
                 ),
                 _NO_BOUND if self._address.endpoint is None else max(1, self._access.pool // 2),
             )

@@ -91,10 +91,15 @@ def parse_url(url: str) -> Address:
     if scheme in _SERVERS:
         return _server(url, scheme)
     if scheme == "file":
-        raise InvalidStoreUrl(url, "this release's engine has no file:// store; write surrealkv:// instead")
+        raise InvalidStoreUrl(
+            _without_credentials(url),
+            "this release's engine has no file:// store; write surrealkv:// instead",
+        )
     if scheme == "mem":
         if rest:
-            raise InvalidStoreUrl(url, "a store in memory takes neither path nor options")
+            raise InvalidStoreUrl(
+                _without_credentials(url), "a store in memory takes neither path nor options"
+            )
         return Address(url)
     if scheme != "surrealkv":
         raise InvalidStoreUrl(_without_credentials(url), f"unknown scheme '{scheme}'")

@@ -62,7 +62,7 @@ class Writer:
         self._untold: tuple[TailEntry, Entry, float, float] | None = None
         """What was committed last, and from when to when, until all who care know of it."""
         self._wake = asyncio.Event()
-        self._log = runtime_log(system)
+        self._log = runtime_log(system, options.log_level)
 
     async def run(self) -> None:
         """Commit until cancelled. Raises Fenced when the records have another owner."""

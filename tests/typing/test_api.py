@@ -72,7 +72,7 @@ async def check() -> None:
         other: ActorRef[Other] = ref  # WRONG
         takes_accounts(await system.spawn(Other))  # WRONG
         await system.spawn(int)  # WRONG
-        ActorSystem("bank")  # WRONG
+        ActorSystem("bank", store=3)  # WRONG
         ChildSpec(int, name="a")  # WRONG
         Supervisor.one_for_one(3, 5.0)  # WRONG
         system.topic("totals", Balance).publish(3)  # WRONG
