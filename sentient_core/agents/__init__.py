@@ -10,6 +10,7 @@ from sentient_core.agents.models import (
     TaskExecution,
     TaskExecutionMode,
     WorkflowState,
+    WorkflowStep,
 )
 from sentient_core.agents.page import page_of
 from sentient_core.agents.sandbox import LocalSandbox, SandboxTool
@@ -28,5 +29,6 @@ __all__ = [
     "TaskStatus",
     "WorkflowState",
     "WorkflowStatus",
+    "WorkflowStep",
     "page_of",
 ]

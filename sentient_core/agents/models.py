@@ -32,6 +32,7 @@ from sentient_core.agents.fields import (
 )
 from sentient_core.agents.statuses import AgentStatus, StatusKind, TaskStatus, WorkflowStatus
 from sentient_core.errors import InvalidField
+from sentient_core.paths import EXTERNAL
 
 __all__ = [
     "AgentState",
@@ -42,6 +43,7 @@ __all__ = [
     "TaskExecution",
     "TaskExecutionMode",
     "WorkflowState",
+    "WorkflowStep",
 ]
 
 
@@ -98,7 +100,12 @@ class TaskExecution(Model, frozen=True, kw_only=True):
         "input_data": payload,
         "output_data": optional(payload),
         "progress": percentage,
+        "phase": optional(text),
         "error_message": optional(text),
+        "error_type": optional(text),
+        "checkpoint_id": optional(identity),
+        "items": count,
+        "attempts": count,
         "created_at": moment,
         "started_at": optional(moment),
         "completed_at": optional(moment),
@@ -118,8 +125,18 @@ class TaskExecution(Model, frozen=True, kw_only=True):
     """Its result; None until it is completed."""
     progress: float = 0
     """0 to 100."""
+    phase: str | None = None
+    """What it said last that it was at."""
     error_message: str | None = None
     """Why it failed."""
+    error_type: str | None = None
+    """The class of that error."""
+    checkpoint_id: str | None = None
+    """Its last checkpoint, from which it goes on."""
+    items: int = 0
+    """How many it has streamed."""
+    attempts: int = 0
+    """How often it was begun, or taken up again."""
     created_at: datetime = msgspec.field(default_factory=now)
     """When it was accepted."""
     started_at: datetime | None = None
@@ -146,7 +163,7 @@ class AgentState(Model, frozen=True, kw_only=True):
         "created_at": moment,
         "updated_at": moment,
         "kind": text,
-        "parent": optional(text),
+        "parent": text,
         "restarts": count,
         "incarnation": count,
         "owner": optional(text),
@@ -168,7 +185,7 @@ class AgentState(Model, frozen=True, kw_only=True):
     updated_at: datetime = msgspec.field(default_factory=now)
     kind: str = ""
     """Of an actor: what its class is stored as."""
-    parent: str | None = None
+    parent: str = ""
     """Of an actor: the path of the one above it."""
     restarts: int = 0
     """How often it was started again."""
@@ -192,8 +209,11 @@ class WorkflowState(Model, frozen=True, kw_only=True):
         "agent_states": payload,
         "execution_history": objects,
         "metadata": payload,
+        "input_data": payload,
+        "output_data": optional(payload),
         "error_message": optional(text),
         "created_at": moment,
+        "completed_at": optional(moment),
         "updated_at": moment,
         "owner": optional(text),
         "revision": count,
@@ -211,9 +231,14 @@ class WorkflowState(Model, frozen=True, kw_only=True):
     execution_history: list[dict[str, Any]] = msgspec.field(default_factory=list[dict[str, Any]])
     """What has happened, oldest first, each with a `timestamp`; filled in when it is read."""
     metadata: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    input_data: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    output_data: dict[str, Any] | None = None
+    """Its result; None until it is completed."""
     error_message: str | None = None
     """Why it failed."""
     created_at: datetime = msgspec.field(default_factory=now)
+    completed_at: datetime | None = None
+    """When it ended, in whatever way."""
     updated_at: datetime = msgspec.field(default_factory=now)
     owner: str | None = None
     """Path of the actor that writes the row; None: whoever has a StateManager may."""
@@ -266,27 +291,82 @@ class StateCheckpoint(Model, frozen=True, kw_only=True):
     """0: it is in no store yet."""
 
 
+class WorkflowStep(Model, frozen=True, kw_only=True):
+    """A row of `workflow_step`: one part of a workflow, and how it stands."""
+
+    rules: ClassVar[Mapping[str, Rule]] = {
+        "workflow_id": identity,
+        "name": identity,
+        "position": count,
+        "status": one_of(TaskStatus),
+        "agent_id": optional(identity),
+        "capability": optional(text),
+        "task_id": optional(identity),
+        "depends_on": names,
+        "attempts": count,
+        "input_data": payload,
+        "output_data": optional(payload),
+        "error_message": optional(text),
+        "created_at": moment,
+        "started_at": optional(moment),
+        "completed_at": optional(moment),
+        "updated_at": moment,
+        "owner": optional(text),
+        "revision": count,
+    }
+
+    workflow_id: str
+    name: str
+    """Names it within its workflow."""
+    position: int = 0
+    """Where it stands among the steps, to be shown."""
+    status: TaskStatus = TaskStatus.PENDING
+    agent_id: str | None = None
+    """Who runs it."""
+    capability: str | None = None
+    """What who runs it has to be able to do."""
+    task_id: str | None = None
+    """As what it is run."""
+    depends_on: list[str] = msgspec.field(default_factory=list[str])
+    """The steps that have to be completed before it; filled in when it is read."""
+    attempts: int = 0
+    input_data: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    output_data: dict[str, Any] | None = None
+    error_message: str | None = None
+    created_at: datetime = msgspec.field(default_factory=now)
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    """When it ended, in whatever way."""
+    updated_at: datetime = msgspec.field(default_factory=now)
+    owner: str | None = None
+    """Path of the actor that writes the row; None: whoever has a StateManager may."""
+    revision: int = 0
+    """0: it is in no store yet."""
+
+
 class StatusChange(Model, frozen=True, kw_only=True):
     """A row of `status_change`: that the status of an agent, a task or a workflow has changed."""
 
     rules: ClassVar[Mapping[str, Rule]] = {
-        "kind": one_of(StatusKind),
-        "id": identity,
+        "subject": one_of(StatusKind),
+        "subject_id": identity,
         "old": optional(text),
         "new": text,
         "cause": text,
         "actor": text,
+        "workflow_id": optional(identity),
         "timestamp": moment,
     }
 
-    kind: StatusKind
-    """Of what."""
-    id: str
+    subject: StatusKind
+    """Whether it is of an agent, a task or a workflow."""
+    subject_id: str
     old: str | None = None
     """None: it is new."""
     new: str
     cause: str = ""
     """What led to it."""
-    actor: str = "external"
+    actor: str = EXTERNAL
     """Who did it: the path of an actor, or whatever name the caller of a StateManager gave."""
+    workflow_id: str | None = None
     timestamp: datetime = msgspec.field(default_factory=now)

@@ -20,19 +20,29 @@ from sentient_core.agents.models import (
     TaskExecution,
     TaskExecutionMode,
     WorkflowState,
+    WorkflowStep,
 )
 from sentient_core.agents.statuses import AgentStatus, StatusKind, TaskStatus, WorkflowStatus
 from sentient_core.errors import InvalidArgument, InvalidField, UnstorableValue
 
-MODELS: list[type[Model]] = [AgentState, StateCheckpoint, StatusChange, Task, TaskExecution, WorkflowState]
+MODELS: list[type[Model]] = [
+    AgentState,
+    StateCheckpoint,
+    StatusChange,
+    Task,
+    TaskExecution,
+    WorkflowState,
+    WorkflowStep,
+]
 
 LEAST: dict[type[Model], dict[str, Any]] = {
     AgentState: {"agent_id": "a", "name": "A"},
     StateCheckpoint: {"agent_id": "a"},
-    StatusChange: {"kind": "task", "id": "t", "new": "running"},
+    StatusChange: {"subject": "task", "subject_id": "t", "new": "running"},
     Task: {},
     TaskExecution: {"agent_id": "a"},
     WorkflowState: {},
+    WorkflowStep: {"workflow_id": "w", "name": "build"},
 }
 
 
@@ -115,7 +125,7 @@ def test_a_plain_status_becomes_the_member_and_stays_equal_to_its_text(status: s
         (TaskExecution, {"output_data": "x"}, "TaskExecution.output_data is 'x'; it must be a dict"),
         (Task, {"description": None}, "Task.description is None; it must be text"),
         (Task, {"workflow_id": ""}, "Task.workflow_id has 0 characters"),
-        (StatusChange, {"kind": "robot"}, "StatusChange.kind is 'robot'; it can be 'agent', 'task'"),
+        (StatusChange, {"subject": "robot"}, "StatusChange.subject is 'robot'; it can be 'agent', 'task'"),
     ],
 )
 def test_what_cannot_be_is_refused_by_the_fields_name(
@@ -225,4 +235,4 @@ def test_whatever_is_accepted_is_accepted_again(made: TaskExecution) -> None:
 
 
 def test_kinds_of_statuses_are_their_text() -> None:
-    assert StatusChange(kind="task", id="t", new="running").kind is StatusKind.TASK  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert StatusChange(subject="task", subject_id="t", new="running").subject is StatusKind.TASK  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
