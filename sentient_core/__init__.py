@@ -103,6 +103,7 @@ from sentient_core.errors import (
     ReplyUnreadable,
     RestartLimitExceeded,
     RestoreUnfinished,
+    RowConflict,
     SendTimeout,
     SentientError,
     SignalsUnavailable,
@@ -133,6 +134,7 @@ from sentient_core.errors import (
     UnknownActor,
     UnknownChild,
     UnknownDeadLetter,
+    UnstorableRow,
     WaitTimeout,
     WrongThread,
 )
@@ -157,6 +159,8 @@ from sentient_core.store.memory import MemoryStore
 from sentient_core.store.protocols import Backlog, JournalOptions, Outage, Store
 from sentient_core.store.records import LetterStatus
 from sentient_core.store.retention import Pruned, Removed, Retention
+from sentient_core.store.row_models import Row, RowQuery, RowWrite
+from sentient_core.store.row_tables import RowTable
 from sentient_core.store.surreal import SurrealStore
 from sentient_core.supervisor import (
     AutoShutdown,
@@ -295,6 +299,11 @@ __all__ = [
     "RestartsInWindow",
     "RestoreUnfinished",
     "Retention",
+    "Row",
+    "RowConflict",
+    "RowQuery",
+    "RowTable",
+    "RowWrite",
     "SendTimeout",
     "SentientError",
     "SignalsUnavailable",
@@ -339,6 +348,7 @@ __all__ = [
     "UnknownActor",
     "UnknownChild",
     "UnknownDeadLetter",
+    "UnstorableRow",
     "UntypedProxy",
     "WaitTimeout",
     "WrongThread",
