@@ -120,6 +120,7 @@ from sentient_core.errors import (
     SandboxMissing,
     SandboxPathRefused,
     SandboxUnusable,
+    RowConflict,
     SendTimeout,
     SentientError,
     SignalsUnavailable,
@@ -152,6 +153,7 @@ from sentient_core.errors import (
     UnknownDeadLetter,
     UnknownSandboxCommand,
     UnstorableValue,
+    UnstorableRow,
     WaitTimeout,
     WrongThread,
 )
@@ -178,6 +180,8 @@ from sentient_core.store.memory import MemoryStore
 from sentient_core.store.protocols import Backlog, JournalOptions, Outage, Store, StoreHolder
 from sentient_core.store.records import LetterStatus
 from sentient_core.store.retention import Pruned, Removed, Retention
+from sentient_core.store.row_models import Row, RowQuery, RowWrite
+from sentient_core.store.row_tables import RowTable
 from sentient_core.store.surreal import SurrealStore
 from sentient_core.supervisor import (
     AutoShutdown,
@@ -335,6 +339,11 @@ __all__ = [
     "SandboxPathRefused",
     "SandboxUnusable",
     "Secret",
+    "Row",
+    "RowConflict",
+    "RowQuery",
+    "RowTable",
+    "RowWrite",
     "SendTimeout",
     "SentientError",
     "Settings",
@@ -384,6 +393,7 @@ __all__ = [
     "UnknownDeadLetter",
     "UnknownSandboxCommand",
     "UnstorableValue",
+    "UnstorableRow",
     "UntypedProxy",
     "WaitTimeout",
     "WrongThread",

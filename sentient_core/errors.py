@@ -17,6 +17,7 @@ SentientError
 │   │   ├── InvalidIntensity             its window, or the budget of a tree
 │   │   ├── InvalidBackoff               its backoff, or a child's
 │   │   └── InvalidDecision              its rules for failures, or a child's
+│   ├── UnstorableRow                    what was to be written into a row cannot be stored
 │   ├── InvalidStoreUrl                  a store address of an unknown or unusable form
 │   ├── InvalidPage                      a task's input_data that no page can be made of
 │   ├── InvalidSandboxRequest            what a sandbox cannot be asked for
@@ -109,6 +110,7 @@ SentientError
     │                                    about the outcome of what was under way
     ├── StoreInUse                       another process holds the database directory
     ├── StoreRefused                     the store answered: it did not do it
+    │   └── RowConflict                      a row has another revision than was expected: read it again
     ├── StoreDamaged                     what is stored was changed, removed or torn: nobody goes on with it
     ├── StorePathUnusable                the directory cannot be made or written
     ├── NoSuchStore                      there is no store of this package at that address
@@ -220,6 +222,7 @@ __all__ = [
     "SandboxMissing",
     "SandboxPathRefused",
     "SandboxUnusable",
+    "RowConflict",
     "SendTimeout",
     "SentientError",
     "SignalsUnavailable",
@@ -252,6 +255,7 @@ __all__ = [
     "UnknownDeadLetter",
     "UnknownSandboxCommand",
     "UnstorableValue",
+    "UnstorableRow",
     "WaitTimeout",
     "WrongThread",
 ]
@@ -378,6 +382,16 @@ class InvalidDecision(InvalidStrategy):
             "'escalate')]: an exception class, a tuple of them or a function of the exception, and what is "
             "then to be done."
         )
+
+
+class UnstorableRow(InvalidArgument):
+    """What was to be written into a row cannot be stored as it is. Nothing was written."""
+
+    def __init__(self, table: str, key: tuple[object, ...], why: str) -> None:
+        self.table = table
+        self.key = key
+        self.why = why
+        super().__init__(f"{table} {key!r:.200} cannot be written: {why}")
 
 
 class InvalidStoreUrl(InvalidArgument):
@@ -1391,6 +1405,21 @@ class StoreInUse(StoreError):
 
 class StoreRefused(StoreError):
     """The store answered that it did not do what was asked; nothing was written."""
+
+
+class RowConflict(StoreRefused):
+    """A row has another revision than was expected: somebody has changed it. Nothing was written."""
+
+    def __init__(self, table: str, key: tuple[str, ...], expected: int, found: int) -> None:
+        self.table = table
+        self.key = key
+        self.expected = expected
+        """0: it was not to be there yet."""
+        self.found = found
+        """0: it is not there."""
+        was = "it was not to be there" if expected == 0 else f"revision {expected} was expected"
+        now = "it is gone" if found == 0 else f"it has revision {found}"
+        super().__init__(f"{table} {key!r:.200}: {was}, and {now}: read it again and decide anew")
 
 
 class StoreDamaged(StoreError):

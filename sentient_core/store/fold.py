@@ -36,6 +36,7 @@ from sentient_core.store.records import (
     LetterStatus,
     Noted,
     Opened,
+    RowChange,
     Settled,
     TimerGone,
     TimerSet,
@@ -44,6 +45,8 @@ from sentient_core.store.records import (
     flat,
     full_id,
 )
+from sentient_core.store.row_effects import RowEffect, add_row, merge_rows, replaced_by_status, rows_without
+from sentient_core.store.row_tables import RowKey
 
 __all__ = [
     "NOTHING",
@@ -53,6 +56,7 @@ __all__ = [
     "PendingEffect",
     "Placed",
     "fold",
+    "later_agent",
     "merge",
     "merge_letters",
     "newest",
@@ -84,6 +88,8 @@ class AgentEffect(msgspec.Struct, frozen=True):
     first_at: int
     """Time of the first status in the window: when the row was made, if it is new."""
     last: AgentStatus
+    changes: int = 1
+    """How many statuses there were."""
 
 
 class PendingEffect(msgspec.Struct, frozen=True):
@@ -145,6 +151,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """Of `settled`, those with memos: these go, before those of `memos` are written."""
     letters: Mapping[str, LetterEffect] = {}
     """By the id of the message."""
+    rows: Mapping[RowKey, RowEffect] = {}
+    """By table and key, what actors have written; those of `agent_state` come on top of `agents`."""
     epoch: int | None = None
     """Of the last start in the window; None when none started in it."""
     is_clean: bool | None = None
@@ -171,6 +179,7 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
     accounts: dict[str, list[Line]] = {}
     counted: dict[str, Placed[Counted]] = {}
     letters: dict[str, LetterEffect] = {}
+    rows: dict[RowKey, RowEffect] = {}
     last_epoch: int | None = None
     is_clean: bool | None = None
 
@@ -207,7 +216,12 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
                 timers[record.path, record.key] = None
             elif isinstance(record, AgentStatus):
                 known = agents.get(record.path)
-                agents[record.path] = AgentEffect(record.at if known is None else known.first_at, record)
+                agents[record.path] = (
+                    AgentEffect(record.at, record)
+                    if known is None
+                    else AgentEffect(known.first_at, record, known.changes + 1)
+                )
+                replaced_by_status(rows, (record.path,))
                 _raise(incarnations, record.path, record.incarnation)
                 if record.restarts > 0:
                     _raise(restarts, record.path, record.restarts)
@@ -252,8 +266,11 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
                     of_path.pop(record.path, None)
                 named = [placed for placed in named if placed.record.path != record.path]
                 timers = _without(timers, {record.path})
+                rows = rows_without(rows, {record.path})
                 inbox.forget({record.path})
                 note(record.path, (FORGOTTEN, 0, 0))
+            elif isinstance(record, RowChange):
+                add_row(rows, record)
             elif isinstance(record, Counted):
                 counted[record.path] = Placed(number, index, epoch, record)
             elif isinstance(record, Opened):
@@ -284,6 +301,7 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
         memos_gone=frozenset(inbox.memos_gone),
         counted=counted,
         letters=letters,
+        rows=rows,
         epoch=last_epoch,
         is_clean=is_clean,
     )
@@ -295,7 +313,9 @@ def merge(earlier: Effect, later: Effect, kept_checkpoints: int) -> Effect:
     agents = dict(earlier.agents)
     for path, agent in later.agents.items():
         known = agents.get(path)
-        agents[path] = agent if known is None else AgentEffect(known.first_at, agent.last)
+        agents[path] = agent if known is None else later_agent(known, agent)
+    rows = dict(earlier.rows)
+    replaced_by_status(rows, later.agents)
     incarnations = dict(earlier.incarnations)
     for path, incarnation in later.incarnations.items():
         _raise(incarnations, path, incarnation)
@@ -330,6 +350,7 @@ def merge(earlier: Effect, later: Effect, kept_checkpoints: int) -> Effect:
         memos_gone=frozenset(inbox.memos_gone),
         counted={**earlier.counted, **later.counted},
         letters=merge_letters(dict(earlier.letters), later.letters),
+        rows=merge_rows(rows, later.rows),
         epoch=earlier.epoch if later.epoch is None else later.epoch,
         is_clean=earlier.is_clean if later.is_clean is None else later.is_clean,
     )
@@ -345,6 +366,11 @@ def merge_letters(
         else:
             letters[id_] = effect
     return letters
+
+
+def later_agent(known: AgentEffect, later: AgentEffect) -> AgentEffect:
+    """What two windows did to the row of an actor, one after the other."""
+    return AgentEffect(known.first_at, later.last, known.changes + later.changes)
 
 
 def newest(newest_first: Iterable[T], kept: int) -> tuple[T, ...]:
@@ -430,6 +456,7 @@ def _forgetting(effect: Effect, paths: frozenset[str]) -> Effect:
         counted=_but(effect.counted, paths),
         named=tuple(placed for placed in effect.named if placed.record.path not in paths),
         timers=_without(effect.timers, paths),
+        rows=rows_without(effect.rows, paths),
         pending=inbox.pending,
         settled=frozenset(inbox.settled),
         tried=inbox.tried,

@@ -29,6 +29,7 @@ from sentient_core.store.fold import (
     PendingEffect,
     Placed,
     fold,
+    later_agent,
     merge_letters,
     newest,
 )
@@ -73,8 +74,19 @@ from sentient_core.store.retention import (
     oldest_beyond,
     spare_checkpoints,
 )
+from sentient_core.store.row_book import RowBook
+from sentient_core.store.row_models import Row, RowQuery, RowWrite
+from sentient_core.store.row_tables import RowTable
+from sentient_core.store.row_values import checked_writes
 from sentient_core.store.tail import LEAST_WEIGHT
-from sentient_core.store.views import agent_row, checkpoint_row, dead_letter_row, event_row
+from sentient_core.store.views import (
+    agent_of_row,
+    agent_row,
+    checkpoint_of_row,
+    checkpoint_row,
+    dead_letter_row,
+    event_row,
+)
 from sentient_core.store.waiting import RoomLine, WaitingLine
 
 __all__ = ["MemoryJournal", "MemoryStore"]
@@ -161,7 +173,11 @@ class MemoryStore:
     async def agents(self, system: str) -> list[AgentRow]:
         """See `Store.agents`."""
         records = await self._read(system)
-        return [agent_row(agent) for _, agent in sorted(records.agents.items())]
+        written = {key[0] for key, _ in records.book.all(RowTable.AGENT_STATE)}
+        rows = [agent_row(agent) for path, agent in records.agents.items() if path not in written]
+        for path in written:
+            rows += map(agent_of_row, records.book.find(RowQuery(table=RowTable.AGENT_STATE, key=(path,))))
+        return sorted(rows, key=lambda row: row.agent_id)
 
     async def checkpoint_rows(self, system: str, path: str) -> list[CheckpointRow]:
         """See `Store.checkpoint_rows`."""
@@ -169,7 +185,8 @@ class MemoryStore:
         kept = [*records.turns.get(path, ()), *records.named.get(path, ())]
         kept += [records.states[path]] if path in records.states else []
         kept.sort(key=lambda placed: placed.position, reverse=True)
-        return [checkpoint_row(placed) for placed in kept]
+        written = records.book.find(RowQuery(table=RowTable.STATE_CHECKPOINT, key=(path,), newest_first=True))
+        return [*map(checkpoint_of_row, written), *map(checkpoint_row, kept)]
 
     async def dead_letters(
         self,
@@ -206,6 +223,19 @@ class MemoryStore:
         for _, accounts in records.accounts:
             books.enter(accounts)
         return books.close((key for inbox in records.inbox.values() for key in inbox), records.counted)
+
+    async def rows(self, system: str, query: RowQuery) -> list[Row]:
+        """See `Store.rows`."""
+        return (await self._read(system)).book.find(query)
+
+    async def write_rows(self, system: str, writes: Sequence[RowWrite]) -> None:
+        """See `Store.write_rows`. StoreUnavailable while paused."""
+        checked_writes(writes)
+        await current_backend().checkpoint()
+        if self.is_paused:
+            raise StoreUnavailable(_PAUSED)
+        self._systems.setdefault(system, _Records(self._keep_events))
+        (await self._read(system)).book.write(writes, time.time_ns())
 
     async def query(self, sql: str, **parameters: object) -> list[Any]:
         """See `Store.query`: refused, there is no database here."""
@@ -504,6 +534,7 @@ class _Records:
         self.restarts: dict[str, int] = {}
         self.events: deque[Placed[Event]] = deque(maxlen=keep_events)
         self.agents: dict[str, AgentEffect] = {}
+        self.book = RowBook(self.agents)
         self.turns: dict[str, tuple[Placed[Checkpoint], ...]] = {}
         self.named: dict[str, list[Placed[Checkpoint]]] = {}
         self.states: dict[str, Placed[Checkpoint]] = {}
@@ -564,11 +595,13 @@ class _Records:
         return Pruned(
             events=_removed(placed.record.weight for placed in events),
             dead_letters=self._prune_letters(letters),
-            checkpoints=_removed(placed.record.weight for placed in checkpoints),
+            checkpoints=_removed(placed.record.weight for placed in checkpoints)
+            + self.book.forget_agents([path]),
             agents=_removed(agent.last.weight for agent in agents),
             messages=_removed(pending.accepted.record.weight for pending in messages),
             ids=_removed(len(known.payload) for known in ids),
             memos=_removed(len(memo.payload) for memo in memos),
+            written=self.book.forget(path),
         )
 
     def _settle(self, key: Key) -> None:
@@ -584,7 +617,8 @@ class _Records:
         self.durables.update(effect.durables)
         for path, agent in effect.agents.items():
             known = self.agents.get(path)
-            self.agents[path] = agent if known is None else AgentEffect(known.first_at, agent.last)
+            self.agents[path] = agent if known is None else later_agent(known, agent)
+        self.book.apply(effect.rows, effect.agents)
         for path, incarnation in effect.incarnations.items():
             self.known[path] = max(incarnation, self.known.get(path, 0))
         for path, restarts in effect.restarts.items():
@@ -704,6 +738,7 @@ class _Records:
         ended = set(self._ended(before))
         timers = [self.timers.pop(key) for key in [*self.timers] if key[0] in ended]
         agents = [self.agents.pop(path).last for path in ended]
+        self.book.forget_agents(ended)
         return _removed(record.weight for record in (*timers, *agents))
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from sentient_core.errors import RestoreUnfinished, StoreDamaged, StoreSchemaTooNew
 from sentient_core.store.engine import Engine
-from sentient_core.store.schema import RESTORING, VERSION, definitions
+from sentient_core.store.schema import RESTORING, VERSION, definitions, redefinitions
 from sentient_core.store.wire import Refusal, read_plain, record_id
 
 __all__ = ["SCHEMA", "Found", "check_usable", "look", "migrate"]
@@ -26,6 +26,8 @@ FOR $row IN $rows {
     DELETE $row.id RETURN NONE;
 };
 COMMIT;""",
+    # Rows of agents that nobody runs, and checkpoints without a state: fields that had to be given got defaults.
+    5: redefinitions("agent_state", "state_checkpoint"),
 }
 """Statements that lead to a version from the one before it, run once each and in order: what
 defining the missing cannot do (renaming, filling in). They must bear being run twice."""

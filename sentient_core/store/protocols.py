@@ -28,6 +28,7 @@ from sentient_core.store.records import (
     TimerSet,
 )
 from sentient_core.store.retention import Pruned, Retention
+from sentient_core.store.row_models import Row, RowQuery, RowWrite
 
 if TYPE_CHECKING:
     from sentient_core.store.letters import DeadLetterFilter
@@ -534,6 +535,20 @@ class Store(Protocol):
 
     async def audit(self, system: str) -> Audit:
         """What has become of all messages to durable actors, as far as it is projected; by their ids."""
+        ...
+
+    async def rows(self, system: str, query: RowQuery) -> list[Row]:
+        """Rows of a `RowTable`, as far as they are projected. InvalidArgument for what no index answers."""
+        ...
+
+    async def write_rows(self, system: str, writes: Sequence[RowWrite]) -> None:
+        """Write all of these rows, or none of them; returns when that is committed.
+
+        For rows that no running actor writes: an actor's change that is projected later is written over
+        them. Raises RowConflict when a row has another revision than its write expects, UnstorableRow for
+        what cannot be stored, InvalidArgument for two writes of one row: then nothing is written.
+        StoreUnavailable: it may have been, and may still be.
+        """
         ...
 
     async def query(self, sql: str, **parameters: object) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from operator import itemgetter
 from typing import Any
 
@@ -12,16 +12,18 @@ from sentient_core.store.event_filter import EventFilter
 from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.protocols import AgentRow, CheckpointRow, DeadLetterRow, EventRow
 from sentient_core.store.records import LetterStatus
+from sentient_core.store.row_models import Row, RowQuery, order_of, plan_of
+from sentient_core.store.row_sql import read_row, rows_query
 from sentient_core.store.rows import (
     read_agent,
     read_checkpoint_row,
     read_dead_letter,
     read_event,
 )
-from sentient_core.store.views import nanoseconds
+from sentient_core.store.time_bounds import times_between
 from sentient_core.store.wire import bindable, read_plain, record_id
 
-__all__ = ["AGENTS", "CHECKPOINTS", "NEWEST", "Queries", "events_query", "letters_query", "times_between"]
+__all__ = ["AGENTS", "CHECKPOINTS", "NEWEST", "Queries", "events_query", "letters_query"]
 
 _PROJECTED = "SELECT VALUE projected FROM $owner"
 # The upper bound must sort above the ids' type: an array above strings and integers.
@@ -42,22 +44,6 @@ def events_query(index: str, *conditions: str) -> str:
     where = " AND ".join((*conditions, "id[0] = $system", "position[0] <= $projected"))
     table = f"agent_event WITH INDEX {index}"
     return f"SELECT * FROM {table} WHERE {where} ORDER BY timestamp DESC LIMIT $limit"  # noqa: S608 - constants
-
-
-def times_between(since: datetime | None, until: datetime | None) -> dict[str, tuple[str, object]]:
-    """The conditions on `timestamp` between these times, by the name of what is bound in each, and that.
-
-    The database's index sorts times as texts, with as many digits as each needs, so that a range misses
-    rows within the second of its bounds: it is taken wider, and the exact bounds are compared as numbers.
-    """
-    found: dict[str, tuple[str, object]] = {}
-    if since is not None:
-        found["from"] = "timestamp > $from", bindable(since - _SECOND)
-        found["since"] = "time::nano(timestamp) >= $since", nanoseconds(since)
-    if until is not None:
-        found["to"] = "timestamp < $to", bindable(until + _SECOND)
-        found["until"] = "time::nano(timestamp) < $until", nanoseconds(until)
-    return found
 
 
 def letters_query(
@@ -165,6 +151,14 @@ class Queries:
         ids = [record_id("dead_letter", system, message_id) for message_id in message_ids]
         (rows,) = await self._engine.query("SELECT * FROM $ids", {"ids": ids}, read=read_plain)
         return [read_dead_letter(row) for row in rows]
+
+    async def rows(self, system: str, query: RowQuery) -> list[Row]:
+        """See `Store.rows`."""
+        plan = plan_of(query)
+        sql, parameters = rows_query(system, query, plan)
+        (found,) = await self._engine.query(sql, parameters, read=read_plain)
+        rows = [read_row(plan.shape, row) for row in found]
+        return sorted(rows, key=order_of(plan), reverse=query.newest_first)
 
     async def _projected(self, system: str) -> int:
         (found,) = await self._engine.query(_PROJECTED, {"owner": record_id("ownership", system)})

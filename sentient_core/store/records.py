@@ -39,6 +39,7 @@ __all__ = [
     "Origin",
     "Record",
     "Resent",
+    "RowChange",
     "SentAs",
     "Settled",
     "TimerGone",
@@ -444,6 +445,26 @@ class LetterDiscarded(Record, frozen=True, array_like=True, gc=False, tag="x"):
         return 200 + len(self.reason)
 
 
+class RowChange(Record, frozen=True, array_like=True, gc=False, tag="u"):
+    """Fields of one row of a `RowTable`, written by an actor. `row_values.row_change` makes and checks it.
+
+    What could not be stored would be left out of its field, and the row would carry these bytes and why.
+    """
+
+    table: str
+    key: tuple[str, ...]
+    fields: bytes
+    """msgpack of a map, times as its timestamps. Written over those the row has, the others stay; nil in a
+    field: it is to hold nothing."""
+    at: int
+    owner: str = ""
+    """Path of the actor."""
+
+    @property
+    def weight(self) -> int:
+        return 300 + len(self.fields) + len(self.owner) + 2 * sum(map(len, self.key))
+
+
 class Forgotten(Record, frozen=True, array_like=True, gc=False, tag="f"):
     """Nothing that was stored of an actor until now counts any more; its rows are to be deleted."""
 
@@ -491,6 +512,7 @@ AnyPart = (
     | TimerGone
     | Checkpoint
     | DeadLetterRecord
+    | RowChange
 )
 """What a turn may leave."""
 
@@ -523,6 +545,7 @@ AnyRecord = (
     | LetterDiscarded
     | Forgotten
     | Turn
+    | RowChange
     | Counted
     | Opened
     | Closed

@@ -113,6 +113,8 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     """What was known of messages sent under ids."""
     memos: Removed = Removed()
     """What was noted for messages that are settled, and came after that."""
+    written: Removed = Removed()
+    """Of the tables of `RowTable`, but for rows of ended actors and the runtime's own checkpoints."""
     accounts: Removed = Removed()
     """Accounts in whose place a row with what they have led to is now."""
 
@@ -128,6 +130,7 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
             self.accounts,
             self.ids,
             self.memos,
+            self.written,
         )
         return sum(table.rows for table in tables)
 

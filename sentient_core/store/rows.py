@@ -120,6 +120,7 @@ class RowEncoder:
                 "parent": status.parent,
                 "restarts": status.restarts,
                 "incarnation": status.incarnation,
+                "revision": agent.changes,
             }
         )
 

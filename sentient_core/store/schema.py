@@ -1,5 +1,7 @@
 """The tables, as they are in this release. Every record id starts with the system's name.
 
+Those of rows that people write are declared in `row_tables`.
+
 | table | id |
 |---|---|
 | journal | [system, n] |
@@ -17,6 +19,7 @@
 | memo | [system, path, epoch, number of the message, name]: what its handling has come to so far |
 | ownership | [system]: epoch, projected n, clean end; [system, path]: incarnation, restarts, and of a |
 | | durable actor what is needed to find it again; `is_forgotten` while its rows are being deleted |
+| row_write | [system, time and a random text]: a call of `write_rows` was done |
 | pruned | [system, table]: rows and bytes that retention has deleted; of `account` also where the books |
 | | begin |
 """
@@ -26,10 +29,11 @@ from __future__ import annotations
 import msgspec
 
 from sentient_core.store.audit import NUMBERS
+from sentient_core.store.row_tables import SHAPES, RowTable, Shape
 
-__all__ = ["RESTORING", "TABLES", "VERSION", "Table", "definitions"]
+__all__ = ["RESTORING", "TABLES", "VERSION", "Table", "definitions", "redefinitions"]
 
-VERSION = 4
+VERSION = 5
 """Version of the schema that this release writes."""
 
 RESTORING = 1_000_000
@@ -44,9 +48,18 @@ class Table(msgspec.Struct, frozen=True):
     name: str
     fields: dict[str, str]
     indexes: dict[str, str] = {}
+    kind: str = ""
+    """What stands between its name and SCHEMAFULL."""
 
 
-TABLES = (
+def _table(shape: Shape) -> Table:
+    indexes = {name: ", ".join(fields) for name, fields in shape.indexes.items()}
+    kind = "" if shape.edge is None else f"TYPE RELATION IN {shape.edge.table} OUT {shape.edge.table} "
+    own = {"position": "option<array<int>>"} if shape.table is RowTable.STATE_CHECKPOINT else {}
+    return Table(shape.table.value, shape.types | own, indexes, kind)
+
+
+_OWN = (
     Table(
         "store_schema",
         {
@@ -164,44 +177,7 @@ TABLES = (
             "event_message_idx": "message_type, timestamp",
         },
     ),
-    Table(
-        "agent_state",
-        {
-            "agent_id": "string",
-            "name": "string",
-            "status": "string",
-            "capabilities": "array<string>",
-            "current_task": "option<string>",
-            "execution_context": f"{_OBJECT} DEFAULT {{}}",
-            "created_at": "datetime",
-            "updated_at": "datetime",
-            "kind": "string",
-            "parent": "string",
-            "restarts": "int",
-            "incarnation": "int",
-        },
-        {"agent_id_idx": "agent_id"},
-    ),
-    Table(
-        "state_checkpoint",
-        {
-            "checkpoint_id": "string",
-            "agent_id": "string",
-            "workflow_id": "option<string>",
-            "execution_context": f"{_OBJECT} DEFAULT {{}}",
-            "progress_data": f"{_OBJECT} DEFAULT {{}}",
-            "timestamp": "datetime",
-            "metadata": _OBJECT,
-            "kind": "string",
-            "state": "bytes",
-            "tag": "string",
-            "schema_version": "int",
-            "digest": "bytes",
-            "incarnation": "int",
-            "position": "option<array<int>>",
-        },
-        {"checkpoint_agent_idx": "agent_id, timestamp"},
-    ),
+    Table("row_write", {"at": "int"}),
     Table(
         "dead_letter",
         {
@@ -232,11 +208,25 @@ TABLES = (
 )
 
 
+TABLES = (*_OWN, *(_table(shape) for shape in SHAPES.values()))
+
+
+def redefinitions(*tables: str) -> str:
+    """One transaction that defines the fields of these tables as they are in this release."""
+    lines = [
+        f"DEFINE FIELD OVERWRITE {field} ON {table.name} TYPE {type_};"
+        for table in TABLES
+        if table.name in tables
+        for field, type_ in table.fields.items()
+    ]
+    return "\n".join(("BEGIN;", *lines, "COMMIT;"))
+
+
 def definitions() -> str:
     """One transaction that defines what is missing and leaves alone what is there."""
     lines = ["BEGIN;"]
     for table in TABLES:
-        lines.append(f"DEFINE TABLE IF NOT EXISTS {table.name} SCHEMAFULL;")
+        lines.append(f"DEFINE TABLE IF NOT EXISTS {table.name} {table.kind}SCHEMAFULL;")
         lines += [
             f"DEFINE FIELD IF NOT EXISTS {field} ON {table.name} TYPE {type_};"
             for field, type_ in table.fields.items()

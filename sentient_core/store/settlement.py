@@ -9,7 +9,7 @@ own log) nobody tells.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sentient_core.errors import Fenced, StoreDamaged, StoreError, StoreRefused
 from sentient_core.logs import runtime_log
@@ -19,6 +19,8 @@ from sentient_core.store.engine import Engine
 from sentient_core.store.fold import Effect, fold
 from sentient_core.store.protocols import JournalOptions
 from sentient_core.store.records import DurableActor
+from sentient_core.store.row_sql import Change, writing
+from sentient_core.store.row_tables import SHAPES
 from sentient_core.store.rows import RowEncoder
 from sentient_core.store.tail import TailEntry, decode_entry
 from sentient_core.store.wire import Refusal, array, record_id, value
@@ -33,7 +35,8 @@ IF array::len($moved) != 1 {{ THROW 'not the owner' }};
 _AGENTS = """INSERT INTO agent_state $agents ON DUPLICATE KEY UPDATE
     name = $input.name, status = $input.status, capabilities = $input.capabilities,
     updated_at = $input.updated_at, kind = $input.kind, parent = $input.parent,
-    restarts = $input.restarts, incarnation = $input.incarnation RETURN NONE;
+    restarts = $input.restarts, incarnation = $input.incarnation,
+    revision = (revision ?? 1) + $input.revision RETURN NONE;
 """
 _INCARNATIONS = """INSERT INTO ownership $incarnations
     ON DUPLICATE KEY UPDATE incarnation = $input.incarnation, restarts = $input.restarts RETURN NONE;
@@ -271,6 +274,8 @@ class Settlement:
         add(_LETTERS, "letters", letters)
         add(_LETTERS_AGAIN, "letters_again", again)
         add(_MARKS, "marks", marks)
+        for statement, name, encoded in writing(self._system, _changes(effect)):
+            add(statement, name, encoded)
         messages = [len(p.record.payload) for p in effect.events if p.record.message_type is not None]
         parameters |= {
             "written": record_id("written", self._system),
@@ -358,6 +363,11 @@ class Settlement:
         for path, turns in effect.turns.items():
             places = self._turns.get(path, []) + [placed.position for placed in reversed(turns)]
             self._turns[path] = places[-self._options.kept_checkpoints :]
+
+
+def _changes(effect: Effect) -> Iterator[Change]:
+    for (table, key), row in effect.rows.items():
+        yield SHAPES[table], key, row.fields, row.changes, row.at
 
 
 def _checkpoint_id(system: str, path: str, place: Place) -> bytes:

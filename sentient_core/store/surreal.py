@@ -33,6 +33,9 @@ from sentient_core.store.protocols import (
 from sentient_core.store.queries import Queries
 from sentient_core.store.records import LetterStatus
 from sentient_core.store.recovery import take_ownership
+from sentient_core.store.row_models import Row, RowQuery, RowWrite, plan_of
+from sentient_core.store.row_values import checked_writes, wanted
+from sentient_core.store.row_writer import RowWriter
 from sentient_core.store.url import Address, parse_url
 from sentient_core.store.wire import bindable, read_plain
 
@@ -264,6 +267,17 @@ class SurrealStore:
         """See `Store.letters_by_id`."""
         return await self._ask(lambda engine: Queries(engine).letters_by_id(system, message_ids))
 
+    async def rows(self, system: str, query: RowQuery) -> list[Row]:
+        """See `Store.rows`."""
+        wanted(plan_of(query).shape, query)  # refused here, before anything is asked
+        return await self._ask(lambda engine: Queries(engine).rows(system, query))
+
+    async def write_rows(self, system: str, writes: Sequence[RowWrite]) -> None:
+        """See `Store.write_rows`."""
+        checked = checked_writes(writes, self.largest_record)
+        if checked:
+            await self._ask_shared(lambda shared: shared.row_writer.write(system, writes, checked))
+
     async def audit(self, system: str) -> Audit:
         """See `Store.audit`."""
         return await self._ask(lambda engine: audit_of(engine, system))
@@ -288,11 +302,14 @@ class SurrealStore:
             await self._leave(shared)
 
     async def _ask(self, question: Callable[[Engine], Coroutine[Any, Any, T]]) -> T:
+        return await self._ask_shared(lambda shared: question(shared.engine))
+
+    async def _ask_shared(self, question: Callable[[_Shared], Coroutine[Any, Any, T]]) -> T:
         shared = await self._enter()
 
         async def ask() -> T:
             async with shared.questions:
-                return await question(shared.engine)
+                return await question(shared)
 
         try:
             return await shared.engine.thread.run(ask)
@@ -363,6 +380,7 @@ class _Shared:
 
     def __init__(self, engine: Engine, questions: int) -> None:
         self.engine = engine
+        self.row_writer = RowWriter(engine)
         self.questions = asyncio.Semaphore(questions)
         """Who asks a server waits here: half of the connections stay free for the journals."""
         self.users = 0

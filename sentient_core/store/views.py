@@ -8,9 +8,12 @@ from sentient_core.store.fold import AgentEffect, LetterEffect, Placed
 from sentient_core.store.payload import queryable
 from sentient_core.store.protocols import AgentRow, CheckpointRow, DeadLetterRow, EventRow
 from sentient_core.store.records import Checkpoint, DeadLetterRecord, Event, full_id
+from sentient_core.store.row_models import Row
 
 __all__ = [
+    "agent_of_row",
     "agent_row",
+    "checkpoint_of_row",
     "checkpoint_row",
     "dead_letter_row",
     "event_row",
@@ -71,6 +74,18 @@ def agent_row(agent: AgentEffect) -> AgentRow:
         created_at=moment(agent.first_at),
         updated_at=moment(status.at),
     )
+
+
+def agent_of_row(row: Row) -> AgentRow:
+    """The same, of a row that somebody has written into."""
+    names = AgentRow.__struct_fields__
+    return AgentRow(**{name: value for name, value in row.fields.items() if name in names})
+
+
+def checkpoint_of_row(row: Row) -> CheckpointRow:
+    """A checkpoint that somebody has written himself."""
+    names = CheckpointRow.__struct_fields__
+    return CheckpointRow(**{name: value for name, value in row.fields.items() if name in names})
 
 
 def checkpoint_row(placed: Placed[Checkpoint]) -> CheckpointRow:

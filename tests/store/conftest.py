@@ -72,7 +72,7 @@ def served_url(tmp_path: Path) -> Iterator[str]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The contract over a server on asyncio alone: its client lives on the store's thread, whoever calls."""
-    is_twin = re.compile(r"test_contract\.py.*\btrio-(ws|http)\b").search
+    is_twin = re.compile(r"contract\.py.*\btrio-(ws|http)\b").search
     twins = [item for item in items if is_twin(item.nodeid)]
     if twins:
         config.hook.pytest_deselected(items=twins)

@@ -30,6 +30,7 @@ from sentient_core.store.records import (
     Noted,
     Opened,
     Origin,
+    RowChange,
     SentAs,
     Settled,
     TimerGone,
@@ -40,6 +41,8 @@ from sentient_core.store.records import (
     full_id,
     parts_of_id,
 )
+from sentient_core.store.row_effects import OF_STATUS
+from sentient_core.store.row_values import fitting
 from sentient_core.store.tail import decode_entry, encode_entry
 from tests.store.samples import (
     accepted,
@@ -67,6 +70,12 @@ def settled(key: Key, has_memos: bool) -> Settled:
     """A message is handled."""
     path, epoch, seq = key
     return Settled(path, seq, epoch, has_memos)
+
+
+def written(row: tuple[str, tuple[str, ...]], fields: dict[str, object], at: int, owner: str) -> RowChange:
+    """An actor has written into a row."""
+    table, key = row
+    return RowChange(table, key, msgspec.msgpack.encode(fields), at, owner)
 
 
 messages = st.tuples(st.sampled_from(["team/a", "team/b"]), st.integers(1, 2), small)
@@ -97,6 +106,13 @@ records: st.SearchStrategy[AnyRecord] = st.one_of(
     st.builds(dead_letter, small, recipient=paths, was_pending=st.just(True)),
     st.builds(TimerSet, paths, st.sampled_from("xy"), small, small, st.just("Tick"), st.just(b"")),
     st.builds(TimerGone, paths, st.sampled_from("xy")),
+    st.builds(
+        written,
+        st.sampled_from([("agent_state", ("a",)), ("task_execution", ("t",)), ("bogus", ("t",))]),
+        st.dictionaries(st.sampled_from(["status", "kind", "data", "bogus"]), st.none() | st.just("x")),
+        small,
+        paths,
+    ),
     st.builds(Opened, small, st.just("writer"), st.just(0)),
     st.just(Closed(0)),
 )
@@ -221,6 +237,26 @@ def test_nothing_is_left_of_a_path_that_is_forgotten_but_its_incarnation(
     assert effect.incarnations == before.incarnations
     others = {key for key in before.pending if key[0] != path}
     assert effect.pending.keys() == others
+
+
+@given(journals)
+def test_a_row_holds_what_was_written_into_each_field_last(journal: list[tuple[int, Entry]]) -> None:
+    rows = fold(journal, 1).rows
+
+    for (table, key), effect in rows.items():
+        last: dict[str, object] = {}
+        for _, entry in journal:
+            for record in flat(entry.records):
+                if isinstance(record, RowChange) and (record.table, record.key) == (table, key):
+                    last |= fitting(table, key, record.fields) or {}
+                elif isinstance(record, AgentStatus) and (table, key) == ("agent_state", (record.path,)):
+                    last = {name: value for name, value in last.items() if name not in OF_STATUS}
+                elif isinstance(record, Forgotten):
+                    last = {} if effect.fields.get("owner") == record.path else last
+        left = {name: value for name, value in effect.fields.items() if name != "owner"}
+        assert left.items() <= last.items()
+        if not any(isinstance(record, Forgotten) for _, entry in journal for record in entry.records):
+            assert left == last
 
 
 @given(st.lists(records, max_size=5).map(tuple))

@@ -1,0 +1,137 @@
+"""Rows in the words of a database: how they are written, asked for and read.
+
+Field names stand in the statements as they are declared, never as they were given; values are bound. Rows
+that change the same fields share a statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import cbor2
+
+from sentient_core.store.row_models import Plan, Row, RowQuery
+from sentient_core.store.row_tables import Kind, RowTable, Shape
+from sentient_core.store.row_values import wanted
+from sentient_core.store.time_bounds import times_between
+from sentient_core.store.wire import bindable, record_id
+
+__all__ = ["Change", "read_row", "row_id", "rows_query", "writing"]
+
+Change = tuple[Shape, tuple[str, ...], Mapping[str, Any], int, int]
+"""A row's table and key, the fields to write, how many changes that is, and when the first was."""
+
+_UPSERT = "FOR $one IN ${name} {{ UPSERT $one.id SET {fields} RETURN NONE; }};\n"
+# An edge cannot be made by UPSERT, and ON DUPLICATE KEY UPDATE of one knows nothing of what is there.
+_RELATE = """FOR $one IN ${name} {{
+    INSERT RELATION IGNORE INTO {table} $one.edge RETURN NONE;
+    UPDATE $one.id SET {fields} RETURN NONE;
+}};
+"""
+
+
+def row_id(system: str, shape: Shape, key: tuple[str, ...]) -> cbor2.CBORTag:
+    """The id of a row as a parameter."""
+    return record_id(shape.table.value, system, *shape.id_of(key))
+
+
+def writing(system: str, changes: Iterable[Change]) -> list[tuple[str, str, list[bytes]]]:
+    """Statements, for each the name of what is bound in it, and that: encoded rows."""
+    groups: dict[tuple[str, tuple[str, ...]], list[bytes]] = {}
+    shapes: dict[str, Shape] = {}
+    for shape, key, fields, count, at in changes:
+        shapes[shape.table] = shape
+        row: dict[str, object] = {
+            "id": row_id(system, shape, key),
+            # What is to hold nothing is not bound at all.
+            "f": {name: value for name, value in fields.items() if value is not None},
+            "n": count,
+        }
+        if shape.edge is not None:
+            ends = [record_id(shape.edge.table.value, system, *end) for end in shape.ends(key)]
+            row["edge"] = {"id": row["id"], "in": ends[0], "out": ends[1]}
+        encoded = cbor2.dumps(bindable(row | {"at": cbor2.CBORTag(12, list(divmod(at, 1_000_000_000)))}))
+        groups.setdefault((shape.table, tuple(sorted(fields))), []).append(encoded)
+    found: list[tuple[str, str, list[bytes]]] = []
+    for (table, names), rows in groups.items():
+        shape, name = shapes[table], f"rows{len(found)}"
+        template = _UPSERT if shape.edge is None else _RELATE
+        found.append((template.format(name=name, table=table, fields=_assignments(shape, names)), name, rows))
+    return found
+
+
+def rows_query(system: str, query: RowQuery, plan: Plan) -> tuple[str, dict[str, object]]:
+    """The statement that answers a question, and what is bound in it."""
+    shape = plan.shape
+    parameters: dict[str, object] = {"system": system}
+    conditions: list[str] = []
+    begin = shape.id_of(query.key)
+    parameters |= {f"k{n}": part for n, part in enumerate(begin)}
+    if plan.index is not None:
+        source = f"{shape.table} WITH INDEX {plan.index}"
+        for name, value in wanted(shape, query).items():
+            conditions.append(f"{name} = ${name}_is")
+            parameters[f"{name}_is"] = _bound(shape, system, value)
+        conditions.append("id[0] = $system")
+        conditions += [f"id[{n + 1}] = $k{n}" for n in range(len(begin))]
+    else:
+        source = _range(shape, len(begin), is_behind=query.after is not None)
+        parameters |= {f"a{n}": part for n, part in enumerate(shape.id_of(query.after or ()))}
+        if shape.mark is not None and not begin:
+            conditions.append("id[2] = $mark")
+            parameters["mark"] = shape.mark
+    if shape.time is not None:
+        for name, (condition, bound) in times_between(query.since, query.until, shape.time).items():
+            conditions.append(condition)
+            parameters[name] = bound
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    order = f" ORDER BY {shape.time if plan.is_by_time else 'id'}{' DESC' if query.newest_first else ''}"
+    limit = ""
+    if query.limit is not None:
+        limit, parameters["limit"] = " LIMIT $limit", query.limit
+    return f"SELECT * FROM {source}{where}{order}{limit}", parameters  # noqa: S608 - declared names
+
+
+def read_row(shape: Shape, row: Mapping[str, Any]) -> Row:
+    """The model of a row, read by `wire.read_plain`."""
+    fields = {name: value for name, field in shape.fields.items() if (value := field.default) is not None}
+    for name in shape.fields:
+        found = row.get(name)
+        if found is not None:
+            fields[name] = found
+    if shape.edge is not None:
+        fields["in"], fields["out"] = (tuple(row[end].key[1:]) for end in ("in", "out"))
+    # The row of an actor that only releases before have written has no revision.
+    return Row(shape.key_of(row["id"].key[1:]), fields, row.get("revision") or 1)
+
+
+def _assignments(shape: Shape, names: Iterable[str]) -> str:
+    parts = [f"{name} = $one.f.{name}" for name in names]
+    parts += [
+        f"{name} = {name} ?? $one.at"
+        for name, field in shape.fields.items()
+        if field.kind is Kind.TIME and not field.is_optional and name not in names
+    ]
+    before = "(revision ?? 0)"
+    if shape.table is RowTable.AGENT_STATE:
+        before = "(revision ?? (IF agent_id = NONE THEN 0 ELSE 1 END))"
+    return ", ".join((*parts, f"revision = {before} + $one.n"))
+
+
+def _range(shape: Shape, parts: int, *, is_behind: bool) -> str:
+    # The upper bound must sort above the texts: an array does.
+    begin = "".join(f", $k{n}" for n in range(parts))
+    if is_behind:
+        after = "".join(f", $a{n}" for n in range(len(shape.id_of(("",) * shape.parts))))
+        return f"{shape.table}:[$system{after}]>..=[$system{begin}, []]"
+    if parts == len(shape.id_of(("",) * shape.parts)):
+        return f"{shape.table}:[$system{begin}]"
+    lowest = begin or ", ''"
+    return f"{shape.table}:[$system{lowest}]..=[$system{begin}, []]"
+
+
+def _bound(shape: Shape, system: str, value: object) -> object:
+    if shape.edge is not None and isinstance(value, tuple):
+        return record_id(shape.edge.table.value, system, *value)
+    return cbor2.CBORTag(6, None) if value is None else bindable(value)
