@@ -103,6 +103,15 @@ SentientError
 │   ├── SandboxMissing (ValueError)      the agent was given none
 │   ├── SandboxClosed                    it is used outside of its block
 │   └── SandboxUnusable                  its directory or its port cannot be used
+├── TaskError                            a task of an agent
+│   ├── TaskFailed                       its code raised, or took too long; carries what it said
+│   ├── TaskTimedOut (TimeoutError)      that it took too long
+│   ├── UnknownTask (LookupError)        the agent has no such task unfinished, or nobody has
+│   ├── NotInTask                        what belongs to the code of a task was called elsewhere
+│   ├── InvalidItem                      what a task yields or reports is no item
+│   ├── AgentGone                        its agent ended for good; the task stays unfinished
+│   └── CheckpointOfAnother              a checkpoint of another agent cannot be restored
+├── TurnFailed                           a turn that something waited for has left nothing
 ├── NoSuchState (LookupError)            the store has no state of an actor that is as old as that
 ├── CheckpointUnusable                   no stored checkpoint of an actor can be loaded
 └── StoreError                           the store
@@ -144,12 +153,14 @@ __all__ = [
     "ActorLives",
     "ActorStopped",
     "AgentFailure",
+    "AgentGone",
     "AskCycle",
     "AskError",
     "AskTimeout",
     "BackupUnusable",
     "BeingForgotten",
     "BudgetExceeded",
+    "CheckpointOfAnother",
     "CheckpointUnusable",
     "ChildError",
     "ChildPresent",
@@ -183,6 +194,7 @@ __all__ = [
     "InvalidField",
     "InvalidHandler",
     "InvalidIntensity",
+    "InvalidItem",
     "InvalidName",
     "InvalidPage",
     "InvalidPatch",
@@ -207,6 +219,7 @@ __all__ = [
     "NoSuchStore",
     "NotExposed",
     "NotHandedOver",
+    "NotInTask",
     "NotInTurn",
     "NotRedrivable",
     "OwnedByActor",
@@ -243,7 +256,11 @@ __all__ = [
     "StoreUnavailable",
     "StoreVersionUnsupported",
     "SystemClosed",
+    "TaskError",
+    "TaskFailed",
+    "TaskTimedOut",
     "Transient",
+    "TurnFailed",
     "TurnTooLarge",
     "UncopyableMessage",
     "UnencodableMessage",
@@ -256,6 +273,7 @@ __all__ = [
     "UnknownSandboxCommand",
     "UnstorableRow",
     "UnstorableValue",
+    "UnknownTask",
     "WaitTimeout",
     "WrongThread",
 ]
@@ -1342,6 +1360,99 @@ class SandboxUnusable(SandboxError):
     def __init__(self, place: str, why: str) -> None:
         self.place = place
         super().__init__(f"the sandbox cannot use '{place}': {why}. Choose another place.")
+class TaskError(SentientError):
+    """About a task of an agent. `task_id` is the task, `agent` the path of its agent."""
+
+    task_id: str
+    agent: str
+
+
+class TaskFailed(TaskError):
+    """The code of a task raised, or took too long."""
+
+    def __init__(self, task_id: str, agent: str, error: str) -> None:
+        self.task_id = task_id
+        self.agent = agent
+        self.error = error
+        """What was raised, in a line."""
+        super().__init__(f"task '{task_id}' of '{agent}' has failed: {error}")
+
+
+class TaskTimedOut(TaskError, TimeoutError):
+    """A task was at work for longer than it may be."""
+
+    def __init__(self, task_id: str, agent: str, seconds: float) -> None:
+        self.task_id = task_id
+        self.agent = agent
+        self.seconds = seconds
+        super().__init__(
+            f"task '{task_id}' of '{agent}' was at work for {seconds:g} seconds, which is as long as it may be "
+            "(AGENT_EXECUTION_TIMEOUT, or the agent's task_timeout_seconds)"
+        )
+
+
+class UnknownTask(TaskError, LookupError):
+    """There is no such task, or it is not unfinished any more."""
+
+    def __init__(self, task_id: str, agent: str, unfinished: Sequence[str]) -> None:
+        self.task_id = task_id
+        self.agent = agent
+        self.unfinished: tuple[str, ...] = tuple(unfinished)
+        has = f"it has {', '.join(map(repr, unfinished[:5]))}" if unfinished else "it has none"
+        super().__init__(f"'{agent}' has no unfinished task '{task_id}'; {has}")
+
+
+class NotInTask(TaskError):
+    """Something of a task's code was called elsewhere: in a handler, or for a task that is not at work."""
+
+    def __init__(self, agent: str, what: str) -> None:
+        self.task_id = ""
+        self.agent = agent
+        self.what = what
+        super().__init__(
+            f"'{agent}': {what} is for the code of a task that is at work (stream_execution, perform). From "
+            "outside, use the agent's handle."
+        )
+
+
+class InvalidItem(TaskError):
+    """What a task has yielded, or reported, is no item. It fails the task."""
+
+    def __init__(self, why: str) -> None:
+        self.task_id = ""
+        self.agent = ""
+        super().__init__(why)
+
+
+class AgentGone(TaskError):
+    """An agent ended for good while somebody waited for its task, which stays unfinished in the store."""
+
+    def __init__(self, agent: str) -> None:
+        self.task_id = ""
+        self.agent = agent
+        super().__init__(
+            f"'{agent}' has ended for good. Its unfinished tasks are kept: spawned again under this path, it "
+            "goes on with them."
+        )
+
+
+class CheckpointOfAnother(TaskError):
+    """A checkpoint of another agent. Nothing was restored."""
+
+    def __init__(self, checkpoint_id: str, of: str, agent: str) -> None:
+        self.task_id = ""
+        self.agent = agent
+        self.checkpoint_id = checkpoint_id
+        self.of = of
+        super().__init__(f"checkpoint '{checkpoint_id}' is of '{of}', and cannot be restored in '{agent}'")
+
+
+class TurnFailed(SentientError):
+    """A turn that something waited for has failed, and left nothing."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"the turn of '{path}' that this waited for has failed, and left nothing")
 
 
 class NoSuchState(SentientError, LookupError):

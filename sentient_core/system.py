@@ -443,7 +443,7 @@ class ActorSystem:
             for cell in cells
             if (name is None or cell.name == name)
             and issubclass(cell.blueprint.cls, cls)
-            and (capability is None or capability in cell.blueprint.capabilities)
+            and (capability is None or capability in cell.capabilities)
         ]
 
     def group(self, name: str) -> Group:

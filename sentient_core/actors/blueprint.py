@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,6 +46,7 @@ class Blueprint:
     """The facts about one actor class."""
 
     __slots__ = (
+        "at_ready",
         "behaviour",
         "behaviours",
         "capabilities",
@@ -155,6 +156,8 @@ class Blueprint:
         self.winds_up: bool = self.is_stored or bool(self.hooks & {"on_failure", "on_stop"})
         """There is something to do at the end of an incarnation."""
         self.has_init: bool = cls.__init__ is not object.__init__
+        self.at_ready: Callable[[Any], None] | None = getattr(cls, "__at_ready__", None)
+        """What a class of the runtime's own does when an incarnation is ready."""
         self.starts_at_once: bool = "on_start" not in self.hooks and not cls.__supervises__
         """Nothing waits in a first start that has no checkpoint to load."""
 

@@ -1141,6 +1141,8 @@ class Cell:
             self._start_waiter = None
         if self.life is not None:
             self.life.deliver_all()
+        if self.blueprint.at_ready is not None:
+            self.blueprint.at_ready(self._actor)
         if self.draining:
             self.signal(Signal(_DRAIN))
 
@@ -1161,6 +1163,12 @@ class Cell:
         except UnencodableState as error:
             report_failure(self, error, None, "checkpoint")
             await self._obey_directive(self.above.decide(self, error).directive, error)
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What the actor can do: as the instance at work says, else its class."""
+        own = None if self._actor is None else vars(self._actor).get("capabilities")
+        return self.blueprint.capabilities if own is None else tuple(sorted(own))
 
     @property
     def starts(self) -> int:

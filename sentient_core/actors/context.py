@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 import structlog
 
+from sentient_core.actors.current import current_run
 from sentient_core.actors.receive_timeout import ReceiveTimeout
 from sentient_core.actors.timers import Timers
 from sentient_core.errors import StaleIncarnation
@@ -129,6 +130,17 @@ class Context:
     def behaviour(self) -> str | None:
         """The behaviour that the next message is handled by; None: none in particular."""
         return self._enter("the behaviour").behaviour.name
+
+    async def pausable(self) -> None:
+        """A point at which a task of an agent may stand still, when somebody has paused it.
+
+        Elsewhere it only lets others run. Cancelling passes through it.
+        """
+        run = current_run.get()
+        if run is None:
+            await self._cell.runtime.backend.checkpoint()
+        else:
+            await run.pausable()
 
     def become(self, behaviour: str | None) -> None:
         """Handle messages by another behaviour from the next one on: with `@handles(..., when=behaviour)`.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.open_turn import OpenTurn
     from sentient_core.store.records import Event
 
-__all__ = ["current_cell", "current_event", "current_turn"]
+__all__ = ["Pausable", "current_cell", "current_event", "current_run", "current_turn"]
 
 current_cell: ContextVar[Cell | None] = ContextVar("sentient_core_cell", default=None)
 """The actor whose turn it is; None outside. Tasks that a handler starts inherit it."""
@@ -27,3 +27,15 @@ current_turn: ContextVar[OpenTurn | None] = ContextVar("sentient_core_turn", def
 
 What is sent while it is open is part of it, also by tasks that the handler has started and waits for.
 """
+
+
+class Pausable(Protocol):
+    """What runs beside an actor and may stand still at points of its own."""
+
+    async def pausable(self) -> None:
+        """Such a point."""
+        ...
+
+
+current_run: ContextVar[Pausable | None] = ContextVar("sentient_core_run", default=None)
+"""The task of an agent that the code belongs to."""

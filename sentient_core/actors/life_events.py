@@ -209,7 +209,7 @@ def write_status(cell: Cell, status: str, *, is_over: bool = False) -> None:
             incarnation=cell.incarnation,
             restarts=cell.restarts,
             at=time.time_ns(),
-            capabilities=cell.blueprint.capabilities,
+            capabilities=cell.capabilities,
             origin=origin,
             is_over=is_over,
         )

@@ -140,6 +140,7 @@ class Runtime:
         "crowds",
         "dead_letters",
         "dispatcher",
+        "extensions",
         "failing",
         "failure_log",
         "failures",
@@ -251,6 +252,8 @@ class Runtime:
         """Why actors are paused, by path."""
         self.given_up: dict[str, str] = {}
         """Why paths ended for good with an alert, until somebody lives there again; the newest of them."""
+        self.extensions: dict[type, object] = {}
+        """What layers above have of their own for one system, by its type."""
         self.failures: int = 0
         """Handlers and hooks that raised."""
         self.restarts: int = 0

@@ -194,6 +194,19 @@ class Mirror:
         elif self._owes:
             self.catch_up()
 
+    def fact(
+        self,
+        event_type: EventType,
+        source: str,
+        payload: dict[str, Any],
+        *,
+        incarnation: int,
+        workflow_id: str | None = None,
+    ) -> Event:
+        """The event of something that a turn is to write down, for the turn to hand over."""
+        event = self._event(event_type, source, payload, incarnation)
+        return event if workflow_id is None else msgspec.structs.replace(event, workflow_id=workflow_id)
+
     def status(self, status: AgentStatus) -> None:
         """Write an actor's row; without room it is kept, since the next start counts on it."""
         if self._append(status):

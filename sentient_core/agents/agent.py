@@ -1,0 +1,287 @@
+"""`Agent`: an actor that works on tasks, one at a time, while its mailbox stays served."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from sentient_core.actors.actor import Actor, DurabilityName
+from sentient_core.actors.current import current_run
+from sentient_core.actors.handlers import handles
+from sentient_core.agents.desk import Desk
+from sentient_core.agents.messages import (
+    AcceptTask,
+    AgentDescription,
+    CancelTask,
+    DescribeAgent,
+    PauseTask,
+    RestoreCheckpoint,
+    ResumeTask,
+    TakeCheckpoint,
+)
+from sentient_core.agents.models import Task, TaskExecutionMode
+from sentient_core.agents.run import Run
+from sentient_core.agents.statuses import TaskStatus
+from sentient_core.agents.steps import Step, handle_step, take_step
+from sentient_core.agents.work import Work, work_of
+from sentient_core.errors import (
+    CheckpointOfAnother,
+    CheckpointUnusable,
+    IllegalTransition,
+    InvalidArgument,
+    NotInTask,
+    SandboxMissing,
+    UnknownTask,
+)
+from sentient_core.store.protocols import RowQuery
+
+if TYPE_CHECKING:
+    from sentient_core.agents.handle import AgentHandle
+    from sentient_core.system import ActorSystem
+
+__all__ = ["Agent"]
+
+_ANSWERS = (IllegalTransition, UnknownTask, CheckpointOfAnother, CheckpointUnusable)
+"""What a handle may be told, which is no failure of the agent."""
+_UNFINISHED = (TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.PAUSED)
+
+
+class Agent(Actor[Any]):
+    """An actor that works on tasks.
+
+    ::
+
+        class Writer(Agent):
+            async def stream_execution(self, task):
+                outline = await self.outline(task)
+                await self.create_checkpoint({"outline": outline})
+                yield {"status": "outlined", "progress": 20}
+                ...
+                yield {"status": "completed", "progress": 100, "result": text}
+
+        writer = await Writer.start(system, name="writer")
+        result = await writer.execute_task(Task(description="a poem about rain"))
+
+    A subclass says what is done for a task in one of three ways: `stream_execution`, an async generator of items
+    `{"status", "progress", ...}`, whose last one is the result; `perform`, a coroutine that returns it; or, in the
+    manner of the original design, `execute_task`, which then runs for blocking and background tasks.
+
+    A task is taken on by a message and then runs beside the mailbox, one at a time for each agent, and at most
+    `MAX_CONCURRENT_AGENTS` in a system; the others wait, in order. Every item, every report of progress and every
+    checkpoint is committed before the code goes on. When the agent is restarted, or the process, an unfinished
+    task is run again: `self.resume_point` is then what it put into its last checkpoint, and items that it yields
+    again after that have the same positions as before. So let it look there, and do what is done already once.
+
+    `self.state` may be changed by the task's code, too: it is saved with the next item, report or checkpoint.
+    """
+
+    durability: ClassVar[DurabilityName] = "durable"
+    reply_errors: ClassVar[tuple[type[Exception], ...]] = ()
+    """Those of a subclass, to which what handles are answered with is added."""
+    task_timeout_seconds: ClassVar[float | None] = None
+    """How long a task may be at work, pauses not counted; None: as `AGENT_EXECUTION_TIMEOUT` says."""
+
+    sandbox_tool: Any = None
+    """What it tries its results in; see `SandboxTool`."""
+
+    __executes__: ClassVar[bool] = False
+    """Its class has an `execute_task` of its own."""
+    __desk: Desk | None = None
+
+    def __init__(
+        self,
+        *,
+        capabilities: Collection[str] | None = None,
+        sandbox_tool: Any = None,
+    ) -> None:
+        if capabilities is not None:
+            self.capabilities = frozenset(capabilities)  # type: ignore[misc]  # of this one
+        self.sandbox_tool = sandbox_tool
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        cls.reply_errors = tuple(dict.fromkeys((*cls.reply_errors, *_ANSWERS)))
+        super().__init_subclass__(**kwargs)
+        if not cls.__blueprint__.is_durable:
+            raise InvalidArgument(
+                f"{cls.__qualname__} is an agent, and tasks of agents are durable: leave `durability` out"
+            )
+        cls.__executes__ = cls.execute_task is not Agent.execute_task
+
+    # What a subclass writes.
+
+    async def perform(self, task: Task) -> object:
+        """Do a task; what it returns is the result: a mapping such as `{"message": …, "artifacts": […]}`."""
+        raise NotImplementedError(
+            f"{type(self).__qualname__} does not say what is done for a task: write stream_execution(self, task), "
+            "an async generator, or perform(self, task)"
+        )
+
+    async def stream_execution(self, task: Task) -> AsyncGenerator[dict[str, Any], None]:
+        """Do a task, yielding an item whenever there is something to tell. The last one is the result."""
+        result = await self.perform(task)
+        made: dict[str, Any] = dict(result) if isinstance(result, Mapping) else {"result": result}  # pyright: ignore
+        yield {**made, "status": made.get("status", "completed"), "progress": 100}
+
+    async def execute_task(
+        self, task: Task, mode: TaskExecutionMode = TaskExecutionMode.BLOCKING
+    ) -> dict[str, Any]:
+        """What handles call runs `stream_execution`. A subclass that overrides this has it run instead."""
+        raise InvalidArgument("call execute_task on the agent's handle: from within, it would wait for itself")
+
+    # What its code uses.
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.context.ref.name
+
+    @property
+    def agent_id(self) -> str:
+        """Its path, which stays the same over all restarts."""
+        return self.context.ref.path
+
+    @property
+    def current_task(self) -> Task | None:
+        """The task at work."""
+        run = self._desk.run
+        return None if run is None or not run.has_begun else run.work.task
+
+    @property
+    def resume_point(self) -> dict[str, Any] | None:
+        """What the task at work has put into its last checkpoint; None: it is run for the first time."""
+        resume = self._running("resume_point").work.resume
+        return None if resume is None else resume.data
+
+    @property
+    def sandbox(self) -> Any:
+        """`sandbox_tool`. Raises SandboxMissing where there is none."""
+        if self.sandbox_tool is None:
+            raise SandboxMissing(self.agent_id)
+        return self.sandbox_tool
+
+    @property
+    def task_timeout(self) -> float | None:
+        """Seconds that a task may be at work."""
+        own = type(self).task_timeout_seconds
+        return self.context.system.settings.agent_execution_timeout if own is None else own
+
+    async def report_progress(self, progress: float, status: str | None = None) -> None:
+        """Say how far the task is, from 0 to 100, in words if there are any. A point at which it may pause."""
+        await self._running("report_progress").progress(progress, status)
+
+    async def create_checkpoint(self, checkpoint_data: Mapping[str, Any]) -> str:
+        """Take a checkpoint of the task at work, and of the agent's state; its id, when it is committed.
+
+        The task goes on from the latest one when it is run again. A point at which it may pause.
+        """
+        return await self._running("create_checkpoint").checkpoint(dict(checkpoint_data))
+
+    async def check_cancellation_and_pause(self) -> None:
+        """A point at which the task may pause, or be cancelled: `self.context.pausable()`."""
+        await self.context.pausable()
+
+    @asynccontextmanager
+    async def execution_context(
+        self, task: Task, workflow_id: str | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """What is known of the task at work: `task_id`, `workflow_id`, `start_time`, `status`.
+
+        The runtime begins and ends it with the task; within the task's own code it may be entered again, as
+        classes in the manner of the original design do, and changes nothing. Raises NotInTask elsewhere, and
+        for another task.
+        """
+        run = self._running("execution_context")
+        if task.task_id != run.work.task.task_id:
+            raise NotInTask(self.agent_id, f"the execution context of task '{task.task_id}'")
+        yield dict(self._desk.context)
+
+    # Where it comes from.
+
+    @classmethod
+    async def start(
+        cls, system: ActorSystem, *args: Any, name: str | None = None, **kwargs: Any
+    ) -> AgentHandle[Self]:
+        """Spawn it in a system; returns its handle. Arguments are those of `ActorSystem.spawn`."""
+        from sentient_core.agents.handle import AgentHandle  # noqa: PLC0415 - handles know agents
+
+        return AgentHandle(await system.spawn(cls, *args, name=name, **kwargs))
+
+    @property
+    def _desk(self) -> Desk:
+        desk = self.__desk
+        if desk is None:
+            desk = self.__desk = Desk(self)
+        return desk
+
+    def _running(self, what: str) -> Run:
+        run = current_run.get()
+        if isinstance(run, Run) and run is self._desk.run:
+            return run
+        raise NotInTask(self.agent_id, what)
+
+    def __at_ready__(self) -> None:
+        """An incarnation is ready: find out what earlier ones have left unfinished."""
+        desk = self._desk
+        desk.cell.belongings().pipe_to_self(self.__load, (), None)
+
+    async def __load(self) -> None:
+        desk = self._desk
+        system = self.context.system
+        found: list[Work] = []
+        if desk.cell.incarnation > 1:
+            await desk.cell.runtime.mirror.journal.flush()
+            rows = [
+                row
+                for status in _UNFINISHED
+                for row in await system.store.rows(
+                    system.name,
+                    RowQuery("task_execution", where={"agent_id": desk.cell.path, "status": status.value}),
+                )
+            ]
+            rows.sort(key=lambda row: (row.fields["created_at"], row.key))
+            found = [work_of(row.fields) for row in rows]
+        await take_step(desk.cell, lambda: desk.adopt(found))
+
+    # Its messages.
+
+    @handles
+    def _accept_task(self, message: AcceptTask) -> str:
+        task = Task(
+            task_id=message.task_id,
+            description=message.description,
+            input_data=message.input_data,
+            workflow_id=message.workflow_id,
+        )
+        return self._desk.accept(Work(task=task, mode=TaskExecutionMode(message.mode)))
+
+    @handles
+    def _cancel_task(self, message: CancelTask) -> bool:
+        return self._desk.cancel(message.task_id)
+
+    @handles
+    def _pause_task(self, message: PauseTask) -> str:
+        return self._desk.pause(message.task_id)
+
+    @handles
+    def _resume_task(self, message: ResumeTask) -> str:
+        return self._desk.resume(message.task_id)
+
+    @handles
+    def _take_checkpoint(self, message: TakeCheckpoint) -> str:
+        run = self._desk.run
+        return self._desk.checkpoint(None if run is None or not run.has_begun else run.work, message.data)
+
+    @handles
+    def _restore_checkpoint(self, message: RestoreCheckpoint) -> bool:
+        self._desk.restore(message.found)
+        return True
+
+    @handles
+    def _describe(self, message: DescribeAgent) -> AgentDescription:
+        del message
+        return self._desk.describe()
+
+    @handles
+    def _step(self, step: Step) -> None:
+        handle_step(self._desk.cell, step)

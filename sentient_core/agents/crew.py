@@ -1,0 +1,116 @@
+"""What the agents of one system share: places for tasks at work, and who waits for what becomes of a task.
+
+A `Following` is one task as those see it who wait for it in this process: the newest of its items, and its
+ending. It outlives the incarnations of its agent, so that whoever waits does not notice a restart. The rows of
+the task are the truth; this only says when to look, and saves looking for who keeps up.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import msgspec
+
+from sentient_core.agents.statuses import TaskStatus
+
+if TYPE_CHECKING:
+    from sentient_core.actors.runtime import Runtime
+
+__all__ = ["KEPT_ITEMS", "Crew", "Ending", "Following", "crew_of"]
+
+KEPT_ITEMS = 100
+"""Items of a task that are kept in memory for who follows it; who is further behind reads them from the store."""
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """How a task has ended."""
+
+    status: TaskStatus
+    position: int
+    """Items that it has brought."""
+    output: dict[str, Any]
+    """Its result, with `status`; for one that was cancelled, what its last item says."""
+    error: str | None = None
+
+
+class Following:
+    """One task, for those who wait for it."""
+
+    __slots__ = ("_changed", "_items", "ending", "is_taken_on", "latest", "users")
+
+    def __init__(self) -> None:
+        self._items: deque[tuple[int, dict[str, Any]]] = deque(maxlen=KEPT_ITEMS)
+        self._changed = anyio.Event()
+        self.ending: Ending | None = None
+        self.is_taken_on: bool = False
+        """An agent of this process has it among its unfinished tasks, or had."""
+        self.latest: int = 0
+        """Position of the newest item that was brought here."""
+        self.users: int = 0
+
+    def bring(self, position: int, item: dict[str, Any]) -> None:
+        """An item is committed. One that was brought before, by a run that was cut off, is no news."""
+        if position > self.latest:
+            self.latest = position
+            self._items.append((position, item))
+            self.wake()
+
+    def end(self, ending: Ending) -> None:
+        """The ending is committed."""
+        self.ending = ending
+        self.wake()
+
+    def wake(self) -> None:
+        """Let all who wait look again."""
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    @property
+    def news(self) -> anyio.Event:
+        """Set when there is something new since now. Take it before you look."""
+        return self._changed
+
+    def items_after(self, position: int) -> list[tuple[int, dict[str, Any]]] | None:
+        """The items behind a position; None: they are not kept any more, or were never here."""
+        if position >= self.latest:
+            return []
+        if not self._items or self._items[0][0] > position + 1:
+            return None
+        return [(at, item) for at, item in self._items if at > position]
+
+
+class Crew:
+    """See the module."""
+
+    def __init__(self, places: int) -> None:
+        self.places: anyio.CapacityLimiter = anyio.CapacityLimiter(places)
+        """Tasks at work at the same time, first come, first served."""
+        self._followed: dict[str, Following] = {}
+
+    def follow(self, task_id: str) -> Following:
+        """Begin to follow a task; ends with `leave`."""
+        following = self._followed.setdefault(task_id, Following())
+        following.users += 1
+        return following
+
+    def leave(self, task_id: str) -> None:
+        """Stop following."""
+        following = self._followed.get(task_id)
+        if following is not None:
+            following.users -= 1
+            if following.users <= 0:
+                del self._followed[task_id]
+
+    def followed(self, task_id: str) -> Following | None:
+        """A task, if somebody follows it."""
+        return self._followed.get(task_id)
+
+
+def crew_of(runtime: Runtime) -> Crew:
+    """That of a system, made on first use."""
+    crew = runtime.extensions.get(Crew)
+    if not isinstance(crew, Crew):
+        crew = runtime.extensions[Crew] = Crew(runtime.system.settings.max_concurrent_agents)
+    return crew

@@ -1,0 +1,479 @@
+"""The desk of one instance of an agent: its unfinished tasks, and every change of them, one method for each.
+
+All of these run in turns of the agent. Each works out what is to be written (`Minutes`), which commits with the
+turn, and changes what is in memory once the turn has ended well. This is the only place that writes tasks, their
+items and checkpoints, the agent's status, and the events about them: one emitter per type of event.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sentient_core.actors.checkpoints import restore, state_bytes
+from sentient_core.actors.ref import cell_of
+from sentient_core.agents.crew import Crew, Ending, crew_of
+from sentient_core.agents.messages import AgentDescription
+from sentient_core.agents.minutes import Minutes
+from sentient_core.agents.outcome import cancelled_item, checked_item, checked_progress
+from sentient_core.agents.run import Run
+from sentient_core.agents.statuses import AgentStatus, TaskStatus, check_transition
+from sentient_core.agents.work import ResumePoint, Wish, Work
+from sentient_core.codec import digest
+from sentient_core.errors import CheckpointOfAnother, IllegalTransition, UnknownTask
+from sentient_core.events import EventType
+from sentient_core.store.records import Checkpoint, CheckpointKind, full_id
+
+if TYPE_CHECKING:
+    from sentient_core.actors.cell import Cell
+    from sentient_core.agents.agent import Agent
+
+__all__ = ["Desk"]
+
+NAMED = "named"
+
+
+class Desk:
+    """See the module."""
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent: Agent = agent
+        self.cell: Cell = cell_of(agent.context.ref)
+        self.crew: Crew = crew_of(self.cell.runtime)
+        self.status: AgentStatus = AgentStatus.IDLE
+        self.unfinished: dict[str, Work] = {}
+        """By id, in the order in which they were taken on."""
+        self.run: Run | None = None
+        """The task at work, or the one that waits for a place."""
+        self.context: dict[str, Any] = {}
+        """`execution_context` of the row."""
+        self.is_ready: bool = False
+        """The unfinished tasks of earlier instances are known."""
+
+    # What handles ask for.
+
+    def accept(self, work: Work) -> str:
+        """Take a task on. One that is here already is not taken on twice."""
+        task = work.task
+        if task.task_id in self.unfinished:
+            return task.task_id
+        minutes = Minutes(self.cell)
+        minutes.row(
+            "task_execution",
+            (task.task_id,),
+            task_id=task.task_id,
+            agent_id=self.cell.path,
+            workflow_id=task.workflow_id,
+            description=task.description,
+            mode=work.mode.value,
+            status=work.status.value,
+            input_data=task.input_data,
+            progress=0,
+            position=0,
+            created_at=minutes.now,
+        )
+        minutes.status("task", task.task_id, None, work.status.value, "it was taken on")
+        minutes.then(lambda: self._take_on([work]))
+        return task.task_id
+
+    def adopt(self, found: list[Work]) -> None:
+        """Go on with what earlier instances have left unfinished, before what has come meanwhile."""
+        later = self.unfinished
+        self.unfinished = {work.task.task_id: work for work in found} | later
+        self.is_ready = True
+        self._take_on(found)
+
+    def cancel(self, task_id: str | None) -> bool:
+        """Cancel a task: at once if it was not begun, else at the next await of its run."""
+        work = self._find(task_id)
+        if work is None:
+            return False
+        run = self.run
+        if run is None or run.work is not work or not run.has_begun:
+            self.end(work, Ending(status=TaskStatus.CANCELLED, position=work.position, output={}))
+            return True
+        self._wish(work, Wish.CANCEL, run.cancel)
+        return True
+
+    def pause(self, task_id: str | None) -> str:
+        """Have the task at work stop at its next point. Raises IllegalTransition, UnknownTask."""
+        work = self._at_work(task_id, AgentStatus.PAUSED)
+        if work.status is not TaskStatus.PAUSED:
+            check_transition("task", work.status, TaskStatus.PAUSED)
+            self._wish(work, Wish.PAUSE, lambda: None)
+        return work.task.task_id
+
+    def resume(self, task_id: str | None) -> str:
+        """Let it go on. Raises IllegalTransition, UnknownTask."""
+        work = self._at_work(task_id, AgentStatus.RUNNING)
+        if work.status is not TaskStatus.PAUSED and work.wish is not Wish.PAUSE:
+            check_transition("task", work.status, TaskStatus.RUNNING)
+        run = self.run
+        self._wish(work, None, (lambda: None) if run is None else run.go_on)
+        return work.task.task_id
+
+    def describe(self) -> AgentDescription:
+        """How it is."""
+        return AgentDescription(
+            agent_id=self.cell.path,
+            name=self.cell.name,
+            status=self.status.value,
+            capabilities=sorted(self.agent.capabilities),
+            current_task=self.context.get("task_id"),
+            execution_context=self.context,
+            waiting=[id_ for id_, work in self.unfinished.items() if work.status is TaskStatus.PENDING],
+        )
+
+    # What the run of a task comes to.
+
+    def begin(self, run: Run) -> bool:
+        """The task has a place: it is at work from now on. False: it was cancelled meanwhile."""
+        work, task = run.work, run.work.task
+        if task.task_id not in self.unfinished:
+            return False
+        minutes = Minutes(self.cell)
+        is_new = work.started_at is None
+        began = work.started_at or minutes.now
+        if work.status is not TaskStatus.RUNNING:
+            self._task_status(minutes, work, TaskStatus.RUNNING, "it is begun" if is_new else "it goes on")
+        context = {
+            "task_id": task.task_id,
+            "workflow_id": task.workflow_id,
+            "start_time": began,
+            "status": TaskStatus.RUNNING.value,
+        }
+        minutes.row(
+            "task_execution", (task.task_id,), status=TaskStatus.RUNNING.value, started_at=began, wish=work.wish
+        )
+        self._agent_status(
+            minutes, AgentStatus.RUNNING, f"task {task.task_id}", current_task=task.task_id, context=context
+        )
+        if is_new:
+            payload = {"task_id": task.task_id, "task_description": task.description}
+            minutes.event(EventType.AGENT_STARTED, payload, task.workflow_id)
+
+        def begun() -> None:
+            work.status, work.started_at = TaskStatus.RUNNING, began
+            run.has_begun = True
+
+        minutes.then(begun)
+        return True
+
+    def item(self, work: Work, given: object) -> dict[str, Any]:
+        """The task has yielded an item. Raises InvalidItem. What it returns is the item as followers get it."""
+        made = checked_item(given, work.progress)
+        position = work.position + 1
+        minutes = Minutes(self.cell)
+        self._item(minutes, work, position, made)
+        self._progress(minutes, work, made["progress"], made["status"], position=position)
+
+        def moved() -> None:
+            work.position, work.progress = position, made["progress"]
+
+        minutes.then(moved)
+        return {**made, "position": position}
+
+    def progress(self, work: Work, progress: float, status: str | None) -> None:
+        """The task has got on, and yields nothing with it. Raises InvalidItem."""
+        checked_progress(progress, "report_progress")
+        minutes = Minutes(self.cell)
+        self._progress(minutes, work, progress, status)
+
+        def moved() -> None:
+            work.progress = progress
+
+        minutes.then(moved)
+
+    def paused(self, work: Work) -> None:
+        """The run stands still."""
+        minutes = Minutes(self.cell)
+        self._task_status(minutes, work, TaskStatus.PAUSED, "somebody asked for it")
+        minutes.row("task_execution", (work.task.task_id,), status=TaskStatus.PAUSED.value)
+        self._agent_status(minutes, AgentStatus.PAUSED, f"task {work.task.task_id}")
+
+        def stands() -> None:
+            work.status = TaskStatus.PAUSED
+            self._wake_followers(work)
+
+        minutes.when_committed(lambda: self._wake_followers(work))
+        minutes.then(stands)
+
+    def went_on(self, work: Work) -> None:
+        """The run goes on."""
+        minutes = Minutes(self.cell)
+        self._task_status(minutes, work, TaskStatus.RUNNING, "somebody asked for it")
+        minutes.row("task_execution", (work.task.task_id,), status=TaskStatus.RUNNING.value)
+        self._agent_status(minutes, AgentStatus.RUNNING, f"task {work.task.task_id}")
+
+        def goes() -> None:
+            work.status = TaskStatus.RUNNING
+
+        minutes.then(goes)
+
+    def end(self, work: Work, ending: Ending) -> None:
+        """The task is over."""
+        task = work.task
+        status = ending.status
+        minutes = Minutes(self.cell)
+        self._task_status(minutes, work, status, ending.error or "its run has ended")
+        is_current = self.run is not None and self.run.work is work
+        position = work.position
+        progress: float = work.progress
+        output = ending.output
+        if status is TaskStatus.CANCELLED and not (output and output.get("status") == "cancelled"):
+            output = cancelled_item(work.progress)
+            position += 1
+            self._item(minutes, work, position, output)
+        if status is TaskStatus.COMPLETED:
+            if work.progress != 100:
+                self._progress(minutes, work, 100, status.value, position=position)
+            progress = 100
+        minutes.row(
+            "task_execution",
+            (task.task_id,),
+            status=status.value,
+            output_data=output if status is not TaskStatus.FAILED else None,
+            error_message=ending.error,
+            progress=progress,
+            position=position,
+            completed_at=minutes.now,
+            wish=None,
+        )
+        has_begun = is_current and self.run is not None and self.run.has_begun
+        if status is TaskStatus.COMPLETED:
+            minutes.event(
+                EventType.AGENT_COMPLETED, {"task_id": task.task_id, "result": output}, task.workflow_id
+            )
+            self._agent_status(minutes, AgentStatus.COMPLETED, f"task {task.task_id}", current_task=None)
+        elif status is TaskStatus.FAILED:
+            minutes.event(
+                EventType.AGENT_FAILED, {"error": ending.error, "task_id": task.task_id}, task.workflow_id
+            )
+            self._agent_status(minutes, AgentStatus.FAILED, ending.error or "", current_task=None)
+        else:
+            minutes.event(
+                EventType.TASK_CANCELLED, {"task_id": task.task_id, "progress": progress}, task.workflow_id
+            )
+        if has_begun and status is not TaskStatus.FAILED:
+            self._agent_status(minutes, AgentStatus.IDLE, f"task {task.task_id}", current_task=None)
+        last = Ending(status=status, position=position, output=output, error=ending.error)
+        cancelled = (position, output) if position > work.position else None
+
+        def over() -> None:
+            work.status = status
+            self.unfinished.pop(task.task_id, None)
+            if is_current:
+                if self.run is not None and not self.run.has_begun:
+                    self.run.give_up()
+                self.run = None
+            self._begin_next()
+
+        def told() -> None:
+            following = self.crew.followed(task.task_id)
+            if following is not None:
+                if cancelled is not None:
+                    following.bring(cancelled[0], {**cancelled[1], "position": cancelled[0]})
+                following.end(last)
+
+        minutes.then(over)
+        minutes.when_committed(told)
+
+    # Named checkpoints.
+
+    def checkpoint(self, work: Work | None, data: dict[str, Any]) -> str:
+        """Take a named checkpoint: state, context, and what the task says of itself. Raises UnencodableState."""
+        cell, mirror = self.cell, self.cell.runtime.mirror
+        minutes = Minutes(cell)
+        checkpoint_id = full_id(mirror.epoch, mirror.next_seq())
+        blueprint = cell.blueprint
+        codec = cell.runtime.codec
+        state = state_bytes(codec, self.agent.state, cell.path, blueprint) if blueprint.has_state else b""
+        workflow_id = None if work is None else work.task.workflow_id
+        minutes.row(
+            "state_checkpoint",
+            (cell.path, NAMED, checkpoint_id),
+            checkpoint_id=checkpoint_id,
+            agent_id=cell.path,
+            workflow_id=workflow_id,
+            execution_context=self.context,
+            progress_data=data,
+            timestamp=minutes.now,
+            metadata={},
+            kind=CheckpointKind.NAMED.value,
+            state=state,
+            tag=blueprint.state_tag,
+            schema_version=blueprint.schema_version,
+            digest=digest(state),
+            incarnation=cell.incarnation,
+        )
+        if work is not None:
+            point = ResumePoint(checkpoint_id, data, work.position, work.progress)
+            minutes.row(
+                "task_execution",
+                (work.task.task_id,),
+                checkpoint_id=checkpoint_id,
+                resume_data=data,
+                resume_position=work.position,
+                resume_progress=work.progress,
+            )
+
+            def passed() -> None:
+                work.resume = point
+
+            minutes.then(passed)
+        minutes.event(EventType.STATE_CHECKPOINT, {"checkpoint_id": checkpoint_id}, workflow_id)
+        return checkpoint_id
+
+    def restore(self, found: dict[str, Any]) -> None:
+        """Put the state, and the context, back to a named checkpoint; its task, if it is at work, runs from there.
+
+        Raises CheckpointOfAnother, CheckpointUnusable.
+        """
+        cell = self.cell
+        if found["agent_id"] != cell.path:
+            raise CheckpointOfAnother(found["checkpoint_id"], found["agent_id"], cell.path)
+        minutes = Minutes(cell)
+        if cell.blueprint.has_state and found.get("state"):
+            self.agent.state = restore(cell.runtime.codec, _checkpoint_of(found), cell.blueprint)
+        context = dict(found.get("execution_context") or {})
+        run = self.run
+        is_its_own = run is not None and run.has_begun and run.work.task.task_id == context.get("task_id")
+        if run is not None and is_its_own:
+            work = run.work
+            point = ResumePoint(found["checkpoint_id"], dict(found.get("progress_data") or {}), 0, 0)
+            point = ResumePoint(point.checkpoint_id, point.data, work.position, work.progress)
+            minutes.row(
+                "task_execution",
+                (work.task.task_id,),
+                checkpoint_id=point.checkpoint_id,
+                resume_data=point.data,
+                resume_position=point.position,
+                resume_progress=point.progress,
+            )
+
+            def again() -> None:
+                work.resume = point
+                run.begin_again()
+
+            minutes.then(again)
+        elif self.status in (AgentStatus.FAILED, AgentStatus.COMPLETED):
+            self._agent_status(
+                minutes, AgentStatus.IDLE, f"checkpoint {found['checkpoint_id']}", current_task=None, context=context
+            )
+
+    # What of it is written, and when the next task begins.
+
+    def _task_status(self, minutes: Minutes, work: Work, new: TaskStatus, cause: str) -> None:
+        check_transition("task", work.status, new)
+        minutes.status("task", work.task.task_id, work.status.value, new.value, cause)
+
+    def _agent_status(
+        self,
+        minutes: Minutes,
+        new: AgentStatus,
+        cause: str,
+        *,
+        current_task: str | None = "",
+        context: dict[str, Any] | None = None,
+    ) -> None:
+        """`current_task` "": as it is; None: there is none any more."""
+        old, old_context = self.status, self.context
+        fields: dict[str, Any] = {"status": new.value, "updated_at": minutes.now}
+        if current_task != "":
+            context = context or {}
+            fields["current_task"] = current_task
+        if context is not None:
+            fields["execution_context"] = context
+        minutes.row("agent_state", (self.cell.path,), **fields)
+        if old is not new:
+            check_transition("agent", old, new)
+            minutes.status("agent", self.cell.path, old.value, new.value, cause)
+            minutes.event(
+                EventType.AGENT_STATUS_CHANGED, {"new_status": new.value, "old_status": old.value}, None
+            )
+        self.status = new
+        if context is not None:
+            self.context = context
+
+        def back() -> None:
+            self.status, self.context = old, old_context
+
+        minutes.if_dropped(back)
+
+    def _item(self, minutes: Minutes, work: Work, position: int, item: dict[str, Any]) -> None:
+        minutes.row(
+            "task_item",
+            (work.task.task_id, f"{position:09d}"),
+            task_id=work.task.task_id,
+            position=position,
+            item=item,
+            timestamp=minutes.now,
+        )
+
+    def _progress(
+        self, minutes: Minutes, work: Work, progress: float, status: str | None, *, position: int | None = None
+    ) -> None:
+        if progress == work.progress:
+            return
+        fields: dict[str, Any] = {"progress": progress}
+        if position is not None:
+            fields["position"] = position
+        minutes.row("task_execution", (work.task.task_id,), **fields)
+        payload = {"task_id": work.task.task_id, "progress": progress, "status": status}
+        minutes.event(EventType.TASK_PROGRESS, payload, work.task.workflow_id)
+
+    def _wish(self, work: Work, wish: Wish | None, act: Any) -> None:
+        minutes = Minutes(self.cell)
+        minutes.row("task_execution", (work.task.task_id,), wish=None if wish is None else wish.value)
+
+        def noted() -> None:
+            work.wish = wish
+            act()
+
+        minutes.then(noted)
+
+    def _find(self, task_id: str | None) -> Work | None:
+        """The task that is meant: None is the one at work, or the one that comes next."""
+        if task_id is None:
+            return next(iter(self.unfinished.values()), None) if self.run is None else self.run.work
+        work = self.unfinished.get(task_id)
+        if work is None:
+            raise UnknownTask(task_id, self.cell.path, tuple(self.unfinished))
+        return work
+
+    def _at_work(self, task_id: str | None, wanted: AgentStatus) -> Work:
+        work = self._find(task_id)
+        if work is None:
+            raise IllegalTransition("agent", self.status.value, wanted.value, [AgentStatus.RUNNING.value])
+        return work
+
+    def _take_on(self, works: list[Work]) -> None:
+        for work in works:
+            self.unfinished.setdefault(work.task.task_id, work)
+            following = self.crew.followed(work.task.task_id)
+            if following is not None:
+                following.is_taken_on = True
+        self._begin_next()
+
+    def _begin_next(self) -> None:
+        if self.run is None and self.is_ready and self.unfinished:
+            self.run = run = Run(self, next(iter(self.unfinished.values())))
+            self.cell.belongings().pipe_to_self(run.execute, (), None)
+
+    def _wake_followers(self, work: Work) -> None:
+        following = self.crew.followed(work.task.task_id)
+        if following is not None:
+            following.wake()
+
+
+def _checkpoint_of(row: dict[str, Any]) -> Checkpoint:
+    return Checkpoint(
+        path=row["agent_id"],
+        incarnation=row["incarnation"],
+        checkpoint_id=row["checkpoint_id"],
+        kind=CheckpointKind.NAMED,
+        state=row["state"],
+        tag=row["tag"],
+        schema_version=row["schema_version"],
+        digest=row["digest"],
+        at=0,
+    )

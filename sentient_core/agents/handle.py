@@ -1,0 +1,315 @@
+"""`AgentHandle`: an agent as programs use it, by its ref."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import TYPE_CHECKING, Any, Generic
+
+import anyio
+from typing_extensions import TypeVar
+
+from sentient_core.actors.ref import cell_of
+from sentient_core.agents.agent import Agent
+from sentient_core.agents.crew import Ending, Following, crew_of
+from sentient_core.agents.desk import NAMED
+from sentient_core.agents.messages import (
+    AcceptTask,
+    AgentDescription,
+    CancelTask,
+    DescribeAgent,
+    PauseTask,
+    RestoreCheckpoint,
+    ResumeTask,
+    TakeCheckpoint,
+)
+from sentient_core.agents.models import Task, TaskExecution, TaskExecutionMode
+from sentient_core.agents.statuses import TaskStatus
+from sentient_core.errors import AgentGone, CheckpointOfAnother, InvalidArgument, TaskFailed, UnknownTask
+from sentient_core.store.protocols import RowQuery
+
+if TYPE_CHECKING:
+    from sentient_core.actors.ref import ActorRef
+
+__all__ = ["AgentHandle"]
+
+A_co = TypeVar("A_co", bound=Agent, default=Agent, covariant=True)
+
+_FINAL = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED)
+_PAGE = 100
+
+
+class AgentHandle(Generic[A_co]):
+    """What programs do with an agent. Belongs to the thread of the system's event loop, as its ref does.
+
+    Tasks are written down before a call returns or waits: cancelling a call, or losing the process, does not
+    cancel its task. `timeout`, in seconds, is what the agent may take to answer; how long its task takes is
+    `AGENT_EXECUTION_TIMEOUT`.
+    """
+
+    def __init__(self, ref: ActorRef[A_co], *, timeout: float = 30.0) -> None:
+        self.ref: ActorRef[A_co] = ref
+        self.timeout: float = timeout
+        self._cell = cell_of(ref)
+        if not issubclass(self._cell.blueprint.cls, Agent):
+            raise InvalidArgument(f"{ref} is the ref of no agent, but of a {self._cell.blueprint.cls.__qualname__}")
+
+    def __repr__(self) -> str:
+        return f"<AgentHandle {self.agent_id}>"
+
+    @property
+    def agent_id(self) -> str:
+        """Its path."""
+        return self.ref.path
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.ref.name
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What it can do."""
+        return frozenset(self._cell.at_home().capabilities)
+
+    async def execute_task(
+        self, task: Task, mode: TaskExecutionMode | str = TaskExecutionMode.BLOCKING
+    ) -> dict[str, Any]:
+        """Have a task done. The same task given again is not done again: it is waited for, or its result returned.
+
+        `blocking` waits for the end and returns the result: `status`, `message`, `artifacts`, and what else the
+        agent says. `streaming` waits as well and returns the last item. `background` returns
+        `{"status": "started", "task_id"}` as soon as the task is written down. One that was cancelled returns
+        `{"status": "cancelled", "progress"}`; one that fails raises TaskFailed. Raises InvalidArgument for a mode
+        that there is not, MessageIdConflict where another task has this id, AgentGone when the agent ends for
+        good meanwhile.
+        """
+        how = _mode_of(mode)
+        crew = crew_of(self._cell.runtime)
+        following = crew.follow(_task_of(task).task_id)
+        try:
+            await self._hand_over(task, how)
+            if how is TaskExecutionMode.BACKGROUND:
+                return {"status": "started", "task_id": task.task_id}
+            if not following.is_taken_on:
+                done = await self._ended_before(task.task_id)
+                if done is not None:
+                    return await self._answer(task.task_id, done, how)
+            return await self._answer(task.task_id, await self._ending(task.task_id, following), how)
+        finally:
+            crew.leave(task.task_id)
+
+    async def stream_execution(
+        self, task: Task | str, *, after: int = 0
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Have a task done, and iterate over its items: `status`, `progress`, `position` and what else it yields.
+
+        A task that is under way, or over, is followed, by its id alone if you like; `after` is the position behind
+        which to begin, also in another process after a crash. Items come when they are committed. At most 100 are
+        held in memory, so a slow reader costs nothing and misses none. Ends with the last item, which has
+        `result`, or `status` `cancelled`; raises TaskFailed after the items of a task that failed. Leaving the
+        iteration does not end the task.
+        """
+        if after < 0:
+            raise InvalidArgument(f"after is the position of an item, from 1 on, or 0, not {after!r}")
+        task_id = task if isinstance(task, str) else _task_of(task).task_id
+        crew = crew_of(self._cell.runtime)
+        following = crew.follow(task_id)
+        try:
+            if not isinstance(task, str):
+                await self._hand_over(task, TaskExecutionMode.STREAMING)
+            if not following.is_taken_on:
+                known = await self.get_task(task_id)
+                if known is None:
+                    raise UnknownTask(task_id, self.agent_id, ())
+                done = _ending_of(known)
+                if done is not None:
+                    following.end(done)
+                else:
+                    following.latest = -1  # what it has brought is in the store
+            position = after
+            while True:
+                news = following.news
+                items = following.items_after(position)
+                if items is None or following.latest < 0:
+                    items = await self._stored_items(task_id, position)
+                    following.latest = max(following.latest, 0)
+                for at, item in items:
+                    position = at
+                    yield item
+                ending = following.ending
+                if ending is not None and position >= ending.position:
+                    if ending.status is TaskStatus.FAILED:
+                        raise TaskFailed(task_id, self.agent_id, ending.error or "")
+                    return
+                if not items:
+                    if ending is not None:
+                        for at, item in await self._stored_items(task_id, position):
+                            position = at
+                            yield item
+                        continue
+                    await self._change(following, news)
+        finally:
+            crew.leave(task_id)
+
+    async def cancel_execution(self, task_id: str | None = None) -> bool:
+        """Cancel a task, at its next await; None: the one at work, or the next one. Returns when it has ended.
+
+        False: there is none to cancel, or it came to its end before. Raises UnknownTask.
+        """
+        watched = task_id or await self._at_work()
+        if watched is None:
+            return False
+        crew = crew_of(self._cell.runtime)
+        following = crew.follow(watched)
+        try:
+            await self.ref.ask(CancelTask(watched), timeout=self.timeout)
+            return (await self._ending(watched, following)).status is TaskStatus.CANCELLED
+        finally:
+            crew.leave(watched)
+
+    async def pause_execution(self, task_id: str | None = None) -> bool:
+        """Pause the task at work, at its next point. Returns when it stands still; False: it ended before.
+
+        Raises IllegalTransition where none is at work, UnknownTask.
+        """
+        watched = await self.ref.ask(PauseTask(task_id), timeout=self.timeout)
+        crew = crew_of(self._cell.runtime)
+        following = crew.follow(watched)
+        try:
+            while True:
+                news = following.news
+                described = await self.describe()
+                if described.current_task != watched:
+                    return False
+                if described.status == TaskStatus.PAUSED.value:
+                    return True
+                await self._change(following, news)
+        finally:
+            crew.leave(watched)
+
+    async def resume_execution(self, task_id: str | None = None) -> None:
+        """Let the paused task go on. Raises IllegalTransition where none is paused, UnknownTask."""
+        await self.ref.ask(ResumeTask(task_id), timeout=self.timeout)
+
+    async def create_checkpoint(self, checkpoint_data: Mapping[str, Any] | None = None) -> str:
+        """Take a checkpoint of the agent as it is now, with its state, its context and your data; its id."""
+        message = TakeCheckpoint(dict(checkpoint_data or {}))
+        return await self.ref.ask(message, timeout=self.timeout)
+
+    async def restore_from_checkpoint(self, checkpoint_id: str) -> bool:
+        """Put state and context back to what a checkpoint holds; the task at work, if it is of it, runs from there.
+
+        What waits in the mailbox, and tasks that wait, stay. False: there is no such checkpoint. Raises
+        CheckpointOfAnother, CheckpointUnusable.
+        """
+        await self._cell.runtime.mirror.journal.flush()
+        query = RowQuery("state_checkpoint", where={"checkpoint_id": checkpoint_id})
+        system = self._cell.runtime.system
+        rows = [row for row in await system.store.rows(system.name, query) if row.key[1:2] == (NAMED,)]
+        if not rows:
+            return False
+        found = rows[0].fields
+        if found["agent_id"] != self.agent_id:
+            raise CheckpointOfAnother(checkpoint_id, found["agent_id"], self.agent_id)
+        return await self.ref.ask(RestoreCheckpoint(checkpoint_id, found), timeout=self.timeout)
+
+    async def describe(self) -> AgentDescription:
+        """How it is: status, task at work, context, tasks that wait."""
+        return await self.ref.ask(DescribeAgent(), timeout=self.timeout)
+
+    async def get_task(self, task_id: str) -> TaskExecution | None:
+        """A task, with all that was written down before this call; None: there is no such task."""
+        await self._cell.runtime.mirror.journal.flush()
+        system = self._cell.runtime.system
+        rows = await system.store.rows(system.name, RowQuery("task_execution", key=(task_id,)))
+        return TaskExecution.from_fields(rows[0].fields) if rows else None
+
+    async def _hand_over(self, task: Task, mode: TaskExecutionMode) -> None:
+        message = AcceptTask(
+            task_id=task.task_id,
+            description=task.description,
+            input_data=task.input_data,
+            workflow_id=task.workflow_id,
+            mode=mode.value,
+        )
+        await self.ref.ask(message, timeout=self.timeout, message_id=f"task:{task.task_id}")
+
+    async def _at_work(self) -> str | None:
+        described = await self.describe()
+        return described.current_task or next(iter(described.waiting), None)
+
+    async def _ended_before(self, task_id: str) -> Ending | None:
+        known = await self.get_task(task_id)
+        return None if known is None else _ending_of(known)
+
+    async def _ending(self, task_id: str, following: Following) -> Ending:
+        while following.ending is None:
+            await self._change(following, following.news)
+            if following.ending is None and not following.is_taken_on:
+                done = await self._ended_before(task_id)
+                if done is not None:
+                    return done
+        return following.ending
+
+    async def _answer(self, task_id: str, ending: Ending, mode: TaskExecutionMode) -> dict[str, Any]:
+        if ending.status is TaskStatus.FAILED:
+            raise TaskFailed(task_id, self.agent_id, ending.error or "")
+        if mode is TaskExecutionMode.STREAMING and ending.position:
+            items = await self._stored_items(task_id, ending.position - 1)
+            if items:
+                return items[-1][1]
+        return ending.output
+
+    async def _stored_items(self, task_id: str, position: int) -> list[tuple[int, dict[str, Any]]]:
+        """At most a page of a task's items behind a position."""
+        await self._cell.runtime.mirror.journal.flush()
+        system = self._cell.runtime.system
+        query = RowQuery("task_item", key=(task_id,), after=(task_id, f"{position:09d}"), limit=_PAGE)
+        rows = await system.store.rows(system.name, query)
+        return [
+            (row.fields["position"], {**row.fields["item"], "position": row.fields["position"]}) for row in rows
+        ]
+
+    async def _change(self, following: Following, news: anyio.Event) -> None:
+        """Return when there is news of a task. Raises AgentGone when its agent has ended for good."""
+        cell = self._cell.at_home()
+        has_ended = False
+
+        async def watch() -> None:
+            nonlocal has_ended
+            while cell.is_alive:
+                await cell.wait_for_end(cell.incarnation, is_drain=False)
+            has_ended = True
+            tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch)
+            await news.wait()
+            tasks.cancel_scope.cancel()
+        if has_ended and following.ending is None:
+            raise AgentGone(self.agent_id)
+
+
+def _mode_of(mode: TaskExecutionMode | str) -> TaskExecutionMode:
+    try:
+        return TaskExecutionMode(mode)
+    except ValueError:
+        names = ", ".join(repr(known.value) for known in TaskExecutionMode)
+        raise InvalidArgument(f"mode is {mode!r}; it can be {names}") from None
+
+
+def _task_of(task: object) -> Task:
+    if isinstance(task, Task):
+        return task
+    raise InvalidArgument(f"execute_task takes a Task(description=…), not {task!r}")
+
+
+def _ending_of(known: TaskExecution) -> Ending | None:
+    if known.status not in _FINAL:
+        return None
+    return Ending(
+        status=known.status,
+        position=known.position,
+        output=known.output_data or {},
+        error=known.error_message,
+    )

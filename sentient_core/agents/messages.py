@@ -1,0 +1,79 @@
+"""What is asked of an agent, and what its task says to it: the messages between a handle, an agent, and its run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from sentient_core.actors.request import Request
+
+__all__ = [
+    "AcceptTask",
+    "AgentDescription",
+    "CancelTask",
+    "DescribeAgent",
+    "PauseTask",
+    "RestoreCheckpoint",
+    "ResumeTask",
+    "TakeCheckpoint",
+]
+
+
+class AcceptTask(Request[str], frozen=True, tag="agent.accept_task"):
+    """Take on a task; the answer, its id, comes when it is written down. It is begun when its turn comes."""
+
+    task_id: str
+    description: str
+    input_data: dict[str, Any]
+    workflow_id: str | None
+    mode: str
+
+
+class CancelTask(Request[bool], frozen=True, tag="agent.cancel_task"):
+    """Cancel a task, or the one at work. False: there is none to cancel."""
+
+    task_id: str | None = None
+
+
+class PauseTask(Request[str], frozen=True, tag="agent.pause_task"):
+    """Pause the task at work at its next point; the answer is its id."""
+
+    task_id: str | None = None
+
+
+class ResumeTask(Request[str], frozen=True, tag="agent.resume_task"):
+    """Let the paused task go on; the answer is its id."""
+
+    task_id: str | None = None
+
+
+class TakeCheckpoint(Request[str], frozen=True, tag="agent.take_checkpoint"):
+    """Take a named checkpoint of the agent as it is now; the answer is its id."""
+
+    data: dict[str, Any]
+
+
+class RestoreCheckpoint(Request[bool], frozen=True, tag="agent.restore_checkpoint"):
+    """Put state and context back to what a named checkpoint holds. False: there is no such checkpoint."""
+
+    checkpoint_id: str
+    found: dict[str, Any]
+    """The row of the checkpoint, which the handle has read."""
+
+
+class AgentDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent at one moment."""
+
+    agent_id: str
+    name: str
+    status: str
+    capabilities: list[str]
+    current_task: str | None
+    execution_context: dict[str, Any]
+    waiting: list[str]
+    """Ids of the tasks that it has taken on and not begun, in order."""
+
+
+class DescribeAgent(Request[AgentDescription], frozen=True, tag="agent.describe"):
+    """Say how it is."""

@@ -1,0 +1,198 @@
+"""One task at work: the user's code in a task beside the agent, and its points, where it may pause and be saved.
+
+It runs as a pipe of the agent's incarnation, so it ends with that; what it has to say it says in turns of the
+agent (`steps`), which return when they are committed. So nothing that a task has told anybody is lost, and nothing
+of an old incarnation writes for the next one: that finds the task unfinished and runs it again from its last
+checkpoint.
+
+A run holds one of the system's places while it works, and gives it back while it is paused. Cancelling and the
+time limit act at its next await, by cancel scopes; pausing acts at its points alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from inspect import isasyncgen
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+
+from sentient_core.actors.current import current_run
+from sentient_core.agents.crew import Ending
+from sentient_core.agents.models import Task, TaskExecutionMode
+from sentient_core.agents.outcome import result_of
+from sentient_core.agents.statuses import TaskStatus
+from sentient_core.agents.steps import take_step
+from sentient_core.agents.work import Wish, Work
+from sentient_core.causes import in_a_line
+from sentient_core.errors import InvalidItem, TaskTimedOut
+
+if TYPE_CHECKING:
+    from sentient_core.agents.desk import Desk
+
+__all__ = ["Run"]
+
+T = TypeVar("T")
+
+
+class Run:
+    """See the module."""
+
+    def __init__(self, desk: Desk, work: Work) -> None:
+        self._desk = desk
+        self.work: Work = work
+        self.has_begun: bool = False
+        self._scope = anyio.CancelScope()
+        """Around the user's code."""
+        self._clock = anyio.CancelScope()
+        """Within it: its time limit."""
+        self._left = math.inf
+        """Of that limit, while it is paused."""
+        self._is_cancelled = False
+        self._is_rerun = False
+        self._may_go_on = anyio.Event()
+        self._waiting = anyio.CancelScope()
+
+    # For the desk, which calls these when what they mean is in the journal's hands.
+
+    def cancel(self) -> None:
+        """End it at its next await."""
+        self._is_cancelled = True
+        self._scope.cancel()
+
+    def begin_again(self) -> None:
+        """Run it again, from the checkpoint it has now."""
+        self._is_rerun = True
+        self._scope.cancel()
+
+    def go_on(self) -> None:
+        """Pausing is over."""
+        self._may_go_on.set()
+
+    def give_up(self) -> None:
+        """It has not begun, and is not to."""
+        self._waiting.cancel()
+
+    # For the agent's pipe.
+
+    async def execute(self) -> None:
+        """Wait for a place, run the task, and see to its end."""
+        desk, work = self._desk, self.work
+        places = desk.crew.places
+        with self._waiting:
+            await places.acquire_on_behalf_of(self)
+        if self._waiting.cancelled_caught:
+            return
+        try:
+            if not await self.step(lambda: desk.begin(self)):
+                return
+            ending = await self._attempt()
+            while ending is None:
+                ending = await self._attempt()
+            last = ending
+            await self.step(lambda: desk.end(work, last))
+        finally:
+            self._give_back()
+
+    # For the user's code.
+
+    async def item(self, given: object) -> None:
+        """Bring an item: committed, then told."""
+        await self.pausable()
+        made = await self.step(lambda: self._desk.item(self.work, given))
+        following = self._desk.crew.followed(self.work.task.task_id)
+        if following is not None:
+            following.bring(made["position"], made)
+
+    async def progress(self, progress: float, status: str | None) -> None:
+        """Say how far it is."""
+        await self.pausable()
+        await self.step(lambda: self._desk.progress(self.work, progress, status))
+
+    async def checkpoint(self, data: dict[str, Any]) -> str:
+        """Take a checkpoint, from which the task goes on when it is run again."""
+        await self.pausable()
+        return await self.step(lambda: self._desk.checkpoint(self.work, data))
+
+    async def pausable(self) -> None:
+        """A point at which the task may stand still, until it is resumed or cancelled."""
+        await anyio.lowlevel.checkpoint()
+        while self.work.wish is Wish.PAUSE:
+            self._may_go_on = anyio.Event()
+            await self.step(lambda: self._desk.paused(self.work))
+            self._left, self._clock.deadline = self._clock.deadline - anyio.current_time(), math.inf
+            self._give_back()
+            await self._may_go_on.wait()
+            await self._desk.crew.places.acquire_on_behalf_of(self)
+            self._clock.deadline = anyio.current_time() + self._left
+            await self.step(lambda: self._desk.went_on(self.work))
+
+    async def step(self, act: Callable[[], T]) -> T:
+        """Have the agent do something in a turn of its own; return what comes of it when that is committed."""
+        return await take_step(self._desk.cell, act)
+
+    async def _attempt(self) -> Ending | None:
+        """Run the user's code once. None: it is to be run again."""
+        desk, work = self._desk, self.work
+        work.rewind()
+        seconds = desk.agent.task_timeout
+        self._is_rerun = False
+        self._scope, self._clock = anyio.CancelScope(), anyio.CancelScope()
+        if work.wish is Wish.CANCEL:
+            self.cancel()
+        token = current_run.set(self)
+        returned: object = None
+        error: str | None = None
+        try:
+            with self._scope, self._clock:
+                self._clock.deadline = anyio.current_time() + (math.inf if seconds is None else seconds)
+                await self.pausable()
+                returned = await self._body()
+        except Exception as raised:  # noqa: BLE001 - the supervision boundary: it is the task's failure
+            desk.cell.log().warning(
+                "a task has failed", task_id=work.task.task_id, error=in_a_line(raised), exc_info=raised
+            )
+            error = in_a_line(raised)
+        finally:
+            current_run.reset(token)
+        if self._scope.cancelled_caught:
+            if self._is_rerun and not self._is_cancelled:
+                return None
+            return Ending(status=TaskStatus.CANCELLED, position=work.position, output={})
+        if self._clock.cancelled_caught:
+            error = str(TaskTimedOut(work.task.task_id, desk.cell.path, seconds or 0.0))
+        if error is not None:
+            return Ending(status=TaskStatus.FAILED, position=work.position, output={}, error=error)
+        if isinstance(returned, dict) and returned.get("status") == "cancelled":  # it ended itself so
+            output: dict[str, Any] = returned
+            return Ending(status=TaskStatus.CANCELLED, position=work.position, output=output)
+        return Ending(status=TaskStatus.COMPLETED, position=work.position, output=result_of(returned))
+
+    async def _body(self) -> object:
+        agent, task = self._desk.agent, self.work.task
+        if agent.__executes__ and self.work.mode is not TaskExecutionMode.STREAMING:
+            return await agent.execute_task(task, TaskExecutionMode.BLOCKING)
+        stream: object = agent.stream_execution(task)
+        if not isasyncgen(stream):
+            if hasattr(stream, "close"):
+                stream.close()
+            raise InvalidItem(
+                f"{type(agent).__qualname__}.stream_execution is no async generator: let it yield items, "
+                "or write perform(self, task) instead"
+            )
+        return await self._stream(stream, task)
+
+    async def _stream(self, stream: AsyncGenerator[Any, None], task: Task) -> object:
+        last: object = None
+        async with aclosing(stream):
+            async for given in stream:
+                await self.item(given)
+                last = given
+        return last
+
+    def _give_back(self) -> None:
+        places = self._desk.crew.places
+        if self in places.statistics().borrowers:
+            places.release_on_behalf_of(self)

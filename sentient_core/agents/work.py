@@ -1,0 +1,81 @@
+"""An unfinished task as its agent holds it in memory, and as its row says it: what a restart goes on from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from sentient_core.agents.models import Task, TaskExecutionMode
+from sentient_core.agents.statuses import TaskStatus
+
+__all__ = ["ResumePoint", "Wish", "Work", "work_of"]
+
+
+class Wish(StrEnum):
+    """What somebody asked for of a task, which it has not come to yet."""
+
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+class ResumePoint(msgspec.Struct, frozen=True):
+    """Where a task goes on when it is run again."""
+
+    checkpoint_id: str
+    data: dict[str, Any]
+    """What the task has put into its last checkpoint."""
+    position: int
+    """Items that it had brought by then."""
+    progress: float
+
+
+class Work(msgspec.Struct, kw_only=True):
+    """See the module."""
+
+    task: Task
+    mode: TaskExecutionMode
+    status: TaskStatus = TaskStatus.PENDING
+    progress: float = 0
+    position: int = 0
+    """Items that it has brought."""
+    resume: ResumePoint | None = None
+    wish: Wish | None = None
+    started_at: datetime | None = None
+
+    def rewind(self) -> None:
+        """It is run again from its last checkpoint, or from the beginning."""
+        self.position = 0 if self.resume is None else self.resume.position
+        self.progress = 0 if self.resume is None else self.resume.progress
+
+
+def work_of(fields: Mapping[str, Any]) -> Work:
+    """The task that a row of `task_execution` tells of."""
+    checkpoint_id = fields.get("checkpoint_id")
+    resume = None
+    if checkpoint_id is not None:
+        resume = ResumePoint(
+            checkpoint_id,
+            dict(fields.get("resume_data") or {}),
+            int(fields.get("resume_position") or 0),
+            fields.get("resume_progress") or 0,
+        )
+    wish = fields.get("wish")
+    made = Work(
+        task=Task(
+            task_id=fields["task_id"],
+            description=fields.get("description") or "",
+            input_data=dict(fields.get("input_data") or {}),
+            workflow_id=fields.get("workflow_id"),
+        ),
+        mode=TaskExecutionMode(fields.get("mode") or "background"),
+        status=TaskStatus(fields["status"]),
+        resume=resume,
+        wish=None if wish is None else Wish(wish),
+        started_at=fields.get("started_at"),
+    )
+    made.rewind()
+    return made
