@@ -32,3 +32,4 @@ __all__ = [
     "WorkflowStep",
     "page_of",
 ]
+"""Agents: actors that work on tasks."""

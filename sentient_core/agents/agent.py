@@ -34,7 +34,8 @@ from sentient_core.errors import (
     SandboxMissing,
     UnknownTask,
 )
-from sentient_core.store.protocols import RowQuery
+from sentient_core.store.row_models import RowQuery
+from sentient_core.store.row_tables import RowTable
 
 if TYPE_CHECKING:
     from sentient_core.agents.handle import AgentHandle
@@ -236,7 +237,7 @@ class Agent(Actor[Any]):
                 for status in _UNFINISHED
                 for row in await system.store.rows(
                     system.name,
-                    RowQuery("task_execution", where={"agent_id": desk.cell.path, "status": status.value}),
+                    RowQuery(table=RowTable.TASK_EXECUTION, where={"agent_id": desk.cell.path, "status": status.value}),
                 )
             ]
             rows.sort(key=lambda row: (row.fields["created_at"], row.key))

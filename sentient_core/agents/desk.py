@@ -17,19 +17,18 @@ from sentient_core.agents.minutes import Minutes
 from sentient_core.agents.outcome import cancelled_item, checked_item, checked_progress
 from sentient_core.agents.run import Run
 from sentient_core.agents.statuses import AgentStatus, TaskStatus, check_transition
-from sentient_core.agents.work import ResumePoint, Wish, Work
+from sentient_core.agents.work import ResumePoint, Wish, Work, data_of
 from sentient_core.codec import digest
 from sentient_core.errors import CheckpointOfAnother, IllegalTransition, UnknownTask
 from sentient_core.events import EventType
 from sentient_core.store.records import Checkpoint, CheckpointKind, full_id
+from sentient_core.store.row_tables import RowTable, place_of
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
     from sentient_core.agents.agent import Agent
 
 __all__ = ["Desk"]
-
-NAMED = "named"
 
 
 class Desk:
@@ -58,7 +57,7 @@ class Desk:
             return task.task_id
         minutes = Minutes(self.cell)
         minutes.row(
-            "task_execution",
+            RowTable.TASK_EXECUTION,
             (task.task_id,),
             task_id=task.task_id,
             agent_id=self.cell.path,
@@ -142,7 +141,7 @@ class Desk:
             "status": TaskStatus.RUNNING.value,
         }
         minutes.row(
-            "task_execution", (task.task_id,), status=TaskStatus.RUNNING.value, started_at=began, wish=work.wish
+            RowTable.TASK_EXECUTION, (task.task_id,), status=TaskStatus.RUNNING.value, started_at=began
         )
         self._agent_status(
             minutes, AgentStatus.RUNNING, f"task {task.task_id}", current_task=task.task_id, context=context
@@ -187,7 +186,7 @@ class Desk:
         """The run stands still."""
         minutes = Minutes(self.cell)
         self._task_status(minutes, work, TaskStatus.PAUSED, "somebody asked for it")
-        minutes.row("task_execution", (work.task.task_id,), status=TaskStatus.PAUSED.value)
+        minutes.row(RowTable.TASK_EXECUTION, (work.task.task_id,), status=TaskStatus.PAUSED.value)
         self._agent_status(minutes, AgentStatus.PAUSED, f"task {work.task.task_id}")
 
         def stands() -> None:
@@ -201,7 +200,7 @@ class Desk:
         """The run goes on."""
         minutes = Minutes(self.cell)
         self._task_status(minutes, work, TaskStatus.RUNNING, "somebody asked for it")
-        minutes.row("task_execution", (work.task.task_id,), status=TaskStatus.RUNNING.value)
+        minutes.row(RowTable.TASK_EXECUTION, (work.task.task_id,), status=TaskStatus.RUNNING.value)
         self._agent_status(minutes, AgentStatus.RUNNING, f"task {work.task.task_id}")
 
         def goes() -> None:
@@ -228,7 +227,7 @@ class Desk:
                 self._progress(minutes, work, 100, status.value, position=position)
             progress = 100
         minutes.row(
-            "task_execution",
+            RowTable.TASK_EXECUTION,
             (task.task_id,),
             status=status.value,
             output_data=output if status is not TaskStatus.FAILED else None,
@@ -236,7 +235,7 @@ class Desk:
             progress=progress,
             position=position,
             completed_at=minutes.now,
-            wish=None,
+            data={},
         )
         has_begun = is_current and self.run is not None and self.run.has_begun
         if status is TaskStatus.COMPLETED:
@@ -289,9 +288,10 @@ class Desk:
         state = state_bytes(codec, self.agent.state, cell.path, blueprint) if blueprint.has_state else b""
         workflow_id = None if work is None else work.task.workflow_id
         minutes.row(
-            "state_checkpoint",
-            (cell.path, NAMED, checkpoint_id),
+            RowTable.STATE_CHECKPOINT,
+            (cell.path, checkpoint_id),
             checkpoint_id=checkpoint_id,
+            named=checkpoint_id,
             agent_id=cell.path,
             workflow_id=workflow_id,
             execution_context=self.context,
@@ -308,12 +308,10 @@ class Desk:
         if work is not None:
             point = ResumePoint(checkpoint_id, data, work.position, work.progress)
             minutes.row(
-                "task_execution",
+                RowTable.TASK_EXECUTION,
                 (work.task.task_id,),
                 checkpoint_id=checkpoint_id,
-                resume_data=data,
-                resume_position=work.position,
-                resume_progress=work.progress,
+                data=data_of(point, work.wish),
             )
 
             def passed() -> None:
@@ -339,15 +337,14 @@ class Desk:
         is_its_own = run is not None and run.has_begun and run.work.task.task_id == context.get("task_id")
         if run is not None and is_its_own:
             work = run.work
-            point = ResumePoint(found["checkpoint_id"], dict(found.get("progress_data") or {}), 0, 0)
-            point = ResumePoint(point.checkpoint_id, point.data, work.position, work.progress)
+            said = dict(found.get("progress_data") or {})
+            # What it has brought stays where it is, and what it brings from now on comes behind it.
+            point = ResumePoint(found["checkpoint_id"], said, work.position, work.progress)
             minutes.row(
-                "task_execution",
+                RowTable.TASK_EXECUTION,
                 (work.task.task_id,),
                 checkpoint_id=point.checkpoint_id,
-                resume_data=point.data,
-                resume_position=point.position,
-                resume_progress=point.progress,
+                data=data_of(point, work.wish),
             )
 
             def again() -> None:
@@ -383,7 +380,7 @@ class Desk:
             fields["current_task"] = current_task
         if context is not None:
             fields["execution_context"] = context
-        minutes.row("agent_state", (self.cell.path,), **fields)
+        minutes.row(RowTable.AGENT_STATE, (self.cell.path,), **fields)
         if old is not new:
             check_transition("agent", old, new)
             minutes.status("agent", self.cell.path, old.value, new.value, cause)
@@ -401,9 +398,10 @@ class Desk:
 
     def _item(self, minutes: Minutes, work: Work, position: int, item: dict[str, Any]) -> None:
         minutes.row(
-            "task_item",
-            (work.task.task_id, f"{position:09d}"),
+            RowTable.TASK_ITEM,
+            (work.task.task_id, place_of(position)),
             task_id=work.task.task_id,
+            agent_id=self.cell.path,
             position=position,
             item=item,
             timestamp=minutes.now,
@@ -417,13 +415,13 @@ class Desk:
         fields: dict[str, Any] = {"progress": progress}
         if position is not None:
             fields["position"] = position
-        minutes.row("task_execution", (work.task.task_id,), **fields)
+        minutes.row(RowTable.TASK_EXECUTION, (work.task.task_id,), **fields)
         payload = {"task_id": work.task.task_id, "progress": progress, "status": status}
         minutes.event(EventType.TASK_PROGRESS, payload, work.task.workflow_id)
 
     def _wish(self, work: Work, wish: Wish | None, act: Any) -> None:
         minutes = Minutes(self.cell)
-        minutes.row("task_execution", (work.task.task_id,), wish=None if wish is None else wish.value)
+        minutes.row(RowTable.TASK_EXECUTION, (work.task.task_id,), data=data_of(work.resume, wish))
 
         def noted() -> None:
             work.wish = wish

@@ -11,7 +11,6 @@ from typing_extensions import TypeVar
 from sentient_core.actors.ref import cell_of
 from sentient_core.agents.agent import Agent
 from sentient_core.agents.crew import Ending, Following, crew_of
-from sentient_core.agents.desk import NAMED
 from sentient_core.agents.messages import (
     AcceptTask,
     AgentDescription,
@@ -25,7 +24,8 @@ from sentient_core.agents.messages import (
 from sentient_core.agents.models import Task, TaskExecution, TaskExecutionMode
 from sentient_core.agents.statuses import TaskStatus
 from sentient_core.errors import AgentGone, CheckpointOfAnother, InvalidArgument, TaskFailed, UnknownTask
-from sentient_core.store.protocols import RowQuery
+from sentient_core.store.row_models import RowQuery
+from sentient_core.store.row_tables import RowTable, place_of
 
 if TYPE_CHECKING:
     from sentient_core.actors.ref import ActorRef
@@ -203,9 +203,9 @@ class AgentHandle(Generic[A_co]):
         CheckpointOfAnother, CheckpointUnusable.
         """
         await self._cell.runtime.mirror.journal.flush()
-        query = RowQuery("state_checkpoint", where={"checkpoint_id": checkpoint_id})
+        query = RowQuery(table=RowTable.STATE_CHECKPOINT, where={"named": checkpoint_id}, limit=1)
         system = self._cell.runtime.system
-        rows = [row for row in await system.store.rows(system.name, query) if row.key[1:2] == (NAMED,)]
+        rows = await system.store.rows(system.name, query)
         if not rows:
             return False
         found = rows[0].fields
@@ -221,7 +221,7 @@ class AgentHandle(Generic[A_co]):
         """A task, with all that was written down before this call; None: there is no such task."""
         await self._cell.runtime.mirror.journal.flush()
         system = self._cell.runtime.system
-        rows = await system.store.rows(system.name, RowQuery("task_execution", key=(task_id,)))
+        rows = await system.store.rows(system.name, RowQuery(table=RowTable.TASK_EXECUTION, key=(task_id,)))
         return TaskExecution.from_fields(rows[0].fields) if rows else None
 
     async def _hand_over(self, task: Task, mode: TaskExecutionMode) -> None:
@@ -264,7 +264,9 @@ class AgentHandle(Generic[A_co]):
         """At most a page of a task's items behind a position."""
         await self._cell.runtime.mirror.journal.flush()
         system = self._cell.runtime.system
-        query = RowQuery("task_item", key=(task_id,), after=(task_id, f"{position:09d}"), limit=_PAGE)
+        query = RowQuery(
+            table=RowTable.TASK_ITEM, key=(task_id,), after=(task_id, place_of(position)), limit=_PAGE
+        )
         rows = await system.store.rows(system.name, query)
         return [
             (row.fields["position"], {**row.fields["item"], "position": row.fields["position"]}) for row in rows

@@ -11,11 +11,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from sentient_core.actors import delivery
 from sentient_core.errors import NotInTurn
-from sentient_core.store.records import RowChange, full_id
+from sentient_core.store.row_tables import RowTable, place_of
+from sentient_core.store.row_values import row_change
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
@@ -36,12 +35,10 @@ class Minutes:
         self._at = time.time_ns()
         self.now: datetime = datetime.fromtimestamp(self._at / 1_000_000_000, UTC)
 
-    def row(self, table: str, key: tuple[str, ...], **fields: Any) -> None:
-        """Write fields over those of a row, which is this agent's from now on."""
-        fields["owner"] = self._cell.path
-        self._turn.record(
-            RowChange(table, key, msgspec.msgpack.encode(fields), self._at), at_close=_nothing, undo=_nothing
-        )
+    def row(self, table: RowTable, key: tuple[str, ...], **fields: Any) -> None:
+        """Write fields over those of a row, which is this agent's from now on. Raises UnstorableRow."""
+        change = row_change(table, key, fields, self._at, self._cell.path)
+        self._turn.record(change, at_close=_nothing, undo=_nothing)
 
     def event(self, event_type: EventType, payload: dict[str, Any], workflow_id: str | None) -> None:
         """Publish an event of this agent's."""
@@ -53,9 +50,9 @@ class Minutes:
     def status(self, subject: str, subject_id: str, old: str | None, new: str, cause: str) -> None:
         """Leave a line in the trail of changes of status."""
         mirror = self._cell.runtime.mirror
-        change_id = full_id(mirror.epoch, mirror.next_seq())
+        change_id = f"{place_of(mirror.epoch)}.{place_of(mirror.next_seq())}"  # sorts as they came
         self.row(
-            "status_change",
+            RowTable.STATUS_CHANGE,
             (subject, subject_id, change_id),
             subject=subject,
             subject_id=subject_id,

@@ -12,7 +12,7 @@ import msgspec
 from sentient_core.agents.models import Task, TaskExecutionMode
 from sentient_core.agents.statuses import TaskStatus
 
-__all__ = ["ResumePoint", "Wish", "Work", "work_of"]
+__all__ = ["ResumePoint", "Wish", "Work", "data_of", "work_of"]
 
 
 class Wish(StrEnum):
@@ -52,18 +52,21 @@ class Work(msgspec.Struct, kw_only=True):
         self.progress = 0 if self.resume is None else self.resume.progress
 
 
+def data_of(resume: ResumePoint | None, wish: Wish | None) -> dict[str, Any]:
+    """What the row holds for the next run of the task."""
+    made: dict[str, Any] = {}
+    if resume is not None:
+        made["resume"] = msgspec.structs.asdict(resume)
+    if wish is not None:
+        made["wish"] = wish.value
+    return made
+
+
 def work_of(fields: Mapping[str, Any]) -> Work:
     """The task that a row of `task_execution` tells of."""
-    checkpoint_id = fields.get("checkpoint_id")
-    resume = None
-    if checkpoint_id is not None:
-        resume = ResumePoint(
-            checkpoint_id,
-            dict(fields.get("resume_data") or {}),
-            int(fields.get("resume_position") or 0),
-            fields.get("resume_progress") or 0,
-        )
-    wish = fields.get("wish")
+    data = fields.get("data") or {}
+    resume = None if data.get("resume") is None else msgspec.convert(data["resume"], ResumePoint)
+    wish = data.get("wish")
     made = Work(
         task=Task(
             task_id=fields["task_id"],
