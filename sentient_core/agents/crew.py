@@ -33,6 +33,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     output: dict[str, Any]
     """Its result, with `status`; for one that was cancelled, what its last item says."""
     error: str | None = None
+    error_type: str | None = None
 
 
 class Following:

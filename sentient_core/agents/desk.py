@@ -66,9 +66,8 @@ class Desk:
             mode=work.mode.value,
             status=work.status.value,
             input_data=task.input_data,
-            progress=0,
-            position=0,
             created_at=minutes.now,
+            updated_at=minutes.now,
         )
         minutes.status("task", task.task_id, None, work.status.value, "it was taken on")
         minutes.then(lambda: self._take_on([work]))
@@ -141,7 +140,12 @@ class Desk:
             "status": TaskStatus.RUNNING.value,
         }
         minutes.row(
-            RowTable.TASK_EXECUTION, (task.task_id,), status=TaskStatus.RUNNING.value, started_at=began
+            RowTable.TASK_EXECUTION,
+            (task.task_id,),
+            status=TaskStatus.RUNNING.value,
+            started_at=began,
+            attempts=work.attempts + 1,
+            updated_at=minutes.now,
         )
         self._agent_status(
             minutes, AgentStatus.RUNNING, f"task {task.task_id}", current_task=task.task_id, context=context
@@ -152,6 +156,7 @@ class Desk:
 
         def begun() -> None:
             work.status, work.started_at = TaskStatus.RUNNING, began
+            work.attempts += 1
             run.has_begun = True
 
         minutes.then(begun)
@@ -186,7 +191,7 @@ class Desk:
         """The run stands still."""
         minutes = Minutes(self.cell)
         self._task_status(minutes, work, TaskStatus.PAUSED, "somebody asked for it")
-        minutes.row(RowTable.TASK_EXECUTION, (work.task.task_id,), status=TaskStatus.PAUSED.value)
+        minutes.row(RowTable.TASK_EXECUTION, (work.task.task_id,), status=TaskStatus.PAUSED.value, updated_at=minutes.now)
         self._agent_status(minutes, AgentStatus.PAUSED, f"task {work.task.task_id}")
 
         def stands() -> None:
@@ -200,7 +205,7 @@ class Desk:
         """The run goes on."""
         minutes = Minutes(self.cell)
         self._task_status(minutes, work, TaskStatus.RUNNING, "somebody asked for it")
-        minutes.row(RowTable.TASK_EXECUTION, (work.task.task_id,), status=TaskStatus.RUNNING.value)
+        minutes.row(RowTable.TASK_EXECUTION, (work.task.task_id,), status=TaskStatus.RUNNING.value, updated_at=minutes.now)
         self._agent_status(minutes, AgentStatus.RUNNING, f"task {work.task.task_id}")
 
         def goes() -> None:
@@ -232,9 +237,11 @@ class Desk:
             status=status.value,
             output_data=output if status is not TaskStatus.FAILED else None,
             error_message=ending.error,
+            error_type=ending.error_type,
             progress=progress,
-            position=position,
+            items=position,
             completed_at=minutes.now,
+            updated_at=minutes.now,
             data={},
         )
         has_begun = is_current and self.run is not None and self.run.has_begun
@@ -412,9 +419,11 @@ class Desk:
     ) -> None:
         if progress == work.progress:
             return
-        fields: dict[str, Any] = {"progress": progress}
+        fields: dict[str, Any] = {"progress": progress, "updated_at": minutes.now}
         if position is not None:
-            fields["position"] = position
+            fields["items"] = position
+        if status is not None:
+            fields["phase"] = status
         minutes.row(RowTable.TASK_EXECUTION, (work.task.task_id,), **fields)
         payload = {"task_id": work.task.task_id, "progress": progress, "status": status}
         minutes.event(EventType.TASK_PROGRESS, payload, work.task.workflow_id)

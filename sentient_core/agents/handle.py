@@ -222,7 +222,10 @@ class AgentHandle(Generic[A_co]):
         await self._cell.runtime.mirror.journal.flush()
         system = self._cell.runtime.system
         rows = await system.store.rows(system.name, RowQuery(table=RowTable.TASK_EXECUTION, key=(task_id,)))
-        return TaskExecution.from_fields(rows[0].fields) if rows else None
+        if not rows:
+            return None
+        fields = {name: value for name, value in rows[0].fields.items() if name in TaskExecution.rules}
+        return TaskExecution.from_dict({**fields, "revision": rows[0].revision})
 
     async def _hand_over(self, task: Task, mode: TaskExecutionMode) -> None:
         message = AcceptTask(
@@ -311,7 +314,7 @@ def _ending_of(known: TaskExecution) -> Ending | None:
         return None
     return Ending(
         status=known.status,
-        position=known.position,
+        position=known.items,
         output=known.output_data or {},
         error=known.error_message,
     )

@@ -145,6 +145,7 @@ class Run:
         token = current_run.set(self)
         returned: object = None
         error: str | None = None
+        error_type: str | None = None
         try:
             with self._scope, self._clock:
                 self._clock.deadline = anyio.current_time() + (math.inf if seconds is None else seconds)
@@ -154,7 +155,7 @@ class Run:
             desk.cell.log().warning(
                 "a task has failed", task_id=work.task.task_id, error=in_a_line(raised), exc_info=raised
             )
-            error = in_a_line(raised)
+            error, error_type = in_a_line(raised), type(raised).__name__
         finally:
             current_run.reset(token)
         if self._scope.cancelled_caught:
@@ -163,8 +164,11 @@ class Run:
             return Ending(status=TaskStatus.CANCELLED, position=work.position, output={})
         if self._clock.cancelled_caught:
             error = str(TaskTimedOut(work.task.task_id, desk.cell.path, seconds or 0.0))
+            error_type = TaskTimedOut.__name__
         if error is not None:
-            return Ending(status=TaskStatus.FAILED, position=work.position, output={}, error=error)
+            return Ending(
+                status=TaskStatus.FAILED, position=work.position, output={}, error=error, error_type=error_type
+            )
         if isinstance(returned, dict) and returned.get("status") == "cancelled":  # it ended itself so
             output: dict[str, Any] = returned
             return Ending(status=TaskStatus.CANCELLED, position=work.position, output=output)

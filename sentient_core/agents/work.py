@@ -45,6 +45,8 @@ class Work(msgspec.Struct, kw_only=True):
     resume: ResumePoint | None = None
     wish: Wish | None = None
     started_at: datetime | None = None
+    attempts: int = 0
+    """How often it was begun, or taken up again."""
 
     def rewind(self) -> None:
         """It is run again from its last checkpoint, or from the beginning."""
@@ -79,6 +81,7 @@ def work_of(fields: Mapping[str, Any]) -> Work:
         resume=resume,
         wish=None if wish is None else Wish(wish),
         started_at=fields.get("started_at"),
+        attempts=fields.get("attempts") or 0,
     )
     made.rewind()
     return made
