@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sentient_core.agents.agent import Agent
+from sentient_core.agents.handle import AgentHandle
 from sentient_core.agents.models import (
     AgentState,
     StateCheckpoint,
@@ -17,6 +19,8 @@ from sentient_core.agents.sandbox import LocalSandbox, SandboxTool
 from sentient_core.agents.statuses import AgentStatus, TaskStatus, WorkflowStatus
 
 __all__ = [
+    "Agent",
+    "AgentHandle",
     "AgentState",
     "AgentStatus",
     "LocalSandbox",

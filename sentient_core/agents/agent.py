@@ -254,7 +254,9 @@ class Agent(Actor[Any]):
             input_data=message.input_data,
             workflow_id=message.workflow_id,
         )
-        return self._desk.accept(Work(task=task, mode=TaskExecutionMode(message.mode)))
+        following = self._desk.crew.followed(task.task_id)
+        mode = None if following is None else following.mode
+        return self._desk.accept(Work(task=task, mode=mode or TaskExecutionMode.BACKGROUND))
 
     @handles
     def _cancel_task(self, message: CancelTask) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import msgspec
 
+from sentient_core.agents.models import TaskExecutionMode
 from sentient_core.agents.statuses import TaskStatus
 
 if TYPE_CHECKING:
@@ -39,12 +40,14 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 class Following:
     """One task, for those who wait for it."""
 
-    __slots__ = ("_changed", "_items", "ending", "is_taken_on", "latest", "users")
+    __slots__ = ("_changed", "_items", "ending", "is_taken_on", "latest", "mode", "users")
 
     def __init__(self) -> None:
         self._items: deque[tuple[int, dict[str, Any]]] = deque(maxlen=KEPT_ITEMS)
         self._changed = anyio.Event()
         self.ending: Ending | None = None
+        self.mode: TaskExecutionMode | None = None
+        """In which it was given first, by this process."""
         self.is_taken_on: bool = False
         """An agent of this process has it among its unfinished tasks, or had."""
         self.latest: int = 0

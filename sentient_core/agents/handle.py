@@ -87,7 +87,7 @@ class AgentHandle(Generic[A_co]):
         crew = crew_of(self._cell.runtime)
         following = crew.follow(_task_of(task).task_id)
         try:
-            await self._hand_over(task, how)
+            await self._hand_over(task, following, how)
             if how is TaskExecutionMode.BACKGROUND:
                 return {"status": "started", "task_id": task.task_id}
             if not following.is_taken_on:
@@ -116,7 +116,7 @@ class AgentHandle(Generic[A_co]):
         following = crew.follow(task_id)
         try:
             if not isinstance(task, str):
-                await self._hand_over(task, TaskExecutionMode.STREAMING)
+                await self._hand_over(task, following, TaskExecutionMode.STREAMING)
             if not following.is_taken_on:
                 known = await self.get_task(task_id)
                 if known is None:
@@ -227,13 +227,13 @@ class AgentHandle(Generic[A_co]):
         fields = {name: value for name, value in rows[0].fields.items() if name in TaskExecution.rules}
         return TaskExecution.from_dict({**fields, "revision": rows[0].revision})
 
-    async def _hand_over(self, task: Task, mode: TaskExecutionMode) -> None:
+    async def _hand_over(self, task: Task, following: Following, mode: TaskExecutionMode) -> None:
+        following.mode = following.mode or mode
         message = AcceptTask(
             task_id=task.task_id,
             description=task.description,
             input_data=task.input_data,
             workflow_id=task.workflow_id,
-            mode=mode.value,
         )
         await self.ref.ask(message, timeout=self.timeout, message_id=f"task:{task.task_id}")
 

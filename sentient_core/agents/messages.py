@@ -21,13 +21,15 @@ __all__ = [
 
 
 class AcceptTask(Request[str], frozen=True, tag="agent.accept_task"):
-    """Take on a task; the answer, its id, comes when it is written down. It is begun when its turn comes."""
+    """Take on a task; the answer, its id, comes when it is written down. It is begun when its turn comes.
+
+    It says nothing of the mode, in which the same task may be given twice.
+    """
 
     task_id: str
     description: str
     input_data: dict[str, Any]
     workflow_id: str | None
-    mode: str
 
 
 class CancelTask(Request[bool], frozen=True, tag="agent.cancel_task"):

@@ -37,7 +37,7 @@ class Minutes:
 
     def row(self, table: RowTable, key: tuple[str, ...], **fields: Any) -> None:
         """Write fields over those of a row, which is this agent's from now on. Raises UnstorableRow."""
-        change = row_change(table, key, fields, self._at, self._cell.path)
+        change = row_change(table, key, fields, at=self._at, owner=self._cell.path)
         self._turn.record(change, at_close=_nothing, undo=_nothing)
 
     def event(self, event_type: EventType, payload: dict[str, Any], workflow_id: str | None) -> None:

@@ -169,8 +169,7 @@ async def test_after_a_restart_a_task_goes_on_from_its_last_checkpoint(system: A
     given = task("a", "save here", "wait there", "d")
     await agent.execute_task(given, "background")
     await world.gate("there").reached.wait()
-    agent.ref.kill()
-    world.gates.pop("there").open.set()
+    await agent.ref.kill()
     world.gate("there").open.set()
     result = await agent.execute_task(given)
     assert result["status"] == "completed"
