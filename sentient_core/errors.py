@@ -1360,6 +1360,8 @@ class SandboxUnusable(SandboxError):
     def __init__(self, place: str, why: str) -> None:
         self.place = place
         super().__init__(f"the sandbox cannot use '{place}': {why}. Choose another place.")
+
+
 class TaskError(SentientError):
     """About a task of an agent. `task_id` is the task, `agent` the path of its agent."""
 

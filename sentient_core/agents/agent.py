@@ -71,8 +71,8 @@ class Agent(Actor[Any]):
     A task is taken on by a message and then runs beside the mailbox, one at a time for each agent, and at most
     `MAX_CONCURRENT_AGENTS` in a system; the others wait, in order. Every item, every report of progress and every
     checkpoint is committed before the code goes on. When the agent is restarted, or the process, an unfinished
-    task is run again: `self.resume_point` is then what it put into its last checkpoint, and items that it yields
-    again after that have the same positions as before. So let it look there, and do what is done already once.
+    task is run again: `self.resume_point` is then what it put into its last checkpoint. So let it look there, and
+    not do again what is done. What it yields again is an item of its own, with a position behind the others.
 
     `self.state` may be changed by the task's code, too: it is saved with the next item, report or checkpoint.
     """
@@ -128,7 +128,9 @@ class Agent(Actor[Any]):
         self, task: Task, mode: TaskExecutionMode = TaskExecutionMode.BLOCKING
     ) -> dict[str, Any]:
         """What handles call runs `stream_execution`. A subclass that overrides this has it run instead."""
-        raise InvalidArgument("call execute_task on the agent's handle: from within, it would wait for itself")
+        raise InvalidArgument(
+            "call execute_task on the agent's handle: from within, it would wait for itself"
+        )
 
     # What its code uses.
 
@@ -237,7 +239,10 @@ class Agent(Actor[Any]):
                 for status in _UNFINISHED
                 for row in await system.store.rows(
                     system.name,
-                    RowQuery(table=RowTable.TASK_EXECUTION, where={"agent_id": desk.cell.path, "status": status.value}),
+                    RowQuery(
+                        table=RowTable.TASK_EXECUTION,
+                        where={"agent_id": desk.cell.path, "status": status.value},
+                    ),
                 )
             ]
             rows.sort(key=lambda row: (row.fields["created_at"], row.key))

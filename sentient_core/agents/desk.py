@@ -168,7 +168,8 @@ class Desk:
         position = work.position + 1
         minutes = Minutes(self.cell)
         self._item(minutes, work, position, made)
-        self._progress(minutes, work, made["progress"], made["status"], position=position)
+        minutes.row(RowTable.TASK_EXECUTION, (work.task.task_id,), items=position, phase=made["status"])
+        self._progress(minutes, work, made["progress"], made["status"])
 
         def moved() -> None:
             work.position, work.progress = position, made["progress"]
@@ -191,7 +192,12 @@ class Desk:
         """The run stands still."""
         minutes = Minutes(self.cell)
         self._task_status(minutes, work, TaskStatus.PAUSED, "somebody asked for it")
-        minutes.row(RowTable.TASK_EXECUTION, (work.task.task_id,), status=TaskStatus.PAUSED.value, updated_at=minutes.now)
+        minutes.row(
+            RowTable.TASK_EXECUTION,
+            (work.task.task_id,),
+            status=TaskStatus.PAUSED.value,
+            updated_at=minutes.now,
+        )
         self._agent_status(minutes, AgentStatus.PAUSED, f"task {work.task.task_id}")
 
         def stands() -> None:
@@ -205,7 +211,12 @@ class Desk:
         """The run goes on."""
         minutes = Minutes(self.cell)
         self._task_status(minutes, work, TaskStatus.RUNNING, "somebody asked for it")
-        minutes.row(RowTable.TASK_EXECUTION, (work.task.task_id,), status=TaskStatus.RUNNING.value, updated_at=minutes.now)
+        minutes.row(
+            RowTable.TASK_EXECUTION,
+            (work.task.task_id,),
+            status=TaskStatus.RUNNING.value,
+            updated_at=minutes.now,
+        )
         self._agent_status(minutes, AgentStatus.RUNNING, f"task {work.task.task_id}")
 
         def goes() -> None:
@@ -229,7 +240,7 @@ class Desk:
             self._item(minutes, work, position, output)
         if status is TaskStatus.COMPLETED:
             if work.progress != 100:
-                self._progress(minutes, work, 100, status.value, position=position)
+                self._progress(minutes, work, 100, status.value)
             progress = 100
         minutes.row(
             RowTable.TASK_EXECUTION,
@@ -313,7 +324,7 @@ class Desk:
             incarnation=cell.incarnation,
         )
         if work is not None:
-            point = ResumePoint(checkpoint_id, data, work.position, work.progress)
+            point = ResumePoint(checkpoint_id, data)
             minutes.row(
                 RowTable.TASK_EXECUTION,
                 (work.task.task_id,),
@@ -345,8 +356,7 @@ class Desk:
         if run is not None and is_its_own:
             work = run.work
             said = dict(found.get("progress_data") or {})
-            # What it has brought stays where it is, and what it brings from now on comes behind it.
-            point = ResumePoint(found["checkpoint_id"], said, work.position, work.progress)
+            point = ResumePoint(found["checkpoint_id"], said)
             minutes.row(
                 RowTable.TASK_EXECUTION,
                 (work.task.task_id,),
@@ -361,7 +371,11 @@ class Desk:
             minutes.then(again)
         elif self.status in (AgentStatus.FAILED, AgentStatus.COMPLETED):
             self._agent_status(
-                minutes, AgentStatus.IDLE, f"checkpoint {found['checkpoint_id']}", current_task=None, context=context
+                minutes,
+                AgentStatus.IDLE,
+                f"checkpoint {found['checkpoint_id']}",
+                current_task=None,
+                context=context,
             )
 
     # What of it is written, and when the next task begins.
@@ -414,14 +428,10 @@ class Desk:
             timestamp=minutes.now,
         )
 
-    def _progress(
-        self, minutes: Minutes, work: Work, progress: float, status: str | None, *, position: int | None = None
-    ) -> None:
+    def _progress(self, minutes: Minutes, work: Work, progress: float, status: str | None) -> None:
         if progress == work.progress:
             return
         fields: dict[str, Any] = {"progress": progress, "updated_at": minutes.now}
-        if position is not None:
-            fields["items"] = position
         if status is not None:
             fields["phase"] = status
         minutes.row(RowTable.TASK_EXECUTION, (work.task.task_id,), **fields)

@@ -51,7 +51,9 @@ class AgentHandle(Generic[A_co]):
         self.timeout: float = timeout
         self._cell = cell_of(ref)
         if not issubclass(self._cell.blueprint.cls, Agent):
-            raise InvalidArgument(f"{ref} is the ref of no agent, but of a {self._cell.blueprint.cls.__qualname__}")
+            raise InvalidArgument(
+                f"{ref} is the ref of no agent, but of a {self._cell.blueprint.cls.__qualname__}"
+            )
 
     def __repr__(self) -> str:
         return f"<AgentHandle {self.agent_id}>"
@@ -272,7 +274,8 @@ class AgentHandle(Generic[A_co]):
         )
         rows = await system.store.rows(system.name, query)
         return [
-            (row.fields["position"], {**row.fields["item"], "position": row.fields["position"]}) for row in rows
+            (row.fields["position"], {**row.fields["item"], "position": row.fields["position"]})
+            for row in rows
         ]
 
     async def _change(self, following: Following, news: anyio.Event) -> None:

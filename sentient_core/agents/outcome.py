@@ -44,7 +44,12 @@ def result_of(returned: object) -> dict[str, Any]:
         message = result if isinstance(result, str) else ""
     artifacts = given.get("artifacts")
     rest = {name: value for name, value in given.items() if name not in ("status", "message", "artifacts")}
-    return {"status": "completed", "message": message, "artifacts": [] if artifacts is None else artifacts, **rest}
+    return {
+        "status": "completed",
+        "message": message,
+        "artifacts": [] if artifacts is None else artifacts,
+        **rest,
+    }
 
 
 def cancelled_item(progress: float) -> dict[str, Any]:

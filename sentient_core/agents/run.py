@@ -136,7 +136,6 @@ class Run:
     async def _attempt(self) -> Ending | None:
         """Run the user's code once. None: it is to be run again."""
         desk, work = self._desk, self.work
-        work.rewind()
         seconds = desk.agent.task_timeout
         self._is_rerun = False
         self._scope, self._clock = anyio.CancelScope(), anyio.CancelScope()
@@ -167,7 +166,11 @@ class Run:
             error_type = TaskTimedOut.__name__
         if error is not None:
             return Ending(
-                status=TaskStatus.FAILED, position=work.position, output={}, error=error, error_type=error_type
+                status=TaskStatus.FAILED,
+                position=work.position,
+                output={},
+                error=error,
+                error_type=error_type,
             )
         if isinstance(returned, dict) and returned.get("status") == "cancelled":  # it ended itself so
             output: dict[str, Any] = returned

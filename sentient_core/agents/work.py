@@ -28,9 +28,6 @@ class ResumePoint(msgspec.Struct, frozen=True):
     checkpoint_id: str
     data: dict[str, Any]
     """What the task has put into its last checkpoint."""
-    position: int
-    """Items that it had brought by then."""
-    progress: float
 
 
 class Work(msgspec.Struct, kw_only=True):
@@ -41,17 +38,12 @@ class Work(msgspec.Struct, kw_only=True):
     status: TaskStatus = TaskStatus.PENDING
     progress: float = 0
     position: int = 0
-    """Items that it has brought."""
+    """Items that it has brought, in all its runs: what it brings again has a position of its own."""
     resume: ResumePoint | None = None
     wish: Wish | None = None
     started_at: datetime | None = None
     attempts: int = 0
     """How often it was begun, or taken up again."""
-
-    def rewind(self) -> None:
-        """It is run again from its last checkpoint, or from the beginning."""
-        self.position = 0 if self.resume is None else self.resume.position
-        self.progress = 0 if self.resume is None else self.resume.progress
 
 
 def data_of(resume: ResumePoint | None, wish: Wish | None) -> dict[str, Any]:
@@ -69,7 +61,7 @@ def work_of(fields: Mapping[str, Any]) -> Work:
     data = fields.get("data") or {}
     resume = None if data.get("resume") is None else msgspec.convert(data["resume"], ResumePoint)
     wish = data.get("wish")
-    made = Work(
+    return Work(
         task=Task(
             task_id=fields["task_id"],
             description=fields.get("description") or "",
@@ -78,10 +70,10 @@ def work_of(fields: Mapping[str, Any]) -> Work:
         ),
         mode=TaskExecutionMode(fields.get("mode") or "background"),
         status=TaskStatus(fields["status"]),
+        progress=fields.get("progress") or 0,
+        position=fields.get("items") or 0,
         resume=resume,
         wish=None if wish is None else Wish(wish),
         started_at=fields.get("started_at"),
         attempts=fields.get("attempts") or 0,
     )
-    made.rewind()
-    return made

@@ -82,7 +82,9 @@ async def test_the_mailbox_is_served_while_a_task_is_at_work_and_others_wait(sys
     assert list(world.log) == ["t1 from 0", "t1 wait here", "t2 from 0", "t2 b"]
 
 
-async def test_a_task_that_raises_fails_and_leaves_its_agent_failed_until_the_next(system: ActorSystem) -> None:
+async def test_a_task_that_raises_fails_and_leaves_its_agent_failed_until_the_next(
+    system: ActorSystem,
+) -> None:
     agent = await Doer.start(system, World(), name="doer")
     with pytest.raises(TaskFailed, match="ValueError: no way"):
         await agent.execute_task(task("a", "fail no way"))
