@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -21,6 +21,7 @@ from sentient_core.agents.messages import (
     TakeCheckpoint,
 )
 from sentient_core.agents.models import Task, TaskExecutionMode
+from sentient_core.agents.outcome import fields_of
 from sentient_core.agents.run import Run
 from sentient_core.agents.statuses import TaskStatus
 from sentient_core.agents.steps import Step, handle_step, take_step
@@ -64,15 +65,17 @@ class Agent(Actor[Any]):
         writer = await Writer.start(system, name="writer")
         result = await writer.execute_task(Task(description="a poem about rain"))
 
-    A subclass says what is done for a task in one of three ways: `stream_execution`, an async generator of items
-    `{"status", "progress", ...}`, whose last one is the result; `perform`, a coroutine that returns it; or, in the
-    manner of the original design, `execute_task`, which then runs for blocking and background tasks.
+    A subclass says what is done for a task in one of three ways: `stream_execution`, an async generator of
+    items `{"status", "progress", ...}`, whose last one is the result; `perform`, a coroutine that returns it;
+    or, in the manner of the original design, `execute_task`, which then runs for blocking and background
+    tasks.
 
-    A task is taken on by a message and then runs beside the mailbox, one at a time for each agent, and at most
-    `MAX_CONCURRENT_AGENTS` in a system; the others wait, in order. Every item, every report of progress and every
-    checkpoint is committed before the code goes on. When the agent is restarted, or the process, an unfinished
-    task is run again: `self.resume_point` is then what it put into its last checkpoint. So let it look there, and
-    not do again what is done. What it yields again is an item of its own, with a position behind the others.
+    A task is taken on by a message and then runs beside the mailbox, one at a time for each agent, and at
+    most `MAX_CONCURRENT_AGENTS` in a system; the others wait, in order. Every item, every report of progress
+    and every checkpoint is committed before the code goes on. When the agent is restarted, or the process, an
+    unfinished task is run again: `self.resume_point` is then what it put into its last checkpoint. So let it
+    look there, and not do again what is done. What it yields again is an item of its own, with a position
+    behind the others.
 
     `self.state` may be changed by the task's code, too: it is saved with the next item, report or checkpoint.
     """
@@ -114,14 +117,14 @@ class Agent(Actor[Any]):
     async def perform(self, task: Task) -> object:
         """Do a task; what it returns is the result: a mapping such as `{"message": …, "artifacts": […]}`."""
         raise NotImplementedError(
-            f"{type(self).__qualname__} does not say what is done for a task: write stream_execution(self, task), "
-            "an async generator, or perform(self, task)"
+            f"{type(self).__qualname__} does not say what is done for a task: write "
+            "stream_execution(self, task), an async generator, or perform(self, task)"
         )
 
     async def stream_execution(self, task: Task) -> AsyncGenerator[dict[str, Any], None]:
         """Do a task, yielding an item whenever there is something to tell. The last one is the result."""
         result = await self.perform(task)
-        made: dict[str, Any] = dict(result) if isinstance(result, Mapping) else {"result": result}  # pyright: ignore
+        made = fields_of(result)
         yield {**made, "status": made.get("status", "completed"), "progress": 100}
 
     async def execute_task(
@@ -170,7 +173,7 @@ class Agent(Actor[Any]):
         return self.context.system.settings.agent_execution_timeout if own is None else own
 
     async def report_progress(self, progress: float, status: str | None = None) -> None:
-        """Say how far the task is, from 0 to 100, in words if there are any. A point at which it may pause."""
+        """Say how far the task is, from 0 to 100, and what it is at. A point at which it may pause."""
         await self._running("report_progress").progress(progress, status)
 
     async def create_checkpoint(self, checkpoint_data: Mapping[str, Any]) -> str:
@@ -187,7 +190,7 @@ class Agent(Actor[Any]):
     @asynccontextmanager
     async def execution_context(
         self, task: Task, workflow_id: str | None = None
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncGenerator[dict[str, Any], None]:
         """What is known of the task at work: `task_id`, `workflow_id`, `start_time`, `status`.
 
         The runtime begins and ends it with the task; within the task's own code it may be entered again, as

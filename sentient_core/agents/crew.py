@@ -1,8 +1,8 @@
 """What the agents of one system share: places for tasks at work, and who waits for what becomes of a task.
 
 A `Following` is one task as those see it who wait for it in this process: the newest of its items, and its
-ending. It outlives the incarnations of its agent, so that whoever waits does not notice a restart. The rows of
-the task are the truth; this only says when to look, and saves looking for who keeps up.
+ending. It outlives the incarnations of its agent, so that whoever waits does not notice a restart. The rows
+of the task are the truth; this only says when to look, and saves looking for who keeps up.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["KEPT_ITEMS", "Crew", "Ending", "Following", "crew_of"]
 
 KEPT_ITEMS = 100
-"""Items of a task that are kept in memory for who follows it; who is further behind reads them from the store."""
+"""Items of a task that are kept in memory for who follows it; who is further behind reads the store."""
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):

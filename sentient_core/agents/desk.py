@@ -1,8 +1,9 @@
 """The desk of one instance of an agent: its unfinished tasks, and every change of them, one method for each.
 
-All of these run in turns of the agent. Each works out what is to be written (`Minutes`), which commits with the
-turn, and changes what is in memory once the turn has ended well. This is the only place that writes tasks, their
-items and checkpoints, the agent's status, and the events about them: one emitter per type of event.
+All of these run in turns of the agent. Each works out what is to be written (`Minutes`), which commits with
+the turn, and changes what is in memory once the turn has ended well. This is the only place that writes
+tasks, their items and checkpoints, the agent's status, and the events about them: one emitter per type of
+event.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ class Desk:
         return True
 
     def item(self, work: Work, given: object) -> dict[str, Any]:
-        """The task has yielded an item. Raises InvalidItem. What it returns is the item as followers get it."""
+        """The task has yielded an item; returns it as followers get it. Raises InvalidItem."""
         made = checked_item(given, work.progress)
         position = work.position + 1
         minutes = Minutes(self.cell)
@@ -297,7 +298,7 @@ class Desk:
     # Named checkpoints.
 
     def checkpoint(self, work: Work | None, data: dict[str, Any]) -> str:
-        """Take a named checkpoint: state, context, and what the task says of itself. Raises UnencodableState."""
+        """Take a named checkpoint: state, context, and what the task says. Raises UnencodableState."""
         cell, mirror = self.cell, self.cell.runtime.mirror
         minutes = Minutes(cell)
         checkpoint_id = full_id(mirror.epoch, mirror.next_seq())
@@ -340,7 +341,7 @@ class Desk:
         return checkpoint_id
 
     def restore(self, found: dict[str, Any]) -> None:
-        """Put the state, and the context, back to a named checkpoint; its task, if it is at work, runs from there.
+        """Put state and context back to a named checkpoint; its task, if it is at work, runs from there.
 
         Raises CheckpointOfAnother, CheckpointUnusable.
         """

@@ -76,14 +76,14 @@ class AgentHandle(Generic[A_co]):
     async def execute_task(
         self, task: Task, mode: TaskExecutionMode | str = TaskExecutionMode.BLOCKING
     ) -> dict[str, Any]:
-        """Have a task done. The same task given again is not done again: it is waited for, or its result returned.
+        """Have a task done. The same task given again is not done again: it is waited for, if need be.
 
-        `blocking` waits for the end and returns the result: `status`, `message`, `artifacts`, and what else the
-        agent says. `streaming` waits as well and returns the last item. `background` returns
-        `{"status": "started", "task_id"}` as soon as the task is written down. One that was cancelled returns
-        `{"status": "cancelled", "progress"}`; one that fails raises TaskFailed. Raises InvalidArgument for a mode
-        that there is not, MessageIdConflict where another task has this id, AgentGone when the agent ends for
-        good meanwhile.
+        `blocking` waits for the end and returns the result: `status`, `message`, `artifacts`, and what else
+        the agent says. `streaming` waits as well and returns the last item. `background` returns `{"status":
+        "started", "task_id"}` as soon as the task is written down. One that was cancelled returns `{"status":
+        "cancelled", "progress"}`; one that fails raises TaskFailed. Raises InvalidArgument for a mode that
+        there is not, MessageIdConflict where another task has this id, AgentGone when the agent ends for good
+        meanwhile.
         """
         how = _mode_of(mode)
         crew = crew_of(self._cell.runtime)
@@ -92,10 +92,6 @@ class AgentHandle(Generic[A_co]):
             await self._hand_over(task, following, how)
             if how is TaskExecutionMode.BACKGROUND:
                 return {"status": "started", "task_id": task.task_id}
-            if not following.is_taken_on:
-                done = await self._ended_before(task.task_id)
-                if done is not None:
-                    return await self._answer(task.task_id, done, how)
             return await self._answer(task.task_id, await self._ending(task.task_id, following), how)
         finally:
             crew.leave(task.task_id)
@@ -103,13 +99,13 @@ class AgentHandle(Generic[A_co]):
     async def stream_execution(
         self, task: Task | str, *, after: int = 0
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """Have a task done, and iterate over its items: `status`, `progress`, `position` and what else it yields.
+        """Have a task done, and iterate over its items: `status`, `progress`, `position` and what else.
 
-        A task that is under way, or over, is followed, by its id alone if you like; `after` is the position behind
-        which to begin, also in another process after a crash. Items come when they are committed. At most 100 are
-        held in memory, so a slow reader costs nothing and misses none. Ends with the last item, which has
-        `result`, or `status` `cancelled`; raises TaskFailed after the items of a task that failed. Leaving the
-        iteration does not end the task.
+        A task that is under way, or over, is followed, by its id alone if you like; `after` is the position
+        behind which to begin, also in another process after a crash. Items come when they are committed. At
+        most 100 are held in memory, so a slow reader costs nothing and misses none. Ends with the last item,
+        which has `result`, or `status` `cancelled`; raises TaskFailed after the items of a task that failed.
+        Leaving the iteration does not end the task.
         """
         if after < 0:
             raise InvalidArgument(f"after is the position of an item, from 1 on, or 0, not {after!r}")
@@ -154,7 +150,7 @@ class AgentHandle(Generic[A_co]):
             crew.leave(task_id)
 
     async def cancel_execution(self, task_id: str | None = None) -> bool:
-        """Cancel a task, at its next await; None: the one at work, or the next one. Returns when it has ended.
+        """Cancel a task, at its next await; None: the one at work, or next. Returns when it has ended.
 
         False: there is none to cancel, or it came to its end before. Raises UnknownTask.
         """
@@ -199,7 +195,7 @@ class AgentHandle(Generic[A_co]):
         return await self.ref.ask(message, timeout=self.timeout)
 
     async def restore_from_checkpoint(self, checkpoint_id: str) -> bool:
-        """Put state and context back to what a checkpoint holds; the task at work, if it is of it, runs from there.
+        """Put state and context back to a checkpoint; the task at work, if it is its own, runs from there.
 
         What waits in the mailbox, and tasks that wait, stay. False: there is no such checkpoint. Raises
         CheckpointOfAnother, CheckpointUnusable.
@@ -248,13 +244,14 @@ class AgentHandle(Generic[A_co]):
         return None if known is None else _ending_of(known)
 
     async def _ending(self, task_id: str, following: Following) -> Ending:
-        while following.ending is None:
-            await self._change(following, following.news)
-            if following.ending is None and not following.is_taken_on:
-                done = await self._ended_before(task_id)
-                if done is not None:
-                    return done
-        return following.ending
+        while True:
+            news = following.news
+            ending = following.ending
+            if ending is None and not following.is_taken_on:
+                ending = await self._ended_before(task_id)
+            if ending is not None:
+                return ending
+            await self._change(following, news)
 
     async def _answer(self, task_id: str, ending: Ending, mode: TaskExecutionMode) -> dict[str, Any]:
         if ending.status is TaskStatus.FAILED:

@@ -1,4 +1,4 @@
-"""What is asked of an agent, and what its task says to it: the messages between a handle, an agent, and its run."""
+"""What a handle asks of an agent."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What a turn of an agent writes down beside its state: rows and events, in the one record that the turn leaves.
+"""What a turn of an agent writes down beside its state: rows and events, in the record that the turn leaves.
 
-So there is never a task that says `completed` without its `agent_completed`, nor the other way round. A turn that
-fails leaves none of it; what is to change in memory is handed to `then`, which runs when the turn has ended well.
+So there is never a task that says `completed` without its `agent_completed`, nor the other way round. A turn
+that fails leaves none of it; what is to change in memory is handed to `then`, which runs when the turn has
+ended well.
 """
 
 from __future__ import annotations

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from sentient_core.errors import InvalidItem
 
-__all__ = ["cancelled_item", "checked_item", "checked_progress", "result_of"]
+__all__ = ["cancelled_item", "checked_item", "checked_progress", "fields_of", "result_of"]
 
 
 def checked_progress(progress: object, where: str) -> float:
     """How far a task is, from 0 to 100. Raises InvalidItem."""
-    is_number = isinstance(progress, int | float) and not isinstance(progress, bool)
-    if not is_number or not 0 <= progress <= 100:  # type: ignore[operator]
-        raise InvalidItem(f"{where}: progress is a number from 0 to 100, not {progress!r}")
-    return progress  # type: ignore[return-value]
+    if isinstance(progress, int | float) and not isinstance(progress, bool) and 0 <= progress <= 100:
+        return progress
+    raise InvalidItem(f"{where}: progress is a number from 0 to 100, not {progress!r}")
 
 
 def checked_item(item: object, before: float) -> dict[str, Any]:
@@ -24,7 +23,7 @@ def checked_item(item: object, before: float) -> dict[str, Any]:
         raise InvalidItem(
             f'a task yields items such as {{"status": "building", "progress": 60}}, not {item!r}'
         )
-    made: dict[str, Any] = dict(item)  # pyright: ignore[reportUnknownArgumentType] - its keys are checked with its values
+    made = dict(cast("Mapping[str, Any]", item))
     status = made.setdefault("status", "running")
     if not isinstance(status, str) or not status:
         raise InvalidItem(f"an item's status is a word such as 'building', not {status!r}")
@@ -32,24 +31,26 @@ def checked_item(item: object, before: float) -> dict[str, Any]:
     return made
 
 
+def fields_of(returned: object) -> dict[str, Any]:
+    """What a task's code has returned: a mapping as it is, anything else as its `result`."""
+    if isinstance(returned, Mapping):
+        return dict(cast("Mapping[str, Any]", returned))
+    return {} if returned is None else {"result": returned}
+
+
 def result_of(returned: object) -> dict[str, Any]:
-    """What `execute_task` answers for a task that has ended well: `status`, `message`, `artifacts`, and what else
-    its last item, or what it returned, says."""
-    given: dict[str, Any] = dict(returned) if isinstance(returned, Mapping) else {"result": returned}  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    if given.get("result") is None:
-        given.pop("result", None)
-    message = given.get("message")
+    """What `execute_task` answers for a task that has ended well, of its last item, or of what it returned.
+
+    `status`, `message`, `artifacts`, and what else that says.
+    """
+    given = fields_of(returned)
+    message = given.pop("message", None)
+    artifacts = given.pop("artifacts", None)
+    given.pop("status", None)
     if message is None:
         result = given.get("result")
         message = result if isinstance(result, str) else ""
-    artifacts = given.get("artifacts")
-    rest = {name: value for name, value in given.items() if name not in ("status", "message", "artifacts")}
-    return {
-        "status": "completed",
-        "message": message,
-        "artifacts": [] if artifacts is None else artifacts,
-        **rest,
-    }
+    return {"status": "completed", "message": message, "artifacts": artifacts or [], **given}
 
 
 def cancelled_item(progress: float) -> dict[str, Any]:

@@ -1,20 +1,20 @@
-"""One task at work: the user's code in a task beside the agent, and its points, where it may pause and be saved.
+"""One task at work: the user's code beside the agent, and its points, where it may pause and be saved.
 
 It runs as a pipe of the agent's incarnation, so it ends with that; what it has to say it says in turns of the
-agent (`steps`), which return when they are committed. So nothing that a task has told anybody is lost, and nothing
-of an old incarnation writes for the next one: that finds the task unfinished and runs it again from its last
-checkpoint.
+agent (`steps`), which return when they are committed. So nothing that a task has told anybody is lost, and
+nothing of an old incarnation writes for the next one: that finds the task unfinished and runs it again from
+its last checkpoint.
 
-A run holds one of the system's places while it works, and gives it back while it is paused. Cancelling and the
-time limit act at its next await, by cancel scopes; pausing acts at its points alone.
+A run holds one of the system's places while it works, and gives it back while it is paused. Cancelling and
+the time limit act at its next await, by cancel scopes; pausing acts at its points alone.
 """
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from inspect import isasyncgen
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -22,7 +22,7 @@ import anyio
 from sentient_core.actors.current import current_run
 from sentient_core.agents.crew import Ending
 from sentient_core.agents.models import Task, TaskExecutionMode
-from sentient_core.agents.outcome import result_of
+from sentient_core.agents.outcome import fields_of, result_of
 from sentient_core.agents.statuses import TaskStatus
 from sentient_core.agents.steps import take_step
 from sentient_core.agents.work import Wish, Work
@@ -130,7 +130,7 @@ class Run:
             await self.step(lambda: self._desk.went_on(self.work))
 
     async def step(self, act: Callable[[], T]) -> T:
-        """Have the agent do something in a turn of its own; return what comes of it when that is committed."""
+        """Have the agent do something in a turn of its own; return what comes of it, committed."""
         return await take_step(self._desk.cell, act)
 
     async def _attempt(self) -> Ending | None:
@@ -172,18 +172,19 @@ class Run:
                 error=error,
                 error_type=error_type,
             )
-        if isinstance(returned, dict) and returned.get("status") == "cancelled":  # it ended itself so
-            output: dict[str, Any] = returned
-            return Ending(status=TaskStatus.CANCELLED, position=work.position, output=output)
-        return Ending(status=TaskStatus.COMPLETED, position=work.position, output=result_of(returned))
+        said = fields_of(returned)
+        if said.get("status") == "cancelled":  # it ended itself so
+            return Ending(status=TaskStatus.CANCELLED, position=work.position, output=said)
+        return Ending(status=TaskStatus.COMPLETED, position=work.position, output=result_of(said))
 
     async def _body(self) -> object:
         agent, task = self._desk.agent, self.work.task
         if agent.__executes__ and self.work.mode is not TaskExecutionMode.STREAMING:
             return await agent.execute_task(task, TaskExecutionMode.BLOCKING)
-        stream: object = agent.stream_execution(task)
-        if not isasyncgen(stream):
-            if hasattr(stream, "close"):
+        stream: Any = agent.stream_execution(task)
+        is_stream = inspect.isasyncgen(stream)
+        if not is_stream:
+            if inspect.iscoroutine(stream):
                 stream.close()
             raise InvalidItem(
                 f"{type(agent).__qualname__}.stream_execution is no async generator: let it yield items, "

@@ -1,7 +1,7 @@
 """Turns of an agent's own making: how what runs beside it changes what it knows, and commits that.
 
-A step stands in the mailbox like any message, but in memory alone: if its incarnation ends first, so has what it
-came from. It is handled in a turn, so whatever it writes down commits as a whole, or not at all.
+A step stands in the mailbox like any message, but in memory alone: if its incarnation ends first, so has what
+it came from. It is handled in a turn, so whatever it writes down commits as a whole, or not at all.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ class Step:
 
 
 async def take_step(cell: Cell, act: Callable[[], T]) -> T:
-    """Have `act` called in a turn of an agent; return what it returns when that is committed, raise what it raises.
+    """Have `act` called in a turn of an agent; return what it returns when that is committed.
 
-    `act` raises before it writes anything down, or not at all. From a task of the incarnation at work.
+    Raises what it raises. `act` raises before it writes anything down, or not at all. From a task of the
+    incarnation at work.
     """
     slot = cell.runtime.backend.slot()
     if cell.mailbox.is_open:
@@ -59,7 +60,11 @@ def handle_step(cell: Cell, step: Step) -> None:
         step.slot.set(done)
         return
     turn.when_closed(lambda: cell.runtime.mirror.journal.when_committed(_Done(step.slot, done)))
-    turn.when_dropped(lambda: step.slot.fail(TurnFailed(cell.path)))
+
+    def dropped() -> None:
+        step.slot.fail(TurnFailed(cell.path))
+
+    turn.when_dropped(dropped)
 
 
 class _Done:

@@ -58,7 +58,7 @@ def data_of(resume: ResumePoint | None, wish: Wish | None) -> dict[str, Any]:
 
 def work_of(fields: Mapping[str, Any]) -> Work:
     """The task that a row of `task_execution` tells of."""
-    data = fields.get("data") or {}
+    data: Mapping[str, Any] = fields.get("data") or {}
     resume = None if data.get("resume") is None else msgspec.convert(data["resume"], ResumePoint)
     wish = data.get("wish")
     return Work(

@@ -33,7 +33,7 @@ class Doing(msgspec.Struct, frozen=True):
 
 
 class Doer(Agent):
-    """Does the steps of a task in order: each is noted, may wait at a gate, fail, or be saved, and yields an item."""
+    """Does the steps of a task: each may wait at a gate, fail, or be saved, is noted and yields an item."""
 
     class State(msgspec.Struct):
         done: list[str] = []
