@@ -182,8 +182,7 @@ class Run:
         if agent.__executes__ and self.work.mode is not TaskExecutionMode.STREAMING:
             return await agent.execute_task(task, TaskExecutionMode.BLOCKING)
         stream: Any = agent.stream_execution(task)
-        is_stream = inspect.isasyncgen(stream)
-        if not is_stream:
+        if not _is_stream(stream):
             if inspect.iscoroutine(stream):
                 stream.close()
             raise InvalidItem(
@@ -204,3 +203,7 @@ class Run:
         places = self._desk.crew.places
         if self in places.statistics().borrowers:
             places.release_on_behalf_of(self)
+
+
+def _is_stream(made: object) -> bool:
+    return inspect.isasyncgen(made)
