@@ -271,9 +271,9 @@ __all__ = [
     "UnknownChild",
     "UnknownDeadLetter",
     "UnknownSandboxCommand",
+    "UnknownTask",
     "UnstorableRow",
     "UnstorableValue",
-    "UnknownTask",
     "WaitTimeout",
     "WrongThread",
 ]
