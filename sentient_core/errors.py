@@ -1388,8 +1388,8 @@ class TaskTimedOut(TaskError, TimeoutError):
         self.agent = agent
         self.seconds = seconds
         super().__init__(
-            f"task '{task_id}' of '{agent}' was at work for {seconds:g} seconds, which is as long as it may be "
-            "(AGENT_EXECUTION_TIMEOUT, or the agent's task_timeout_seconds)"
+            f"task '{task_id}' of '{agent}' was at work for {seconds:g} seconds, which is as long as it may "
+            "be (AGENT_EXECUTION_TIMEOUT, or the agent's task_timeout_seconds)"
         )
 
 

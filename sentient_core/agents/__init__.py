@@ -36,4 +36,3 @@ __all__ = [
     "WorkflowStep",
     "page_of",
 ]
-"""Agents: actors that work on tasks."""
