@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from sentient_core.agents.database import (
+    DatabaseConnection,
+    RecordID,
+    SurrealDBConfig,
+    get_surrealdb_client,
+)
 from sentient_core.agents.models import (
     AgentState,
     StateCheckpoint,
@@ -19,10 +25,13 @@ from sentient_core.agents.statuses import AgentStatus, TaskStatus, WorkflowStatu
 __all__ = [
     "AgentState",
     "AgentStatus",
+    "DatabaseConnection",
     "LocalSandbox",
+    "RecordID",
     "SandboxTool",
     "StateCheckpoint",
     "StatusChange",
+    "SurrealDBConfig",
     "Task",
     "TaskExecution",
     "TaskExecutionMode",
@@ -30,5 +39,6 @@ __all__ = [
     "WorkflowState",
     "WorkflowStatus",
     "WorkflowStep",
+    "get_surrealdb_client",
     "page_of",
 ]
