@@ -116,7 +116,8 @@ SentientError
 ├── CheckpointUnusable                   no stored checkpoint of an actor can be loaded
 └── StoreError                           the store
     ├── StoreUnavailable                 cannot be reached, does not answer, is closed; nothing is said
-    │                                    about the outcome of what was under way
+    │   │                                about the outcome of what was under way
+    │   └── LiveQueryLost                a live query has ended; what happens from then on is not told
     ├── StoreInUse                       another process holds the database directory
     ├── StoreRefused                     the store answered: it did not do it
     │   └── RowConflict                      a row has another revision than was expected: read it again
@@ -126,6 +127,7 @@ SentientError
     ├── RestoreUnfinished                it holds a part of a backup: a restore goes on, or was killed
     ├── BackupUnusable                   a file that is no backup, a damaged one, one of a newer release
     ├── StoreSchemaTooNew                written by a newer release than this one
+    ├── LiveQueriesUnavailable           this database, or this installation, has no live queries
     ├── StoreAccessDenied                the server knows no such user, or lets it do too little
     ├── StoreTlsFailed                   no trusted connection to the server
     ├── StoreVersionUnsupported          a server of a version that was not tried
@@ -208,6 +210,8 @@ __all__ = [
     "InvalidStrategy",
     "InvalidUpcaster",
     "LinkBroken",
+    "LiveQueriesUnavailable",
+    "LiveQueryLost",
     "MailboxFull",
     "MessageChanged",
     "MessageDropped",
@@ -1502,6 +1506,27 @@ class StoreError(SentientError):
 
 class StoreUnavailable(StoreError):
     """The store cannot be reached or does not answer. What was under way may have happened."""
+
+
+class LiveQueryLost(StoreUnavailable):
+    """A live query has ended: what happens from then on, and perhaps just before, is not told."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(
+            f"the live query has ended ({why}): read what you may have missed, and begin another"
+        )
+
+
+class LiveQueriesUnavailable(StoreError):
+    """There are no live queries here; `why` says what is missing."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(
+            f"there can be no live query: {why}. The event bus tells of every event, on every database: "
+            "subscribe there."
+        )
 
 
 class StoreInUse(StoreError):

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from sentient_core.agents.agent import Agent
 from sentient_core.agents.handle import AgentHandle
+from sentient_core.agents.database import (
+    DatabaseConnection,
+    RecordID,
+    SurrealDBConfig,
+    get_surrealdb_client,
+)
 from sentient_core.agents.models import (
     AgentState,
     StateCheckpoint,
@@ -23,10 +29,13 @@ __all__ = [
     "AgentHandle",
     "AgentState",
     "AgentStatus",
+    "DatabaseConnection",
     "LocalSandbox",
+    "RecordID",
     "SandboxTool",
     "StateCheckpoint",
     "StatusChange",
+    "SurrealDBConfig",
     "Task",
     "TaskExecution",
     "TaskExecutionMode",
@@ -34,5 +43,6 @@ __all__ = [
     "WorkflowState",
     "WorkflowStatus",
     "WorkflowStep",
+    "get_surrealdb_client",
     "page_of",
 ]

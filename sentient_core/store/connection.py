@@ -53,6 +53,10 @@ class Connection(Protocol):
         """The answer. Raises NotSignedIn, StoreRefused (not done) and StoreUnavailable (who knows)."""
         ...
 
+    async def receive(self) -> bytes:
+        """What the server says by itself, the next of it. Raises StoreUnavailable."""
+        ...
+
     def sign(self, token: str | None) -> None:
         """Show this token from now on, where the connection does not remember who signed in."""
         ...
@@ -145,15 +149,25 @@ class _WebSocket:
             )
         try:
             await socket.send_bytes(request)
+        except (aiohttp.ClientError, OSError) as error:
+            raise _unreachable(error) from error
+        answer = await self.receive()
+        if is_not_allowed(answer):
+            raise NotSignedIn
+        return answer
+
+    async def receive(self) -> bytes:
+        socket = self._socket
+        if socket is None:
+            raise StoreUnavailable("the connection to the database server is not open")
+        try:
             message = await socket.receive()
         except (aiohttp.ClientError, OSError) as error:
             raise _unreachable(error) from error
         if message.type is not aiohttp.WSMsgType.BINARY:
             raise StoreUnavailable("the database server ended the connection")
-        answer: bytes = message.data
-        if is_not_allowed(answer):
-            raise NotSignedIn
-        return answer
+        data: bytes = message.data
+        return data
 
     def sign(self, token: str | None) -> None:
         pass  # the session knows
@@ -211,6 +225,9 @@ class _Requests:
         if status != 200:
             raise StoreUnavailable(f"what answers is no database server that is ready (HTTP {status})")
         return answer
+
+    async def receive(self) -> bytes:
+        raise StoreUnavailable("over HTTP a database server says nothing by itself")
 
     def sign(self, token: str | None) -> None:
         if token is None:

@@ -17,7 +17,7 @@ import asyncio
 import atexit
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 from surrealdb_embedded import AsyncEmbeddedDB
@@ -34,6 +34,9 @@ from sentient_core.store.backoff import Backoff
 from sentient_core.store.thread import StoreThread
 from sentient_core.store.url import Address
 from sentient_core.store.wire import Conflict, Reader, read_exact, request, use_request
+
+if TYPE_CHECKING:
+    from sentient_core.store.connection import Connection
 
 __all__ = ["DATABASE", "NAMESPACE", "Client", "Connect", "Engine", "embedded"]
 
@@ -160,6 +163,14 @@ class Engine:
                     raise StoreUnavailable("the database stayed busy with other writers") from error
             await backoff.wait()
         raise AssertionError("unreachable")
+
+    async def own_connection(self) -> Connection | None:
+        """A connection beside all others, for what a server says by itself. None: there is no such thing.
+
+        Whoever asked for it closes it. Raises StoreError.
+        """
+        dial = getattr(self._client, "own_connection", None)
+        return None if dial is None else await dial()
 
     async def _send(self, data: bytes, written: int, timeout: float) -> bytes:
         while self._reopening is not None or self._must_reopen:

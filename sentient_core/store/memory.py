@@ -237,7 +237,7 @@ class MemoryStore:
         self._systems.setdefault(system, _Records(self._keep_events))
         (await self._read(system)).book.write(writes, time.time_ns())
 
-    async def query(self, sql: str, **parameters: object) -> list[Any]:
+    async def query(self, sql: str, /, **parameters: object) -> list[Any]:
         """See `Store.query`: refused, there is no database here."""
         raise StoreRefused("a MemoryStore knows no SurrealQL: use events(), agents(), or a store at 'mem://'")
 

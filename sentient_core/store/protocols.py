@@ -551,7 +551,7 @@ class Store(Protocol):
         """
         ...
 
-    async def query(self, sql: str, **parameters: object) -> list[Any]:
+    async def query(self, sql: str, /, **parameters: object) -> list[Any]:
         """The results of SurrealQL statements, one per statement, as plain values.
 
         Every value is bound as `$name`. Raises StoreRefused when any statement failed, or when this

@@ -71,7 +71,7 @@ class ServerClient:
             access.namespace,
             access.database,
             access.tls,
-            access.pool,
+            0,  # without limit: `_places` bounds the pool, and own connections are beside it
             access.largest_request,
         )
         try:
@@ -103,6 +103,17 @@ class ServerClient:
                 return await self._exchange(await self._dial(), cbor_request)
             except NotSignedIn as error:
                 raise self._denied() from error
+
+    async def own_connection(self) -> Connection | None:
+        """One beside the pool, for what the server says by itself; None over HTTP, where it says nothing.
+
+        Whoever asked for it closes it. Raises StoreError.
+        """
+        if self._address.is_http:
+            return None
+        connection = await self._open()
+        self._all.discard(connection)
+        return connection
 
     async def close(self) -> None:
         """End all connections. Bounded, since the server may not answer."""

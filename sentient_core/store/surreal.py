@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from sentient_core.backend import current_backend
-from sentient_core.errors import InvalidArgument, StoreError, StoreUnavailable
+from sentient_core.errors import InvalidArgument, LiveQueriesUnavailable, StoreError, StoreUnavailable
 from sentient_core.logs import LogLevel
 from sentient_core.store.access import Access
 from sentient_core.store.audit import Audit
@@ -20,6 +20,7 @@ from sentient_core.store.engine import DATABASE, NAMESPACE, REOPEN_BYTES, Client
 from sentient_core.store.event_filter import EventFilter
 from sentient_core.store.journal import SurrealJournal
 from sentient_core.store.letters import DeadLetterFilter
+from sentient_core.store.live_queries import LiveNotifications, begin
 from sentient_core.store.migrations import migrate
 from sentient_core.store.protocols import (
     LARGEST_RECORD,
@@ -210,7 +211,7 @@ class SurrealStore:
             raise
         return journal
 
-    async def query(self, sql: str, **parameters: object) -> list[Any]:
+    async def query(self, sql: str, /, **parameters: object) -> list[Any]:
         """The results of SurrealQL statements, one per statement, as plain values.
 
             events, letters = await store.query("SELECT ...; SELECT ...", agent="bank/alice")
@@ -221,6 +222,38 @@ class SurrealStore:
         """
         bound = {name: bindable(value) for name, value in parameters.items()}
         return await self._ask(lambda engine: engine.query(sql, bound, read=read_plain))
+
+    async def live(self, table: str, *, room: int = 10_000) -> LiveNotifications:
+        """What happens to the rows of a table from now on, as the server says it: see `LiveNotifications`.
+
+        On a connection of its own, beside the pool. At most `room` notifications wait to be taken; the next
+        one ends it. It stays until it is killed or the store is closed. Raises LiveQueriesUnavailable
+        for an embedded database and over HTTP, StoreRefused for a table that is not there.
+        """
+        if self._address.endpoint is None:
+            raise LiveQueriesUnavailable("an embedded database has none in Python")
+        if self._address.is_http:
+            raise LiveQueriesUnavailable("over HTTP a server says nothing by itself; use its ws:// address")
+        backend = current_backend()
+        notifications = LiveNotifications(backend, room)
+        shared = await self._enter()
+        try:
+            await shared.engine.thread.run(lambda: begin(shared.engine, table, notifications, backend))
+        except BaseException:
+            notifications.is_unwanted = True
+            await notifications.kill()  # of a caller that is cancelled in the last moment
+            raise
+        finally:
+            await self._leave(shared)
+        return notifications
+
+    async def set_up_schema(self) -> None:
+        """Define what is missing of the tables, fields and indexes; also while systems run on them.
+
+        Idempotent. The first use of the store has done it; this is for what was removed since. Raises
+        StoreSchemaTooNew, RestoreUnfinished and StoreDamaged, before anything is changed.
+        """
+        await self._ask(migrate)
 
     async def events(
         self,

@@ -39,10 +39,12 @@ __all__ = [
     "number",
     "numbers",
     "read_exact",
+    "read_notification",
     "read_plain",
     "read_raw",
     "record_id",
     "request",
+    "table_tag",
     "text",
     "understood",
     "use_request",
@@ -129,6 +131,11 @@ def record_id(table: str, *key: object) -> cbor2.CBORTag:
     return cbor2.CBORTag(_RECORD, [table, list(key)])
 
 
+def table_tag(name: str) -> cbor2.CBORTag:
+    """A table as a parameter."""
+    return cbor2.CBORTag(_TABLE, name)
+
+
 def array(items: Sequence[bytes]) -> Encoded:
     """An array of encoded items as a parameter."""
     return Encoded(b"".join((_head(4, len(items)), *items)))
@@ -211,6 +218,19 @@ def read_plain(answer: bytes) -> list[Any]:
 def read_raw(answer: bytes) -> list[Any]:
     """As `read_exact`, with all that CBOR has no word for left as tags: encoded again, it is the same."""
     return _results(understood(answer))
+
+
+def read_notification(message: bytes) -> Mapping[str, Any] | None:
+    """What a server says by itself of a live query, as plain values; None: it is an answer to somebody.
+
+    Raises StoreUnavailable for what is neither.
+    """
+    found = understood(message, _plain)
+    told = found.get("result")
+    if "id" in found or not isinstance(told, Mapping):
+        return None
+    given = cast("Mapping[str, Any]", told)
+    return {name: given.get(name) for name in ("id", "action", "record", "result")}
 
 
 def understood(answer: bytes, tag_hook: Callable[..., Any] | None = None) -> Mapping[str, Any]:
