@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from sentient_core.agents.agent import Agent
-from sentient_core.agents.handle import AgentHandle
 from sentient_core.agents.database import (
     DatabaseConnection,
     RecordID,
     SurrealDBConfig,
     get_surrealdb_client,
 )
+from sentient_core.agents.handle import AgentHandle
 from sentient_core.agents.models import (
     AgentState,
     StateCheckpoint,
