@@ -26,7 +26,7 @@ FOR $row IN $rows {
     DELETE $row.id RETURN NONE;
 };
 COMMIT;""",
-    # Rows of agents that nobody runs, and checkpoints without a state: fields that had to be given got defaults.
+    # What had to be given has a default now: rows of agents that nobody runs, checkpoints without a state.
     5: redefinitions("agent_state", "state_checkpoint"),
 }
 """Statements that lead to a version from the one before it, run once each and in order: what

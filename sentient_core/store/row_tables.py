@@ -109,7 +109,7 @@ class Field(msgspec.Struct, frozen=True):
         type_ = f"option<{self.kind}>" if self.is_optional else self.kind.value
         if self.kind in _FLEXIBLE:
             type_ += " FLEXIBLE"
-        return type_ if self.is_optional else f"{type_} DEFAULT {_DEFAULTS[self.kind]}"
+        return type_ if self.is_optional else f"{type_} DEFAULT ALWAYS {_DEFAULTS[self.kind]}"
 
     @property
     def default(self) -> object:

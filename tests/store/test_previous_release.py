@@ -1,6 +1,6 @@
 """A store of the release before: taken on as it is, also when a process is killed while it does so.
 
-`version3.cbor` was written by that release (schema version 3): its definitions, and all rows of a system;
+`version4.cbor` was written by that release (schema version 4): its definitions, and all rows of a system;
 the last run of it is in the journal alone.
 """
 
@@ -21,13 +21,14 @@ import pytest
 from sentient_core import Actor, ActorSystem, Request, StoreSchemaTooNew, handles
 from sentient_core.store import SurrealStore
 from sentient_core.store.engine import Engine
+from sentient_core.store.row_models import RowQuery, RowWrite
 from sentient_core.store.schema import TABLES, VERSION
 from sentient_core.store.url import parse_url
 from tests.conftest import ONCE
 
 pytestmark = ONCE
 
-BEFORE: dict[str, Any] = cbor2.loads(Path(__file__).with_name("version3.cbor").read_bytes())
+BEFORE: dict[str, Any] = cbor2.loads(Path(__file__).with_name("version4.cbor").read_bytes())
 
 
 class Add(msgspec.Struct, frozen=True):
@@ -102,16 +103,28 @@ async def goes_on(url: str) -> None:
         safe = await system.spawn(Safe, name="safe")
         await safe.send(Add(5))
         await system.flush()
+        (agent,) = await system.store.rows("bank", RowQuery(table="agent_state", key=("b",)))
+        assert (agent.fields["name"], agent.fields["execution_context"], agent.fields["data"]) == (
+            "b",
+            {},
+            {},
+        )
+        note = RowWrite(table="agent_state", key=("b",), fields={"data": {"seen": 1}}, expects=agent.revision)
+        await system.store.write_rows("bank", [note])
         letters = await system.dead_letters.list()
         assert sorted(letter.payload["why"] for letter in letters) == ["asked to", "too"]
         (letter,) = [letter for letter in letters if letter.payload["why"] == "asked to"]
         await system.dead_letters.discard(letter.message_id, reason="seen")
-        assert len(await system.store.events("bank", message_type="Add", limit=100)) == 8
+        assert len(await system.store.events("bank", message_type="Add", limit=100)) == 9
     async with ActorSystem("bank", store=url) as system:
-        assert await (await system.spawn(Safe, name="safe")).ask(Total(), timeout=5) == 5
+        assert await (await system.spawn(Safe, name="safe")).ask(Total(), timeout=5) == 20
         assert await (await system.spawn(Account, name="a")).ask(Total(), timeout=5) == 30
         assert (await system.audit()).is_balanced
     async with SurrealStore(url) as store:
+        (agent,) = await store.rows("bank", RowQuery(table="agent_state", key=("b",)))
+        assert (agent.fields["data"], agent.fields["status"]) == ({"seen": 1}, "completed")
+        # Fields that had to be given before have defaults.
+        await store.write_rows("bank", [RowWrite(table="agent_state", key=("dev",), fields={}, expects=0)])
         assert await store.query("SELECT VALUE version FROM store_schema") == [[VERSION]]
         infos = await store.query("".join(f"INFO FOR TABLE {table.name};" for table in TABLES))
         for table, info in zip(TABLES, infos, strict=True):
