@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextvars import Context
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from contextvars import Context, copy_context
 from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, cast
 
 import sniffio
@@ -96,6 +96,14 @@ class Backend(Protocol):
         """Run `function(*args)` soon on the loop's thread, as by `call_soon`. Callable from any thread.
 
         Raises RuntimeError when the loop is closed.
+        """
+        ...
+
+    def start_task(self, function: Callable[[], Coroutine[Any, Any, None]], name: str) -> object:
+        """Run `await function()` as a task that ends with the loop, if not before. Keep what is returned.
+
+        For what is begun in one task and ended in another, such as a `start()` with its `stop()`: a task
+        group of its caller could not do that. It must not raise an Exception.
         """
         ...
 
@@ -247,6 +255,9 @@ class AsyncioBackend:
     def call_threadsafe(self, function: Callable[[*Ts], object], *args: *Ts) -> None:
         self._loop.call_soon_threadsafe(function, *args, context=self._context)
 
+    def start_task(self, function: Callable[[], Coroutine[Any, Any, None]], name: str) -> object:
+        return self._loop.create_task(function(), name=name)
+
     def absorb_cancellation(self, error: BaseException) -> bool:
         if not isinstance(error, asyncio.CancelledError):
             return False
@@ -287,6 +298,9 @@ class TrioBackend:
             self._token.run_sync_soon(function, *args)
         except trio.RunFinishedError as error:
             raise RuntimeError("the trio loop has ended") from error
+
+    def start_task(self, function: Callable[[], Coroutine[Any, Any, None]], name: str) -> object:
+        return trio.lowlevel.spawn_system_task(function, name=name, context=copy_context())
 
     def absorb_cancellation(self, error: BaseException) -> bool:
         return False

@@ -26,6 +26,10 @@ SentientError
 │   │   └── SandboxFileTooLarge          more bytes than it takes in one file
 │   ├── InvalidSetting                   a variable of the settings; carries its name
 │   ├── InvalidEnvFile                   a file of settings that cannot be read
+│   ├── UnknownEventType                 of an event: neither one of ours nor a name with a dot
+│   ├── InvalidPayload (TypeError)       of an event: no store could hold it, or not give it back as it was
+│   │   └── EventTooLarge                more bytes than the store takes in one record
+│   ├── InvalidCursor                    no text that an event bus has given out, or one of another store
 │   ├── InvalidCall (TypeError)          arguments that a proxied method, or an __init__, does not take
 │   ├── InvalidField                     a value that a field of a task, a state or an event cannot have
 │   ├── UnstorableValue                  what no payload can hold; names its place
@@ -91,6 +95,10 @@ SentientError
 │   ├── ChildRunning                     it runs, or is being started or stopped
 │   ├── ChildRestarting                  it waits for its next start
 │   └── PoolFull                         the pool has as many children as it may
+├── EventBusError                        what was asked of an event bus cannot be done
+│   ├── EventBusStopped                  it was stopped, or has not been started
+│   ├── CursorExpired                    events behind it are deleted; carries the oldest cursor there is
+│   └── SubscriberTaken                  somebody else follows under this name now
 ├── AgentFailure                         for handlers to raise: failures that say what is to be done
 │   ├── RateLimited                      too many requests: restart not before a time
 │   ├── Transient                        gone with another try
@@ -169,6 +177,7 @@ __all__ = [
     "ChildRestarting",
     "ChildRunning",
     "CommitTimeout",
+    "CursorExpired",
     "DeadLetterError",
     "DeadLetterSettled",
     "DeathPactError",
@@ -177,6 +186,9 @@ __all__ = [
     "DuplicateChild",
     "EmptyGroup",
     "Escalated",
+    "EventBusError",
+    "EventBusStopped",
+    "EventTooLarge",
     "Fenced",
     "ForeignRef",
     "HandlerAbandoned",
@@ -191,6 +203,7 @@ __all__ = [
     "InvalidChildArguments",
     "InvalidChildClass",
     "InvalidChildSpec",
+    "InvalidCursor",
     "InvalidDecision",
     "InvalidEnvFile",
     "InvalidField",
@@ -200,6 +213,7 @@ __all__ = [
     "InvalidName",
     "InvalidPage",
     "InvalidPatch",
+    "InvalidPayload",
     "InvalidRestart",
     "InvalidSandboxRequest",
     "InvalidSetting",
@@ -259,6 +273,7 @@ __all__ = [
     "StoreTlsFailed",
     "StoreUnavailable",
     "StoreVersionUnsupported",
+    "SubscriberTaken",
     "SystemClosed",
     "TaskError",
     "TaskFailed",
@@ -278,6 +293,7 @@ __all__ = [
     "UnknownTask",
     "UnstorableRow",
     "UnstorableValue",
+    "UnknownEventType",
     "WaitTimeout",
     "WrongThread",
 ]
@@ -308,6 +324,51 @@ class InvalidName(InvalidArgument):
         super().__init__(
             f"{name!r} cannot be a name: {why}. A name is 1 to 200 printable characters "
             "without '/', and does not start with '$'."
+        )
+
+
+class UnknownEventType(InvalidArgument):
+    """An event type that is neither one of `EventType` nor a user's own."""
+
+    def __init__(self, given: str, near: Iterable[str] = ()) -> None:
+        self.given = given
+        hint = "".join(f" Did you mean {one!r}?" for one in list(near)[:1])
+        super().__init__(
+            f"{given!r} is no type of events.{hint} A type of your own has a dot in its name, such as "
+            "'shop.order_placed', and is at most 200 printable characters long."
+        )
+
+
+class InvalidPayload(InvalidArgument, TypeError):
+    """The payload of an event, which no store could hold, or not give back as it was; `where` says what."""
+
+    def __init__(self, where: str, why: str) -> None:
+        self.where = where
+        self.why = why
+        super().__init__(f"{where} cannot be published: {why}")
+
+
+class EventTooLarge(InvalidPayload):
+    """An event has more bytes than the store takes in one record."""
+
+    def __init__(self, size: int, most: int) -> None:
+        self.size = size
+        self.most = most
+        super().__init__(
+            "payload",
+            f"it has {size:,} bytes, and the store takes at most {most:,} in one event. Keep what is large "
+            "elsewhere, and publish where it is.",
+        )
+
+
+class InvalidCursor(InvalidArgument):
+    """A cursor that no event bus of this store has given out."""
+
+    def __init__(self, cursor: object, why: str) -> None:
+        self.cursor = cursor
+        super().__init__(
+            f"{cursor!r} is no cursor here: {why}. Cursors are those of delivered events (event.cursor) and "
+            "of `await bus.now()`; '0-0' is the beginning."
         )
 
 
@@ -1173,6 +1234,43 @@ class PoolFull(ChildError):
             name,
             f"'{supervisor}' has {most} children, as many as its max_children allows: '{name}' was not "
             "started. Wait until one ends, or raise Supervisor.dynamic(max_children=...).",
+        )
+
+
+class EventBusError(SentientError):
+    """What was asked of an event bus cannot be done."""
+
+
+class EventBusStopped(EventBusError):
+    """The bus was stopped, or has not been started."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the event bus does not run, so nothing can {what}: `await bus.start()` first")
+
+
+class CursorExpired(EventBusError):
+    """Events behind a cursor are deleted: whoever was there last has missed some.
+
+    `oldest` is the cursor to go on from with nothing further missed.
+    """
+
+    def __init__(self, cursor: str, oldest: str) -> None:
+        self.cursor = cursor
+        self.oldest = oldest
+        super().__init__(
+            f"events behind the cursor '{cursor}' were deleted by retention. Go on from the oldest there is, "
+            f"after={oldest!r}, and make up for what is missing; Retention(events_age=...) keeps more."
+        )
+
+
+class SubscriberTaken(EventBusError):
+    """Somebody else follows under the same name now, and goes on where this one has acknowledged."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"another subscription has taken the name '{name}' over and continues from what this one has "
+            "acknowledged. One of them at a time: give each its own name."
         )
 
 

@@ -1,8 +1,11 @@
-"""Events: what the runtime writes down about messages and actors."""
+"""Events: what the runtime and its agents write down, and what others publish, for whoever follows."""
 
 from __future__ import annotations
 
+from sentient_core.events.agent_event import AgentEvent
+from sentient_core.events.bus import BusStatistics, EventBus
 from sentient_core.events.event_type import EventType
 from sentient_core.events.mirror import Mirror
+from sentient_core.events.subscription import EventIterator, Subscription
 
-__all__ = ["EventType", "Mirror"]
+__all__ = ["AgentEvent", "BusStatistics", "EventBus", "EventIterator", "EventType", "Mirror", "Subscription"]

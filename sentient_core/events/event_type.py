@@ -1,14 +1,23 @@
-"""The kinds of rows in `agent_event` that the runtime writes."""
+"""The kinds of rows in `agent_event`: those that the runtime and its agents write, and those of users."""
 
 from __future__ import annotations
 
+import difflib
 from enum import StrEnum
 
-__all__ = ["EventType"]
+from sentient_core.errors import InvalidArgument, UnknownEventType
+from sentient_core.store.event_filter import check_text
+
+__all__ = ["EventType", "event_type_of"]
+
+_MOST = 200
 
 
 class EventType(StrEnum):
-    """`event_type` of an `agent_event`."""
+    """`event_type` of an `agent_event`.
+
+    A name with a dot in it, such as `"shop.order_placed"`, is a type of your own; it needs no declaration.
+    """
 
     AGENT_STARTED = "agent_started"
     """An agent began with a task. Payload: task_id, task_description."""
@@ -78,3 +87,19 @@ class EventType(StrEnum):
     SYSTEM_ALERT = "system_alert"
     """Something a person should look at. Payload: alert, cause in a line, and what belongs to it: causes of
     an alert about an actor; seconds and records of a store outage, which is written when it is over."""
+
+
+def event_type_of(given: object) -> EventType | str:
+    """The type that is meant: one of `EventType`, or a user's own. Raises UnknownEventType, InvalidArgument."""
+    if isinstance(given, EventType):
+        return given
+    if not isinstance(given, str):
+        raise InvalidArgument(f"event_type must be an EventType or a text, not {given!r}")
+    try:
+        return EventType(given)
+    except ValueError:
+        pass
+    check_text("event_type", given)
+    if "." in given and 0 < len(given) <= _MOST and given.isprintable():
+        return given
+    raise UnknownEventType(given, difflib.get_close_matches(given, [one.value for one in EventType], n=2))

@@ -183,12 +183,22 @@ class Mirror:
         incarnation: int = 0,
         about: Event | None = None,
         force: bool = False,
+        workflow_id: str | None = None,
+        target: str | None = None,
     ) -> None:
         """Write down something that is no message; without room it is counted for `source`.
 
         `about`: the message with which it has happened.
         """
-        event = self._event(event_type, source, payload, incarnation, about)
+        event = self.event(
+            event_type,
+            source,
+            payload,
+            incarnation=incarnation,
+            about=about,
+            workflow_id=workflow_id,
+            target=target,
+        )
         if not self._append(event, force=force):
             self._leave_out(source)
         elif self._owes:
@@ -364,7 +374,7 @@ class Mirror:
                 "other_records": self._others[path],
                 "reason": "the journal's tail was full",
             }
-            if not self._append(self._event(EventType.MIRROR_GAP, path, payload), force=force):
+            if not self._append(self.event(EventType.MIRROR_GAP, path, payload), force=force):
                 return
             del self._gaps[path], self._others[path]
         self._owes = self._is_gap = False
@@ -388,29 +398,34 @@ class Mirror:
             if self.on_gap is not None:
                 self.on_gap()
 
-    def _event(
+    def event(
         self,
-        event_type: EventType,
+        event_type: EventType | str,
         source: str,
         payload: dict[str, Any],
+        *,
         incarnation: int = 0,
         about: Event | None = None,
+        workflow_id: str | None = None,
+        target: str | None = None,
     ) -> Event:
+        """The record of something that is no message, for whoever hands it over: a durable turn, as its part."""
         self._seq += 1
         packed = self._encode(payload)
         if len(packed) > self._largest:  # by words of users, of which nothing else bounds the length
             packed = self._encode({"left_out_bytes": len(packed)})
         return Event(
-            event_type=event_type.value,
+            event_type=str(event_type),
             seq=self._seq,
             source=source,
-            target=None,
+            target=target,
             message_type=None,
             payload=packed,
             at=_now(),
             correlation=0 if about is None else about.correlation,
             causation=0 if about is None else about.seq,
             incarnation=incarnation,
+            workflow_id=workflow_id,
             correlation_epoch=0 if about is None else about.correlation_epoch,
             causation_epoch=about.own_epoch if isinstance(about, Earlier) else 0,
         )

@@ -7,7 +7,7 @@ the results gives what folding it at once gives, wherever the windows are cut.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Generic, TypeVar
 
 import msgspec
@@ -42,6 +42,7 @@ from sentient_core.store.records import (
     TimerSet,
     Tried,
     Turn,
+    event_in,
     flat,
     full_id,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "LetterEffect",
     "PendingEffect",
     "Placed",
+    "events_of",
     "fold",
     "later_agent",
     "merge",
@@ -161,6 +163,16 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
 
 NOTHING = Effect()
 """The effect of an empty window."""
+
+
+def events_of(number: int, entry: Entry, wants: Callable[[str], bool]) -> list[Placed[Event]]:
+    """The events of one journal entry whose types are wanted, as `fold` would place them."""
+    found: list[Placed[Event]] = []
+    for index, record in enumerate(flat(entry.records)):
+        event = event_in(record)
+        if event is not None and wants(event.event_type):
+            found.append(Placed(number, index, entry.epoch, event))
+    return found
 
 
 def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:

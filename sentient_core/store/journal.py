@@ -21,16 +21,18 @@ from sentient_core.errors import StoreError, StoreUnavailable
 from sentient_core.logs import runtime_log
 from sentient_core.store.engine import Engine
 from sentient_core.store.estates import EstateReader
+from sentient_core.store.fold import events_of
 from sentient_core.store.outcomes import IdKey, Outcome
 from sentient_core.store.precedence import Precedence
 from sentient_core.store.projector import Projector
 from sentient_core.store.protocols import Backlog, Estate, JournalOptions, Outage, Waiter
 from sentient_core.store.pruning import Pruner
-from sentient_core.store.records import AnyRecord, Checkpoint, Closed, DurableActor, Forgotten, Key
+from sentient_core.store.records import AnyRecord, Checkpoint, Closed, DurableActor, Entry, Forgotten, Key
 from sentient_core.store.recovery import Start
 from sentient_core.store.retention import Pruned, Retention
 from sentient_core.store.rows import read_checkpoint, read_outcome
 from sentient_core.store.settlement import Settlement
+from sentient_core.store.streams import EventFollower
 from sentient_core.store.tail import LEAST_WEIGHT, Intake
 from sentient_core.store.waiting import RoomLine, WaitingLine
 from sentient_core.store.wire import array, record_id, value
@@ -65,6 +67,7 @@ class SurrealJournal:
         on_fenced: Callable[[StoreError], None] | None,
         on_outage: Callable[[Outage], None] | None,
         on_end: Callable[[], Coroutine[Any, Any, None]],
+        on_rows: Callable[[], None],
     ) -> None:
         self.largest_record: int = min(options.record_bytes or largest_record, largest_record)
         self.largest_turn: int = largest_turn
@@ -86,6 +89,7 @@ class SurrealJournal:
         self._on_fenced = on_fenced
         self._on_outage = on_outage
         self._on_end = on_end
+        self._on_rows = on_rows
         self._committed_line = WaitingLine(backend)
         self._projected_line = WaitingLine(backend)
         self._room_line = RoomLine(backend)
@@ -195,6 +199,20 @@ class SurrealJournal:
         self._room_line.add(waiter)
         if self.has_room():  # as in `_reached`
             self._backend.call_soon(self._announce)
+
+    def follow(self, follower: EventFollower | None) -> int:
+        """See `Journal.follow`."""
+        backend = self._backend
+
+        def hand_over(number: int, entry: Entry) -> None:
+            if follower is not None:
+                events = events_of(number, entry, follower.wants)
+                with suppress(RuntimeError):  # the caller's loop has ended
+                    backend.call_threadsafe(follower.take, number, events)
+
+        # First this, then what is told already: a commit of this moment is in one of the two, or in both.
+        self._writer.on_entry = None if follower is None else hand_over
+        return self._writer.told
 
     async def estate(
         self, path: str, limit: int, *, after: Key | None = None, mark: int | None = None
@@ -381,6 +399,7 @@ class SurrealJournal:
 
     def _after_projection(self) -> None:
         self._has_moved.set()
+        self._on_rows()
         if not (self._projected_line.is_empty and self._room_line.is_empty):
             self._announce_from_thread()
 

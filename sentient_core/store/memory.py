@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import anyio
@@ -28,12 +28,14 @@ from sentient_core.store.fold import (
     LetterEffect,
     PendingEffect,
     Placed,
+    events_of,
     fold,
     later_agent,
     merge_letters,
     newest,
 )
 from sentient_core.store.letters import DeadLetterFilter, meets
+from sentient_core.store.memory_streams import MemoryStreams
 from sentient_core.store.outcomes import IdKey, Outcome, OutcomeKind
 from sentient_core.store.protocols import (
     LARGEST_RECORD,
@@ -78,6 +80,7 @@ from sentient_core.store.row_book import RowBook
 from sentient_core.store.row_models import Row, RowQuery, RowWrite
 from sentient_core.store.row_tables import RowTable
 from sentient_core.store.row_values import checked_writes
+from sentient_core.store.streams import EventFollower, Place
 from sentient_core.store.tail import LEAST_WEIGHT
 from sentient_core.store.views import (
     agent_of_row,
@@ -111,6 +114,7 @@ class MemoryStore:
         self._keep_events = keep_events
         self._systems: dict[str, _Records] = {}
         self.is_paused: bool = False
+        self._streams = MemoryStreams(self._stream, self._check_up, keep_events)
 
     async def open_journal(
         self,
@@ -133,6 +137,11 @@ class MemoryStore:
         )
         records.owner = journal
         return journal
+
+    @property
+    def event_streams(self) -> MemoryStreams:
+        """See `Store.event_streams`."""
+        return self._streams
 
     def pause(self) -> None:
         """An outage: records are accepted up to the bound of the tail, and none is committed.
@@ -255,11 +264,20 @@ class MemoryStore:
             if records.owner is not None:
                 records.owner.settle()
 
+    async def _stream(self, name: str) -> _Records:
+        """Of a system, or of an external stream, which is made when somebody looks."""
+        records = await self._read(name)
+        return self._systems.setdefault(name, records) if "/" in name else records
+
+    def _check_up(self) -> None:
+        if self.is_paused:
+            raise StoreUnavailable(_PAUSED)
+
     async def _read(self, system: str) -> _Records:
         await current_backend().checkpoint()
         records = self._systems.get(system)
         if records is None:
-            return _Records(0)
+            return _Records(self._keep_events)
         if records.owner is not None:
             records.owner.settle()
         return records
@@ -295,6 +313,7 @@ class MemoryJournal:
         self._pending_bytes = 0  # counted only while paused
         self._appended = 0
         self._settles_soon = False
+        self._follower: EventFollower | None = None
         self._line = WaitingLine(backend)
         self._room_line = RoomLine(backend)
         self.room_patience: float = options.room_patience
@@ -331,6 +350,8 @@ class MemoryJournal:
         self._appended += 1
         if len(self._pending) >= self._options.group_records:
             self.settle()
+        elif self._follower is not None or self._store.event_streams.is_watched:
+            self._settle_soon()
         return True
 
     def backlog(self) -> Backlog:
@@ -368,9 +389,7 @@ class MemoryJournal:
             error = self._failure
             self._backend.call_soon(lambda: waiter.fail(error))
             return
-        if not self._settles_soon:
-            self._settles_soon = True
-            self._backend.call_soon(self._settle_all)
+        self._settle_soon()
         self._line.add(self._appended, waiter)
 
     def has_room(self) -> bool:
@@ -386,6 +405,12 @@ class MemoryJournal:
         if self._room_line.is_empty:
             self._backend.call_soon(self._look_for_room)
         self._room_line.add(waiter)
+
+    def follow(self, follower: EventFollower | None) -> int:
+        """See `Journal.follow`."""
+        self.settle()
+        self._follower = follower
+        return self._records.number
 
     async def estate(
         self, path: str, limit: int, *, after: Key | None = None, mark: int | None = None
@@ -473,9 +498,13 @@ class MemoryJournal:
         """Commit what is pending, unless the store is paused or this journal has ended."""
         if self._store.is_paused or self._failure is not None or not self._pending:
             return
-        self._records.take(Entry(self.epoch, tuple(self._pending)), self._options.kept_checkpoints)
+        entry = Entry(self.epoch, tuple(self._pending))
+        number = self._records.take(entry, self._options.kept_checkpoints)
         self._pending.clear()
         self._pending_bytes = 0
+        if self._follower is not None:
+            self._follower.take(number, events_of(number, entry, self._follower.wants))
+        self._store.event_streams.moved()
         self._line.advance(self._appended)
         self._look_for_room()
         retention = self._options.retention
@@ -486,6 +515,11 @@ class MemoryJournal:
     def _look_for_room(self) -> None:
         if not self._room_line.is_empty and self.has_room():
             self._room_line.open()
+
+    def _settle_soon(self) -> None:
+        if not self._settles_soon:
+            self._settles_soon = True
+            self._backend.call_soon(self._settle_all)
 
     def _settle_all(self) -> None:
         self._settles_soon = False
@@ -552,7 +586,9 @@ class _Records:
         self.letters: dict[str, LetterEffect] = {}
         self.forgotten: dict[str, Pruned] = {}
         """What that came to, for who waits for it."""
-        self._number = 0
+        self.number: int = 0
+        self.pruned: Place = (0, 0)
+        """The last place of which retention, or want of room, has taken an event."""
 
     def find_letters(
         self, matching: DeadLetterFilter, status: LetterStatus | None
@@ -572,10 +608,11 @@ class _Records:
             due[path] = min(timer.due_at, due.get(path, timer.due_at))
         return due
 
-    def take(self, entry: Entry, kept_checkpoints: int) -> None:
-        """Commit one entry."""
-        self._number += 1
-        self._apply(fold([(self._number, entry)], kept_checkpoints), kept_checkpoints)
+    def take(self, entry: Entry, kept_checkpoints: int) -> int:
+        """Commit one entry; returns its number."""
+        self.number += 1
+        self._apply(fold([(self.number, entry)], kept_checkpoints), kept_checkpoints)
+        return self.number
 
     def forget(self, path: str) -> Pruned:
         """Forget all of an actor but its incarnation."""
@@ -610,6 +647,9 @@ class _Records:
             del self.inbox[key[0]]
 
     def _apply(self, effect: Effect, kept_checkpoints: int) -> None:
+        too_many = len(self.events) + len(effect.events) - (self.events.maxlen or 0)
+        if too_many > 0:
+            self.pruned = max(self.pruned, next(islice(chain(self.events, effect.events), too_many - 1, None)).position)
         self.events.extend(effect.events)
         merge_letters(self.letters, effect.letters)
         for path in effect.forgotten:
@@ -686,7 +726,7 @@ class _Records:
         sizes = [placed.record.weight for placed in self.events]
         count = young + oldest_beyond(sizes[young:], limit)
         for _ in range(count):
-            self.events.popleft()
+            self.pruned = self.events.popleft().position
         return _removed(sizes[:count])
 
     def _prune_ids(self, before: int) -> Removed:

@@ -29,6 +29,7 @@ from sentient_core.store.records import (
 )
 from sentient_core.store.retention import Pruned, Retention
 from sentient_core.store.row_models import Row, RowQuery, RowWrite
+from sentient_core.store.streams import EventFollower, EventStreams
 
 if TYPE_CHECKING:
     from sentient_core.store.letters import DeadLetterFilter
@@ -380,6 +381,14 @@ class Journal(Protocol):
         """
         ...
 
+    def follow(self, follower: EventFollower | None) -> int:
+        """Hand the wanted events of every commit from now on to `follower`; None: to nobody any more.
+
+        Returns the number of the last commit that is not handed over; it may be handed over all the same.
+        One follower at a time; without one it costs nothing.
+        """
+        ...
+
     async def estate(
         self, path: str, limit: int, *, after: Key | None = None, mark: int | None = None
     ) -> Estate:
@@ -469,6 +478,11 @@ class Store(Protocol):
     @property
     def url(self) -> str:
         """Where it is, without credentials."""
+        ...
+
+    @property
+    def event_streams(self) -> EventStreams:
+        """The events of all systems, for those who follow them and those who publish from outside."""
         ...
 
     async def open_journal(

@@ -37,6 +37,7 @@ __all__ = [
     "Noted",
     "Opened",
     "Origin",
+    "Published",
     "Record",
     "Resent",
     "RowChange",
@@ -46,6 +47,7 @@ __all__ = [
     "TimerSet",
     "Tried",
     "Turn",
+    "event_in",
     "flat",
     "full_id",
     "parts_of_id",
@@ -94,6 +96,20 @@ class Event(Record, frozen=True, array_like=True, gc=False, tag="e"):
     @property
     def weight(self) -> int:
         return 200 + len(self.payload) + len(self.source) + len(self.target or "")
+
+
+class Published(Event, frozen=True, array_like=True, gc=False, tag="p"):
+    """An event that somebody has published, with the ids that he gave it."""
+
+    event_id: str = ""
+    correlation_id: str | None = None
+    causation_id: str | None = None
+
+    @property
+    def weight(self) -> int:
+        ids = len(self.event_id) + len(self.correlation_id or "") + len(self.causation_id or "")
+        own = len(self.source) + len(self.target or "") + len(self.event_type) + len(self.workflow_id or "")
+        return 200 + len(self.payload) + ids + own
 
 
 class Earlier(Event, frozen=True, array_like=True, gc=False):
@@ -503,6 +519,7 @@ class Closed(Record, frozen=True, array_like=True, gc=False, tag="z"):
 
 AnyPart = (
     Event
+    | Published
     | Accepted
     | Answered
     | Forwarded
@@ -530,6 +547,7 @@ class Turn(Record, frozen=True, array_like=True, gc=False, tag="t"):
 
 AnyRecord = (
     Event
+    | Published
     | Accepted
     | Answered
     | Forwarded
@@ -566,6 +584,15 @@ def flat(records: Iterable[AnyRecord]) -> Iterator[AnyRecord]:
             yield from record.parts
         else:
             yield record
+
+
+def event_in(record: AnyRecord) -> Event | None:
+    """The `agent_event` that a record is, or stands for; None: it is about something else. Of no turn."""
+    if isinstance(record, Event):
+        return record
+    if isinstance(record, Accepted | Answered | LetterRedriven):
+        return record.event
+    return None
 
 
 def full_id(epoch: int, seq: int) -> str:

@@ -30,9 +30,10 @@ from sentient_core.store.records import (
     DurableActor,
     Event,
     Key,
+    Published,
     TimerSet,
 )
-from sentient_core.store.views import optional_id
+from sentient_core.store.views import nanoseconds, optional_id
 from sentient_core.store.wire import bindable, moment_tag, number, numbers, record_id, text, value
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "read_event",
     "read_outcome",
     "read_pending",
+    "read_placed",
     "read_timer",
 ]
 
@@ -66,12 +68,18 @@ class RowEncoder:
         event, epoch = placed.record, placed.epoch
         known = self._text
         place = numbers(placed.number, placed.index)
+        if isinstance(event, Published):
+            event_id, correlation, causation = event.event_id, event.correlation_id, event.causation_id
+        else:
+            event_id = f"{epoch}.{event.seq}"
+            correlation = optional_id(event.correlation_epoch or epoch, event.correlation)
+            causation = optional_id(event.causation_epoch or epoch, event.causation)
         parts = [
             b"",  # the head, once the fields are counted
             self._id,
             place,
             _EVENT_ID,
-            text(f"{epoch}.{event.seq}"),
+            text(event_id),
             _EVENT_TYPE,
             known(event.event_type),
             _SOURCE,
@@ -92,11 +100,11 @@ class RowEncoder:
         if event.message_type is not None:
             parts += (_MESSAGE_TYPE, known(event.message_type))
             fields += 1
-        if event.correlation:
-            parts += (_CORRELATION, text(f"{event.correlation_epoch or epoch}.{event.correlation}"))
+        if correlation is not None:
+            parts += (_CORRELATION, text(correlation))
             fields += 1
-        if event.causation:
-            parts += (_CAUSATION, text(f"{event.causation_epoch or epoch}.{event.causation}"))
+        if causation is not None:
+            parts += (_CAUSATION, text(causation))
             fields += 1
         if event.workflow_id is not None:
             parts += (_WORKFLOW, known(event.workflow_id))
@@ -292,6 +300,29 @@ def read_event(row: Mapping[str, Any]) -> EventRow:
         workflow_id=row.get("workflow_id"),
         position=(number_, index),
     )
+
+
+def read_placed(row: Mapping[str, Any]) -> Placed[Event]:
+    """The event that a row of `agent_event` stands for, read by `wire.read_plain`.
+
+    Its payload is that of the row, encoded anew.
+    """
+    _, number_, index = row["id"].key
+    event = Published(
+        event_type=row["event_type"],
+        seq=0,
+        source=row["source_agent"],
+        target=row.get("target_agent"),
+        message_type=row.get("message_type"),
+        payload=msgspec.msgpack.encode(_object(row["payload"])),
+        at=nanoseconds(row["timestamp"]),
+        incarnation=row["incarnation"],
+        workflow_id=row.get("workflow_id"),
+        event_id=row["event_id"],
+        correlation_id=row.get("correlation_id"),
+        causation_id=row.get("causation_id"),
+    )
+    return Placed(number_, index, 0, event)
 
 
 def read_agent(row: Mapping[str, Any]) -> AgentRow:

@@ -21,7 +21,8 @@ Those of rows that people write are declared in `row_tables`.
 | | durable actor what is needed to find it again; `is_forgotten` while its rows are being deleted |
 | row_write | [system, time and a random text]: a call of `write_rows` was done |
 | pruned | [system, table]: rows and bytes that retention has deleted; of `account` also where the books |
-| | begin |
+| | begin, of `agent_event` the last place it has deleted anything of |
+| subscriber | [system, name]: what a named subscriber of events has acknowledged; `owner`: who is it now |
 """
 
 from __future__ import annotations
@@ -139,7 +140,25 @@ _OWN = (
             "timestamp": "datetime",
         },
     ),
-    Table("pruned", {"rows": "int DEFAULT 0", "bytes": "int DEFAULT 0", "carried_to": "option<int>"}),
+    Table(
+        "pruned",
+        {
+            "rows": "int DEFAULT 0",
+            "bytes": "int DEFAULT 0",
+            "carried_to": "option<int>",
+            "reached": "option<array<int>>",
+        },
+    ),
+    Table(
+        "subscriber",
+        {
+            "owner": "string",
+            "journal": "array<int>",
+            "external": "array<int>",
+            "since": "datetime",
+            "seen_at": "datetime",
+        },
+    ),
     Table(
         "written",
         {
@@ -167,6 +186,7 @@ _OWN = (
             "position": "array<int>",
             "incarnation": "int",
             "message_type": "option<string>",
+            "batch": "option<string>",
         },
         # Measured: four instead of three cost 6 % of the insert rate, and one on (event_type,
         # message_type, timestamp) cannot give the newest of an event_type.
@@ -175,6 +195,7 @@ _OWN = (
             "event_target_idx": "target_agent, timestamp",
             "event_type_idx": "event_type, timestamp",
             "event_message_idx": "message_type, timestamp",
+            "event_workflow_idx": "workflow_id, timestamp",
         },
     ),
     Table("row_write", {"at": "int"}),

@@ -37,6 +37,7 @@ from sentient_core.store.recovery import take_ownership
 from sentient_core.store.row_models import Row, RowQuery, RowWrite, plan_of
 from sentient_core.store.row_values import checked_writes, wanted
 from sentient_core.store.row_writer import RowWriter
+from sentient_core.store.surreal_streams import SurrealStreams
 from sentient_core.store.url import Address, parse_url
 from sentient_core.store.wire import bindable, read_plain
 
@@ -122,6 +123,13 @@ class SurrealStore:
         self._log_level = log_level
         self._shared: _Shared | None = None
         self._is_retired = False
+        self._streams = SurrealStreams(
+            self._ask,
+            self._run,
+            _BATCH_ROWS_IN_MEMORY if self._address.is_in_memory else _BATCH_ROWS,
+            self.largest_record,
+            is_shared=self._address.endpoint is not None,
+        )
 
     def retire(self) -> None:
         """Refuse everything from now on: the actor system that made this store has ended with it."""
@@ -143,6 +151,11 @@ class SurrealStore:
     def pool(self) -> int:
         """Most connections to a server at once."""
         return self._access.pool
+
+    @property
+    def event_streams(self) -> SurrealStreams:
+        """See `Store.event_streams`."""
+        return self._streams
 
     async def __aenter__(self) -> Self:
         return self
@@ -201,6 +214,7 @@ class SurrealStore:
             on_fenced=on_fenced,
             on_outage=on_outage,
             on_end=leave,
+            on_rows=self._streams.moved,
         )
         shared.journals.add(journal)
         try:
@@ -346,6 +360,14 @@ class SurrealStore:
 
         try:
             return await shared.engine.thread.run(ask)
+        finally:
+            await self._leave(shared)
+
+    async def _run(self, work: Callable[[Engine], Coroutine[Any, Any, T]]) -> T:
+        """As `_ask`, for what has an order of its own in which it waits."""
+        shared = await self._enter()
+        try:
+            return await shared.engine.thread.run(lambda: work(shared.engine))
         finally:
             await self._leave(shared)
 

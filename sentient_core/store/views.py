@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sentient_core.store.fold import AgentEffect, LetterEffect, Placed
 from sentient_core.store.payload import queryable
 from sentient_core.store.protocols import AgentRow, CheckpointRow, DeadLetterRow, EventRow
-from sentient_core.store.records import Checkpoint, DeadLetterRecord, Event, full_id
+from sentient_core.store.records import Checkpoint, DeadLetterRecord, Event, Published, full_id
 from sentient_core.store.row_models import Row
 
 __all__ = [
@@ -43,16 +43,22 @@ def optional_id(epoch: int, seq: int) -> str | None:
 def event_row(placed: Placed[Event]) -> EventRow:
     """The row of an event."""
     event, epoch = placed.record, placed.epoch
+    if isinstance(event, Published):
+        event_id, correlation, causation = event.event_id, event.correlation_id, event.causation_id
+    else:
+        event_id = full_id(epoch, event.seq)
+        correlation = optional_id(event.correlation_epoch or epoch, event.correlation)
+        causation = optional_id(event.causation_epoch or epoch, event.causation)
     return EventRow(
-        event_id=full_id(epoch, event.seq),
+        event_id=event_id,
         event_type=event.event_type,
         source_agent=event.source,
         target_agent=event.target,
         message_type=event.message_type,
         payload=queryable(event.payload),
         timestamp=moment(event.at),
-        correlation_id=optional_id(event.correlation_epoch or epoch, event.correlation),
-        causation_id=optional_id(event.causation_epoch or epoch, event.causation),
+        correlation_id=correlation,
+        causation_id=causation,
         incarnation=event.incarnation,
         workflow_id=event.workflow_id,
         position=placed.position,

@@ -63,6 +63,10 @@ class Writer:
         """What was committed last, and from when to when, until all who care know of it."""
         self._wake = asyncio.Event()
         self._log = runtime_log(system, options.log_level)
+        self.told: int = number
+        """The last commit that all who care know of."""
+        self.on_entry: Callable[[int, Entry], None] | None = None
+        """Called with each commit, in order, if there is somebody who follows."""
 
     async def run(self) -> None:
         """Commit until cancelled. Raises Fenced when the records have another owner."""
@@ -113,6 +117,10 @@ class Writer:
             self._untold = None
             self._tail.add(entry, content)
             self._intake.committed += entry.records
+            # In this order: see `SurrealJournal.follow`.
+            self.told = entry.number
+            if self.on_entry is not None:
+                self.on_entry(entry.number, content)
             self._on_commit(began, ended)
 
     def _take(self) -> tuple[TailEntry, Entry] | None:
