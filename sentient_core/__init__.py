@@ -54,6 +54,7 @@ from sentient_core.errors import (
     ChildRestarting,
     ChildRunning,
     CommitTimeout,
+    CursorExpired,
     DeadLetterError,
     DeadLetterSettled,
     DeathPactError,
@@ -62,6 +63,9 @@ from sentient_core.errors import (
     DuplicateChild,
     EmptyGroup,
     Escalated,
+    EventBusError,
+    EventBusStopped,
+    EventTooLarge,
     Fenced,
     ForeignRef,
     HandlerAbandoned,
@@ -76,6 +80,7 @@ from sentient_core.errors import (
     InvalidChildArguments,
     InvalidChildClass,
     InvalidChildSpec,
+    InvalidCursor,
     InvalidDecision,
     InvalidEnvFile,
     InvalidField,
@@ -84,6 +89,7 @@ from sentient_core.errors import (
     InvalidName,
     InvalidPage,
     InvalidPatch,
+    InvalidPayload,
     InvalidRestart,
     InvalidSandboxRequest,
     InvalidSetting,
@@ -142,6 +148,7 @@ from sentient_core.errors import (
     StoreTlsFailed,
     StoreUnavailable,
     StoreVersionUnsupported,
+    SubscriberTaken,
     SystemClosed,
     Transient,
     TurnTooLarge,
@@ -153,13 +160,21 @@ from sentient_core.errors import (
     UnknownActor,
     UnknownChild,
     UnknownDeadLetter,
+    UnknownEventType,
     UnknownSandboxCommand,
     UnstorableRow,
     UnstorableValue,
     WaitTimeout,
     WrongThread,
 )
-from sentient_core.events import EventType
+from sentient_core.events import (
+    AgentEvent,
+    EventBus,
+    EventBusStatistics,
+    EventIterator,
+    EventSubscription,
+    EventType,
+)
 from sentient_core.feed import Following, Subscription
 from sentient_core.health import Health, SystemStatus
 from sentient_core.in_thread import SystemThread
@@ -177,6 +192,7 @@ from sentient_core.past import StateAt
 from sentient_core.recovering import DormantActor, Recovered, RecoveryProgress
 from sentient_core.secret import Secret
 from sentient_core.store.audit import ActorAudit, Audit
+from sentient_core.store.event_filter import EventFilter
 from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.memory import MemoryStore
 from sentient_core.store.protocols import Backlog, JournalOptions, Outage, Store, StoreHolder
@@ -210,6 +226,7 @@ __all__ = [
     "ActorRef",
     "ActorStopped",
     "ActorSystem",
+    "AgentEvent",
     "AgentFailure",
     "Alert",
     "Alerts",
@@ -237,6 +254,7 @@ __all__ = [
     "ChildStatus",
     "CommitTimeout",
     "Context",
+    "CursorExpired",
     "DeadLetter",
     "DeadLetterError",
     "DeadLetterFilter",
@@ -254,6 +272,14 @@ __all__ = [
     "Ending",
     "Envelope",
     "Escalated",
+    "EventBus",
+    "EventBusError",
+    "EventBusStatistics",
+    "EventBusStopped",
+    "EventFilter",
+    "EventIterator",
+    "EventSubscription",
+    "EventTooLarge",
     "EventType",
     "ExitCode",
     "Fenced",
@@ -274,6 +300,7 @@ __all__ = [
     "InvalidChildArguments",
     "InvalidChildClass",
     "InvalidChildSpec",
+    "InvalidCursor",
     "InvalidDecision",
     "InvalidEnvFile",
     "InvalidField",
@@ -282,6 +309,7 @@ __all__ = [
     "InvalidName",
     "InvalidPage",
     "InvalidPatch",
+    "InvalidPayload",
     "InvalidRestart",
     "InvalidSandboxRequest",
     "InvalidSetting",
@@ -374,6 +402,7 @@ __all__ = [
     "StoreVersionUnsupported",
     "StoredDeadLetter",
     "Strategy",
+    "SubscriberTaken",
     "Subscription",
     "Supervisor",
     "SurrealStore",
@@ -395,6 +424,7 @@ __all__ = [
     "UnknownActor",
     "UnknownChild",
     "UnknownDeadLetter",
+    "UnknownEventType",
     "UnknownSandboxCommand",
     "UnstorableRow",
     "UnstorableValue",

@@ -25,7 +25,7 @@ from sentient_core.actors.timekeeper import Timekeeper
 from sentient_core.actors.watchdog import Watchdog
 from sentient_core.backend import Slot, current_backend
 from sentient_core.codec import Codec
-from sentient_core.events import Mirror
+from sentient_core.events import EventBus, Mirror
 from sentient_core.feed import Feed
 from sentient_core.logs import LimitedLog, LimitedLogs, RuntimeLog
 from sentient_core.mailbox import Isolation
@@ -53,6 +53,7 @@ class Parts:
 
     __slots__ = (
         "began",
+        "events",
         "from_thread",
         "ground",
         "has_ended",
@@ -84,6 +85,8 @@ class Parts:
         self.from_thread: FromThread = from_thread
         self.watchdog: Watchdog | None = watchdog
         self.store_alerts: StoreAlerts = store_alerts
+        self.events: EventBus | None = None
+        """Made when somebody wants it."""
         self.has_ended: anyio.Event | None = None
         """Set when everything has stopped; None: nobody has begun to stop it."""
 

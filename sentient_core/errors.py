@@ -289,11 +289,11 @@ __all__ = [
     "UnknownActor",
     "UnknownChild",
     "UnknownDeadLetter",
+    "UnknownEventType",
     "UnknownSandboxCommand",
     "UnknownTask",
     "UnstorableRow",
     "UnstorableValue",
-    "UnknownEventType",
     "WaitTimeout",
     "WrongThread",
 ]

@@ -17,6 +17,7 @@ from sentient_core.actors.alerts import Alerts, raise_alert
 from sentient_core.actors.blocking import THREADS, check_threads
 from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.current import current_cell
+from sentient_core.actors.event_publishing import bus_of
 from sentient_core.actors.from_thread import FromThread
 from sentient_core.actors.groups import Group, Topic
 from sentient_core.actors.letter_office import DeadLetterOffice
@@ -39,7 +40,7 @@ from sentient_core.errors import (
     StoreError,
     SystemClosed,
 )
-from sentient_core.events import EventType
+from sentient_core.events import EventBus, EventType
 from sentient_core.health import Health, Phase, health_of
 from sentient_core.in_thread import BackendName, SystemThread
 from sentient_core.logs import runtime_log
@@ -487,6 +488,27 @@ class ActorSystem:
         return await ask_many(self._open("send a message").runtime, refs, message, timeout)
 
     @property
+    def events(self) -> EventBus:
+        """The system's event bus: what happens to its actors, and what is published, for whoever follows.
+
+        ::
+
+            system.events.subscribe(EventType.ACTOR_FAILED, report)
+            await system.events.publish_event(AgentEvent(event_type="shop.opened", source_agent="shop"))
+
+        Followers get events right behind their commit. It ends with the system; nothing is spent on it before
+        it is asked for. What is published in a durable turn is committed with the turn. Belongs to the loop's
+        thread.
+        """
+        parts = self._entered("use its events")
+        if parts.events is None:
+            parts = self._open("use its events")
+            live = self.settings.enable_live_queries
+            parts.events = bus_of(parts.runtime, self.store, self.name, live_queries=live)
+            parts.tasks.start_soon(parts.events.serve, name="sentient-core event bus")
+        return parts.events
+
+    @property
     def dead_letters(self) -> DeadLetterOffice:
         """The messages that will not be handled: the newest, the counts, and what can be done with them."""
         return self._entered("look at dead letters").office
@@ -849,6 +871,8 @@ class ActorSystem:
             with anyio.move_on_after(self._patience), suppress(StoreError):
                 await runtime.mirror.journal.committed()
         parts.from_thread.close()
+        if parts.events is not None:
+            await parts.events.stop()
         runtime.is_open = False
         runtime.dispatcher.close()
         runtime.timekeeper.close()

@@ -34,9 +34,7 @@ _LAST_SECONDS = 5.0
 class Acknowledger:
     """Of one named subscriber, while it follows: an async context manager around its following."""
 
-    def __init__(
-        self, streams: EventStreams, system: str, name: str, owner: str, log: RuntimeLog
-    ) -> None:
+    def __init__(self, streams: EventStreams, system: str, name: str, owner: str, log: RuntimeLog) -> None:
         self._streams = streams
         self._system = system
         self._name = name

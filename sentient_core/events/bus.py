@@ -13,6 +13,7 @@ import anyio
 import msgspec
 
 from sentient_core.backend import current_backend
+from sentient_core.config import DEFAULT_SYSTEM
 from sentient_core.errors import EventBusStopped, InvalidArgument, InvalidCursor, StoreError
 from sentient_core.events.acknowledging import Acknowledger
 from sentient_core.events.agent_event import AgentEvent
@@ -21,7 +22,7 @@ from sentient_core.events.event_type import EventType, event_type_of
 from sentient_core.events.follower import Follower
 from sentient_core.events.publishing import FreePublisher, Publisher
 from sentient_core.events.streams import FedStream, RowStream, Stream
-from sentient_core.events.subscription import TRIES, Callback, EventIterator, Subscription
+from sentient_core.events.subscription import TRIES, Callback, EventIterator, EventSubscription
 from sentient_core.logs import LimitedLog, runtime_log
 from sentient_core.paths import check_name
 from sentient_core.store.event_filter import EventFilter, check_text
@@ -35,14 +36,13 @@ if TYPE_CHECKING:
     from sentient_core.store.protocols import DeadLetterRow, Journal, Store
     from sentient_core.store.streams import EventStreams, Watch
 
-__all__ = ["DEFAULT_SYSTEM", "BusStatistics", "EventBus", "HasStore", "Wanted"]
-
-DEFAULT_SYSTEM = "sentient_core"
-"""The system whose events a bus has that names none."""
+__all__ = ["EventBus", "EventBusStatistics", "HasStore", "Wanted"]
 
 Wanted: TypeAlias = "EventType | str | EventFilter | Iterable[EventType | str]"
 """What `subscribe` takes: a type, several types, or a filter."""
 
+_LOOKING = "sentient-core event streams"
+_FOLLOWING = "sentient-core event subscription"
 _BUSY, _IDLE = 0.05, 0.5
 """Seconds between two looks at the streams, where nobody tells that they have moved."""
 _PATIENCE = 30.0
@@ -58,7 +58,7 @@ class HasStore(Protocol):
     def store(self) -> Store: ...
 
 
-class BusStatistics(msgspec.Struct, frozen=True, kw_only=True):
+class EventBusStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """An event bus at one moment. Counts are since it was made."""
 
     subscriptions: int
@@ -84,7 +84,7 @@ class EventBus:
 
     `where` is a store (`SurrealStore`, `MemoryStore`), or what has one (`SurrealDBConfig`). The bus of a
     running system is `system.events`: it takes part in its journal. Others follow that journal as far as its
-    events are rows, a few milliseconds later, and publish beside it; any number of processes may, on a server.
+    events are rows, a moment later, and publish beside it; any number of processes may, on a server.
 
     On a server a live query tells when something has come; `live_queries=False`, HTTP, and a lost connection
     leave it to looking every 0.05 to 0.5 seconds. Nothing is missed or comes twice either way: what counts is
@@ -120,8 +120,8 @@ class EventBus:
         self._publisher: Publisher = FreePublisher(self._rows, external_stream(system), self._has_begun)
         self._news: anyio.Event | None = None
         self._moved: anyio.Event | None = None
-        self._subscriptions: dict[str, Subscription | EventIterator] = {}
-        self._waiting: list[Subscription] = []
+        self._subscriptions: dict[str, EventSubscription | EventIterator] = {}
+        self._waiting: list[EventSubscription] = []
         """Those that begin when the bus does."""
         self._followers = 0
         self._is_looking: anyio.Event | None = None
@@ -209,7 +209,7 @@ class EventBus:
 
     def subscribe(
         self, event_type: Wanted, callback: Callback, *, after: str | None = None, name: str | None = None
-    ) -> Subscription:
+    ) -> EventSubscription:
         """Call `callback`, plain or async, with every event of a type, of several, or that meets a filter.
 
         ::
@@ -230,13 +230,13 @@ class EventBus:
         if not callable(callback):
             raise InvalidArgument(f"a callback must be a function of one argument, not {callback!r}")
         follower = self._follower(event_type, after, name)
-        subscription = Subscription(self, follower, callback, after, name)
+        subscription = EventSubscription(self, follower, callback, after, name)
         if self._closing is not None and not self.is_running:
             raise EventBusStopped("be subscribed to")
         if self.is_running:
             self._arrive(follower)
         if self._tasks is not None:
-            self._tasks.start_soon(subscription.run, name="sentient-core event subscription")
+            self._tasks.start_soon(subscription.run, name=_FOLLOWING)
         else:
             self._waiting.append(subscription)
         self._subscriptions[subscription.id] = subscription
@@ -245,21 +245,26 @@ class EventBus:
     def subscription(
         self, event_type: Wanted, *, after: str | None = None, name: str | None = None
     ) -> EventIterator:
-        """The same events to iterate over: `async with bus.subscription(...) as events: async for event in events`.
+        """The same events to iterate over.
+
+        ::
+
+            async with bus.subscription(EventType.TASK_PROGRESS) as events:
+                async for event in events: ...
 
         With a `name`, an event is acknowledged when the next one is asked for. Raises as `subscribe`.
         """
         follower = self._follower(event_type, after, name)
         return EventIterator(self, follower, after, name)
 
-    def unsubscribe(self, subscription: Subscription | EventIterator | str) -> bool:
+    def unsubscribe(self, subscription: EventSubscription | EventIterator | str) -> bool:
         """End a subscription, named by itself or by its id. False: there is none of that id (any more)."""
         id_ = subscription if isinstance(subscription, str) else getattr(subscription, "id", None)
         found = self._subscriptions.get(id_) if isinstance(id_, str) else None
         if found is None:
             return False
         found.unsubscribe()
-        if isinstance(found, Subscription) and found in self._waiting:
+        if isinstance(found, EventSubscription) and found in self._waiting:
             self._waiting.remove(found)
             self.leave(found)
         return True
@@ -291,7 +296,7 @@ class EventBus:
             since=since if since is not None else wanted.since,
             until=until if until is not None else wanted.until,
         )
-        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not _is_count(limit):
             raise InvalidArgument(f"limit must be a whole number above 0, not {limit!r}")
         lower = Cursor() if after is None else Cursor.parse(after)
         upper = None if before is None else Cursor.parse(before).before
@@ -307,7 +312,9 @@ class EventBus:
         }
         found = await self._rows.history(spans, wanted, limit)
         cursors = _cursors([(stream == names[1], placed.position) for stream, placed in found], uppers)
-        return [AgentEvent.of(placed, str(cursor)) for (_, placed), cursor in zip(found, cursors, strict=True)]
+        return [
+            AgentEvent.of(placed, str(cursor)) for (_, placed), cursor in zip(found, cursors, strict=True)
+        ]
 
     async def now(self) -> str:
         """The cursor of this moment: behind it comes what is published from now on."""
@@ -334,9 +341,9 @@ class EventBus:
         """
         return await self.store.dead_letters(self._external.name, limit=limit)
 
-    def statistics(self) -> BusStatistics:
+    def statistics(self) -> EventBusStatistics:
         """Numbers of this moment."""
-        return BusStatistics(
+        return EventBusStatistics(
             subscriptions=self._followers,
             published=self._published,
             delivered=self._delivered,
@@ -346,18 +353,16 @@ class EventBus:
 
     async def serve(self, is_up: anyio.Event | None = None) -> None:
         """The life of a bus, in a task of its own: from `start` to `stop`."""
-        self._open()
-        closing, ended = self._closing, self._ended
-        assert closing is not None and ended is not None
+        closing, ended = self._open()
         try:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
                 if self._is_looking is not None:
-                    self._begin_to_look()
+                    tasks.start_soon(self._look, self._is_looking, name=_LOOKING)
                 for subscription in self._waiting:
                     if not subscription.follower.is_counted:
                         self._arrive(subscription.follower)
-                    tasks.start_soon(subscription.run, name="sentient-core event subscription")
+                    tasks.start_soon(subscription.run, name=_FOLLOWING)
                 self._waiting.clear()
                 if is_up is not None:
                     is_up.set()
@@ -407,7 +412,7 @@ class EventBus:
         """See `Home.enter`."""
         self._subscriptions[iterator.id] = iterator
 
-    def leave(self, subscription: Subscription | EventIterator) -> None:
+    def leave(self, subscription: EventSubscription | EventIterator) -> None:
         """See `Home.leave`."""
         self._subscriptions.pop(subscription.id, None)
         follower = subscription.follower
@@ -425,7 +430,9 @@ class EventBus:
         try:
             await self._publisher.bury(event, who, cause, TRIES)
         except Exception as error:  # noqa: BLE001 - the others of the subscriber's events are to come
-            self._log.error("a dead letter is lost", event_id=event.event_id, subscriber=who, error=str(error))
+            self._log.error(
+                "a dead letter is lost", event_id=event.event_id, subscriber=who, error=str(error)
+            )
 
     def count(self, *, delivered: int = 0, retried: int = 0) -> None:
         """See `Home.count`."""
@@ -438,9 +445,11 @@ class EventBus:
             self._failures = LimitedLog(self._log, time.monotonic, "a subscriber of events failed")
         self._failures.warning(fields)
 
-    def _open(self) -> None:
-        if not self.is_running:
+    def _open(self) -> tuple[anyio.Event, anyio.Event]:
+        """What closes the bus, and what says that it has ended."""
+        if self._closing is None or self._ended is None or self._closing.is_set():
             self._closing, self._ended = anyio.Event(), anyio.Event()
+        return self._closing, self._ended
 
     def _follower(self, event_type: Wanted, after: str | None, name: str | None) -> Follower:
         wanted = self._filter(event_type)
@@ -474,13 +483,9 @@ class EventBus:
         if self._is_looking is None:
             self._is_looking = anyio.Event()
             if self._tasks is not None:
-                self._begin_to_look()
+                self._tasks.start_soon(self._look, self._is_looking, name=_LOOKING)
         if not self._is_looking.is_set():
             follower.is_early = True
-
-    def _begin_to_look(self) -> None:
-        assert self._tasks is not None and self._is_looking is not None
-        self._tasks.start_soon(self._look, self._is_looking, name="sentient-core event streams")
 
     def _places_of(self, follower: Follower) -> list[Place]:
         """Where somebody begins who wants what comes from now on."""
@@ -566,6 +571,10 @@ class EventBus:
             elif await stream.fill(number):
                 has_come = True
         return has_come
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _both(name: str, of_filter: str | None, given: str | None) -> str | None:

@@ -90,7 +90,7 @@ class EventType(StrEnum):
 
 
 def event_type_of(given: object) -> EventType | str:
-    """The type that is meant: one of `EventType`, or a user's own. Raises UnknownEventType, InvalidArgument."""
+    """The type meant, one of `EventType` or a user's own. Raises UnknownEventType, InvalidArgument."""
     if isinstance(given, EventType):
         return given
     if not isinstance(given, str):

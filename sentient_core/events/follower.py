@@ -110,6 +110,6 @@ class Follower:
         self.places[which] = reached
 
     def _expired(self, which: int, oldest: Place) -> CursorExpired:
-        places = list(self.places)
-        places[which] = oldest
-        return CursorExpired(str(self.cursor), str(Cursor(*places)))
+        journal, external = self.places
+        left = Cursor(journal, oldest) if which else Cursor(oldest, external)
+        return CursorExpired(str(self.cursor), str(left))

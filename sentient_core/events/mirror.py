@@ -409,7 +409,7 @@ class Mirror:
         workflow_id: str | None = None,
         target: str | None = None,
     ) -> Event:
-        """The record of something that is no message, for whoever hands it over: a durable turn, as its part."""
+        """The record of something that is no message, for who hands it over: a durable turn, as a part."""
         self._seq += 1
         packed = self._encode(payload)
         if len(packed) > self._largest:  # by words of users, of which nothing else bounds the length

@@ -1,7 +1,7 @@
 """Payloads of published events: checked before anything happens, so that what is read is what was published.
 
-Objects with texts as keys, lists, texts, bytes, 64-bit integers, floats (NaN and infinities too), booleans and
-None come back as they were, at most 80 levels deep; tuples come back as lists. Times come back as aware
+Objects with texts as keys, lists, texts, bytes, 64-bit integers, floats (NaN and infinities too), booleans
+and None come back as they were, at most 80 levels deep; tuples come back as lists. Times come back as aware
 ones, to the microsecond. Structs, dataclasses, enumerations, UUIDs and Decimals are written as msgspec does:
 as objects, values and texts. Everything else is refused.
 """
@@ -79,9 +79,7 @@ def _plain(value: Any, where: str, depth: int) -> object:
         return value
     if isinstance(value, UUID | Decimal):
         return str(value)
-    if isinstance(value, msgspec.Struct) or (
-        dataclasses.is_dataclass(value) and not isinstance(value, type)
-    ):
+    if isinstance(value, msgspec.Struct) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
         try:
             built: object = msgspec.to_builtins(value, builtin_types=(bytes, bytearray, datetime))
         except Exception as error:  # whatever msgspec raises for it

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sentient_core.events.mirror import Mirror
     from sentient_core.store.streams import EventStreams
 
-__all__ = ["FreePublisher", "JournalPublisher", "Publisher", "letter_of"]
+__all__ = ["FreePublisher", "JournalPublisher", "Publisher"]
 
 _CAUSE = 2_000
 
@@ -49,7 +49,7 @@ class FreePublisher:
 
     async def publish(self, event: AgentEvent) -> None:
         """See `Publisher.publish`."""
-        record = record_of(event, 0, self._streams.largest_event)
+        record = _record_of(event, 0, self._streams.largest_event)
         await self._has_begun()  # who subscribed before is to have it
         await self._streams.append(self._stream, [record])
 
@@ -58,7 +58,7 @@ class FreePublisher:
 
     async def bury(self, event: AgentEvent, who: str, cause: BaseException, tries: int) -> None:
         """See `Publisher.bury`."""
-        letter = letter_of(event, who, cause, tries, self._streams.largest_event)
+        letter = _letter_of(event, who, cause, tries, self._streams.largest_event)
         await self._streams.add_dead_letter(self._stream, f"{event.event_id} {who}", letter)
 
 
@@ -80,7 +80,7 @@ class JournalPublisher:
     async def publish(self, event: AgentEvent) -> None:
         """See `Publisher.publish`. In a durable turn it returns at once, and is committed with the turn."""
         journal = self._mirror.journal
-        record = record_of(event, self._mirror.next_seq(), journal.largest_record)
+        record = _record_of(event, self._mirror.next_seq(), journal.largest_record)
         if self._in_turn(record):
             await self._backend.checkpoint()
             return
@@ -102,7 +102,7 @@ class JournalPublisher:
         self._bury(event, who, cause, tries)
 
 
-def record_of(event: AgentEvent, seq: int, most: int) -> Published:
+def _record_of(event: AgentEvent, seq: int, most: int) -> Published:
     """The record of an event. Raises InvalidPayload, EventTooLarge."""
     return Published(
         event_type=str(event.event_type),
@@ -119,7 +119,7 @@ def record_of(event: AgentEvent, seq: int, most: int) -> Published:
     )
 
 
-def letter_of(event: AgentEvent, who: str, cause: BaseException, tries: int, most: int) -> DeadLetterRecord:
+def _letter_of(event: AgentEvent, who: str, cause: BaseException, tries: int, most: int) -> DeadLetterRecord:
     """The dead letter of an event that a subscriber could not handle."""
     return DeadLetterRecord(
         seq=0,
@@ -135,5 +135,3 @@ def letter_of(event: AgentEvent, who: str, cause: BaseException, tries: int, mos
         tries=tries,
         traceback=last_lines(cause),
     )
-
-

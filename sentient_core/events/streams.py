@@ -37,8 +37,10 @@ class Stream(Protocol):
     window: Window
 
     def want(self, types: Collection[str] | None) -> Place:
-        """Somebody follows these types (None: all) from now on; returns the place of this moment, as far as
-        it is known."""
+        """Somebody follows these types (None: all) from now on; returns the place of this moment.
+
+        As far as it is known: see `RowStream`.
+        """
         ...
 
     def unwant(self, types: Collection[str] | None) -> None:
@@ -56,9 +58,7 @@ class Stream(Protocol):
 class FedStream:
     """The journal of the system that runs in this process: fed right behind its commits."""
 
-    def __init__(
-        self, name: str, journal: Journal, rows: EventStreams, on_news: Callable[[], None]
-    ) -> None:
+    def __init__(self, name: str, journal: Journal, rows: EventStreams, on_news: Callable[[], None]) -> None:
         self.name: str = name
         self.window: Window = Window(BEGINNING)
         self._journal = journal

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sentient_core.events.agent_event import AgentEvent
     from sentient_core.events.follower import Follower
 
-__all__ = ["Callback", "EventIterator", "Subscription", "TRIES"]
+__all__ = ["TRIES", "Callback", "EventIterator", "EventSubscription"]
 
 Callback: TypeAlias = "Callable[[AgentEvent], object] | Callable[[AgentEvent], Awaitable[object]]"
 
@@ -33,7 +33,7 @@ _AT_ONCE = 50
 """Events that a plain callback gets before others have their turn."""
 
 
-class Home(Protocol):
+class _Home(Protocol):
     """What a subscription needs of its bus."""
 
     async def begin(self, follower: Follower, after: str | None, name: str | None) -> Acknowledger | None:
@@ -44,7 +44,7 @@ class Home(Protocol):
         """It is one of the bus's subscriptions."""
         ...
 
-    def leave(self, subscription: Subscription | EventIterator) -> None:
+    def leave(self, subscription: EventSubscription | EventIterator) -> None:
         """It has ended."""
         ...
 
@@ -57,7 +57,7 @@ class Home(Protocol):
     def log_failure(self, fields: Callable[[], dict[str, Any]]) -> None: ...
 
 
-class Subscription:
+class EventSubscription:
     """A callback of an event bus.
 
     Events come one at a time, in the order of commits. A callback that raises is called again with the same
@@ -66,7 +66,7 @@ class Subscription:
     """
 
     def __init__(
-        self, home: Home, follower: Follower, callback: Callback, after: str | None, name: str | None
+        self, home: _Home, follower: Follower, callback: Callback, after: str | None, name: str | None
     ) -> None:
         self.id: str = str(uuid4())
         self.name: str | None = name
@@ -84,10 +84,10 @@ class Subscription:
         return self.id
 
     def __repr__(self) -> str:
-        return f"Subscription(id={self.id!r}, name={self.name!r}, is_active={self.is_active})"
+        return f"EventSubscription(id={self.id!r}, name={self.name!r}, is_active={self.is_active})"
 
     def unsubscribe(self) -> None:
-        """Call the callback no more. One that is running comes to its end; it may do this itself. Idempotent."""
+        """Call the callback no more. One that runs comes to its end; it may do this itself. Idempotent."""
         if not self.is_active:
             return
         self.is_active = False
@@ -130,12 +130,15 @@ class Subscription:
                 await self._deliver(event)
                 if acknowledger is not None:
                     acknowledger.note(self.follower, event)
-                if not self.is_active:
+                if not self._goes_on():
                     return
                 if count % _AT_ONCE == 0:
                     await anyio.lowlevel.checkpoint()
             if acknowledger is not None:
                 acknowledger.note(self.follower)
+
+    def _goes_on(self) -> bool:
+        return self.is_active
 
     async def _deliver(self, event: AgentEvent) -> None:
         tries = 0
@@ -164,7 +167,7 @@ class EventIterator:
     left in order. Raises CursorExpired, SubscriberTaken, and what ends a store for good. Ends with the bus.
     """
 
-    def __init__(self, home: Home, follower: Follower, after: str | None, name: str | None) -> None:
+    def __init__(self, home: _Home, follower: Follower, after: str | None, name: str | None) -> None:
         self.id: str = str(uuid4())
         self.name: str | None = name
         self.is_active: bool = False

@@ -24,13 +24,13 @@ _MOST_BYTES = 32 * 1024 * 1024
 class Window:
     """Of one stream, from `head` at its making on: only of the types that somebody wants."""
 
-    def __init__(self, head: Place, *, events: int = _MOST_EVENTS, bytes_: int = _MOST_BYTES) -> None:
+    def __init__(self, head: Place) -> None:
         self.head: Place = head
         """All up to here has been looked at."""
         self._floor = head
         """What is behind this, is here."""
-        self._most_events = events
-        self._most_bytes = bytes_
+        self._most_events = _MOST_EVENTS
+        self._most_bytes = _MOST_BYTES
         self._events: list[Placed[Event]] = []
         self._places: list[Place] = []
         self._first = 0

@@ -42,10 +42,8 @@ class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
         check_time("until", self.until)
         for name in ("agent", "event_type", "source_agent", "target_agent", "workflow_id", "message_type"):
             check_text(name, getattr(self, name))
-        if isinstance(self.event_types, str):
-            given: tuple[str, ...] = (self.event_types,)
-        else:
-            given = tuple(self.event_types)
+        types: object = self.event_types
+        given = (types,) if isinstance(types, str) else tuple(self.event_types)
         for one in given:
             check_text("event_types", one)
         msgspec.structs.force_setattr(self, "event_types", given)

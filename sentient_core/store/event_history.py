@@ -1,4 +1,4 @@
-"""The newest events of some streams that meet a filter: by one index each, or by place where nothing is asked.
+"""The newest events of some streams that meet a filter: by an index, or by place where nothing is asked.
 
 The indexes end in the time of the event, so the newest are found from their end on, whatever else there is.
 """
@@ -11,10 +11,10 @@ from typing import Any
 from sentient_core.store.engine import Engine
 from sentient_core.store.event_filter import EventFilter
 from sentient_core.store.fold import Placed
-from sentient_core.store.queries import times_between
 from sentient_core.store.records import Event
 from sentient_core.store.rows import read_placed
 from sentient_core.store.streams import END, Place, Span, just_before
+from sentient_core.store.time_bounds import times_between
 from sentient_core.store.wire import read_plain
 
 __all__ = ["history_queries", "newest_events"]

@@ -649,7 +649,9 @@ class _Records:
     def _apply(self, effect: Effect, kept_checkpoints: int) -> None:
         too_many = len(self.events) + len(effect.events) - (self.events.maxlen or 0)
         if too_many > 0:
-            self.pruned = max(self.pruned, next(islice(chain(self.events, effect.events), too_many - 1, None)).position)
+            self.pruned = max(
+                self.pruned, next(islice(chain(self.events, effect.events), too_many - 1, None)).position
+            )
         self.events.extend(effect.events)
         merge_letters(self.letters, effect.letters)
         for path in effect.forgotten:

@@ -1,10 +1,11 @@
-"""The event streams of a database: ranges of rows, by commit; the newest, by index; who follows under a name."""
+"""The event streams of a database: rows by commit; the newest by an index; who follows under a name."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
@@ -96,14 +97,12 @@ class SurrealStreams:
         owners, pruned = await self._ask(lambda engine: engine.query(_HEADS, parameters))
         numbers = {row["id"].key[0]: int(row["projected"] or 0) for row in owners}
         gone = {row["id"].key[0]: _place(row["reached"]) for row in pruned if row.get("reached")}
-        return {
-            stream: StreamHead(numbers.get(stream, 0), gone.get(stream, (0, 0))) for stream in streams
-        }
+        return {stream: StreamHead(numbers.get(stream, 0), gone.get(stream, (0, 0))) for stream in streams}
 
     async def after(
         self, stream: str, place: Place, upto: int, *, types: Collection[str] | None, limit: int
     ) -> EventPage:
-        """See `EventStreams.after`. A range is read as a whole, so ranges grow while there is little in them."""
+        """See `EventStreams.after`. A range is read as a whole, so it grows while there is little in it."""
         return await self._ask(lambda engine: self._after(engine, stream, place, upto, types, limit))
 
     async def history(
@@ -188,10 +187,8 @@ class SurrealStreams:
         if engine is None:
             return
         with anyio.CancelScope(shield=True):
-            try:
+            with suppress(StoreUnavailable):  # the store was closed, and the connection with it
                 await engine.thread.run(live.stop)
-            except StoreUnavailable:
-                pass  # the store was closed, and the connection with it
 
     async def _go_live(self, engine: Engine) -> None:
         if self._live is None or self._live_engine is not engine:
