@@ -190,7 +190,7 @@ class Mirror:
 
         `about`: the message with which it has happened.
         """
-        event = self.event(
+        event = self.fact(
             event_type,
             source,
             payload,
@@ -206,16 +206,35 @@ class Mirror:
 
     def fact(
         self,
-        event_type: EventType,
+        event_type: EventType | str,
         source: str,
         payload: dict[str, Any],
         *,
-        incarnation: int,
+        incarnation: int = 0,
+        about: Event | None = None,
         workflow_id: str | None = None,
+        target: str | None = None,
     ) -> Event:
-        """The event of something that a turn is to write down, for the turn to hand over."""
-        event = self._event(event_type, source, payload, incarnation)
-        return event if workflow_id is None else msgspec.structs.replace(event, workflow_id=workflow_id)
+        """The event of something that is no message, for a durable turn to hand over."""
+        self._seq += 1
+        packed = self._encode(payload)
+        if len(packed) > self._largest:  # by words of users, of which nothing else bounds the length
+            packed = self._encode({"left_out_bytes": len(packed)})
+        return Event(
+            event_type=str(event_type),
+            seq=self._seq,
+            source=source,
+            target=target,
+            message_type=None,
+            payload=packed,
+            at=_now(),
+            correlation=0 if about is None else about.correlation,
+            causation=0 if about is None else about.seq,
+            incarnation=incarnation,
+            workflow_id=workflow_id,
+            correlation_epoch=0 if about is None else about.correlation_epoch,
+            causation_epoch=about.own_epoch if isinstance(about, Earlier) else 0,
+        )
 
     def status(self, status: AgentStatus) -> None:
         """Write an actor's row; without room it is kept, since the next start counts on it."""
@@ -374,7 +393,7 @@ class Mirror:
                 "other_records": self._others[path],
                 "reason": "the journal's tail was full",
             }
-            if not self._append(self.event(EventType.MIRROR_GAP, path, payload), force=force):
+            if not self._append(self.fact(EventType.MIRROR_GAP, path, payload), force=force):
                 return
             del self._gaps[path], self._others[path]
         self._owes = self._is_gap = False
@@ -397,38 +416,6 @@ class Mirror:
             self._is_gap = True
             if self.on_gap is not None:
                 self.on_gap()
-
-    def event(
-        self,
-        event_type: EventType | str,
-        source: str,
-        payload: dict[str, Any],
-        *,
-        incarnation: int = 0,
-        about: Event | None = None,
-        workflow_id: str | None = None,
-        target: str | None = None,
-    ) -> Event:
-        """The record of something that is no message, for who hands it over: a durable turn, as a part."""
-        self._seq += 1
-        packed = self._encode(payload)
-        if len(packed) > self._largest:  # by words of users, of which nothing else bounds the length
-            packed = self._encode({"left_out_bytes": len(packed)})
-        return Event(
-            event_type=str(event_type),
-            seq=self._seq,
-            source=source,
-            target=target,
-            message_type=None,
-            payload=packed,
-            at=_now(),
-            correlation=0 if about is None else about.correlation,
-            causation=0 if about is None else about.seq,
-            incarnation=incarnation,
-            workflow_id=workflow_id,
-            correlation_epoch=0 if about is None else about.correlation_epoch,
-            causation_epoch=about.own_epoch if isinstance(about, Earlier) else 0,
-        )
 
     def _new_tag(self, kind: type) -> str:
         tag = self._tags[kind] = tag_of(kind)
