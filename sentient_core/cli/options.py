@@ -34,38 +34,33 @@ _STORE = (
         "--store",
         "url",
         metavar="URL",
-        required=True,
         envvar="SENTIENT_STORE",
         help="Address of the store, as the system is given it: surrealkv://my.db, wss://db.example:8000. "
-        "[env: SENTIENT_STORE]",
+        "[env: SENTIENT_STORE, SURREALDB_URL]",
     ),
     click.option(
         "--username",
         metavar="NAME",
-        envvar="SURREALDB_USERNAME",
         help=f"Who signs in to a server, with the password in {PASSWORD}. [env: SURREALDB_USERNAME]",
     ),
     click.option(
         "--namespace",
         metavar="NAME",
-        default=NAMESPACE,
-        show_default=True,
-        envvar="SURREALDB_NAMESPACE",
-        help="[env: SURREALDB_NAMESPACE]",
+        help=f"[default: {NAMESPACE}; env: SURREALDB_NAMESPACE]",
     ),
     click.option(
         "--database",
         metavar="NAME",
-        default=DATABASE,
-        show_default=True,
-        envvar="SURREALDB_DATABASE",
-        help="[env: SURREALDB_DATABASE]",
+        help=f"[default: {DATABASE}; env: SURREALDB_DATABASE]",
     ),
 )
 
 
 def at_store(verb: F) -> F:
-    """`--store URL` and what else says where the store is: the verb gets it as `place`."""
+    """`--store URL` and what else says where the store is: the verb gets it as `place`.
+
+    What is not given is as the settings say: environment, a file `.env`, defaults.
+    """
     for option in reversed(_STORE):
         verb = option(verb)
     return verb
@@ -87,7 +82,13 @@ def runs(verb: Callable[..., Coroutine[Any, Any, int]]) -> Callable[..., None]:
     """Run an async verb, which returns its exit code; what is expected to go wrong is said in a line."""
 
     @functools.wraps(verb)
-    def run(url: str, username: str | None, namespace: str, database: str, **options: object) -> None:
+    def run(
+        url: str | None,
+        username: str | None,
+        namespace: str | None,
+        database: str | None,
+        **options: object,
+    ) -> None:
         try:
             place = place_of(url, namespace, database, username)
             code = anyio.run(functools.partial(verb, place=place, **options))

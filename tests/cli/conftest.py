@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -93,7 +92,7 @@ def signed_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def place(url: str, database: str = DATABASE) -> Place:
     """Where the command looks for a store."""
-    return place_of(url, NAMESPACE, database, os.environ.get("SURREALDB_USERNAME"))
+    return place_of(url, NAMESPACE, database)
 
 
 def change(url: str, sql: str) -> None:

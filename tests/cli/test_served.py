@@ -179,8 +179,8 @@ def test_a_user_who_may_only_look_can_look(
     [
         (USER, "Wr0ng-and-secret", "no such user with this password"),
         (None, None, "lets nobody in without signing in"),
-        (USER, None, "set SURREALDB_PASSWORD"),
-        (None, "Wr0ng-and-secret", "no user: give --username"),
+        (USER, None, "SURREALDB_PASSWORD is missing"),
+        (None, "Wr0ng-and-secret", "SURREALDB_USERNAME is missing"),
     ],
     ids=["wrong", "nobody", "no password", "no user"],
 )
