@@ -302,8 +302,8 @@ _ALL = (
         | _DATA
         | _OF_ALL,
         indexes={
-            "task_agent_idx": ("agent_id", "status"),
-            "task_workflow_idx": ("workflow_id",),
+            "task_agent_idx": ("agent_id", "status", "updated_at"),
+            "task_workflow_idx": ("workflow_id", "updated_at"),
             "task_status_idx": ("status", "updated_at"),
         },
         time="updated_at",

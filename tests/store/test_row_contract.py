@@ -356,7 +356,7 @@ async def test_rows_come_by_an_index_in_the_order_of_its_time(store: Store) -> N
     )
 
     assert await keys(store, TASKS, where={"agent_id": "a"}) == [("t1",), ("t2",), ("t4",)]
-    assert await keys(store, TASKS, where={"status": "running", "agent_id": "a"}) == [("t1",), ("t4",)]
+    assert await keys(store, TASKS, where={"status": "running", "agent_id": "a"}) == [("t4",), ("t1",)]
     running = {"where": {"status": "running"}}
     assert await keys(store, TASKS, **running) == [("t4",), ("t3",), ("t1",)]
     assert await keys(store, TASKS, **running, newest_first=True, limit=2) == [("t1",), ("t3",)]
