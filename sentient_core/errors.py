@@ -868,7 +868,9 @@ class SendTimeout(DeliveryError, TimeoutError):
         super().__init__(
             message,
             ref,
-            f"no room in the mailbox of '{ref.path}' within {timeout:g} s" + (why and f": {why}"),
+            f"not accepted by '{ref.path}' within {timeout:g} s: {why}"
+            if why
+            else f"no room in the mailbox of '{ref.path}' within {timeout:g} s",
         )
 
 

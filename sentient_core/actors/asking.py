@@ -20,7 +20,7 @@ from sentient_core.actors.committed_reply import bare, is_given, reply_slot
 from sentient_core.actors.current import current_cell
 from sentient_core.actors.special import plain
 from sentient_core.actors.timekeeper import Alarm
-from sentient_core.errors import AskCycle, AskTimeout, SendTimeout
+from sentient_core.errors import AskCycle, AskTimeout, SendTimeout, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -189,9 +189,10 @@ async def _put(over: _AskOver, entry: Entry) -> None:
         return
     try:
         await delivery.wait_for_room(cell, entry, over.timeout)
-    except SendTimeout:
+    except SendTimeout as error:
         depth = cell.mailbox.depth
-        raise over.error(f"The message waited for room ({depth} messages are queued)") from None
+        place = f"The message waited for room ({depth} messages are queued)"
+        raise over.error(place) from error.__cause__
     except BaseException:
         _abandon(over)
         raise
@@ -237,7 +238,12 @@ class _AskOver(Alarm):
         text = f"no reply within {self.timeout:g} s. {place}; the actor is {cell.status.value}"
         if cell.in_hand is not None and cell.in_hand[2] is not self.carried:
             text += f", {_at_work(cell)}"
-        return AskTimeout(self.message, cell.ref, text)
+        trouble = delivery.trouble_of_store(cell)
+        if not trouble:
+            return AskTimeout(self.message, cell.ref, text)
+        error = AskTimeout(self.message, cell.ref, f"{text}; {trouble}")
+        error.__cause__ = StoreUnavailable(trouble)
+        return error
 
     def _place(self) -> str:
         cell = self.cell

@@ -70,11 +70,13 @@ __all__ = [
     "source_of",
     "tell",
     "tell_from",
+    "trouble_of_store",
     "wait_for_commit",
     "wait_for_room",
 ]
 
 _STORE_IS_FULL = "the store is away or too slow, and the journal's tail is full"
+_STORE_IS_AWAY = "the store is away"
 
 _AS_IT_IS = Isolation.NONE
 _TAKE = Room.TAKE
@@ -432,8 +434,10 @@ async def wait_for_room(cell: Cell, entry: Entry, timeout: float | None) -> None
     elif timeout is not None:
 
         def give_up() -> None:
-            why = "" if cell.inbox is None or cell.inbox.has_room() else _STORE_IS_FULL
-            slot.fail(SendTimeout(plain(entry)[0], cell.ref, timeout, why))
+            why = trouble_of_store(cell)
+            error = SendTimeout(plain(entry)[0], cell.ref, timeout, why)
+            error.__cause__ = StoreUnavailable(why) if why else None
+            slot.fail(error)
 
         alarm = runtime.timekeeper.after(timeout, give_up)
     cell.mailbox.wait_for_room(entry, slot)
@@ -449,6 +453,15 @@ async def wait_for_room(cell: Cell, entry: Entry, timeout: float | None) -> None
             alarm.cancel()
         if patience is not None:
             patience.cancel()
+
+
+def trouble_of_store(cell: Cell) -> str:
+    """How the store may be what holds a durable actor, and who sends to it, at the moment; empty: it is not."""
+    if cell.inbox is None:
+        return ""
+    if not cell.inbox.has_room():
+        return _STORE_IS_FULL
+    return _STORE_IS_AWAY if cell.runtime.mirror.journal.backlog().is_down else ""
 
 
 class _Patience:

@@ -81,7 +81,7 @@ def _turn(cell: Cell) -> OpenTurn:
 async def _recorded(cell: Cell, turn: OpenTurn, key: str, kind: object) -> tuple[bytes, Any] | None:
     if turn.is_first or turn.key is None:
         return None
-    found = (await cell.runtime.mirror.journal.memos(turn.key)).get(_name(key))
+    found = (await cell.runtime.sent_ids.memos(turn.key)).get(_name(key))
     return None if found is None else (found.payload, _read(cell, key, found.payload, kind))
 
 

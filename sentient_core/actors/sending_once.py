@@ -32,6 +32,8 @@ __all__ = ["ask_in_turn", "ask_once", "check_message_id", "send_once"]
 
 MOST_CHARACTERS = 1_000
 
+_OTHER_TRY = "another try to send it under this id is under way, and waits for room"
+
 
 def check_message_id(message_id: object) -> None:
     """Raise InvalidArgument for what cannot be an id."""
@@ -57,7 +59,8 @@ async def send_once(
     with anyio.move_on_after(timeout):
         known = await runtime.sent_ids.claim(sent, message, cell.ref, turn)
     if known is None:
-        raise SendTimeout(message, cell.ref, timeout or 0.0)
+        trouble = runtime.sent_ids.trouble_with(sent)
+        raise SendTimeout(message, cell.ref, timeout or 0.0, str(trouble or _OTHER_TRY)) from trouble
     if isinstance(known, Outcome):
         return
     if not known.is_accepted and not (turn is not None and turn.has_sent(known)):
@@ -123,7 +126,9 @@ async def _ask(
         with anyio.move_on_after(timeout):
             known = await runtime.sent_ids.claim(sent, message, cell.ref, turn)
     if known is None:
-        raise AskTimeout(message, cell.ref, f"within {timeout:g} s it was not known what became of its id")
+        trouble = runtime.sent_ids.trouble_with(sent)
+        why = f"no reply within {timeout:g} s: {trouble or _OTHER_TRY}"
+        raise AskTimeout(message, cell.ref, why) from trouble
     if isinstance(known, Outcome):
         return replayed(cell, message, known)
     if known.is_accepted and cell.is_passive and not cell.scheduled:

@@ -11,9 +11,9 @@ Looking up goes by batches: one query at a time, for all that was wanted meanwhi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import anyio
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SentIds", "UnderWay"]
 
+T = TypeVar("T")
+
 MOST_AT_ONCE = 500
 """Ids that one query looks up."""
 
@@ -49,6 +51,7 @@ class UnderWay:
         "_waiters",
         "is_accepted",
         "is_settled",
+        "not_known",
         "owner",
         "sent_as",
     )
@@ -59,6 +62,8 @@ class UnderWay:
         self._deciding: list[Slot[None]] = []
         self._give: Callable[[Slot[Any]], object] | None = None
         self._has_failed = False
+        self.not_known: StoreUnavailable | None = None
+        """Why the store could not be asked about it, if that is why nobody sends it."""
         self.sent_as: SentAs = sent_as
         self.owner: OpenTurn | None = owner
         """The open turn that sends the message, if one does."""
@@ -154,7 +159,17 @@ class UnderWay:
 class SentIds:
     """The ids of one system that are under way."""
 
-    __slots__ = ("_asked", "_backend", "_is_ending", "_is_looking", "_journal", "_tasks", "_wanted", "_ways")
+    __slots__ = (
+        "_asked",
+        "_backend",
+        "_is_ending",
+        "_is_looking",
+        "_journal",
+        "_looked_up",
+        "_tasks",
+        "_wanted",
+        "_ways",
+    )
 
     def __init__(
         self, backend: Backend, journal: Journal, tasks: TaskGroup, is_ending: Callable[[], bool]
@@ -167,6 +182,8 @@ class SentIds:
         self._asked: dict[Key, list[UnderWay]] = {}
         """What durable turns have asked, by the messages in hand, until these are settled."""
         self._wanted: dict[IdKey, Slot[Outcome | None]] = {}
+        self._looked_up: dict[IdKey, Slot[Outcome | None]] = {}
+        """Those of `_wanted` that the store is asked about now."""
         self._is_looking = False
 
     def __len__(self) -> int:
@@ -188,8 +205,8 @@ class SentIds:
     ) -> UnderWay | Outcome:
         """What is known of an id: its outcome, or that it is under way, from now on at the latest.
 
-        One that is not accepted is the caller's to send, or to `let_go`. Raises MessageIdConflict,
-        StoreUnavailable, Fenced.
+        One that is not accepted is the caller's to send, or to `let_go`. While the store is away it waits,
+        for an id of a caller's no longer than for room. Raises MessageIdConflict, StoreUnavailable, Fenced.
         """
         key = (sent.path, sent.id, sent.asker)
         while True:
@@ -198,6 +215,8 @@ class SentIds:
                 if turn is not None and way.owner is turn:
                     return way
                 await way.decided()
+                if way.not_known is not None:  # who comes behind has waited for the same
+                    raise StoreUnavailable(str(way.not_known)) from way.not_known
                 continue
             if way is not None and not (way.has_failed and sent.asker is not None):
                 if way.sent_as.digest != sent.digest:
@@ -206,7 +225,8 @@ class SentIds:
             way = self._ways[key] = UnderWay(self._backend, sent, turn)  # before it is looked up
             try:
                 found = await self._known(sent)
-            except BaseException:
+            except BaseException as error:
+                way.not_known = error if isinstance(error, StoreUnavailable) else None
                 self.let_go(way)
                 raise
             if way.is_accepted:
@@ -257,6 +277,19 @@ class SentIds:
         if instead is not None or way.sent_as.asker is None or way.sent_as.asker not in self._asked:
             self._journal.when_committed(_Leaving(self._forget, way, instead))
 
+    def trouble_with(self, sent: SentAs) -> StoreUnavailable | None:
+        """What keeps an id from being looked up; None: somebody else sends its message."""
+        way = self._ways.get((sent.path, sent.id, sent.asker))
+        is_looked_up = way is None or id_key(sent) in self._wanted or id_key(sent) in self._looked_up
+        return StoreUnavailable(_cannot_look_up(sent)) if is_looked_up else None
+
+    async def memos(self, key: Key) -> Mapping[str, Outcome]:
+        """What the handling of a message has come to before. Waits while the store is away.
+
+        Raises StoreUnavailable, Fenced, both when the system ends.
+        """
+        return await self._answered(lambda: self._journal.memos(key), lambda: True)
+
     def _forget(self, way: UnderWay) -> None:
         sent = way.sent_as
         key = (sent.path, sent.id, sent.asker)
@@ -266,46 +299,60 @@ class SentIds:
     async def _known(self, sent: SentAs) -> Outcome | None:
         """What the store knows of it."""
         if sent.asker is not None:
-            return (await self._journal.memos(sent.asker)).get(memo_name(sent))
+            return (await self.memos(sent.asker)).get(memo_name(sent))
         slot: Slot[Outcome | None] = self._backend.slot()
         self._wanted[id_key(sent)] = slot
         if not self._is_looking:
             self._is_looking = True
             self._tasks.start_soon(self._look_up)
-        return await slot
+        patience = self._journal.room_patience
+        with anyio.move_on_after(patience):
+            return await slot
+        raise StoreUnavailable(
+            f"{_cannot_look_up(sent)}, for {patience:g} s now (JournalOptions.room_patience); it was not sent"
+        )
 
     async def _look_up(self) -> None:
-        slots: list[Slot[Outcome | None]] = []
         try:
             while self._wanted:
-                keys = [*islice(self._wanted, MOST_AT_ONCE)]
-                slots = [self._wanted.pop(key) for key in keys]
+                slots = {key: self._wanted.pop(key) for key in [*islice(self._wanted, MOST_AT_ONCE)]}
+                self._looked_up = slots
                 try:
-                    found = await self._outcomes(keys)
+                    found = await self._outcomes(slots)
                 except Exception as error:  # noqa: BLE001 - it is theirs who wait, whatever it is
-                    for slot in slots:
+                    for slot in slots.values():
                         slot.fail(error)
                 else:
-                    for key, slot in zip(keys, slots, strict=True):
+                    for key, slot in slots.items():
                         slot.set(found.get(key))
         finally:
             self._is_looking = False
-            for slot in [*slots, *self._wanted.values()]:
+            for slot in [*self._looked_up.values(), *self._wanted.values()]:
                 slot.fail(StoreUnavailable("the system has ended"))
+            self._looked_up = {}
             self._wanted = {}
 
-    async def _outcomes(self, keys: Sequence[IdKey]) -> Mapping[IdKey, Outcome]:
-        """What the store knows of these ids; while it is away, it is asked again, as room is waited for."""
-        now, delay = self._backend.now, 0.05
-        ends_at = now() + self._journal.room_patience
+    async def _outcomes(self, slots: Mapping[IdKey, Slot[Outcome | None]]) -> Mapping[IdKey, Outcome]:
+        """What the store knows of these ids; while it is away, it is asked again while somebody waits."""
+        return await self._answered(
+            lambda: self._journal.outcomes([*slots]),
+            lambda: any(not slot.is_done for slot in slots.values()),
+        )
+
+    async def _answered(self, ask: Callable[[], Awaitable[T]], is_wanted: Callable[[], bool]) -> T:
+        delay = 0.05
         while True:
             try:
-                return await self._journal.outcomes(keys)
+                return await ask()
             except StoreUnavailable:
-                if self._is_ending() or now() >= ends_at:
+                if self._is_ending() or not is_wanted():
                     raise
-            await anyio.sleep(min(delay, max(ends_at - now(), 0.0)))
+            await anyio.sleep(delay)
             delay = min(2 * delay, 1.0)
+
+
+def _cannot_look_up(sent: SentAs) -> str:
+    return f"the store does not answer, so whether {sent.id!r} was sent to '{sent.path}' before is not known"
 
 
 class _Leaving:

@@ -164,15 +164,40 @@ async def test_a_timeout_says_that_it_is_the_store_and_leaves_nothing() -> None:
     async with outage() as world:
         world.fill()
 
-        with pytest.raises(SendTimeout, match="store"):
+        with pytest.raises(SendTimeout, match="not accepted .* the store is away") as late:
             await world.account.send(Say("sent"), timeout=2)
-        with pytest.raises(AskTimeout):
+        assert isinstance(late.value.__cause__, StoreUnavailable)
+        with pytest.raises(AskTimeout, match="the store is away") as unanswered:
             await world.account.ask(Say("asked"), timeout=2)
+        assert isinstance(unanswered.value.__cause__, StoreUnavailable)
         with anyio.move_on_after(2):
             await world.account.send(Say("cancelled"))
 
         world.store.resume()
         assert await world.said() == []
+
+
+async def test_a_timeout_behind_a_full_mailbox_names_the_store_that_holds_the_actor() -> None:
+    class Small(Account):
+        mailbox = MailboxOptions(capacity=1)
+
+        @handles
+        async def wait(self, message: Wait) -> None:
+            await self.once("x", int)  # waits for the commit of the message
+
+    async with outage(JournalOptions(), Small) as world:
+        world.store.pause()
+        world.account.tell(Wait())
+        await anyio.sleep(1)
+        world.account.tell(Say("queued"))
+
+        with pytest.raises(SendTimeout, match="the store is away"):
+            await world.account.send(Say("sent"), timeout=2)
+        with pytest.raises(AskTimeout, match="the store is away"):
+            await world.account.ask(Say("asked"), timeout=2)
+
+        world.store.resume()
+        assert await world.said() == ["queued"]
 
 
 async def test_patience_with_a_full_store_ends_and_names_its_setting() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import anyio
@@ -17,11 +17,14 @@ from sentient_core import (
     MemoryStore,
     NotInTurn,
     Request,
+    StoreUnavailable,
     UnencodableResult,
     handles,
 )
 from sentient_core.actors.actor import DurabilityName
 from sentient_core.actors.ref import cell_of
+from sentient_core.store.outcomes import Outcome
+from sentient_core.store.records import Key
 from tests.probes import Gate, Say
 
 
@@ -105,6 +108,28 @@ async def test_a_message_that_is_tried_again_gets_the_recorded_result() -> None:
         assert await payer.ask(Pay(("a",)), timeout=5) == [3]  # another message
 
         assert outside.calls == ["pay"] * 3
+
+
+async def test_what_was_recorded_is_waited_for_while_the_store_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outside = Outside()
+    async with ActorSystem("bank", store=MemoryStore()) as system:
+        payer = await system.spawn(Payer, outside, name="payer")
+        journal = cell_of(payer).runtime.mirror.journal
+        memos, left = journal.memos, 5
+
+        async def away(key: Key) -> Mapping[str, Outcome]:
+            nonlocal left
+            left -= 1
+            if left >= 0:
+                raise StoreUnavailable("nobody there")
+            return await memos(key)
+
+        monkeypatch.setattr(journal, "memos", away)
+
+        assert await payer.ask(Pay(fails=4), timeout=60) == [1]  # with one of its five tries left
+        assert outside.calls == ["pay"]
 
 
 async def test_a_result_is_read_as_the_function_says() -> None:

@@ -651,8 +651,12 @@ async def test_while_ids_cannot_be_looked_up_messages_with_ids_wait(monkeypatch:
         journal = cell_of(ref).runtime.mirror.journal
         monkeypatch.setattr(journal, "outcomes", Away(journal, 5))
 
-        with pytest.raises(SendTimeout):
+        with pytest.raises(SendTimeout, match="the store does not answer") as late:
             await ref.send(Add(2), message_id="a", timeout=0.1)
+        assert isinstance(late.value.__cause__, StoreUnavailable)
+        with pytest.raises(AskTimeout, match="the store does not answer") as unanswered:
+            await ref.ask(Buy("pen"), message_id="b", timeout=0.1)
+        assert isinstance(unanswered.value.__cause__, StoreUnavailable)
         await ref.send(Add(2), message_id="a")
         assert await ref.ask(Buy("pen"), timeout=5, message_id="b") == Receipt(3, ("pen",))
 
@@ -664,10 +668,56 @@ async def test_they_wait_no_longer_than_for_room(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(journal, "outcomes", Away(journal, math.inf))
         began = anyio.current_time()
 
-        with pytest.raises(StoreUnavailable, match="nobody there"):
+        with pytest.raises(StoreUnavailable, match="room_patience"):
             await ref.send(Add(2), message_id="a")
 
         assert anyio.current_time() - began == pytest.approx(20)
+
+
+async def test_in_an_outage_each_waits_no_longer_than_for_room() -> None:
+    store, waited = MemoryStore(), []
+
+    async def send(ref: ActorRef[Any], message_id: str, after: float) -> None:
+        await anyio.sleep(after)
+        began = anyio.current_time()
+        with pytest.raises(StoreUnavailable, match="room_patience"):
+            await ref.send(Add(2), message_id=message_id)
+        waited.append(anyio.current_time() - began)
+
+    async with shop(store, journal=JournalOptions(room_patience=20)) as system:
+        ref = await system.spawn(Shop, name="shop")
+        store.pause()
+        ref.tell(Add(1))  # what is known of ids is known as of now, so it is behind that
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send, ref, "a", 0)
+            tasks.start_soon(send, ref, "b", 15)
+            tasks.start_soon(send, ref, "b", 15)
+        store.resume()
+
+        assert waited == [pytest.approx(20)] * 3
+        assert await ref.ask(Total(), timeout=5) == 1
+        await ref.send(Add(2), message_id="a")
+        assert await ref.ask(Total(), timeout=5) == 3
+
+
+async def test_a_try_behind_one_that_waits_for_room_says_so() -> None:
+    class Small(Shop):
+        mailbox = MailboxOptions(capacity=1)
+
+    async with shop() as system, anyio.create_task_group() as tasks:
+        ref = await system.spawn(Small, Gate(), name="shop")
+        ref.pause()
+        ref.tell(Add(1))
+        tasks.start_soon(lambda: ref.send(Add(2), message_id="a"))
+        await anyio.sleep(1)
+
+        with pytest.raises(SendTimeout, match="another try") as late:
+            await ref.send(Add(2), message_id="a", timeout=1)
+
+        assert late.value.__cause__ is None
+        ref.resume()
+        assert await ref.ask(Total(), timeout=5) == 3
 
 
 async def test_the_end_of_the_system_does_not_wait_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
