@@ -26,6 +26,7 @@ from benchmarks.mirror import mirror
 from benchmarks.page import as_markdown, picture
 from benchmarks.peer_process import ALL_PEERS, DURABLE_PEERS, Peers
 from benchmarks.report import Run, as_json, print_table
+from benchmarks.tasks import tasks_of
 
 __all__ = ["main"]
 
@@ -39,6 +40,7 @@ _STORE = [
     Measurement("memory", "How far a flood makes the mirror grow, beside the bound of its buffer.", memory),
     checkpoint,
 ]
+_AGENTS = [tasks_of(1), tasks_of(10)]
 _QUICK_ROUNDS = 1
 _ROUNDS = 5
 
@@ -63,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "supervision": of_supervision(peers),
             "store": _STORE,
             "durable": of_durable(durable_peers),
+            "agents": _AGENTS,
         }
         chosen, subject, unknown = _chosen(options.names, suites)
         if unknown:
@@ -142,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
         "names",
         nargs="*",
         metavar="NAME",
-        help="`actors`, `supervision`, `store`, `durable`, or one of their workloads; all by default",
+        help="`actors`, `supervision`, `store`, `durable`, `agents`, or one of their workloads; else all",
     )
     parser.add_argument("--quick", action="store_true", help="a minute or two, rough figures")
     parser.add_argument("--rounds", type=_positive, help=f"by default {_ROUNDS}, {_QUICK_ROUNDS} if quick")

@@ -21,7 +21,6 @@ from sentient_core.agents.messages import (
     TakeCheckpoint,
 )
 from sentient_core.agents.models import Task, TaskExecutionMode
-from sentient_core.agents.outcome import fields_of
 from sentient_core.agents.run import Run
 from sentient_core.agents.statuses import TaskStatus
 from sentient_core.agents.steps import Step, handle_step, take_step
@@ -91,6 +90,8 @@ class Agent(Actor[Any]):
 
     __executes__: ClassVar[bool] = False
     """Its class has an `execute_task` of its own."""
+    __streams__: ClassVar[bool] = False
+    """And a `stream_execution`."""
     __desk: Desk | None = None
 
     def __init__(
@@ -111,6 +112,7 @@ class Agent(Actor[Any]):
                 f"{cls.__qualname__} is an agent, and tasks of agents are durable: leave `durability` out"
             )
         cls.__executes__ = cls.execute_task is not Agent.execute_task
+        cls.__streams__ = cls.stream_execution is not Agent.stream_execution
 
     # What a subclass writes.
 
@@ -121,11 +123,13 @@ class Agent(Actor[Any]):
             "stream_execution(self, task), an async generator, or perform(self, task)"
         )
 
-    async def stream_execution(self, task: Task) -> AsyncGenerator[dict[str, Any], None]:
-        """Do a task, yielding an item whenever there is something to tell. The last one is the result."""
-        result = await self.perform(task)
-        made = fields_of(result)
-        yield {**made, "status": made.get("status", "completed"), "progress": 100}
+    def stream_execution(self, task: Task) -> AsyncGenerator[dict[str, Any], None]:
+        """Do a task, yielding an item whenever there is something to tell. The last one is the result.
+
+        An async generator: `async def stream_execution(self, task): ... yield {"status": ..., "progress":
+        ...}`.
+        """
+        raise NotImplementedError
 
     async def execute_task(
         self, task: Task, mode: TaskExecutionMode = TaskExecutionMode.BLOCKING

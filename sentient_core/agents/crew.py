@@ -33,6 +33,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """Items that it has brought."""
     output: dict[str, Any]
     """Its result, with `status`; for one that was cancelled, what its last item says."""
+    is_told: bool = False
+    """Its last item says so already."""
     error: str | None = None
     error_type: str | None = None
 
@@ -40,26 +42,28 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 class Following:
     """One task, for those who wait for it."""
 
-    __slots__ = ("_changed", "_items", "ending", "is_taken_on", "latest", "mode", "users")
+    __slots__ = ("_begins", "_changed", "_items", "ending", "mode", "users")
 
     def __init__(self) -> None:
         self._items: deque[tuple[int, dict[str, Any]]] = deque(maxlen=KEPT_ITEMS)
+        self._begins: int | None = None
+        """Behind this position, items were brought here; None: none was yet."""
         self._changed = anyio.Event()
         self.ending: Ending | None = None
         self.mode: TaskExecutionMode | None = None
         """In which it was given first, by this process."""
-        self.is_taken_on: bool = False
-        """An agent of this process has it among its unfinished tasks, or had."""
-        self.latest: int = 0
-        """Position of the newest item that was brought here."""
         self.users: int = 0
 
+    def begin(self, position: int) -> None:
+        """Its items up to this position are in the store alone; those behind it will be brought here."""
+        if self._begins is None:
+            self._begins = position
+
     def bring(self, position: int, item: dict[str, Any]) -> None:
-        """An item is committed. One that was brought before, by a run that was cut off, is no news."""
-        if position > self.latest:
-            self.latest = position
-            self._items.append((position, item))
-            self.wake()
+        """An item is committed."""
+        self.begin(position - 1)
+        self._items.append((position, item))
+        self.wake()
 
     def end(self, ending: Ending) -> None:
         """The ending is committed."""
@@ -77,10 +81,9 @@ class Following:
         return self._changed
 
     def items_after(self, position: int) -> list[tuple[int, dict[str, Any]]] | None:
-        """The items behind a position; None: they are not kept any more, or were never here."""
-        if position >= self.latest:
-            return []
-        if not self._items or self._items[0][0] > position + 1:
+        """The items behind a position; None: ask the store for them."""
+        begins = self._items[0][0] - 1 if self._items else self._begins
+        if begins is None or position < begins:
             return None
         return [(at, item) for at, item in self._items if at > position]
 
@@ -91,6 +94,8 @@ class Crew:
     def __init__(self, places: int) -> None:
         self.places: anyio.CapacityLimiter = anyio.CapacityLimiter(places)
         """Tasks at work at the same time, first come, first served."""
+        self.unfinished: set[str] = set()
+        """Ids of the tasks that agents of this process have taken on and not ended."""
         self._followed: dict[str, Following] = {}
 
     def follow(self, task_id: str) -> Following:

@@ -235,10 +235,14 @@ class Desk:
         position = work.position
         progress: float = work.progress
         output = ending.output
-        if status is TaskStatus.CANCELLED and not (output and output.get("status") == "cancelled"):
-            output = cancelled_item(work.progress)
+        item: dict[str, Any] | None = None
+        if status is TaskStatus.CANCELLED and output.get("status") != "cancelled":
+            output = item = cancelled_item(work.progress)
+        elif status is TaskStatus.COMPLETED and not ending.is_told:
+            item = {**output, "progress": 100}
+        if item is not None:
             position += 1
-            self._item(minutes, work, position, output)
+            self._item(minutes, work, position, item)
         if status is TaskStatus.COMPLETED:
             if work.progress != 100:
                 self._progress(minutes, work, 100, status.value)
@@ -274,7 +278,6 @@ class Desk:
         if has_begun and status is not TaskStatus.FAILED:
             self._agent_status(minutes, AgentStatus.IDLE, f"task {task.task_id}", current_task=None)
         last = Ending(status=status, position=position, output=output, error=ending.error)
-        cancelled = (position, output) if position > work.position else None
 
         def over() -> None:
             work.status = status
@@ -286,10 +289,11 @@ class Desk:
             self._begin_next()
 
         def told() -> None:
+            self.crew.unfinished.discard(task.task_id)
             following = self.crew.followed(task.task_id)
             if following is not None:
-                if cancelled is not None:
-                    following.bring(cancelled[0], {**cancelled[1], "position": cancelled[0]})
+                if item is not None:
+                    following.bring(position, {**item, "position": position})
                 following.end(last)
 
         minutes.then(over)
@@ -467,9 +471,11 @@ class Desk:
     def _take_on(self, works: list[Work]) -> None:
         for work in works:
             self.unfinished.setdefault(work.task.task_id, work)
+            self.crew.unfinished.add(work.task.task_id)
             following = self.crew.followed(work.task.task_id)
             if following is not None:
-                following.is_taken_on = True
+                following.begin(work.position)
+                following.wake()
         self._begin_next()
 
     def _begin_next(self) -> None:

@@ -115,37 +115,29 @@ class AgentHandle(Generic[A_co]):
         try:
             if not isinstance(task, str):
                 await self._hand_over(task, following, TaskExecutionMode.STREAMING)
-            if not following.is_taken_on:
+            if task_id not in crew.unfinished:
                 known = await self.get_task(task_id)
                 if known is None:
                     raise UnknownTask(task_id, self.agent_id, ())
                 done = _ending_of(known)
                 if done is not None:
                     following.end(done)
-                else:
-                    following.latest = -1  # what it has brought is in the store
             position = after
             while True:
-                news = following.news
+                news, ending = following.news, following.ending
                 items = following.items_after(position)
-                if items is None or following.latest < 0:
+                is_all = items is not None
+                if items is None:
                     items = await self._stored_items(task_id, position)
-                    following.latest = max(following.latest, 0)
                 for at, item in items:
                     position = at
                     yield item
-                ending = following.ending
-                if ending is not None and position >= ending.position:
-                    if ending.status is TaskStatus.FAILED:
-                        raise TaskFailed(task_id, self.agent_id, ending.error or "")
-                    return
+                if ending is not None and (is_all or not items):
+                    break
                 if not items:
-                    if ending is not None:
-                        for at, item in await self._stored_items(task_id, position):
-                            position = at
-                            yield item
-                        continue
                     await self._change(following, news)
+            if ending.status is TaskStatus.FAILED:
+                raise TaskFailed(task_id, self.agent_id, ending.error or "")
         finally:
             crew.leave(task_id)
 
@@ -247,7 +239,7 @@ class AgentHandle(Generic[A_co]):
         while True:
             news = following.news
             ending = following.ending
-            if ending is None and not following.is_taken_on:
+            if ending is None and task_id not in crew_of(self._cell.runtime).unfinished:
                 ending = await self._ended_before(task_id)
             if ending is not None:
                 return ending
@@ -257,7 +249,10 @@ class AgentHandle(Generic[A_co]):
         if ending.status is TaskStatus.FAILED:
             raise TaskFailed(task_id, self.agent_id, ending.error or "")
         if mode is TaskExecutionMode.STREAMING and ending.position:
-            items = await self._stored_items(task_id, ending.position - 1)
+            following = crew_of(self._cell.runtime).followed(task_id)
+            items = None if following is None else following.items_after(ending.position - 1)
+            if not items:
+                items = await self._stored_items(task_id, ending.position - 1)
             if items:
                 return items[-1][1]
         return ending.output

@@ -175,12 +175,26 @@ class Run:
         said = fields_of(returned)
         if said.get("status") == "cancelled":  # it ended itself so
             return Ending(status=TaskStatus.CANCELLED, position=work.position, output=said)
-        return Ending(status=TaskStatus.COMPLETED, position=work.position, output=result_of(said))
+        return Ending(
+            status=TaskStatus.COMPLETED,
+            position=work.position,
+            output=result_of(said),
+            is_told=not self._returns,
+        )
+
+    @property
+    def _returns(self) -> bool:
+        """The user's code returns its result; else its last item is that."""
+        agent = self._desk.agent
+        executes = agent.__executes__ and self.work.mode is not TaskExecutionMode.STREAMING
+        return executes or not agent.__streams__
 
     async def _body(self) -> object:
         agent, task = self._desk.agent, self.work.task
-        if agent.__executes__ and self.work.mode is not TaskExecutionMode.STREAMING:
+        if agent.__executes__ and self._returns:
             return await agent.execute_task(task, TaskExecutionMode.BLOCKING)
+        if not agent.__streams__:
+            return await agent.perform(task)
         stream: Any = agent.stream_execution(task)
         if not _is_stream(stream):
             if inspect.iscoroutine(stream):
