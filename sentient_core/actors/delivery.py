@@ -456,7 +456,7 @@ async def wait_for_room(cell: Cell, entry: Entry, timeout: float | None) -> None
 
 
 def trouble_of_store(cell: Cell) -> str:
-    """How the store may be what holds a durable actor, and who sends to it, at the moment; empty: it is not."""
+    """How the store may be what holds a durable actor, and who sends to it, now; empty: it is not."""
     if cell.inbox is None:
         return ""
     if not cell.inbox.has_room():

@@ -22,20 +22,37 @@ from sentient_core.agents.models import (
 )
 from sentient_core.agents.page import page_of
 from sentient_core.agents.sandbox import LocalSandbox, SandboxTool
+from sentient_core.agents.state_manager import StateManager, SurrealDBStateManager
 from sentient_core.agents.statuses import AgentStatus, TaskStatus, WorkflowStatus
+from sentient_core.events import AgentEvent, EventBus, EventType
+
+SurrealDBEventBus = EventBus
+"""`EventBus`, under the name of the original design."""
+AsyncBaseAgent = Agent
+"""`Agent`, under the name of the first document of the original design."""
+SurrealDBAsyncAgent = Agent
+"""`Agent`, under the name of the second one."""
 
 __all__ = [
     "Agent",
+    "AgentEvent",
     "AgentHandle",
     "AgentState",
     "AgentStatus",
+    "AsyncBaseAgent",
     "DatabaseConnection",
+    "EventBus",
+    "EventType",
     "LocalSandbox",
     "RecordID",
     "SandboxTool",
     "StateCheckpoint",
+    "StateManager",
     "StatusChange",
+    "SurrealDBAsyncAgent",
     "SurrealDBConfig",
+    "SurrealDBEventBus",
+    "SurrealDBStateManager",
     "Task",
     "TaskExecution",
     "TaskExecutionMode",

@@ -22,6 +22,7 @@ from sentient_core.agents.messages import (
 )
 from sentient_core.agents.models import Task, TaskExecutionMode
 from sentient_core.agents.run import Run
+from sentient_core.agents.state_manager import StateManager
 from sentient_core.agents.statuses import TaskStatus
 from sentient_core.agents.steps import Step, handle_step, take_step
 from sentient_core.agents.work import Work, work_of
@@ -34,6 +35,8 @@ from sentient_core.errors import (
     SandboxMissing,
     UnknownTask,
 )
+from sentient_core.events import EventBus
+from sentient_core.store.protocols import StoreHolder
 from sentient_core.store.row_models import RowQuery
 from sentient_core.store.row_tables import RowTable
 
@@ -93,16 +96,40 @@ class Agent(Actor[Any]):
     __streams__: ClassVar[bool] = False
     """And a `stream_execution`."""
     __desk: Desk | None = None
+    __db_config: StoreHolder | None = None
+    __state_manager: StateManager | None = None
+    __event_bus: EventBus | None = None
 
     def __init__(
         self,
         *,
         capabilities: Collection[str] | None = None,
+        db_config: StoreHolder | None = None,
+        state_manager: StateManager | None = None,
+        event_bus: EventBus | None = None,
         sandbox_tool: Any = None,
     ) -> None:
+        """`capabilities`: of this one, instead of those of its class.
+
+        `db_config`, `state_manager` and `event_bus` may be given, as in the original design, and have to be
+        of the system's own store: they are what `self.db_config` and so on are then. Raises InvalidArgument.
+        """
         if capabilities is not None:
             self.capabilities = frozenset(capabilities)  # type: ignore[misc]  # of this one
         self.sandbox_tool = sandbox_tool
+        for name, given in (
+            ("db_config", db_config),
+            ("state_manager", state_manager),
+            ("event_bus", event_bus),
+        ):
+            if given is not None and given.store is not self.context.system.store:
+                raise InvalidArgument(
+                    f"{name} is of another store than the system '{self.context.system.name}': make both of one "
+                    "SurrealDBConfig, ActorSystem(store=config), or leave it out"
+                )
+        self.__db_config = db_config
+        self.__state_manager = state_manager
+        self.__event_bus = event_bus
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         cls.reply_errors = tuple(dict.fromkeys((*cls.reply_errors, *_ANSWERS)))
@@ -150,6 +177,23 @@ class Agent(Actor[Any]):
     def agent_id(self) -> str:
         """Its path, which stays the same over all restarts."""
         return self.context.ref.path
+
+    @property
+    def db_config(self) -> StoreHolder:
+        """What holds the store: the one it was given, or the system."""
+        return self.__db_config or self.context.system
+
+    @property
+    def state_manager(self) -> StateManager:
+        """The rows of the system's agents, tasks and workflows."""
+        if self.__state_manager is None:
+            self.__state_manager = StateManager(self.context.system, actor=self.agent_id)
+        return self.__state_manager
+
+    @property
+    def event_bus(self) -> EventBus:
+        """The system's events."""
+        return self.__event_bus or self.context.system.events
 
     @property
     def current_task(self) -> Task | None:

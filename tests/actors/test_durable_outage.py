@@ -164,7 +164,7 @@ async def test_a_timeout_says_that_it_is_the_store_and_leaves_nothing() -> None:
     async with outage() as world:
         world.fill()
 
-        with pytest.raises(SendTimeout, match="not accepted .* the store is away") as late:
+        with pytest.raises(SendTimeout, match=r"not accepted .* the store is away") as late:
             await world.account.send(Say("sent"), timeout=2)
         assert isinstance(late.value.__cause__, StoreUnavailable)
         with pytest.raises(AskTimeout, match="the store is away") as unanswered:
