@@ -117,14 +117,12 @@ class Agent(Actor[Any]):
         if capabilities is not None:
             self.capabilities = frozenset(capabilities)  # type: ignore[misc]  # of this one
         self.sandbox_tool = sandbox_tool
-        for name, given in (
-            ("db_config", db_config),
-            ("state_manager", state_manager),
-            ("event_bus", event_bus),
-        ):
-            if given is not None and given.store is not self.context.system.store:
+        system = self.context.system
+        parts = {"db_config": db_config, "state_manager": state_manager, "event_bus": event_bus}
+        for name, given in parts.items():
+            if given is not None and given.store is not system.store:
                 raise InvalidArgument(
-                    f"{name} is of another store than the system '{self.context.system.name}': make both of one "
+                    f"{name} is of another store than the system '{system.name}': make both of one "
                     "SurrealDBConfig, ActorSystem(store=config), or leave it out"
                 )
         self.__db_config = db_config

@@ -9,8 +9,8 @@ import anyio
 import pytest
 
 from sentient_core import ActorSystem, InvalidArgument, MemoryStore
-from sentient_core.agents import Agent, AgentHandle, Task, TaskExecutionMode
-from sentient_core.errors import IllegalTransition, TaskFailed, UnknownTask
+from sentient_core.agents import Agent, AgentHandle, StateManager, Task, TaskExecutionMode
+from sentient_core.errors import IllegalTransition, StartFailed, TaskFailed, UnknownTask
 from tests.agents.crew import Doer, World
 
 
@@ -211,3 +211,27 @@ async def test_an_agent_in_the_manner_of_the_original_design_works(system: Actor
 
     agent = await Old.start(system, name="old")
     assert (await agent.execute_task(Task(task_id="x")))["message"] == "blocking"
+
+
+async def test_what_an_agent_works_with_is_the_systems_unless_it_is_given(system: ActorSystem) -> None:
+    class Plain(Agent):
+        async def perform(self, task: Task) -> dict[str, Any]:
+            assert self.state_manager.store is self.context.system.store
+            assert self.event_bus is self.context.system.events
+            assert (self.name, self.agent_id) == ("plain", "plain")
+            return {"message": ", ".join(sorted(self.capabilities))}
+
+    agent = await Plain.start(system, name="plain", capabilities=["coding", "testing"])
+    assert (await agent.execute_task(Task(task_id="x")))["message"] == "coding, testing"
+    assert agent.capabilities == {"coding", "testing"}
+    assert [ref.path for ref in system.actors(capability="coding")] == ["plain"]
+
+
+async def test_what_an_agent_is_given_has_to_be_of_the_systems_store(system: ActorSystem) -> None:
+    class Plain(Agent):
+        async def perform(self, task: Task) -> None:
+            """Nothing."""
+
+    with pytest.raises(StartFailed) as failed:
+        await Plain.start(system, name="plain", state_manager=StateManager(MemoryStore()))
+    assert "state_manager is of another store than the system 'shop'" in str(failed.value.__cause__)
