@@ -10,8 +10,8 @@ __all__ = ["Secret"]
 class Secret:
     """Holds a text that only `reveal()` gives away: `repr`, `str` and formatting say `***`.
 
-    It cannot be pickled, or encoded by msgspec or json, so it does not reach a store or another process
-    either.
+    It is equal to that text. It cannot be pickled, or encoded by msgspec or json, so it does not reach a store
+    or another process either.
     """
 
     __slots__ = ("_text",)
@@ -27,7 +27,7 @@ class Secret:
         return "***"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
+        return self._text == (other._text if isinstance(other, Secret) else other)
 
     def __hash__(self) -> int:
         return hash(self._text)
