@@ -21,8 +21,10 @@ from sentient_core.agents.models import (
     WorkflowStep,
 )
 from sentient_core.agents.page import page_of
+from sentient_core.agents.relations import Relation
 from sentient_core.agents.sandbox import LocalSandbox, SandboxTool
-from sentient_core.agents.statuses import AgentStatus, TaskStatus, WorkflowStatus
+from sentient_core.agents.state_manager import StateManager, SurrealDBStateManager
+from sentient_core.agents.statuses import AgentStatus, StatusKind, TaskStatus, WorkflowStatus
 
 __all__ = [
     "Agent",
@@ -32,10 +34,14 @@ __all__ = [
     "DatabaseConnection",
     "LocalSandbox",
     "RecordID",
+    "Relation",
     "SandboxTool",
     "StateCheckpoint",
+    "StateManager",
     "StatusChange",
+    "StatusKind",
     "SurrealDBConfig",
+    "SurrealDBStateManager",
     "Task",
     "TaskExecution",
     "TaskExecutionMode",
