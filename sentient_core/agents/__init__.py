@@ -21,6 +21,7 @@ from sentient_core.agents.models import (
     WorkflowStep,
 )
 from sentient_core.agents.page import page_of
+from sentient_core.agents.relations import Relation
 from sentient_core.agents.sandbox import LocalSandbox, SandboxTool
 from sentient_core.agents.state_manager import StateManager, SurrealDBStateManager
 from sentient_core.agents.statuses import AgentStatus, TaskStatus, WorkflowStatus
@@ -32,6 +33,7 @@ AsyncBaseAgent = Agent
 """`Agent`, under the name of the first document of the original design."""
 SurrealDBAsyncAgent = Agent
 """`Agent`, under the name of the second one."""
+from sentient_core.agents.statuses import AgentStatus, StatusKind, TaskStatus, WorkflowStatus
 
 __all__ = [
     "Agent",
@@ -45,6 +47,7 @@ __all__ = [
     "EventType",
     "LocalSandbox",
     "RecordID",
+    "Relation",
     "SandboxTool",
     "StateCheckpoint",
     "StateManager",
@@ -52,6 +55,8 @@ __all__ = [
     "SurrealDBAsyncAgent",
     "SurrealDBConfig",
     "SurrealDBEventBus",
+    "StatusKind",
+    "SurrealDBConfig",
     "SurrealDBStateManager",
     "Task",
     "TaskExecution",

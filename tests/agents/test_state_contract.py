@@ -10,7 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
-from sentient_core.agents.state_manager import StateManager
+from sentient_core.agents.database import SurrealDBConfig
+from sentient_core.agents.state_manager import StateManager, SurrealDBStateManager
 from sentient_core.errors import (
     DependencyCycle,
     IdTaken,
@@ -462,6 +463,16 @@ async def test_ten_megabytes_are_kept_or_refused_at_the_call(
         found = await manager.get_workflow("w")
         assert found is not None
         assert found.metadata == page["metadata"]
+
+
+async def test_it_works_under_its_first_name_on_what_configures_the_database() -> None:
+    async with SurrealDBConfig("mem://") as config:
+        manager = SurrealDBStateManager(config)
+
+        made = await manager.create_workflow({"status": "pending", "total_steps": 5})
+
+        assert manager.system == "sentient_core"
+        assert await StateManager(config.store).get_workflow(made.workflow_id) == made
 
 
 async def named(manager: StateManager) -> list[str]:
