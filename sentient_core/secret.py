@@ -10,8 +10,8 @@ __all__ = ["Secret"]
 class Secret:
     """Holds a text that only `reveal()` gives away: `repr`, `str` and formatting say `***`.
 
-    It is equal to that text. It cannot be pickled, or encoded by msgspec or json, so it does not reach a store
-    or another process either.
+    It is equal to that text. It cannot be pickled, or encoded by msgspec or json, so it does not reach a
+    store or another process either.
     """
 
     __slots__ = ("_text",)

@@ -24,7 +24,7 @@ from sentient_core.agents.page import page_of
 from sentient_core.agents.relations import Relation
 from sentient_core.agents.sandbox import LocalSandbox, SandboxTool
 from sentient_core.agents.state_manager import StateManager, SurrealDBStateManager
-from sentient_core.agents.statuses import AgentStatus, TaskStatus, WorkflowStatus
+from sentient_core.agents.statuses import AgentStatus, StatusKind, TaskStatus, WorkflowStatus
 from sentient_core.events import AgentEvent, EventBus, EventType
 
 SurrealDBEventBus = EventBus
@@ -33,7 +33,6 @@ AsyncBaseAgent = Agent
 """`Agent`, under the name of the first document of the original design."""
 SurrealDBAsyncAgent = Agent
 """`Agent`, under the name of the second one."""
-from sentient_core.agents.statuses import AgentStatus, StatusKind, TaskStatus, WorkflowStatus
 
 __all__ = [
     "Agent",
@@ -52,11 +51,10 @@ __all__ = [
     "StateCheckpoint",
     "StateManager",
     "StatusChange",
+    "StatusKind",
     "SurrealDBAsyncAgent",
     "SurrealDBConfig",
     "SurrealDBEventBus",
-    "StatusKind",
-    "SurrealDBConfig",
     "SurrealDBStateManager",
     "Task",
     "TaskExecution",
