@@ -628,17 +628,18 @@ class _Records:
         ids = [self.ids.pop(key) for key in [*self.ids] if key[0] == path]
         memos = [memo for key in [*self.memos] if key[0] == path for memo in self.memos.pop(key).values()]
         self.counted.pop(path, None)
+        written = self.book.forget(path)
+        checkpoints_asked_for = self.book.forget_agents([path])
         agents = [self.agents.pop(path)] if path in self.agents else []
         return Pruned(
             events=_removed(placed.record.weight for placed in events),
             dead_letters=self._prune_letters(letters),
-            checkpoints=_removed(placed.record.weight for placed in checkpoints)
-            + self.book.forget_agents([path]),
+            checkpoints=_removed(placed.record.weight for placed in checkpoints) + checkpoints_asked_for,
             agents=_removed(agent.last.weight for agent in agents),
             messages=_removed(pending.accepted.record.weight for pending in messages),
             ids=_removed(len(known.payload) for known in ids),
             memos=_removed(len(memo.payload) for memo in memos),
-            written=self.book.forget(path),
+            written=written,
         )
 
     def _settle(self, key: Key) -> None:
@@ -710,6 +711,7 @@ class _Records:
             ids=self._prune_ids(before.ids),
             memos=self._prune_memos(before.ids),
             accounts=self._carry(before.accounts),
+            written=self.book.prune(retention, before),
         )
 
     def _carry(self, before: int) -> Removed:

@@ -39,12 +39,10 @@ from sentient_core.store.retention import (
     oldest_beyond,
     spare_checkpoints,
 )
+from sentient_core.store.row_pruning import SIZE, RowPruner
 from sentient_core.store.wire import Encoded, RecordId, Refusal, array, moment_tag, record_id, value
 
 __all__ = ["SIZE", "Pruner"]
-
-SIZE = "bytes::len(encoding::cbor::encode($this))"
-"""The bytes of a row's contents, in a SELECT without GROUP."""
 
 _DELETE = """BEGIN;
 IF (SELECT VALUE epoch FROM ONLY $owner) != $epoch {{ THROW 'not the owner' }};
@@ -123,14 +121,23 @@ class Pruner:
         self._counted = 0
         """The last journal number that the blocks reach to."""
         self._span = 16
+        self._rows = RowPruner(self, system)
         self._carrier = Carrier(engine, system, epoch, call_timeout, log)
-        self._not_before = {"letters": 0.0, "ended": 0.0, "checkpoints": 0.0, "memos": 0.0, "accounts": 0.0}
+        self._not_before = {
+            "letters": 0.0,
+            "ended": 0.0,
+            "checkpoints": 0.0,
+            "memos": 0.0,
+            "accounts": 0.0,
+            "rows": 0.0,
+        }
         self._pause = 0.0
         """Seconds to rest for each second of work."""
         self._hurry = asyncio.Event()
         """Somebody waits behind a paced sweep."""
         self._asked = 0
-        self._is_over = False
+        self.is_over: bool = False
+        """No other batch is begun."""
         self._log = log
 
     async def run(self, retention: Retention) -> None:
@@ -151,7 +158,7 @@ class Pruner:
 
     def end(self) -> None:
         """Begin no other batch."""
-        self._is_over = True
+        self.is_over = True
 
     async def sweep(self, retention: Retention, now: int, *, is_paced: bool = False) -> Pruned:
         """Delete what is due at `now`, in nanoseconds. With `is_paced`: not all the time, not everywhere."""
@@ -175,7 +182,7 @@ class Pruner:
         """
         async with self._lock:
             self._pause = 0.0
-            (found,) = await self._query(_PROJECTED, owner=self._owner)
+            (found,) = await self.query(_PROJECTED, owner=self._owner)
             removed = {
                 table: await self._delete_all(table, _IDS_OF_PATH.format(table=table), path=path)
                 for table in _OF_PATH
@@ -188,10 +195,12 @@ class Pruner:
             ):
                 sql = _EVENTS_OF.format(index=index, field=field)
                 events += await self._delete_all("agent_event", sql, path=path, projected=found[0])
+            # Before the actor's row, with which edges would go uncounted.
+            written = await self._rows.forget(path, _BATCHES)
             agents = Removed()
             for table in ("counted", "agent_state"):
-                agents += await self._delete(table, [RecordId(table, [self._system, path])], _BATCHES)
-            if self._is_over:
+                agents += await self.delete(table, [RecordId(table, [self._system, path])], _BATCHES)
+            if self.is_over:
                 raise StoreUnavailable(
                     f"the journal has ended; what is left of '{path}' goes with the next start"
                 )
@@ -204,16 +213,17 @@ class Pruner:
             messages=removed["inbox"],
             ids=removed["dedupe"],
             memos=removed["memo"],
+            written=written,
         )
 
     async def _delete_all(self, table: str, sql: str, **parameters: object) -> Removed:
         """Delete the rows whose ids a query finds, again and again until it finds none."""
         removed = Removed()
-        while not self._is_over:
-            (ids,) = await self._query(sql, limit=_IDS_AT_ONCE, **parameters)
+        while not self.is_over:
+            (ids,) = await self.query(sql, limit=_IDS_AT_ONCE, **parameters)
             if not ids:
                 break
-            removed += await self._delete(table, ids, _BATCHES)
+            removed += await self.delete(table, ids, _BATCHES)
         return removed
 
     async def _unmark(self, path: str) -> None:
@@ -243,6 +253,7 @@ class Pruner:
         ids = await self._ids(retention, before.ids)
         memos = await self._memos(retention, before.ids, is_paced=is_paced)
         accounts = await self._accounts(retention, before.accounts, is_paced=is_paced)
+        written = await self._written(retention, before, now, is_paced=is_paced)
         return Pruned(
             events=events,
             dead_letters=letters,
@@ -251,23 +262,32 @@ class Pruner:
             ids=ids,
             memos=memos,
             accounts=accounts,
+            written=written,
         )
+
+    async def _written(self, retention: Retention, before: Cutoffs, now: int, *, is_paced: bool) -> Removed:
+        started = time.monotonic()
+        with_bytes = self._is_time("rows", is_paced=is_paced)
+        removed = await self._rows.sweep(retention, before, now, with_bytes=with_bytes)
+        if with_bytes:
+            self._took("rows", started)
+        return removed
 
     async def _accounts(self, retention: Retention, before: int, *, is_paced: bool) -> Removed:
         if not before or not self._is_time("accounts", is_paced=is_paced):
             return Removed()
         started = time.monotonic()
-        (found,) = await self._query(_PROJECTED, owner=self._owner)
+        (found,) = await self.query(_PROJECTED, owner=self._owner)
         projected = int(found[0]) if found else 0
         removed = await self._carrier.carry(
-            self._query, projected, before, retention.batch_rows, lambda: self._is_over
+            self.query, projected, before, retention.batch_rows, lambda: self.is_over
         )
         self._took("accounts", started)
         return removed
 
     async def _events(self, retention: Retention, before: int) -> Removed:
         removed = Removed()
-        (found,) = await self._query(_PROJECTED, owner=self._owner)
+        (found,) = await self.query(_PROJECTED, owner=self._owner)
         projected = int(found[0]) if found else 0
         # By age: from the oldest on, as far as there is something.
         while before and (self._blocks or await self._count_on(retention, projected)):
@@ -276,7 +296,7 @@ class Pruner:
             block = self._blocks[0]
             gone = await self._delete_events(block, before, retention)
             removed += gone
-            if self._is_over:
+            if self.is_over:
                 break
             if block.newest_at >= before:
                 self._blocks[0] = msgspec.structs.replace(block, bytes=block.bytes - gone.bytes)
@@ -287,23 +307,23 @@ class Pruner:
                 pass
             for _ in range(oldest_beyond((b.bytes for b in self._blocks), retention.events_bytes)):
                 removed += await self._delete_events(self._blocks[0], _FOR_EVER, retention)
-                if self._is_over:
+                if self.is_over:
                     break
                 self._blocks.popleft()
         return removed
 
     async def _delete_events(self, block: _Block, before: int, retention: Retention) -> Removed:
-        (ids,) = await self._query(_EVENT_IDS, first=block.first, last=block.last, before=before)
-        return await self._delete("agent_event", ids, retention)
+        (ids,) = await self.query(_EVENT_IDS, first=block.first, last=block.last, before=before)
+        return await self.delete("agent_event", ids, retention)
 
     async def _count_on(self, retention: Retention, projected: int) -> bool:
         """Look at the next journal numbers that are projected. False: there are none, or it is over."""
-        if self._counted >= projected or self._is_over:
+        if self._counted >= projected or self.is_over:
             return False
         first = self._counted + 1
         while True:
             last = min(first + self._span - 1, projected)
-            (counts,) = await self._query(_COUNT, first=first, last=last)
+            (counts,) = await self.query(_COUNT, first=first, last=last)
             rows = counts[0]["count"] if counts else 0
             if rows <= retention.batch_rows or last == first:
                 break
@@ -311,7 +331,7 @@ class Pruner:
         if rows < retention.batch_rows // 2:
             self._span = min(self._span * 2, _MOST_SPAN)
         if rows:
-            (found,) = await self._query(_SIZES, first=first, last=last)
+            (found,) = await self.query(_SIZES, first=first, last=last)
             self._blocks.append(
                 _Block(first, last, sum(row["size"] for row in found), max(row["at"] for row in found))
             )
@@ -333,19 +353,19 @@ class Pruner:
         ids = [RecordId("dead_letter", [self._system, message_id]) for message_id in due]
         # One that has died again meanwhile is open again.
         condition = "status != 'open' OR time::nano(timestamp) < $before"
-        return await self._delete("dead_letter", ids, retention, condition, before.open_letters)
+        return await self.delete("dead_letter", ids, retention, condition, before.open_letters)
 
     async def _letter_facts(self, prefix: str) -> AsyncIterator[LetterFacts]:
         """Those of the letters whose ids begin so. A range has no cheap first part, so it is divided."""
         bounds: dict[str, object] = {"from": prefix, "to": f"{prefix}\U0010ffff"}
-        (counts,) = await self._query(_COUNT_LETTERS, **bounds)
+        (counts,) = await self.query(_COUNT_LETTERS, **bounds)
         count = counts[0]["count"] if counts else 0
         if count > _LETTERS_AT_ONCE and prefix:
             bounds["to"] = prefix  # the one whose id is just this
         elif count > _LETTERS_AT_ONCE:
             bounds["to"] = ""
         if count:
-            (rows,) = await self._query(_FACTS, **bounds)
+            (rows,) = await self.query(_FACTS, **bounds)
             for row in rows:
                 settled_at = None if row["status"] == "open" else (row.get("settled_at") or row["died_at"])
                 yield LetterFacts(row["message_id"], row["died_at"], settled_at, row["size"])
@@ -360,23 +380,23 @@ class Pruner:
         if not before or not self._is_time("ended", is_paced=is_paced):
             return agents, checkpoints
         started = time.monotonic()
-        (rows,) = await self._query(_AGENTS)
+        (rows,) = await self.query(_AGENTS)
         self._took("ended", started)
         found = {str(row["id"].key[1]): (str(row["status"]), int(row["at"])) for row in rows}
         due = ended_actors(found, self._epoch, before)
         kept = set[str]()
         for path in due:
             # The row of the actor goes last: as long as it is there, the rest is found again.
-            states, timers, pending = await self._query(_LEFT_BY, path=path)
+            states, timers, pending = await self.query(_LEFT_BY, path=path)
             if pending:  # of an earlier start, which nobody handles: kept until somebody forgets the actor
                 kept.add(path)
                 continue
-            checkpoints += await self._delete("state_checkpoint", states, retention)
-            agents += await self._delete("timer", timers, retention)
+            checkpoints += await self.delete("state_checkpoint", states, retention)
+            agents += await self.delete("timer", timers, retention)
         due = [path for path in due if path not in kept]
         for table in ("ownership", "agent_state"):
             ids = [RecordId(table, [self._system, path]) for path in due]
-            agents += await self._delete(table, ids, retention)
+            agents += await self.delete(table, ids, retention)
         return agents, checkpoints
 
     async def _checkpoints(self, retention: Retention, *, is_paced: bool) -> Removed:
@@ -384,24 +404,24 @@ class Pruner:
         if limit is None or not self._is_time("checkpoints", is_paced=is_paced):
             return Removed()
         started = time.monotonic()
-        (paths,) = await self._query(_LARGE, limit=limit)
+        (paths,) = await self.query(_LARGE, limit=limit)
         self._took("checkpoints", started)
         removed = Removed()
         for path in paths:
-            (turns,) = await self._query(_TURNS, path=path)
+            (turns,) = await self.query(_TURNS, path=path)
             kept = spare_checkpoints([turn["size"] for turn in turns], limit)
             ids = [turn["id"] for turn in turns[kept:]]
-            removed += await self._delete("state_checkpoint", ids, retention)
+            removed += await self.delete("state_checkpoint", ids, retention)
         return removed
 
     async def _ids(self, retention: Retention, before: int) -> Removed:
         """What is known of ids: an index leads to the oldest."""
         removed = Removed()
         is_more = before > 0
-        while is_more and not self._is_over:
-            (ids,) = await self._query(_IDS, before=Encoded(moment_tag(before)), limit=retention.batch_rows)
+        while is_more and not self.is_over:
+            (ids,) = await self.query(_IDS, before=Encoded(moment_tag(before)), limit=retention.batch_rows)
             # One whose message was redriven meanwhile is pending again.
-            gone = await self._delete("dedupe", ids, retention, "outcome != 'pending'")
+            gone = await self.delete("dedupe", ids, retention, "outcome != 'pending'")
             removed += gone
             is_more = gone.rows == retention.batch_rows
         return removed
@@ -412,16 +432,16 @@ class Pruner:
         if not before or not self._is_time("memos", is_paced=is_paced):
             return removed
         is_more = True
-        while is_more and not self._is_over:
+        while is_more and not self.is_over:
             started = time.monotonic()
-            (ids,) = await self._query(_MEMOS, before=before, limit=retention.batch_rows)
+            (ids,) = await self.query(_MEMOS, before=before, limit=retention.batch_rows)
             self._took("memos", started)
-            gone = await self._delete("memo", ids, retention)
+            gone = await self.delete("memo", ids, retention)
             removed += gone
             is_more = gone.rows == retention.batch_rows
         return removed
 
-    async def _delete(
+    async def delete(
         self,
         table: str,
         ids: Sequence[RecordId],
@@ -429,9 +449,10 @@ class Pruner:
         condition: str = "true",
         before: int = 0,
     ) -> Removed:
+        """Delete these rows, of those that meet the condition then, and count them. Raises Fenced."""
         removed = Removed()
         for start in range(0, len(ids), retention.batch_rows):
-            if self._is_over:
+            if self.is_over:
                 break
             batch = ids[start : start + retention.batch_rows]
             started = time.monotonic()
@@ -458,7 +479,8 @@ class Pruner:
             await self._rest(time.monotonic() - started)
         return removed
 
-    async def _query(self, sql: str, **parameters: object) -> list[Any]:
+    async def query(self, sql: str, **parameters: object) -> list[Any]:
+        """Ask, and rest after it where the work is paced."""
         started = time.monotonic()
         results = await self._engine.query(
             sql, {"system": self._system} | parameters, timeout=self._call_timeout

@@ -62,6 +62,16 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     dedupe_window: float | None = 7 * _DAY
     """Seconds after the outcome of a message in which its `message_id` is known: sent again under that id, it
     is not applied again. Never shorter than this; a message that is not handled yet is known for ever."""
+    rows_age: float | None = 30 * _DAY
+    """Tasks and workflows that are over, counted from then, with what belongs to them: what was streamed,
+    steps, history. What is not over never goes."""
+    rows_bytes: int | None = 1024 * _MIB
+    """Of all tasks and workflows of the system together, with what belongs to them: the oldest of those that
+    are over go."""
+    trail_age: float | None = 365 * _DAY
+    """The trail of status changes, also of tasks and workflows that are long gone."""
+    trail_bytes: int | None = 512 * _MIB
+    """Of all of it together."""
     every: float = 60.0
     """Seconds between two looks in the background, the first included."""
     batch_rows: int = 200
@@ -144,6 +154,8 @@ class Cutoffs(msgspec.Struct, frozen=True):
     ended: int
     ids: int = 0
     accounts: int = 0
+    rows: int = 0
+    trail: int = 0
 
 
 class LetterFacts(msgspec.Struct, frozen=True):
@@ -169,6 +181,8 @@ def cutoffs(retention: Retention, now: int) -> Cutoffs:
         before(retention.ended_age),
         before(retention.dedupe_window),
         before(retention.accounts_age),
+        before(retention.rows_age),
+        before(retention.trail_age),
     )
 
 

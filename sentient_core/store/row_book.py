@@ -10,16 +10,26 @@ import msgspec
 
 from sentient_core.errors import RowConflict
 from sentient_core.store.fold import AgentEffect
-from sentient_core.store.retention import Removed
+from sentient_core.store.retention import Cutoffs, Removed, Retention, oldest_beyond
 from sentient_core.store.row_effects import OF_STATUS, RowEffect
 from sentient_core.store.row_models import Row, RowQuery, RowWrite, order_of, plan_of
-from sentient_core.store.row_tables import BELONGING, SHAPES, Field, Kind, RowKey, RowTable, Shape
+from sentient_core.store.row_tables import (
+    BELONGING,
+    FINAL_STATUSES,
+    SHAPES,
+    Field,
+    Kind,
+    RowKey,
+    RowTable,
+    Shape,
+)
 from sentient_core.store.row_values import checked_writes, wanted
 from sentient_core.store.views import moment, nanoseconds
 
 __all__ = ["RowBook"]
 
 _AGENTS = RowTable.AGENT_STATE.value
+_COUNTED = (*BELONGING, RowTable.TASK_ITEM, RowTable.WORKFLOW_STEP, RowTable.WORKFLOW_HISTORY)
 _EDGES_OF_AGENTS = (RowTable.SPAWNED, RowTable.SUPERVISES)
 
 
@@ -59,7 +69,7 @@ class RowBook:
                 raise RowConflict(write.table, key, write.expects, found)
         for write, (key, fields) in zip(writes, checked, strict=True):
             if fields is None:
-                self._tables[write.table].pop(key, None)
+                self.delete([(write.table, key)])
             else:
                 self._write(write.table, key, fields, 1, now)
 
@@ -95,6 +105,41 @@ class RowBook:
             found += self.delete(self._with_prefix(RowTable.STATE_CHECKPOINT, (path,)))
         return found
 
+    def prune(self, retention: Retention, before: Cutoffs) -> Removed:
+        """Delete what is due; see `RowPruner.sweep`."""
+        over = sorted(
+            (nanoseconds(kept.fields["updated_at"]), root, key)
+            for root in BELONGING
+            for key, kept in self._tables[root].items()
+            if kept.fields.get("status") in FINAL_STATUSES
+        )
+        gone = [(root, key) for at, root, key in over if at < before.rows]
+        removed = sum(map(self._delete_root, gone), start=Removed())
+        if retention.rows_bytes is not None:
+            excess = sum(map(self._size, _COUNTED)) - retention.rows_bytes
+            for _, root, key in over[len(gone) :]:
+                if excess <= 0:
+                    break
+                more = self._delete_root((root, key))
+                removed, excess = removed + more, excess - more.bytes
+        return removed + self._prune_trail(retention, before)
+
+    def _prune_trail(self, retention: Retention, before: Cutoffs) -> Removed:
+        trail = sorted(
+            (nanoseconds(kept.fields["timestamp"]), key, _size_of(kept))
+            for key, kept in self._tables[RowTable.STATUS_CHANGE].items()
+        )
+        count = sum(1 for at, _, _ in trail if at < before.trail)
+        count += oldest_beyond((size for _, _, size in trail[count:]), retention.trail_bytes)
+        return self.delete([(RowTable.STATUS_CHANGE.value, key) for _, key, _ in trail[:count]])
+
+    def _delete_root(self, root: tuple[RowTable, tuple[str, ...]]) -> Removed:
+        of_it = [row for row in self.belonging(*root) if row[0] != RowTable.STATUS_CHANGE]
+        return self.delete([*of_it, (root[0].value, root[1])])
+
+    def _size(self, table: RowTable) -> int:
+        return sum(map(_size_of, self._tables[table].values()))
+
     def belonging(self, root: RowTable, key: tuple[str, ...]) -> Iterator[RowKey]:
         """The rows that go with one."""
         for table, first in BELONGING.get(root, ()):
@@ -108,8 +153,21 @@ class RowBook:
     def delete(self, keys: Collection[RowKey]) -> Removed:
         """Delete rows, as far as they are there."""
         gone = [self._tables[table].pop(key, None) for table, key in keys]
-        sizes = [len(msgspec.msgpack.encode(kept.fields)) for kept in gone if kept is not None]
-        return Removed(len(sizes), sum(sizes))
+        sizes = [_size_of(kept) for kept in gone if kept is not None]
+        return Removed(len(sizes), sum(sizes)) + self._delete_edges(keys)
+
+    def _delete_edges(self, nodes: Iterable[RowKey]) -> Removed:
+        """An edge goes with either of the rows that it connects."""
+        removed = Removed()
+        for shape in SHAPES.values():
+            edges = self._tables[shape.table] if shape.edge else {}
+            if shape.edge is None or not edges:
+                continue
+            ends = {key for table, key in nodes if table == shape.edge.table}
+            if ends:
+                gone = [(shape.table.value, key) for key in edges if not ends.isdisjoint(shape.ends(key))]
+                removed += self.delete(gone)
+        return removed
 
     def _with_prefix(self, table: RowTable, prefix: tuple[str, ...]) -> list[RowKey]:
         return [(table.value, key) for key in self._tables[table] if key[: len(prefix)] == prefix]
@@ -165,6 +223,10 @@ class RowBook:
             "restarts": status.restarts,
             "incarnation": status.incarnation,
         }
+
+
+def _size_of(kept: _Kept) -> int:
+    return len(msgspec.msgpack.encode(kept.fields))
 
 
 def _meets(row: Row, shape: Shape, query: RowQuery, values: Mapping[str, object]) -> bool:

@@ -7,7 +7,7 @@ that change the same fields share a statement.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import cbor2
 
@@ -22,6 +22,7 @@ __all__ = ["Change", "read_row", "row_id", "rows_query", "writing"]
 Change = tuple[Shape, tuple[str, ...], Mapping[str, Any], int, int]
 """A row's table and key, the fields to write, how many changes that is, and when the first was."""
 
+_NONE = cbor2.CBORTag(6, None)
 _UPSERT = "FOR $one IN ${name} {{ UPSERT $one.id SET {fields} RETURN NONE; }};\n"
 # An edge cannot be made by UPSERT, and ON DUPLICATE KEY UPDATE of one knows nothing of what is there.
 _RELATE = """FOR $one IN ${name} {{
@@ -68,11 +69,16 @@ def rows_query(system: str, query: RowQuery, plan: Plan) -> tuple[str, dict[str,
     conditions: list[str] = []
     begin = shape.id_of(query.key)
     parameters |= {f"k{n}": part for n, part in enumerate(begin)}
-    if plan.index is not None:
+    if plan.index is not None and shape.edge is not None:
+        source = f"$end{plan.index}{shape.table}"
+        (end,) = cast("list[tuple[str, ...]]", list(wanted(shape, query).values()))
+        parameters["end"] = record_id(shape.edge.table.value, system, *end)
+        conditions += [f"id[{n + 1}] = $k{n}" for n in range(len(begin))]
+    elif plan.index is not None:
         source = f"{shape.table} WITH INDEX {plan.index}"
         for name, value in wanted(shape, query).items():
             conditions.append(f"{name} = ${name}_is")
-            parameters[f"{name}_is"] = _bound(shape, system, value)
+            parameters[f"{name}_is"] = _NONE if value is None else bindable(value)
         conditions.append("id[0] = $system")
         conditions += [f"id[{n + 1}] = $k{n}" for n in range(len(begin))]
     else:
@@ -129,9 +135,3 @@ def _range(shape: Shape, parts: int, *, is_behind: bool) -> str:
         return f"{shape.table}:[$system{begin}]"
     lowest = begin or ", ''"
     return f"{shape.table}:[$system{lowest}]..=[$system{begin}, []]"
-
-
-def _bound(shape: Shape, system: str, value: object) -> object:
-    if shape.edge is not None and isinstance(value, tuple):
-        return record_id(shape.edge.table.value, system, *value)
-    return cbor2.CBORTag(6, None) if value is None else bindable(value)

@@ -148,7 +148,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """How many texts a key has."""
     fields: Mapping[str, Field]
     indexes: Mapping[str, tuple[str, ...]] = {}
-    """What rows can be asked for by, with the name of the index."""
+    """What rows can be asked for by, with the name of the index; for edges, which way they are gone."""
     time: str | None = None
     """The field that `since` and `until` are about."""
     mark: str | None = None
@@ -215,7 +215,7 @@ def _edge(table: RowTable, between: RowTable, parts: int) -> Shape:
         table=table,
         parts=2 * parts,
         fields={"timestamp": _time} | _DATA | _OF_ALL,
-        indexes={f"{table}_in_idx": ("in",), f"{table}_out_idx": ("out",)},
+        indexes={"->": ("in",), "<-": ("out",)},
         time="timestamp",
         edge=Edge(between, parts),
     )
@@ -305,6 +305,7 @@ _ALL = (
             "task_agent_idx": ("agent_id", "status", "updated_at"),
             "task_workflow_idx": ("workflow_id", "updated_at"),
             "task_status_idx": ("status", "updated_at"),
+            "task_owner_idx": ("owner",),
         },
         time="updated_at",
     ),
@@ -428,9 +429,9 @@ BELONGING: Mapping[RowTable, tuple[tuple[RowTable, tuple[str, ...]], ...]] = {
         (RowTable.STATUS_CHANGE, ("task",)),
     ),
     RowTable.WORKFLOW_STATE: (
+        (RowTable.DEPENDS_ON, ()),
         (RowTable.WORKFLOW_STEP, ()),
         (RowTable.WORKFLOW_HISTORY, ()),
-        (RowTable.DEPENDS_ON, ()),
         (RowTable.STATUS_CHANGE, ("workflow",)),
     ),
 }
