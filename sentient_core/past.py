@@ -46,7 +46,8 @@ async def state_at(
 ) -> StateAt:
     """See `ActorSystem.state_at`."""
     _check(moment)
-    rows = await store.checkpoint_rows(system, path)
+    # One that was written as a row may have no state.
+    rows = [row for row in await store.checkpoint_rows(system, path) if row.state]
     row = newest_at(rows, moment)
     if row is None:
         oldest = min((row.timestamp for row in rows), default=None)

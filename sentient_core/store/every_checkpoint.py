@@ -15,12 +15,14 @@ import msgspec
 from sentient_core.errors import StoreError
 from sentient_core.store.engine import Engine
 from sentient_core.store.records import AgentStatus, AnyRecord, Checkpoint, Forgotten, flat
+from sentient_core.store.row_tables import SHAPES, RowTable
 from sentient_core.store.rows import read_checkpoint
 from sentient_core.store.tail import decode_entry
 from sentient_core.store.wire import RecordId, array, record_id, value
 
 __all__ = ["CheckpointReader", "StoredCheckpoint"]
 
+_NAMED = SHAPES[RowTable.STATE_CHECKPOINT].mark
 PAGE_BYTES = 4 * 1024 * 1024
 _PAGE_ROWS = 500
 _SPAN = 1_000
@@ -138,7 +140,9 @@ class CheckpointReader:
             wanted = [
                 row
                 for row in rows
-                if row["id"].key[0] in self._systems and _actor(row) not in self._forgotten
+                if row["id"].key[0] in self._systems
+                and _actor(row) not in self._forgotten
+                and (row["size"] or row["id"].key[2] != _NAMED)  # written as a row, without a state
             ]
             kinds = await self._kinds_of({_actor(row) for row in wanted})
             for ids in _batches(wanted):

@@ -30,7 +30,10 @@ _TIMEOUT = 600.0
 _NAMES = tuple(table.name for table in TABLES if table.name != "store_schema")
 _WIPED_AT_ONCE = 500
 
-_INSERT = "INSERT INTO {table} $rows RETURN NONE;"
+_INSERT = {
+    table.name: f"INSERT {'RELATION ' if table.kind else ''}INTO {table.name} $rows RETURN NONE;"
+    for table in TABLES
+}
 _NOTE = """BEGIN;
 IF ((SELECT VALUE restore FROM ONLY $record) ?? '') != $before { THROW 'another restore' };
 UPSERT $record SET version = $restoring, restore = $id, restore_began = time::now(), restore_rows = 0
@@ -54,9 +57,7 @@ async def restore_alone(engine: Engine, path: Path, progress: Progress) -> None:
     """Write a checked file into an empty database that nobody else can open."""
 
     async def put(table: str, rows: Sequence[bytes]) -> None:
-        await engine.query(
-            _INSERT.format(table=table), {"rows": array(rows)}, indexed_rows=len(rows), timeout=_TIMEOUT
-        )
+        await engine.query(_INSERT[table], {"rows": array(rows)}, indexed_rows=len(rows), timeout=_TIMEOUT)
 
     version = await read_backup(path, put, progress)
     # Of an older release: the next opening brings the rows up to date.
@@ -94,7 +95,7 @@ async def restore_among_others(
         await _wipe(engine, id_, progress)
 
     async def put(table: str, batch: Sequence[bytes]) -> None:
-        statement = _GUARDED.format(statement=_INSERT.format(table=table))
+        statement = _GUARDED.format(statement=_INSERT[table])
         await _guarded(engine, statement, {"id": id_, "count": len(batch), "rows": array(batch)})
 
     version = await read_backup(path, put, progress)

@@ -113,16 +113,18 @@ def read_row(shape: Shape, row: Mapping[str, Any]) -> Row:
 
 
 def _assignments(shape: Shape, names: Iterable[str]) -> str:
-    parts = [f"{name} = $one.f.{name}" for name in names]
+    before = "(revision ?? 0)"
+    if shape.table is RowTable.AGENT_STATE:
+        # One that only releases before have written has none. First, as what is set is seen behind it.
+        before = "(revision ?? (IF agent_id = NONE THEN 0 ELSE 1 END))"
+    parts = [f"revision = {before} + $one.n"]
+    parts += [f"{name} = $one.f.{name}" for name in names]
     parts += [
         f"{name} = {name} ?? $one.at"
         for name, field in shape.fields.items()
         if field.kind is Kind.TIME and not field.is_optional and name not in names
     ]
-    before = "(revision ?? 0)"
-    if shape.table is RowTable.AGENT_STATE:
-        before = "(revision ?? (IF agent_id = NONE THEN 0 ELSE 1 END))"
-    return ", ".join((*parts, f"revision = {before} + $one.n"))
+    return ", ".join(parts)
 
 
 def _range(shape: Shape, parts: int, *, is_behind: bool) -> str:

@@ -149,6 +149,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     fields: Mapping[str, Field]
     indexes: Mapping[str, tuple[str, ...]] = {}
     """What rows can be asked for by, with the name of the index; for edges, which way they are gone."""
+    names: Mapping[str, int] = {}
+    """Fields that say what the key says, and which part of it: they need not be given."""
     time: str | None = None
     """The field that `since` and `until` are about."""
     mark: str | None = None
@@ -225,6 +227,7 @@ _ALL = (
     Shape(
         table=RowTable.AGENT_STATE,
         parts=1,
+        names={"agent_id": 0},
         fields={
             "agent_id": _text,
             "name": _text,
@@ -248,6 +251,7 @@ _ALL = (
     Shape(
         table=RowTable.STATE_CHECKPOINT,
         parts=2,
+        names={"agent_id": 0, "checkpoint_id": 1, "named": 1},
         fields={
             "checkpoint_id": _text,
             "named": _text_or_none,
@@ -275,6 +279,7 @@ _ALL = (
     Shape(
         table=RowTable.TASK_EXECUTION,
         parts=1,
+        names={"task_id": 0},
         fields={
             "task_id": _text,
             "agent_id": _text,
@@ -312,6 +317,7 @@ _ALL = (
     Shape(
         table=RowTable.TASK_ITEM,
         parts=2,
+        names={"task_id": 0},
         fields={
             "task_id": _text,
             "agent_id": _text,
@@ -325,6 +331,7 @@ _ALL = (
     Shape(
         table=RowTable.WORKFLOW_STATE,
         parts=1,
+        names={"workflow_id": 0},
         fields={
             "workflow_id": _text,
             "status": _text,
@@ -354,6 +361,7 @@ _ALL = (
     Shape(
         table=RowTable.WORKFLOW_STEP,
         parts=2,
+        names={"workflow_id": 0, "name": 1},
         fields={
             "workflow_id": _text,
             "name": _text,
@@ -379,12 +387,14 @@ _ALL = (
     Shape(
         table=RowTable.WORKFLOW_HISTORY,
         parts=2,
+        names={"workflow_id": 0},
         fields={"workflow_id": _text, "timestamp": _time, "entry": _object} | _OF_ALL,
         time="timestamp",
     ),
     Shape(
         table=RowTable.STATUS_CHANGE,
         parts=3,
+        names={"subject": 0, "subject_id": 1},
         fields={
             "subject": _text,
             "subject_id": _text,
@@ -402,6 +412,7 @@ _ALL = (
     Shape(
         table=RowTable.SUBSCRIBER,
         parts=1,
+        names={"name": 0},
         fields={
             "name": _text,
             "cursor": _text,

@@ -21,7 +21,15 @@ from sentient_core.store.records import RowChange
 from sentient_core.store.row_models import RowQuery, RowWrite, known_shape
 from sentient_core.store.row_tables import Kind, RowKey, Shape, shape_of
 
-__all__ = ["LARGEST_ROW", "checked_key", "checked_writes", "fitting", "row_change", "wanted"]
+__all__ = [
+    "LARGEST_ROW",
+    "checked_key",
+    "checked_writes",
+    "fitting",
+    "row_change",
+    "wanted",
+    "without_objects",
+]
 
 LARGEST_ROW = 32 * 1024 * 1024
 """Most bytes of a row's fields, where the store does not take less."""
@@ -50,6 +58,9 @@ def checked_writes(
 ) -> list[tuple[tuple[str, ...], dict[str, Any] | None]]:
     """Keys and fields as they are stored. InvalidArgument for a row that is written twice, UnstorableRow."""
     checked = [_checked_write(write, largest) for write in writes]
+    size = sum(len(_encode(fields)) for _, fields in checked if fields is not None)
+    if size > largest:
+        raise InvalidArgument(f"these rows have {size:,} bytes, and the store takes {largest:,} at once")
     seen: set[RowKey] = set()
     for write, (key, _) in zip(writes, checked, strict=True):
         if (write.table, key) in seen:
@@ -58,6 +69,12 @@ def checked_writes(
             )
         seen.add((write.table, key))
     return checked
+
+
+def without_objects(fields: Mapping[str, Any], why: str) -> Fields:
+    """What stands for fields that a database did not take, although they fit: objects and lists as bytes."""
+    left = {name: value for name, value in fields.items() if not isinstance(value, dict | list)}
+    return left | _refused(_encode(fields), why)
 
 
 def wanted(shape: Shape, query: RowQuery) -> dict[str, object]:
@@ -97,14 +114,14 @@ def fitting(table: str, key: Sequence[str], encoded: bytes) -> Fields | None:
     try:
         found = _decode(encoded)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        return _refused(encoded, f"it cannot be decoded: {error}")
+        return _named(shape, key) | _refused(encoded, f"it cannot be decoded: {error}")
     if not isinstance(found, dict):
-        return _refused(encoded, "it is no map")
-    fitting: Fields = {}
+        return _named(shape, key) | _refused(encoded, "it is no map")
+    fitting = _named(shape, key)
     whys: list[str] = []
     for name, value in cast("dict[object, object]", found).items():
         try:
-            if not _is_end(shape, name, value, key):
+            if not _is_said(shape, name, value, key):
                 fitting[cast("str", name)] = _field(shape, name, value)
         except (ValueError, RecursionError) as error:
             whys.append(f"{name!s:.100}: {error}")
@@ -118,8 +135,7 @@ def _checked_write(write: RowWrite, largest: int) -> tuple[tuple[str, ...], Fiel
     if write.fields is None:
         return key, None
     fields = _checked(write.table, key, write.fields)
-    size = len(_encode(fields))
-    if size > largest:
+    if (size := len(_encode(fields))) > largest:
         raise UnstorableRow(write.table, key, f"it has {size:,} bytes, and the store takes {largest:,}")
     return key, fields
 
@@ -130,10 +146,10 @@ def _refused(encoded: bytes, why: str) -> Fields:
 
 def _checked(table: str, key: tuple[str, ...], fields: Mapping[str, object]) -> Fields:
     shape = known_shape(table)
-    checked: Fields = {}
+    checked = _named(shape, key)
     for name, value in fields.items():
         try:
-            if not _is_end(shape, name, value, key):
+            if not _is_said(shape, name, value, key):
                 checked[name] = _field(shape, name, value)
         except (ValueError, RecursionError) as error:
             why = "it is nested too deep" if isinstance(error, RecursionError) else error
@@ -152,13 +168,22 @@ def _wrong_with_key(shape: Shape, key: Sequence[str]) -> str:
     return ""
 
 
-def _is_end(shape: Shape, name: object, value: object, key: Sequence[str]) -> bool:
-    """It says what the key of an edge says."""
-    if shape.edge is None or name not in ("in", "out"):
+def _named(shape: Shape, key: Sequence[str]) -> Fields:
+    return {name: str(key[part]) for name, part in shape.names.items()}
+
+
+def _is_said(shape: Shape, name: object, value: object, key: Sequence[str]) -> bool:
+    """It says what the key says already."""
+    said: object
+    if shape.edge is not None and name in ("in", "out"):
+        said = shape.ends(tuple(key))[name == "out"]
+        value = tuple(cast("Sequence[object]", value)) if isinstance(value, list | tuple) else value
+    elif isinstance(name, str) and name in shape.names:
+        said = key[shape.names[name]]
+    else:
         return False
-    end = shape.ends(tuple(key))[name == "out"]
-    if not isinstance(value, list | tuple) or tuple(cast("Sequence[object]", value)) != end:
-        raise ValueError(f"{value!r:.200} is not what the key says, {end!r:.200}")
+    if value != said:
+        raise ValueError(f"{value!r:.200} is not what the key says, {said!r:.200}")
     return True
 
 

@@ -26,7 +26,7 @@ __all__ = ["Checked", "RowWriter"]
 Checked = tuple[tuple[str, ...], Mapping[str, Any] | None]
 """Key and fields as they are stored; None: the row goes."""
 
-_TRIES = 4
+_TRIES = 6
 _MOST_OLD = 100
 _BEGIN = """BEGIN;
 CREATE $mark SET at = $now RETURN NONE;

@@ -21,6 +21,7 @@ from sentient_core.store.protocols import JournalOptions
 from sentient_core.store.records import DurableActor
 from sentient_core.store.row_sql import Change, writing
 from sentient_core.store.row_tables import SHAPES
+from sentient_core.store.row_values import without_objects
 from sentient_core.store.rows import RowEncoder
 from sentient_core.store.tail import TailEntry, decode_entry
 from sentient_core.store.wire import Refusal, array, record_id, value
@@ -274,7 +275,7 @@ class Settlement:
         add(_LETTERS, "letters", letters)
         add(_LETTERS_AGAIN, "letters_again", again)
         add(_MARKS, "marks", marks)
-        for statement, name, encoded in writing(self._system, _changes(effect)):
+        for statement, name, encoded in writing(self._system, _changes(effect, why_refused)):
             add(statement, name, encoded)
         messages = [len(p.record.payload) for p in effect.events if p.record.message_type is not None]
         parameters |= {
@@ -365,9 +366,10 @@ class Settlement:
             self._turns[path] = places[-self._options.kept_checkpoints :]
 
 
-def _changes(effect: Effect) -> Iterator[Change]:
+def _changes(effect: Effect, why_refused: str | None) -> Iterator[Change]:
     for (table, key), row in effect.rows.items():
-        yield SHAPES[table], key, row.fields, row.changes, row.at
+        fields = row.fields if why_refused is None else without_objects(row.fields, why_refused)
+        yield SHAPES[table], key, fields, row.changes, row.at
 
 
 def _checkpoint_id(system: str, path: str, place: Place) -> bytes:

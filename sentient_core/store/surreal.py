@@ -321,7 +321,10 @@ class SurrealStore:
 
     async def write_rows(self, system: str, writes: Sequence[RowWrite]) -> None:
         """See `Store.write_rows`."""
-        checked = checked_writes(writes, self.largest_record)
+        largest = LARGEST_RECORD
+        if self._address.endpoint is not None:
+            largest = min(largest, self._access.largest_request - _AROUND_RECORD)
+        checked = checked_writes(writes, largest)
         if checked:
             await self._ask_shared(lambda shared: shared.row_writer.write(system, writes, checked))
 

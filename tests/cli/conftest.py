@@ -19,7 +19,8 @@ from sentient_core.store import JournalOptions, SurrealStore
 from sentient_core.store.engine import DATABASE, NAMESPACE
 from sentient_core.store.records import CheckpointKind
 from sentient_core.store.retention import Retention
-from tests.store.samples import checkpoint, dead_letter, discarded, event, status
+from sentient_core.store.row_values import row_change
+from tests.store.samples import NOW, checkpoint, dead_letter, discarded, event, status
 from tests.store.server import PASSWORD, USER, Server
 
 BIG = {
@@ -67,6 +68,10 @@ async def fill(url: str, **settings: Any) -> None:
         for seq in (1, 2):
             bank.append(dead_letter(seq, cause="[bold]no\nroom"))
         bank.append(discarded(2))
+        bank.append(row_change("task_execution", ("t1",), {"status": "running"}, owner="team/a", at=NOW))
+        for table in ("spawned", "supervises"):
+            bank.append(row_change(table, ("team", "team/a"), {}, owner="team", at=NOW))
+        bank.append(row_change("state_checkpoint", ("team/a", "c1"), {}, owner="team/a", at=NOW))
         bank.append(event(43, at=1_000_000_000))
         await bank.flush()
         await bank.prune(Retention(events_age=40 * 365 * 86_400.0, settled_letters_age=None))

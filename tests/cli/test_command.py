@@ -224,7 +224,7 @@ def test_stats_count_rows_what_was_pruned_and_what_waits(run: Run, url: str) -> 
     bank = found["systems"]["bank"]
     assert bank["tables"]["agent_event"]["rows"] == 42
     assert bank["tables"]["agent_event"]["pruned_rows"] == 1
-    assert bank["tables"]["state_checkpoint"]["rows"] == 3
+    assert bank["tables"]["state_checkpoint"]["rows"] == 4
     assert bank["tables"]["state_checkpoint"]["bytes"] > 2 * 76_800
     assert (bank["epoch"], bank["is_clean"], bank["tail_entries"]) == (1, True, 0)
     assert found["systems"]["shop"]["tables"]["agent_event"]["rows"] == 1

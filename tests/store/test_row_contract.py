@@ -109,13 +109,16 @@ async def test_every_field_of_every_table_is_read_as_it_was_written(store: Store
         Kind.OBJECTS: [{"a": 1}, {"b": {"c": 2}}],
     }
     fields = {name: of_kind[field.kind] for name, field in shape.fields.items()}
+    fields |= {name: key[part] for name, part in shape.names.items()}
     ends = {} if shape.edge is None else dict(zip(("in", "out"), shape.ends(key), strict=True))
 
     for revision in (1, 2):
         await store.write_rows("bank", [RowWrite(table=table, key=key, fields=fields | ends)])
         assert await one(store, table, *key) == Row(key, fields | ends, revision)
 
-    nothing = {name: None for name, field in shape.fields.items() if field.is_optional}
+    nothing = dict.fromkeys(
+        n for n, field in shape.fields.items() if field.is_optional and n not in shape.names
+    )
     await store.write_rows("bank", [RowWrite(table=table, key=key, fields=nothing)])
     left = {name: value for name, value in (fields | ends).items() if name not in nothing}
     assert await one(store, table, *key) == Row(key, left, 3)
@@ -211,7 +214,7 @@ async def test_concurrent_writes_that_expect_nothing_are_all_done(store: Store) 
     async def write_field(name: str) -> None:
         await store.write_rows("bank", [RowWrite(table=TASKS, key=("t1",), fields={name: name})])
 
-    names = ["task_id", "agent_id", "status", "description", "mode", "phase", "message"]
+    names = ["error_message", "agent_id", "status", "description", "mode", "phase", "message"]
     async with anyio.create_task_group() as group:
         for name in names:
             group.start_soon(write_field, name)
@@ -260,6 +263,7 @@ def nested(depth: int) -> object:
         ({"data": {1: 2}}, "only texts"),
         ({"data": {"a": {None: 2}}}, "only texts"),
         ({"data": [1]}, "holds a object"),
+        ({"task_id": "t1"}, "what the key says"),
         ({"data": {"a": {1, 2}}}, "set cannot be stored"),
         ({"data": {"a": Odd()}}, "Odd cannot be stored"),
         ({"data": {"a": 2**63}}, "more than 64 bits"),
@@ -309,14 +313,17 @@ async def test_a_row_is_written_once_in_a_call_and_only_into_a_table_there_is(st
     assert await store.rows("bank", RowQuery(table=TASKS)) == []
 
 
-async def test_a_row_may_have_megabytes_and_not_more_than_the_store_takes(
-    store: Store, database: Database
-) -> None:
-    await store.write_rows("bank", [write(TASKS, "t1", data={"text": "x" * 10_000_000})])
+async def test_a_row_may_have_megabytes_and_not_more_than_the_store_takes(store: Store) -> None:
+    size = 10_000_000
+    if store.url.startswith("http"):  # 4 MiB, where nothing else is said
+        size = 4_000_000
+    await store.write_rows("bank", [write(TASKS, "t1", data={"text": "x" * size})])
 
-    assert len((await one(store, TASKS, "t1")).fields["data"]["text"]) == 10_000_000
-    with pytest.raises(UnstorableRow, match="bytes"):
-        await store.write_rows("bank", [write(TASKS, "t1", data={"text": "x" * 40_000_000})])
+    assert len((await one(store, TASKS, "t1")).fields["data"]["text"]) == size
+    for half in (40_000_000, 20_000_000):
+        with pytest.raises(InvalidArgument, match="bytes"):
+            await store.write_rows("bank", [write(TASKS, t, data={"text": "x" * half}) for t in ("t1", "t2")])
+    assert len(await keys(store, TASKS)) == 1
 
 
 async def test_rows_come_by_their_keys_or_the_beginning_of_one(store: Store) -> None:
@@ -446,6 +453,16 @@ async def test_edges_are_written_once_and_found_from_both_ends(store: Store) -> 
         await store.rows("bank", RowQuery(table=RowTable.SUPERVISES, where={"in": "bank"}))
 
 
+async def test_an_edge_goes_with_either_of_the_rows_it_connects(store: Store) -> None:
+    steps = [write(RowTable.WORKFLOW_STEP, "w1", step) for step in ("a", "b", "c")]
+    edges = [write(RowTable.DEPENDS_ON, "w1", start, "w1", end) for start, end in ("ab", "bc", "ca")]
+    await store.write_rows("bank", steps + edges)
+
+    await store.write_rows("bank", [RowWrite(table=RowTable.WORKFLOW_STEP, key=("w1", "a"), fields=None)])
+
+    assert await keys(store, RowTable.DEPENDS_ON) == [("w1", "b", "w1", "c")]
+
+
 async def test_what_an_actor_writes_is_in_its_row_once_it_is_flushed(store: Store, journal: Journal) -> None:
     journal.append(change(TASKS, "t1", status="pending", data={"a": 1}, created_at=NOON))
     journal.append(change(TASKS, "t1", status="running", progress=10))
@@ -521,7 +538,7 @@ async def test_what_a_record_holds_that_cannot_be_shown_is_kept_and_loses_nothin
     assert row.fields["undecoded"] == (bad if isinstance(bad, bytes) else msgspec.msgpack.encode(bad))
     assert row.fields["refused"]
     assert {name: row.fields[name] for name in left} == left
-    assert row.fields["status"] == ""
+    assert (row.fields["status"], row.fields["task_id"]) == ("", "t1")
 
 
 @pytest.mark.parametrize(
@@ -599,9 +616,6 @@ async def test_a_checkpoint_that_somebody_asked_for_is_found_by_its_id(
                 RowTable.STATE_CHECKPOINT,
                 "team/a",
                 "state",
-                checkpoint_id="state",
-                named="state",
-                agent_id="team/a",
                 kind="named",
                 timestamp=NOON,
                 progress_data={"phase": "building"},

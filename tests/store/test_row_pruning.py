@@ -70,7 +70,7 @@ async def lives(journal: Journal, name: str, status: str, days: float) -> None:
         change(RowTable.WORKFLOW_STEP, name, "plan", status=status),
         change(RowTable.DEPENDS_ON, name, "build", name, "plan"),
         change(RowTable.WORKFLOW_HISTORY, name, "1", entry={}),
-        change(RowTable.STATUS_CHANGE, "task", name, "1", new=status, timestamp=at),
+        change(RowTable.STATUS_CHANGE, "task", name, "1", new=status, cause="x" * 300, timestamp=at),
     ):
         journal.append(record)
     await journal.flush()
@@ -130,7 +130,7 @@ async def test_the_trail_has_limits_of_its_own(store: Store, journal: Journal) -
     await journal.prune(Retention(**UNLIMITED | {"trail_age": 8.5 * DAY}))
     assert await trail(store) == ["t2", "t3", "t4", "t5"]
 
-    await journal.prune(Retention(**UNLIMITED | {"trail_bytes": 200}))
+    await journal.prune(Retention(**UNLIMITED | {"trail_bytes": 1_000}))
     left = await trail(store)
     assert left == ["t2", "t3", "t4", "t5"][-len(left) :]
     assert 0 < len(left) < 4
