@@ -26,7 +26,7 @@ from sentient_core.store.rows import RowEncoder
 from sentient_core.store.tail import TailEntry, decode_entry
 from sentient_core.store.wire import Refusal, array, record_id, value
 
-__all__ = ["Settlement"]
+__all__ = ["Settlement", "row_changes"]
 
 _MOVE = """BEGIN;
 LET $moved = (UPDATE $owner SET projected = $last{is_clean} WHERE projected = $before AND epoch = $epoch
@@ -275,7 +275,7 @@ class Settlement:
         add(_LETTERS, "letters", letters)
         add(_LETTERS_AGAIN, "letters_again", again)
         add(_MARKS, "marks", marks)
-        for statement, name, encoded in writing(self._system, _changes(effect, why_refused)):
+        for statement, name, encoded in writing(self._system, row_changes(effect, why_refused)):
             add(statement, name, encoded)
         messages = [len(p.record.payload) for p in effect.events if p.record.message_type is not None]
         parameters |= {
@@ -366,7 +366,8 @@ class Settlement:
             self._turns[path] = places[-self._options.kept_checkpoints :]
 
 
-def _changes(effect: Effect, why_refused: str | None) -> Iterator[Change]:
+def row_changes(effect: Effect, why_refused: str | None) -> Iterator[Change]:
+    """What is to be written into rows; with `why_refused`, for rows that the database did not take."""
     for (table, key), row in effect.rows.items():
         fields = row.fields if why_refused is None else without_objects(row.fields, why_refused)
         yield SHAPES[table], key, fields, row.changes, row.at

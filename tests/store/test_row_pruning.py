@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from sentient_core.store.row_values import row_change
 from tests.store.test_contract import Database, database_of
 
 DAY = 86_400
-UNLIMITED = dict.fromkeys(
+UNLIMITED: dict[str, Any] = dict.fromkeys(
     ("events_age", "events_bytes", "accounts_age", "rows_age", "rows_bytes", "trail_age", "trail_bytes")
 )
 TABLES = (

@@ -20,7 +20,10 @@ from sentient_core.store.records import (
     TimerSet,
     Tried,
 )
+from sentient_core.store.row_sql import writing
+from sentient_core.store.row_values import row_change
 from sentient_core.store.rows import RowEncoder
+from sentient_core.store.settlement import row_changes
 from sentient_core.store.tail import encode_entry
 from sentient_core.store.wire import record_id, value
 from tests.store.samples import NOW, answered, checkpoint, dead_letter, event, sent_as
@@ -39,6 +42,7 @@ def rows_of(record: AnyRecord) -> int:
     rows += (value(record_id("timer", SYSTEM, *key)) for key, timer in effect.timers.items() if timer is None)
     rows += (encoder.checkpoint(placed) for placed in effect.states.values())
     rows += (encoder.sent_id(key, outcome) for key, outcome in effect.ids.items())
+    rows += (row for _, _, written in writing(SYSTEM, row_changes(effect, None)) for row in written)
     for key, memos in effect.memos.items():
         rows += (encoder.memo(key, name, outcome) for name, outcome in memos.items())
     for id_, letter in effect.letters.items():
@@ -55,7 +59,7 @@ def rows_of(record: AnyRecord) -> int:
     kind=st.sampled_from(
         [
             "accepted", "accepted with an id", "asked", "answered", "forwarded", "noted", "settled", "tried",
-            "timer", "timer gone", "state", "letter",
+            "timer", "timer gone", "state", "letter", "row", "edge",
         ]
     ),
 )  # fmt: skip
@@ -77,6 +81,8 @@ def test_the_rows_of_a_record_are_at_most_twice_what_it_counts(
         "timer": TimerSet(to, "k" * words, NOW, 5, "Tick", payload),
         "timer gone": TimerGone(to, "k" * words),
         "state": checkpoint(to, 5, kind=CheckpointKind.STATE),
+        "row": row_change("task_execution", (of,), {"message": "w" * words, "items": 2}, owner=to, at=NOW),
+        "edge": row_change("spawned", (of, to), {"data": {"w": "w" * words}}, owner=to, at=NOW),
         "letter": dead_letter(
             5_000_000, recipient=to, sender=of, payload=payload, cause="c" * words, was_pending=True
         ),
