@@ -6,13 +6,13 @@ that change the same fields share a statement.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from typing import Any, cast
 
 import cbor2
 
 from sentient_core.store.row_models import Plan, Row, RowQuery
-from sentient_core.store.row_tables import Kind, RowTable, Shape
+from sentient_core.store.row_tables import Kind, Shape
 from sentient_core.store.row_values import wanted
 from sentient_core.store.time_bounds import times_between
 from sentient_core.store.wire import bindable, record_id
@@ -23,7 +23,7 @@ Change = tuple[Shape, tuple[str, ...], Mapping[str, Any], int, int]
 """A row's table and key, the fields to write, how many changes that is, and when the first was."""
 
 _NONE = cbor2.CBORTag(6, None)
-_UPSERT = "FOR $one IN ${name} {{ UPSERT $one.id SET {fields} RETURN NONE; }};\n"
+_INSERT = "INSERT INTO {table} ${name} ON DUPLICATE KEY UPDATE {fields} RETURN NONE;\n"
 # An edge cannot be made by UPSERT, and ON DUPLICATE KEY UPDATE of one knows nothing of what is there.
 _RELATE = """FOR $one IN ${name} {{
     INSERT RELATION IGNORE INTO {table} $one.edge RETURN NONE;
@@ -43,22 +43,17 @@ def writing(system: str, changes: Iterable[Change]) -> list[tuple[str, str, list
     shapes: dict[str, Shape] = {}
     for shape, key, fields, count, at in changes:
         shapes[shape.table] = shape
-        row: dict[str, object] = {
-            "id": row_id(system, shape, key),
-            # What is to hold nothing is not bound at all.
-            "f": {name: value for name, value in fields.items() if value is not None},
-            "n": count,
-        }
-        if shape.edge is not None:
-            ends = [record_id(shape.edge.table.value, system, *end) for end in shape.ends(key)]
-            row["edge"] = {"id": row["id"], "in": ends[0], "out": ends[1]}
-        encoded = cbor2.dumps(bindable(row | {"at": cbor2.CBORTag(12, list(divmod(at, 1_000_000_000)))}))
-        groups.setdefault((shape.table, tuple(sorted(fields))), []).append(encoded)
+        encode = _row if shape.edge is None else _edge
+        row = encode(system, shape, key, fields, count, cbor2.CBORTag(12, list(divmod(at, 1_000_000_000))))
+        groups.setdefault((shape.table, tuple(sorted(fields))), []).append(cbor2.dumps(bindable(row)))
     found: list[tuple[str, str, list[bytes]]] = []
     for (table, names), rows in groups.items():
         shape, name = shapes[table], f"rows{len(found)}"
-        template = _UPSERT if shape.edge is None else _RELATE
-        found.append((template.format(name=name, table=table, fields=_assignments(shape, names)), name, rows))
+        if shape.edge is None:
+            statement = _INSERT.format(name=name, table=table, fields=_updates(names))
+        else:
+            statement = _RELATE.format(name=name, table=table, fields=_settings(shape, names))
+        found.append((statement, name, rows))
     return found
 
 
@@ -112,19 +107,44 @@ def read_row(shape: Shape, row: Mapping[str, Any]) -> Row:
     return Row(shape.key_of(row["id"].key[1:]), fields, row.get("revision") or 1)
 
 
-def _assignments(shape: Shape, names: Iterable[str]) -> str:
-    before = "(revision ?? 0)"
-    if shape.table is RowTable.AGENT_STATE:
-        # One that only releases before have written has none. First, as what is set is seen behind it.
-        before = "(revision ?? (IF agent_id = NONE THEN 0 ELSE 1 END))"
-    parts = [f"revision = {before} + $one.n"]
-    parts += [f"{name} = $one.f.{name}" for name in names]
-    parts += [
-        f"{name} = {name} ?? $one.at"
+def _row(
+    system: str, shape: Shape, key: tuple[str, ...], fields: Mapping[str, Any], count: int, at: object
+) -> dict[str, object]:
+    """A row as it is if it is new. What is to hold nothing is not in it at all."""
+    row: dict[str, object] = dict.fromkeys(_filled(shape, fields), at)
+    row |= {name: value for name, value in fields.items() if value is not None}
+    return row | {"id": row_id(system, shape, key), "revision": count}
+
+
+def _updates(names: Iterable[str]) -> str:
+    # The row of an actor that only releases before have written has no revision; any other has one.
+    return ", ".join(("revision = (revision ?? 1) + $input.revision", *(f"{n} = $input.{n}" for n in names)))
+
+
+def _edge(
+    system: str, shape: Shape, key: tuple[str, ...], fields: Mapping[str, Any], count: int, at: object
+) -> dict[str, object]:
+    """An edge, and what is to be set in it."""
+    id_ = row_id(system, shape, key)
+    table = "" if shape.edge is None else shape.edge.table.value
+    ends = [record_id(table, system, *end) for end in shape.ends(key)]
+    known = {name: value for name, value in fields.items() if value is not None}
+    return {"id": id_, "edge": {"id": id_, "in": ends[0], "out": ends[1]}, "f": known, "n": count, "at": at}
+
+
+def _settings(shape: Shape, names: Collection[str]) -> str:
+    parts = ["revision = (revision ?? 0) + $one.n", *(f"{name} = $one.f.{name}" for name in names)]
+    parts += [f"{name} = IF revision = $one.n THEN $one.at ELSE {name} END" for name in _filled(shape, names)]
+    return ", ".join(parts)
+
+
+def _filled(shape: Shape, names: Container[str]) -> list[str]:
+    """The times that a new row has without being told: when it was made."""
+    return [
+        name
         for name, field in shape.fields.items()
         if field.kind is Kind.TIME and not field.is_optional and name not in names
     ]
-    return ", ".join(parts)
 
 
 def _range(shape: Shape, parts: int, *, is_behind: bool) -> str:

@@ -6,9 +6,9 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
+from msgspec import structs
 
 from sentient_core.store import Journal, Store
 from sentient_core.store.records import RowChange
@@ -19,8 +19,8 @@ from sentient_core.store.row_values import row_change
 from tests.store.test_contract import Database, database_of
 
 DAY = 86_400
-UNLIMITED: dict[str, Any] = dict.fromkeys(
-    ("events_age", "events_bytes", "accounts_age", "rows_age", "rows_bytes", "trail_age", "trail_bytes")
+UNLIMITED = Retention(
+    events_age=None, accounts_age=None, rows_age=None, rows_bytes=None, trail_age=None, trail_bytes=None
 )
 TABLES = (
     RowTable.TASK_EXECUTION,
@@ -95,7 +95,7 @@ async def test_what_is_over_goes_by_age_with_what_belongs_to_it(store: Store, jo
     for status in ("pending", "running", "paused"):
         await lives(journal, f"open_{status}", status, 400)
 
-    pruned = await journal.prune(Retention(**UNLIMITED | {"rows_age": 30 * DAY}))
+    pruned = await journal.prune(structs.replace(UNLIMITED, rows_age=30 * DAY))
 
     left = {f"young_{s}" for s in ("completed", "failed", "cancelled")}
     left |= {f"open_{s}" for s in ("pending", "running", "paused")}
@@ -103,7 +103,7 @@ async def test_what_is_over_goes_by_age_with_what_belongs_to_it(store: Store, jo
         assert await names(store, table) == left
     assert pruned.written.rows >= 3 * 7  # an edge may go with its step
     assert len(await trail(store)) == 9
-    again = await journal.prune(Retention(**UNLIMITED | {"rows_age": 30 * DAY}))
+    again = await journal.prune(structs.replace(UNLIMITED, rows_age=30 * DAY))
     assert again.written.rows == 0
 
 
@@ -112,14 +112,14 @@ async def test_the_oldest_of_what_is_over_goes_by_bytes(store: Store, journal: J
         await lives(journal, f"t{number}", "completed", 10 - number)
     await lives(journal, "open", "running", 400)
 
-    await journal.prune(Retention(**UNLIMITED | {"rows_bytes": 15_000}))
+    await journal.prune(structs.replace(UNLIMITED, rows_bytes=15_000))
 
     left = await names(store, RowTable.TASK_EXECUTION)
     assert {"open", "t5"} <= left
     assert "t0" not in left
     assert await names(store, RowTable.TASK_ITEM) == left
 
-    await journal.prune(Retention(**UNLIMITED | {"rows_bytes": 0}))
+    await journal.prune(structs.replace(UNLIMITED, rows_bytes=0))
     for table in TABLES:
         assert await names(store, table) == {"open"}
 
@@ -128,10 +128,10 @@ async def test_the_trail_has_limits_of_its_own(store: Store, journal: Journal) -
     for number in range(6):
         await lives(journal, f"t{number}", "completed", 10 - number)
 
-    await journal.prune(Retention(**UNLIMITED | {"trail_age": 8.5 * DAY}))
+    await journal.prune(structs.replace(UNLIMITED, trail_age=8.5 * DAY))
     assert await trail(store) == ["t2", "t3", "t4", "t5"]
 
-    await journal.prune(Retention(**UNLIMITED | {"trail_bytes": 1_000}))
+    await journal.prune(structs.replace(UNLIMITED, trail_bytes=1_000))
     left = await trail(store)
     assert left == ["t2", "t3", "t4", "t5"][-len(left) :]
     assert 0 < len(left) < 4
