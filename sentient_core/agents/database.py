@@ -18,10 +18,12 @@ import msgspec
 
 from sentient_core.config import DEFAULT_SYSTEM, Settings, SettingsArguments, StorageBackend
 from sentient_core.errors import InvalidArgument, LiveQueriesUnavailable, StoreRefused, StoreUnavailable
+from sentient_core.events.split_streams import streams_of
 from sentient_core.own_store import default_url, store_at
 from sentient_core.secret import Secret
 from sentient_core.store import RecordId, SurrealStore
 from sentient_core.store.live_queries import LiveNotifications
+from sentient_core.store.streams import EventStreams
 from sentient_core.store.url import parse_url
 from sentient_core.store.wire import table_tag
 
@@ -96,6 +98,8 @@ class SurrealDBConfig:
             raise InvalidArgument("username and password are for servers; an embedded database has no users")
         self.store: SurrealStore = store_at(self.url, settings)
         """Shared by all who are given this."""
+        self.event_streams: EventStreams = streams_of(self.store, settings)
+        """Of the store, for event buses; what they publish is in memory where EVENT_BUS_BACKEND says so."""
         self._places = anyio.Semaphore(self.connection_pool_size)
         self._live: dict[UUID, LiveNotifications] = {}
 
