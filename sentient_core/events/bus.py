@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 from uuid import uuid4
 
 import anyio
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from sentient_core.store.protocols import DeadLetterRow, Journal, Store
+    from sentient_core.store.protocols import DeadLetterRow, Journal, Store, StoreHolder
     from sentient_core.store.streams import EventStreams, Watch
 
-__all__ = ["EventBus", "EventBusStatistics", "HasStore", "Wanted"]
+__all__ = ["EventBus", "EventBusStatistics", "Wanted"]
 
 Wanted: TypeAlias = "EventType | str | EventFilter | Iterable[EventType | str]"
 """What `subscribe` takes: a type, several types, or a filter."""
@@ -49,13 +49,6 @@ _PATIENCE = 30.0
 """Seconds that a publisher waits for those who have subscribed before it."""
 _SAFE = 5.0
 """Seconds after which they are looked at although somebody would have told."""
-
-
-class HasStore(Protocol):
-    """What has a store: a SurrealDBConfig, an ActorSystem."""
-
-    @property
-    def store(self) -> Store: ...
 
 
 class EventBusStatistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +89,7 @@ class EventBus:
     """
 
     def __init__(
-        self, where: Store | HasStore, *, system: str | None = None, live_queries: bool | None = None
+        self, where: Store | StoreHolder, *, system: str | None = None, live_queries: bool | None = None
     ) -> None:
         """Raises InvalidArgument, InvalidName."""
         store = where if hasattr(where, "open_journal") else getattr(where, "store", None)
