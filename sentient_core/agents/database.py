@@ -100,7 +100,8 @@ class SurrealDBConfig:
         """Shared by all who are given this."""
         self.event_streams: EventStreams = streams_of(self.store, settings)
         """Of the store, for event buses; what they publish is in memory where EVENT_BUS_BACKEND says so."""
-        self._places = anyio.Semaphore(self.connection_pool_size)
+        self._places: anyio.Semaphore | None = None
+        """Made by the first who wants one: it belongs to his event loop; the next use may be on another."""
         self._live: dict[UUID, LiveNotifications] = {}
 
     def __repr__(self) -> str:
@@ -156,6 +157,8 @@ class SurrealDBConfig:
     async def lease(self) -> DatabaseConnection:
         """As `get_connection`, to be ended by its `close()` or `give_back()`."""
         places = self._places
+        if places is None:
+            places = self._places = anyio.Semaphore(self.connection_pool_size)
         await places.acquire()
         return DatabaseConnection(self, places.release)
 
@@ -189,11 +192,11 @@ class SurrealDBConfig:
         While an actor system is still on it, the database closes behind that.
         """
         with anyio.CancelScope(shield=True):
-            for query_id in list(self._live):
-                await self.end_live(query_id)
+            async with anyio.create_task_group() as tasks:  # each may have to wait for a server that hangs
+                for query_id in list(self._live):
+                    tasks.start_soon(self.end_live, query_id)
             await self.store.close()
-        # Another event loop may be the next to use it.
-        self._places = anyio.Semaphore(self.connection_pool_size)
+        self._places = None
 
 
 class DatabaseConnection:
