@@ -41,6 +41,7 @@ from sentient_core.errors import (
     SystemClosed,
 )
 from sentient_core.events import EventBus, EventType
+from sentient_core.events.split_streams import streams_of
 from sentient_core.health import Health, Phase, health_of
 from sentient_core.in_thread import BackendName, SystemThread
 from sentient_core.logs import runtime_log
@@ -68,6 +69,7 @@ from sentient_core.store.protocols import (
     store_of,
 )
 from sentient_core.store.retention import Pruned, Retention
+from sentient_core.store.streams import EventStreams
 from sentient_core.store.surreal import SurrealStore
 from sentient_core.supervisor.administration import AdministeredChildren
 from sentient_core.supervisor.children import Children
@@ -189,6 +191,8 @@ class ActorSystem:
             store = self._own_store = store_at(store, self.settings)
         self.store: Store = store_of(store)
         """The store, for queries: `await system.store.events(system.name, …)`."""
+        self._sharer = store
+        self._streams: EventStreams | None = None
         self._isolation = _checked_isolation(isolation)
         self._root_strategy = msgspec.structs.replace(Root.strategy, budget=restart_budget)
         self._stops_when_given_up = _is_stop(on_give_up)
@@ -488,6 +492,13 @@ class ActorSystem:
         return await ask_many(self._open("send a message").runtime, refs, message, timeout)
 
     @property
+    def event_streams(self) -> EventStreams:
+        """Its events for event buses: in the store; or what is published in memory, by EVENT_BUS_BACKEND."""
+        if self._streams is None:
+            self._streams = streams_of(self.store, self.settings, shared=self._sharer)
+        return self._streams
+
+    @property
     def events(self) -> EventBus:
         """The system's event bus: what happens to its actors, and what is published, for whoever follows.
 
@@ -503,8 +514,7 @@ class ActorSystem:
         parts = self._entered("use its events")
         if parts.events is None:
             parts = self._open("use its events")
-            live = self.settings.enable_live_queries
-            parts.events = bus_of(parts.runtime, self.store, self.name, live_queries=live)
+            parts.events = bus_of(parts.runtime, self.store, self.name, self.event_streams, self.settings)
             parts.tasks.start_soon(parts.events.serve, name="sentient-core event bus")
         return parts.events
 

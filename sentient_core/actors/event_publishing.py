@@ -13,17 +13,21 @@ from sentient_core.mailbox import DeadLetter, DeadLetterReason
 
 if TYPE_CHECKING:
     from sentient_core.actors.runtime import Runtime
+    from sentient_core.config import Settings
     from sentient_core.store.protocols import Store
     from sentient_core.store.records import Published
+    from sentient_core.store.streams import EventStreams
 
 __all__ = ["bus_of"]
 
 
-def bus_of(runtime: Runtime, store: Store, system: str, *, live_queries: bool) -> EventBus:
+def bus_of(
+    runtime: Runtime, store: Store, system: str, streams: EventStreams, settings: Settings
+) -> EventBus:
     """The event bus of a running system; its `serve` is to run."""
     mirror = runtime.mirror
     publisher = JournalPublisher(mirror, runtime.backend, partial(_in_turn, runtime), partial(_bury, runtime))
-    return EventBus.of_journal(store, system, mirror.journal, publisher, live_queries=live_queries)
+    return EventBus.of_journal(store, system, streams, mirror.journal, publisher, settings)
 
 
 def _in_turn(runtime: Runtime, event: Published) -> bool:

@@ -18,10 +18,12 @@ import msgspec
 
 from sentient_core.config import DEFAULT_SYSTEM, Settings, SettingsArguments, StorageBackend
 from sentient_core.errors import InvalidArgument, LiveQueriesUnavailable, StoreRefused, StoreUnavailable
+from sentient_core.events.split_streams import streams_of
 from sentient_core.own_store import default_url, store_at
 from sentient_core.secret import Secret
 from sentient_core.store import RecordId, SurrealStore
 from sentient_core.store.live_queries import LiveNotifications
+from sentient_core.store.streams import EventStreams
 from sentient_core.store.url import parse_url
 from sentient_core.store.wire import table_tag
 
@@ -96,7 +98,10 @@ class SurrealDBConfig:
             raise InvalidArgument("username and password are for servers; an embedded database has no users")
         self.store: SurrealStore = store_at(self.url, settings)
         """Shared by all who are given this."""
-        self._places = anyio.Semaphore(self.connection_pool_size)
+        self.event_streams: EventStreams = streams_of(self.store, settings)
+        """Of the store, for event buses; what they publish is in memory where EVENT_BUS_BACKEND says so."""
+        self._places: anyio.Semaphore | None = None
+        """Made by the first who wants one: it belongs to his event loop; the next use may be on another."""
         self._live: dict[UUID, LiveNotifications] = {}
 
     def __repr__(self) -> str:
@@ -152,6 +157,8 @@ class SurrealDBConfig:
     async def lease(self) -> DatabaseConnection:
         """As `get_connection`, to be ended by its `close()` or `give_back()`."""
         places = self._places
+        if places is None:
+            places = self._places = anyio.Semaphore(self.connection_pool_size)
         await places.acquire()
         return DatabaseConnection(self, places.release)
 
@@ -185,11 +192,11 @@ class SurrealDBConfig:
         While an actor system is still on it, the database closes behind that.
         """
         with anyio.CancelScope(shield=True):
-            for query_id in list(self._live):
-                await self.end_live(query_id)
+            async with anyio.create_task_group() as tasks:  # each may have to wait for a server that hangs
+                for query_id in list(self._live):
+                    tasks.start_soon(self.end_live, query_id)
             await self.store.close()
-        # Another event loop may be the next to use it.
-        self._places = anyio.Semaphore(self.connection_pool_size)
+        self._places = None
 
 
 class DatabaseConnection:

@@ -6,24 +6,24 @@ import functools
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 from uuid import uuid4
 
 import anyio
 import msgspec
 
 from sentient_core.backend import current_backend
-from sentient_core.config import DEFAULT_SYSTEM
+from sentient_core.config import DEFAULT_SYSTEM, Settings, StorageBackend
 from sentient_core.errors import EventBusStopped, InvalidArgument, InvalidCursor, StoreError
 from sentient_core.events.acknowledging import Acknowledger
 from sentient_core.events.agent_event import AgentEvent
 from sentient_core.events.cursor import Cursor
 from sentient_core.events.event_type import EventType, event_type_of
 from sentient_core.events.follower import Follower
-from sentient_core.events.publishing import FreePublisher, Publisher
+from sentient_core.events.publishing import BesidePublisher, FreePublisher, Publisher
 from sentient_core.events.streams import FedStream, RowStream, Stream
 from sentient_core.events.subscription import TRIES, Callback, EventIterator, EventSubscription
-from sentient_core.logs import LimitedLog, runtime_log
+from sentient_core.logs import LimitedLog, LogLevel, runtime_log
 from sentient_core.paths import check_name
 from sentient_core.store.event_filter import EventFilter, check_text
 from sentient_core.store.streams import END, Place, Span, Subscriber, external_stream, just_before
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from sentient_core.store.protocols import DeadLetterRow, Journal, Store
+    from sentient_core.store.protocols import DeadLetterRow, Journal, Store, StoreHolder
     from sentient_core.store.streams import EventStreams, Watch
 
-__all__ = ["EventBus", "EventBusStatistics", "HasStore", "Wanted"]
+__all__ = ["EventBus", "EventBusStatistics", "Wanted"]
 
 Wanted: TypeAlias = "EventType | str | EventFilter | Iterable[EventType | str]"
 """What `subscribe` takes: a type, several types, or a filter."""
@@ -49,13 +49,6 @@ _PATIENCE = 30.0
 """Seconds that a publisher waits for those who have subscribed before it."""
 _SAFE = 5.0
 """Seconds after which they are looked at although somebody would have told."""
-
-
-class HasStore(Protocol):
-    """What has a store: a SurrealDBConfig, an ActorSystem."""
-
-    @property
-    def store(self) -> Store: ...
 
 
 class EventBusStatistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,9 +75,11 @@ class EventBus:
             await bus.publish_event(AgentEvent(event_type="shop.order_placed", source_agent="web"))
             history = await bus.get_event_history(workflow_id="w1", limit=20)
 
-    `where` is a store (`SurrealStore`, `MemoryStore`), or what has one (`SurrealDBConfig`). The bus of a
-    running system is `system.events`: it takes part in its journal. Others follow that journal as far as its
-    events are rows, a moment later, and publish beside it; any number of processes may, on a server.
+    `where` is a store (`SurrealStore`, `MemoryStore`), or what has one (`SurrealDBConfig`), whose settings
+    then count as well: ENABLE_LIVE_QUERIES, LOG_LEVEL, and EVENT_BUS_BACKEND, which may say that what is
+    published is kept in memory alone, where all buses of this `where` see it. The bus of a running system is
+    `system.events`: it takes part in its journal. Others follow that journal as far as its events are rows, a
+    moment later, and publish beside it; any number of processes may, on a server.
 
     On a server a live query tells when something has come; `live_queries=False`, HTTP, and a lost connection
     leave it to looking every 0.05 to 0.5 seconds. Nothing is missed or comes twice either way: what counts is
@@ -94,27 +89,35 @@ class EventBus:
     """
 
     def __init__(
-        self, where: Store | HasStore, *, system: str | None = None, live_queries: bool = True
+        self, where: Store | StoreHolder, *, system: str | None = None, live_queries: bool | None = None
     ) -> None:
         """Raises InvalidArgument, InvalidName."""
-        store = where if hasattr(where, "event_streams") else getattr(where, "store", None)
+        store = where if hasattr(where, "open_journal") else getattr(where, "store", None)
         if not hasattr(store, "event_streams"):
             raise InvalidArgument(
                 f"an event bus needs a store, or what has one: SurrealStore('mem://'), not {where!r}"
             )
+        settings = getattr(where, "settings", None)
+        settings = settings if isinstance(settings, Settings) else Settings()
+        if live_queries is None:
+            live_queries = settings.enable_live_queries
         if not isinstance(live_queries, bool):  # pyright: ignore[reportUnnecessaryIsInstance] - it is the user's
             raise InvalidArgument(f"live_queries must be True or False, not {live_queries!r}")
         own_name = getattr(where, "name", None) if store is not where else None
         named = system if system is not None else own_name if isinstance(own_name, str) else DEFAULT_SYSTEM
-        self._found(cast("Store", store), check_name(named), live_queries=live_queries)
+        rows = getattr(where, "event_streams", None) or cast("Store", store).event_streams
+        name = check_name(named)
+        self._found(cast("Store", store), name, rows, live_queries=live_queries, log_level=settings.log_level)
 
-    def _found(self, store: Store, system: str, *, live_queries: bool) -> None:
+    def _found(
+        self, store: Store, system: str, rows: EventStreams, *, live_queries: bool, log_level: LogLevel
+    ) -> None:
         self.system: str = system
         """Whose events these are."""
         self.store: Store = store
         self._is_live = live_queries
-        self._rows: EventStreams = store.event_streams
-        self._log = runtime_log(system)
+        self._rows: EventStreams = rows
+        self._log = runtime_log(system, log_level)
         self._journal: Stream = RowStream(system, self._rows, self._tell)
         self._external: Stream = RowStream(external_stream(system), self._rows, self._tell)
         self._publisher: Publisher = FreePublisher(self._rows, external_stream(system), self._has_begun)
@@ -136,13 +139,24 @@ class EventBus:
 
     @classmethod
     def of_journal(
-        cls, store: Store, system: str, journal: Journal, publisher: Publisher, *, live_queries: bool = True
+        cls,
+        store: Store,
+        system: str,
+        rows: EventStreams,
+        journal: Journal,
+        publisher: Publisher,
+        settings: Settings,
     ) -> EventBus:
         """The bus of a system that runs in this process. `serve` is its life."""
         bus = cls.__new__(cls)
-        bus._found(store, system, live_queries=live_queries)
+        live = settings.enable_live_queries
+        bus._found(store, system, rows, live_queries=live, log_level=settings.log_level)
         bus._journal = FedStream(system, journal, bus._rows, bus._tell)
-        bus._publisher = publisher
+        if settings.event_bus_backend is StorageBackend.MEMORY:
+            free = FreePublisher(rows, external_stream(system), bus._has_begun)
+            bus._publisher = BesidePublisher(free, publisher)
+        else:
+            bus._publisher = publisher
         bus._is_of_system = True
         bus._open()
         return bus

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sentient_core.events.mirror import Mirror
     from sentient_core.store.streams import EventStreams
 
-__all__ = ["FreePublisher", "JournalPublisher", "Publisher"]
+__all__ = ["BesidePublisher", "FreePublisher", "JournalPublisher", "Publisher"]
 
 _CAUSE = 2_000
 
@@ -100,6 +100,29 @@ class JournalPublisher:
     async def bury(self, event: AgentEvent, who: str, cause: BaseException, tries: int) -> None:
         """See `Publisher.bury`."""
         self._bury(event, who, cause, tries)
+
+
+class BesidePublisher:
+    """Of a running system that keeps what is published in memory: beside its journal, and in no turn.
+
+    Dead letters go the way of all others of the system.
+    """
+
+    def __init__(self, free: FreePublisher, of_journal: Publisher) -> None:
+        self._free = free
+        self._of_journal = of_journal
+
+    async def publish(self, event: AgentEvent) -> None:
+        """See `Publisher.publish`."""
+        await self._free.publish(event)
+
+    async def settle(self) -> None:
+        """See `Publisher.settle`."""
+        await self._of_journal.settle()
+
+    async def bury(self, event: AgentEvent, who: str, cause: BaseException, tries: int) -> None:
+        """See `Publisher.bury`."""
+        await self._of_journal.bury(event, who, cause, tries)
 
 
 def _record_of(event: AgentEvent, seq: int, most: int) -> Published:

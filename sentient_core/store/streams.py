@@ -34,6 +34,7 @@ __all__ = [
     "Subscriber",
     "Watch",
     "external_stream",
+    "is_external",
     "just_before",
 ]
 
@@ -47,9 +48,17 @@ BEGINNING: Final[Place] = (0, END)
 """Before the first commit."""
 
 
+_EXTERNAL = "external"
+
+
 def external_stream(system: str) -> str:
     """The name of the stream of what is published to a system from outside of it."""
-    return f"{system}/external"
+    return f"{system}/{_EXTERNAL}"
+
+
+def is_external(stream: str) -> bool:
+    """A stream of what is published from outside of a system."""
+    return stream.endswith(f"/{_EXTERNAL}")
 
 
 def just_before(place: Place) -> Place:

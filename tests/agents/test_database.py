@@ -284,6 +284,43 @@ async def test_it_is_closed_and_used_again(tmp_path: Path) -> None:
     await config.close()
 
 
+def test_one_that_was_made_outside_of_a_loop_serves_one_loop_after_another(tmp_path: Path) -> None:
+    config = SurrealDBConfig(f"surrealkv://{tmp_path}/db", connection_pool_size=1)
+
+    async def add() -> int:
+        async with config:
+            async with config.get_connection() as db, anyio.create_task_group() as tasks:
+                waiting = anyio.Event()
+
+                async def wait() -> None:
+                    waiting.set()
+                    async with config.get_connection() as other:
+                        await other.create("note")
+
+                tasks.start_soon(wait)
+                await waiting.wait()
+                await db.create("note")
+                await db.close()
+            (rows,) = await config.store.query("SELECT * FROM note")
+            return len(rows)
+
+    counts = [anyio.run(add, backend=backend) for backend in ("asyncio", "trio", "asyncio")]
+    assert counts == [2, 4, 6]
+
+
+async def test_a_server_that_hangs_holds_up_closing_for_a_moment_only(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        config = await on_server(server)
+        for _ in range(4):
+            await config.begin_live("note")
+        server.pause()
+        try:
+            with anyio.fail_after(30):
+                await config.close()
+        finally:
+            server.resume()
+
+
 async def test_what_is_not_given_is_as_the_settings_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
