@@ -467,7 +467,7 @@ async def test_ten_megabytes_are_kept_or_refused_at_the_call(
 
 async def test_it_works_under_its_first_name_on_what_configures_the_database() -> None:
     async with SurrealDBConfig("mem://") as config:
-        manager = SurrealDBStateManager(config)
+        manager = SurrealDBStateManager(db_config=config)
 
         made = await manager.create_workflow({"status": "pending", "total_steps": 5})
 

@@ -128,6 +128,12 @@ def test_it_needs_a_store(where: Any) -> None:
         StateManager(where)
 
 
+def test_where_its_store_is_is_said_once(store: MemoryStore) -> None:
+    with pytest.raises(InvalidArgument, match="say once where the states are"):
+        StateManager(store, db_config=store)
+    assert StateManager(db_config=store).store is store
+
+
 @pytest.mark.parametrize("system", ["", "a/b"])
 def test_it_needs_the_name_of_a_system(store: MemoryStore, system: str) -> None:
     with pytest.raises(InvalidArgument, match="must be the name of a system"):
@@ -368,6 +374,29 @@ async def test_an_outage_is_an_error(manager: StateManager, store: MemoryStore) 
     found = await manager.get_workflow("w")
     assert found is not None
     assert (found.current_step, len(await manager.list_workflows())) == (0, 1)
+
+
+async def test_very_much_is_deleted_in_parts_and_its_workflow_with_the_last(
+    store: MemoryStore, manager: StateManager
+) -> None:
+    history = [{"n": n} for n in range(1_200)]
+    await manager.create_workflow({"workflow_id": "w", "execution_history": history})
+
+    assert await manager.delete_workflow("w")
+
+    assert await manager.get_workflow_history("w") == []
+    assert await manager.list_status_changes() == []
+
+
+async def test_agents_are_listed_in_pages(manager: StateManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sentient_core.agents.agent_states._PAGE", 3)
+    for n in range(7):
+        await manager.create_agent_state({"agent_id": f"a{n}", "name": "A", "capabilities": [f"c{n % 2}"]})
+
+    listed = await manager.list_agent_states(capability="c0", limit=None)
+
+    assert [agent.agent_id for agent in listed] == ["a0", "a2", "a4", "a6"]
+    assert [agent.agent_id for agent in await manager.list_agent_states(limit=4)] == ["a0", "a1", "a2", "a3"]
 
 
 class Note(msgspec.Struct, frozen=True):
