@@ -6,7 +6,7 @@ depends_on             step -> the step that has to be completed before it, of o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -20,10 +20,13 @@ from sentient_core.agents.patching import Updates
 from sentient_core.agents.state_rows import StateRows
 from sentient_core.agents.subjects import STEP, from_row, refuse_owned
 from sentient_core.errors import DependencyCycle, IdTaken, InvalidArgument, InvalidField, RowConflict
+from sentient_core.paths import join
 from sentient_core.store.row_models import Row, RowQuery, RowWrite
 from sentient_core.store.row_tables import RowTable
 
 __all__ = ["Relation", "Relations"]
+
+_PAGE = 1_000
 
 
 class Relation(StrEnum):
@@ -64,12 +67,37 @@ class Relations(StateRows):
         return True
 
     async def descendants(self, agent_id: str, relation: Relation | str = Relation.SPAWNED) -> list[str]:
-        """All that an agent has spawned (or supervises), and those they have, the nearest first."""
-        return await self._walk(_table(relation), check_id(agent_id, "agent_id"), is_upwards=False)
+        """All that an agent has spawned (or supervises), and those they have, the nearest first.
+
+        Of actors with those below them, which is both in one: their edges need not be noted.
+        """
+        start = check_id(agent_id, "agent_id")
+        table = _table(relation)
+        below: dict[str, list[str]] = {}
+
+        async def ahead(here: str) -> list[str]:
+            edges = await self._rows(RowQuery(table=table, key=(here,)))
+            if here not in below:  # what is below those below it has come with them
+                below.update(await self._actors_below(here))
+            return [row.key[1] for row in edges] + below[here]
+
+        return await _nearest_first(start, ahead)
 
     async def ancestors(self, agent_id: str, relation: Relation | str = Relation.SPAWNED) -> list[str]:
-        """Who has spawned (or supervises) an agent, and who has them, the nearest first."""
-        return await self._walk(_table(relation), check_id(agent_id, "agent_id"), is_upwards=True)
+        """Who has spawned (or supervises) an agent, and who has them, the nearest first.
+
+        Of an actor with those above it, as for `descendants`.
+        """
+        start = check_id(agent_id, "agent_id")
+        table = _table(relation)
+
+        async def ahead(here: str) -> list[str]:
+            edges = await self._rows(RowQuery(table=table, where={"out": (here,)}))
+            actor = await self._row(RowTable.AGENT_STATE, (here,))
+            parent = "" if actor is None else str(actor.fields.get("parent", ""))
+            return [row.key[0] for row in edges] + ([parent] if parent else [])
+
+        return await _nearest_first(start, ahead)
 
     async def create_workflow_step(
         self, workflow_id: str, step_data: Mapping[str, Any] | WorkflowStep
@@ -210,23 +238,22 @@ class Relations(StateRows):
         done = {step.name for step in steps if step.status == "completed"}
         return [step for step in steps if step.status == "pending" and set(step.depends_on) <= done]
 
-    async def _walk(self, table: RowTable, start: str, *, is_upwards: bool) -> list[str]:
-        known = {start}
-        found: list[str] = []
-        layer = [start]
-        while layer:
-            ahead: list[str] = []
-            for here in layer:
-                query = (
-                    RowQuery(table=table, where={"out": (here,)})
-                    if is_upwards
-                    else RowQuery(table=table, key=(here,))
-                )
-                ahead += [row.key[0 if is_upwards else 1] for row in await self._rows(query)]
-            layer = [there for there in dict.fromkeys(ahead) if there not in known]
-            known.update(layer)
-            found += layer
-        return found
+    async def _actors_below(self, path: str) -> dict[str, list[str]]:
+        """Each actor of a subtree, its top included, with those right below it."""
+        below: dict[str, list[str]] = {path: []}
+        prefix = join(path, "")
+        after: tuple[str, ...] = (prefix,)  # the paths below this one are the next behind it
+        while True:
+            page = await self._rows(RowQuery(table=RowTable.AGENT_STATE, after=after, limit=_PAGE))
+            for row in page:
+                here = row.key[0]
+                if not here.startswith(prefix):
+                    return below
+                below.setdefault(here, [])
+                below.setdefault(str(row.fields.get("parent", "")), []).append(here)
+            if len(page) < _PAGE:
+                return below
+            after = page[-1].key
 
     async def _workflow(self, key: tuple[str, ...]) -> Row | None:
         row = await self._row(RowTable.WORKFLOW_STATE, key)
@@ -239,6 +266,19 @@ class Relations(StateRows):
         for row in await self._rows(RowQuery(table=RowTable.DEPENDS_ON, key=key)):
             edges.setdefault(row.key[1], []).append(row.key[3])
         return edges
+
+
+async def _nearest_first(start: str, ahead: Callable[[str], Awaitable[list[str]]]) -> list[str]:
+    """All that can be reached, without the start; `ahead` says where one leads."""
+    known = {start}
+    found: list[str] = []
+    layer = [start]
+    while layer:
+        there = [name for here in layer for name in await ahead(here)]
+        layer = [name for name in dict.fromkeys(there) if name not in known]
+        known.update(layer)
+        found += layer
+    return found
 
 
 def _table(relation: Relation | str) -> RowTable:

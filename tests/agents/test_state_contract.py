@@ -271,7 +271,11 @@ async def test_rows_of_a_living_actor_are_read_and_left_to_it(
     for table, key, fields in (
         (RowTable.TASK_EXECUTION, ("t",), {"task_id": "t", "agent_id": "team/a", "status": "running"}),
         (RowTable.WORKFLOW_STATE, ("w",), {"workflow_id": "w", "status": "running"}),
-        (RowTable.AGENT_STATE, ("team/a",), {"agent_id": "team/a", "name": "a", "status": "running"}),
+        (
+            RowTable.AGENT_STATE,
+            ("team/a",),
+            {"agent_id": "team/a", "name": "a", "status": "running", "parent": "team"},
+        ),
     ):
         assert journal.append(row_change(table, key, fields, owner="team/a", at=NOW))
     await journal.flush()
@@ -285,6 +289,7 @@ async def test_rows_of_a_living_actor_are_read_and_left_to_it(
     assert workflow is not None
     assert agent is not None
     assert [task.owner, workflow.owner, agent.owner] == ["team/a"] * 3
+    assert (await manager.descendants("team"), await manager.ancestors("team/a")) == (["team/a"], ["team"])
     for change in (
         manager.update_task("t", {"progress": 1}),
         manager.delete_task("t"),

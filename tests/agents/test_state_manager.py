@@ -440,6 +440,35 @@ async def test_beside_a_running_system_it_sees_what_is_committed_and_leaves_acto
     assert await StateManager(system.store, system="team").get_agent_state("clerk") == ended
 
 
+class Quiet(Actor):
+    """Does nothing."""
+
+
+class Desk(Actor):
+    """Has a clerk."""
+
+    async def on_start(self) -> None:
+        await self.context.spawn(Quiet, name="clerk")
+
+
+async def test_lineage_of_actors_is_where_they_stand_and_goes_on_over_edges(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sentient_core.agents.relations._PAGE", 2)
+    async with ActorSystem("team", store=MemoryStore()) as system:
+        manager = StateManager(system)
+        for name in ("a", "a-b", "b", "a b"):
+            await system.spawn(Desk, name=name)
+        await manager.relate("spawned", "a/clerk", "outside")
+        await manager.relate("spawned", "outside", "b")
+
+        assert await manager.descendants("a") == ["a/clerk", "outside", "b", "b/clerk"]
+        assert await manager.descendants("a", "supervises") == ["a/clerk"]
+        assert await manager.descendants("a-b") == ["a-b/clerk"]
+        assert await manager.ancestors("b/clerk") == ["b", "outside", "a/clerk", "a"]
+        assert await manager.ancestors("a b/clerk", "supervises") == ["a b"]
+
+
 async def test_who_does_it_is_as_the_manager_or_the_call_says(store: MemoryStore) -> None:
     manager = StateManager(store, actor="planner")
     await manager.create_workflow({"workflow_id": "w"})
