@@ -58,8 +58,6 @@ class RowTable(StrEnum):
     """Key: workflow, a text that sorts as the entries came."""
     STATUS_CHANGE = "status_change"
     """Key: `agent`, `task` or `workflow`; its id; a text that sorts as the changes came. The audit trail."""
-    SUBSCRIBER = "subscriber"
-    """Key: name. How far a durable subscriber has come."""
     SPAWNED = "spawned"
     """Edge: who made an agent -> agent."""
     SUPERVISES = "supervises"
@@ -398,22 +396,6 @@ _ALL = (
         | _OF_ALL,
         indexes={"status_change_time_idx": ("timestamp",)},
         time="timestamp",
-    ),
-    Shape(
-        table=RowTable.SUBSCRIBER,
-        parts=1,
-        fields={
-            "name": _text,
-            "cursor": _text,
-            "filter": _object,
-            "event_types": _texts,
-            "attempts": _whole,
-            "created_at": _time,
-            "updated_at": _time,
-        }
-        | _DATA
-        | _OF_ALL,
-        time="updated_at",
     ),
     _edge(RowTable.SPAWNED, RowTable.AGENT_STATE, 1),
     _edge(RowTable.SUPERVISES, RowTable.AGENT_STATE, 1),

@@ -17,7 +17,7 @@ from sentient_core.events import AgentEvent, EventBus, EventType
 from sentient_core.store import Store
 from sentient_core.store.event_filter import EventFilter
 from tests.conftest import BACKENDS
-from tests.events.test_event_bus import Seen, an_event, publish
+from tests.events.listeners import Seen, an_event, publish
 from tests.store.server import Server
 
 

@@ -667,7 +667,6 @@ async def test_what_is_forgotten_takes_what_its_actor_has_written(store: Store, 
         RowTable.WORKFLOW_HISTORY: [("wt2", "1")],
         RowTable.DEPENDS_ON: [("wt2", "s2", "wt2", "s1")],
         RowTable.SUPERVISES: [],
-        RowTable.SUBSCRIBER: [],
     }
     assert pruned.written.rows == 9
 
