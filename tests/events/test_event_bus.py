@@ -555,6 +555,8 @@ async def test_what_can_never_work_is_refused_at_the_call(bus: EventBus, store: 
 
 async def test_a_cursor_that_is_ahead_ends_its_subscription_and_says_why(bus: EventBus) -> None:
     subscription = bus.subscribe("a.b", print, after="9-99")
+    with pytest.raises(InvalidCursor, match="ahead"):
+        await subscription.begun()
     await until(lambda: not subscription.is_active)
     assert isinstance(subscription.error, InvalidCursor)
 

@@ -123,8 +123,9 @@ async def test_a_cursor_leads_over_starts_of_the_system(store: Store) -> None:
 async def test_a_bus_beside_the_system_hears_it_and_is_heard(store: Store) -> None:
     async with ActorSystem("shop", store=store) as system, EventBus(store, system="shop") as beside:
         inside, outside = Seen(), Seen()
-        system.events.subscribe("shop.sold", inside)
-        beside.subscribe("shop.sold", outside)
+        subscriptions = system.events.subscribe("shop.sold", inside), beside.subscribe("shop.sold", outside)
+        for subscription in subscriptions:
+            await subscription.begun()
         await publish(beside, 1)
         await inside.until(1)
         await outside.until(1)
