@@ -73,13 +73,15 @@ class Follower:
         """
         while True:
             news = self._news()
+            before = list(self.places)
             for _ in self._streams:
                 which, self._turn = self._turn, 1 - self._turn
                 events, reached = await self._read(which)
                 if events:
                     return self._each(which, events, reached)
                 self.places[which] = reached
-            await news.wait()
+            if self.places == before:  # else there may be more behind what was read
+                await news.wait()
 
     async def _read(self, which: int) -> tuple[Sequence[Placed[Event]], Place]:
         pause = _FIRST_PAUSE

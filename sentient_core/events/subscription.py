@@ -79,6 +79,7 @@ class EventSubscription:
         self._callback = callback
         self._after = after
         self._waiting: anyio.CancelScope | None = None
+        self._has_begun = anyio.Event()
 
     def __str__(self) -> str:
         return self.id
@@ -94,6 +95,16 @@ class EventSubscription:
         if self._waiting is not None:
             self._waiting.cancel()
 
+    async def begun(self) -> None:
+        """Return when it follows: whatever is published from then on comes, whoever publishes it.
+
+        What is published by the bus that it belongs to, or happens in its system, comes without this. Raises
+        what it has ended with.
+        """
+        await self._has_begun.wait()
+        if self.error is not None:
+            raise self.error
+
     @property
     def cursor(self) -> str | None:
         """How far it is; None: it has not begun."""
@@ -106,6 +117,7 @@ class EventSubscription:
             with anyio.CancelScope() as self._waiting:
                 acknowledger = await self._home.begin(self.follower, self._after, self.name)
             self._waiting = None
+            self._has_begun.set()
             if acknowledger is None:
                 await self._follow(None)
             else:
@@ -117,6 +129,7 @@ class EventSubscription:
             self._home.log_failure(lambda: {"callback": _name(self._callback), **fields})
         finally:
             self.is_active = False
+            self._has_begun.set()
             self._home.leave(self)
 
     async def _follow(self, acknowledger: Acknowledger | None) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sentient_core.errors import StoreUnavailable
 from sentient_core.logs import runtime_log
 from sentient_core.store.backoff import Backoff
 from sentient_core.store.engine import Engine
@@ -70,10 +69,7 @@ class LiveQuery:
 
     async def _listen(self, connection: Connection, backoff: Backoff) -> None:
         async with asyncio.timeout(_ANSWER_SECONDS):
-            if self._id is not None:  # of a connection that broke: the server may not have noticed
-                with suppress(StoreUnavailable):
-                    read_exact(await connection.exchange(request(_KILL, {"live": self._id})))
-                self._id = None
+            # One of a connection that broke ends with it: the server sees to that.
             (self._id,) = read_exact(await connection.exchange(request(_LIVE, {})))
         self.is_live = True
         backoff.reset()
@@ -90,7 +86,6 @@ class LiveQuery:
                 if connection.is_alive:
                     # What comes first may be a notification; the connection's end ends the query as well.
                     await connection.exchange(request(_KILL, {"live": self._id}))
-                    self._id = None
         with suppress(Exception):
             async with asyncio.timeout(_END_SECONDS):
                 await connection.close()

@@ -16,6 +16,7 @@ from itertools import chain, islice
 from typing import Any
 
 import anyio
+import msgspec
 
 from sentient_core.backend import Backend, current_backend
 from sentient_core.errors import Fenced, StoreError, StoreRefused, StoreUnavailable
@@ -80,7 +81,7 @@ from sentient_core.store.row_book import RowBook
 from sentient_core.store.row_models import Row, RowQuery, RowWrite
 from sentient_core.store.row_tables import RowTable
 from sentient_core.store.row_values import checked_writes
-from sentient_core.store.streams import EventFollower, Place
+from sentient_core.store.streams import EventFollower, Place, external_stream
 from sentient_core.store.tail import LEAST_WEIGHT
 from sentient_core.store.views import (
     agent_of_row,
@@ -263,6 +264,10 @@ class MemoryStore:
         for records in self._systems.values():
             if records.owner is not None:
                 records.owner.settle()
+
+    def external(self, system: str) -> _Records | None:
+        """The external stream of a system, if there is one."""
+        return self._systems.get(external_stream(system))
 
     async def _stream(self, name: str) -> _Records:
         """Of a system, or of an external stream, which is made when somebody looks."""
@@ -478,7 +483,7 @@ class MemoryJournal:
             raise self._failure
         if self._store.is_paused:
             raise StoreUnavailable(_PAUSED)
-        return self._records.prune(retention, time.time_ns())
+        return self._prune(retention)
 
     async def close(self, patience: float) -> Backlog:
         """See `Journal.close`. `patience` counts on the event loop's clock."""
@@ -510,7 +515,19 @@ class MemoryJournal:
         retention = self._options.retention
         if retention is not None and self._backend.now() >= self._prune_at:
             self._prune_at = self._backend.now() + retention.every
-            self._records.prune(retention, time.time_ns())
+            self._prune(retention)
+
+    def _prune(self, retention: Retention) -> Pruned:
+        now = time.time_ns()
+        held, held_external = self._store.event_streams.held(self._system, retention, now)
+        pruned = self._records.prune(retention, now, held)
+        external = self._store.external(self._system)
+        if external is not None:
+            gone = external.prune_events(
+                cutoffs(retention, now).events, retention.events_bytes, held_external
+            )
+            pruned = msgspec.structs.replace(pruned, events=pruned.events + gone)
+        return pruned
 
     def _look_for_room(self) -> None:
         if not self._room_line.is_empty and self.has_room():
@@ -698,11 +715,11 @@ class _Records:
         if effect.is_clean is not None:
             self.is_clean = effect.is_clean
 
-    def prune(self, retention: Retention, now: int) -> Pruned:
-        """Forget what is due."""
+    def prune(self, retention: Retention, now: int, held: int) -> Pruned:
+        """Forget what is due; of the events, up to the commit `held`."""
         before = cutoffs(retention, now)
         return Pruned(
-            events=self._prune_events(before.events, retention.events_bytes),
+            events=self.prune_events(before.events, retention.events_bytes, held),
             dead_letters=self._prune_letters(
                 due_letters(self._letter_facts(), before, retention.settled_letters_bytes)
             ),
@@ -723,12 +740,14 @@ class _Records:
         self.carried = books.carry()
         return Removed(count)
 
-    def _prune_events(self, before: int, limit: int | None) -> Removed:
+    def prune_events(self, before: int, limit: int | None, held: int) -> Removed:
+        """Forget the events from before a time, and those that are more than `limit` bytes: the oldest."""
         young = next(
             (i for i, placed in enumerate(self.events) if placed.record.at >= before), len(self.events)
         )
         sizes = [placed.record.weight for placed in self.events]
         count = young + oldest_beyond(sizes[young:], limit)
+        count = min(count, next((i for i, at in enumerate(self.events) if at.number > held), count))
         for _ in range(count):
             self.pruned = self.events.popleft().position
         return _removed(sizes[:count])

@@ -13,7 +13,9 @@ from sentient_core.store.event_filter import EventFilter
 from sentient_core.store.fold import LetterEffect, Placed
 from sentient_core.store.protocols import LARGEST_RECORD
 from sentient_core.store.records import DeadLetterRecord, Event, Published
+from sentient_core.store.retention import Retention, held_by
 from sentient_core.store.streams import EventPage, Place, Span, StreamHead, Subscriber
+from sentient_core.store.views import nanoseconds
 
 __all__ = ["MemoryStreams"]
 
@@ -155,9 +157,12 @@ class MemoryStreams:
         self._watches.append(watch)
         return watch
 
-    def known_subscribers(self, system: str) -> Sequence[Subscriber]:
-        """As `subscribers`, at once."""
-        return [one for (of, _), one in self._subscribers.items() if of == system]
+    def held(self, system: str, retention: Retention, now: int) -> tuple[int, int]:
+        """Of both streams, the last number that no named subscriber wants something of any more."""
+        of_system = [one for (of, _), one in self._subscribers.items() if of == system]
+        return held_by(
+            ((one.journal, one.external, nanoseconds(one.seen_at)) for one in of_system), retention, now
+        )
 
     async def _rows(self, stream: str) -> _Rows:
         self._check_up()

@@ -36,10 +36,12 @@ from sentient_core.store.retention import (
     cutoffs,
     due_letters,
     ended_actors,
+    held_by,
     oldest_beyond,
     spare_checkpoints,
 )
 from sentient_core.store.row_pruning import SIZE, RowPruner
+from sentient_core.store.streams import external_stream
 from sentient_core.store.wire import Encoded, RecordId, Refusal, array, moment_tag, record_id, value
 
 __all__ = ["SIZE", "Pruner"]
@@ -51,9 +53,14 @@ LET $rows = array::len($gone);
 LET $bytes = math::sum($gone.size);
 DELETE $gone.id RETURN NONE;
 IF $rows > 0 {{ UPSERT $totals SET rows += $rows, bytes += $bytes RETURN NONE }};
+IF $rows > 0 AND $reached {{
+    UPSERT $totals SET reached = (IF reached AND reached > $reached THEN reached ELSE $reached END)
+        RETURN NONE
+}};
 RETURN {{ rows: $rows, bytes: $bytes }};
 COMMIT;"""
 _PROJECTED = "SELECT VALUE projected FROM $owner"
+_SUBSCRIBERS = "SELECT journal, external, seen_at FROM subscriber:[$system, '']..=[$system, []]"
 _EVENTS = "agent_event:[$system, $first]..=[$system, $last, []]"
 _COUNT = f"SELECT count() FROM {_EVENTS} GROUP ALL"  # noqa: S608 - constants
 _SIZES = f"SELECT {SIZE} AS size, time::nano(timestamp) AS at FROM {_EVENTS}"  # noqa: S608 - constants
@@ -107,6 +114,17 @@ class _Block(msgspec.Struct, frozen=True):
     newest_at: int
 
 
+class _EventBlocks:
+    """What has been looked at of the events of a stream."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.blocks: deque[_Block] = deque()
+        self.counted = 0
+        """The last number that the blocks reach to."""
+        self.span = 16
+
+
 class Pruner:
     """Prunes one system. Lives on the store thread."""
 
@@ -117,10 +135,7 @@ class Pruner:
         self._call_timeout = call_timeout
         self._owner = record_id("ownership", system)
         self._lock = asyncio.Lock()
-        self._blocks: deque[_Block] = deque()
-        self._counted = 0
-        """The last journal number that the blocks reach to."""
-        self._span = 16
+        self._streams = (_EventBlocks(system), _EventBlocks(external_stream(system)))
         self._rows = RowPruner(self, system)
         self._carrier = Carrier(engine, system, epoch, call_timeout, log)
         self._not_before = {
@@ -246,7 +261,9 @@ class Pruner:
     async def _sweep(self, retention: Retention, now: int, *, is_paced: bool) -> Pruned:
         self._pause = 1 / retention.share - 1 if is_paced else 0.0
         before = cutoffs(retention, now)
-        events = await self._events(retention, before.events)
+        events = Removed()
+        for stream, held in zip(self._streams, await self._held(retention, now), strict=True):
+            events += await self._events(stream, retention, before.events, held)
         letters = await self._letters(retention, before, is_paced=is_paced)
         agents, of_ended = await self._ended(retention, before.ended, is_paced=is_paced)
         checkpoints = of_ended + await self._checkpoints(retention, is_paced=is_paced)
@@ -285,57 +302,73 @@ class Pruner:
         self._took("accounts", started)
         return removed
 
-    async def _events(self, retention: Retention, before: int) -> Removed:
+    async def _held(self, retention: Retention, now: int) -> tuple[int, int]:
+        """Of both streams, the last number that no named subscriber still wants something of."""
+        (rows,) = await self.query(_SUBSCRIBERS)
+        return held_by(
+            ((row["journal"], row["external"], int(row["seen_at"])) for row in rows), retention, now
+        )
+
+    async def _events(self, stream: _EventBlocks, retention: Retention, before: int, held: int) -> Removed:
+        """Up to the number `held`."""
         removed = Removed()
-        (found,) = await self.query(_PROJECTED, owner=self._owner)
-        projected = int(found[0]) if found else 0
+        (found,) = await self.query(_PROJECTED, owner=record_id("ownership", stream.name))
+        projected = int(found[0] or 0) if found else 0
+        blocks = stream.blocks
         # By age: from the oldest on, as far as there is something.
-        while before and (self._blocks or await self._count_on(retention, projected)):
-            if not self._blocks:
+        while before and (blocks or await self._count_on(stream, retention, projected)):
+            if not blocks:
                 continue  # there was nothing at those numbers
-            block = self._blocks[0]
-            gone = await self._delete_events(block, before, retention)
+            block = blocks[0]
+            gone = await self._delete_events(stream, block, before, retention, held)
             removed += gone
             if self.is_over:
                 break
-            if block.newest_at >= before:
-                self._blocks[0] = msgspec.structs.replace(block, bytes=block.bytes - gone.bytes)
+            if block.newest_at >= before or block.last > held:
+                blocks[0] = msgspec.structs.replace(block, bytes=block.bytes - gone.bytes)
                 break
-            self._blocks.popleft()
+            blocks.popleft()
         if retention.events_bytes is not None:
-            while await self._count_on(retention, projected):
+            while await self._count_on(stream, retention, projected):
                 pass
-            for _ in range(oldest_beyond((b.bytes for b in self._blocks), retention.events_bytes)):
-                removed += await self._delete_events(self._blocks[0], _FOR_EVER, retention)
+            for _ in range(oldest_beyond((b.bytes for b in blocks), retention.events_bytes)):
+                if blocks[0].last > held:
+                    break
+                removed += await self._delete_events(stream, blocks[0], _FOR_EVER, retention, held)
                 if self.is_over:
                     break
-                self._blocks.popleft()
+                blocks.popleft()
         return removed
 
-    async def _delete_events(self, block: _Block, before: int, retention: Retention) -> Removed:
-        (ids,) = await self.query(_EVENT_IDS, first=block.first, last=block.last, before=before)
-        return await self.delete("agent_event", ids, retention)
+    async def _delete_events(
+        self, stream: _EventBlocks, block: _Block, before: int, retention: Retention, held: int
+    ) -> Removed:
+        last = min(block.last, held)
+        if last < block.first:
+            return Removed()
+        (ids,) = await self.query(_EVENT_IDS, system=stream.name, first=block.first, last=last, before=before)
+        return await self.delete("agent_event", ids, retention, of=stream.name)
 
-    async def _count_on(self, retention: Retention, projected: int) -> bool:
-        """Look at the next journal numbers that are projected. False: there are none, or it is over."""
-        if self._counted >= projected or self.is_over:
+    async def _count_on(self, stream: _EventBlocks, retention: Retention, projected: int) -> bool:
+        """Look at the next numbers that are projected. False: there are none, or it is over."""
+        if stream.counted >= projected or self.is_over:
             return False
-        first = self._counted + 1
+        first = stream.counted + 1
         while True:
-            last = min(first + self._span - 1, projected)
-            (counts,) = await self.query(_COUNT, first=first, last=last)
+            last = min(first + stream.span - 1, projected)
+            (counts,) = await self.query(_COUNT, system=stream.name, first=first, last=last)
             rows = counts[0]["count"] if counts else 0
             if rows <= retention.batch_rows or last == first:
                 break
-            self._span = max(1, (last - first + 1) // 2)
+            stream.span = max(1, (last - first + 1) // 2)
         if rows < retention.batch_rows // 2:
-            self._span = min(self._span * 2, _MOST_SPAN)
+            stream.span = min(stream.span * 2, _MOST_SPAN)
         if rows:
-            (found,) = await self.query(_SIZES, first=first, last=last)
-            self._blocks.append(
+            (found,) = await self.query(_SIZES, system=stream.name, first=first, last=last)
+            stream.blocks.append(
                 _Block(first, last, sum(row["size"] for row in found), max(row["at"] for row in found))
             )
-        self._counted = last
+        stream.counted = last
         return True
 
     async def _letters(self, retention: Retention, before: Cutoffs, *, is_paced: bool) -> Removed:
@@ -448,8 +481,9 @@ class Pruner:
         retention: Retention,
         condition: str = "true",
         before: int = 0,
+        of: str | None = None,
     ) -> Removed:
-        """Delete these rows, of those that meet the condition then, and count them. Raises Fenced."""
+        """`of`: the stream whose events these are."""
         removed = Removed()
         for start in range(0, len(ids), retention.batch_rows):
             if self.is_over:
@@ -463,8 +497,9 @@ class Pruner:
                         "owner": self._owner,
                         "epoch": self._epoch,
                         "ids": array([value(record_id(id_.table, *id_.key)) for id_ in batch]),
-                        "totals": record_id("pruned", self._system, table),
+                        "totals": record_id("pruned", of or self._system, table),
                         "before": before,
+                        "reached": None if of is None else max(id_.key[1:] for id_ in batch),
                     },
                     indexed_rows=len(batch),
                     timeout=self._call_timeout,

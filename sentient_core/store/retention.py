@@ -13,6 +13,7 @@ import msgspec
 
 from sentient_core.errors import InvalidArgument
 from sentient_core.paths import is_anonymous
+from sentient_core.store.streams import END
 
 __all__ = [
     "Cutoffs",
@@ -23,6 +24,7 @@ __all__ = [
     "cutoffs",
     "due_letters",
     "ended_actors",
+    "held_by",
     "oldest_beyond",
     "spare_checkpoints",
 ]
@@ -31,6 +33,7 @@ _DAY = 86_400.0
 _HOUR = 3_600.0
 _MIB = 1024 * 1024
 _SECOND = 1_000_000_000
+_UNHELD = 2**62
 _ENDED = ("completed", "failed")
 
 
@@ -44,6 +47,9 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     events_age: float | None = 30 * _DAY
     events_bytes: int | None = 4096 * _MIB
     """Of all events of the system together."""
+    subscribers_age: float | None = 30 * _DAY
+    """A named subscriber of events keeps what it has not acknowledged; one that has not been there for so
+    long does not any more. When it comes back and misses some, it gets CursorExpired."""
     settled_letters_age: float | None = 30 * _DAY
     """Dead letters that were redriven or discarded, counted from then."""
     settled_letters_bytes: int | None = 512 * _MIB
@@ -230,6 +236,23 @@ def due_letters(letters: Iterable[LetterFacts], before: Cutoffs, settled_bytes: 
     return due + [message_id for _, message_id, _ in settled[:too_many]]
 
 
+def held_by(
+    subscribers: Iterable[tuple[Sequence[int], Sequence[int], int]], retention: Retention, now: int
+) -> tuple[int, int]:
+    """Of the two streams of a system, the last number that no named subscriber wants something of any more.
+
+    Each has its places in them, and when it was there last. A commit of which it has acknowledged only some
+    events is still wanted.
+    """
+    away = None if retention.subscribers_age is None else now - int(retention.subscribers_age * _SECOND)
+    journal = external = _UNHELD
+    for in_journal, in_external, seen_at in subscribers:
+        if away is None or seen_at >= away:
+            journal = min(journal, _done(in_journal))
+            external = min(external, _done(in_external))
+    return journal, external
+
+
 def ended_actors(rows: Mapping[str, tuple[str, int]], epoch: int, before: int) -> list[str]:
     """Of the paths with their status and when they got it, those of nameless actors that are over.
 
@@ -241,6 +264,11 @@ def ended_actors(rows: Mapping[str, tuple[str, int]], epoch: int, before: int) -
         for path, (_, at) in rows.items()
         if at < before and is_anonymous(path) and _is_over(rows.get(_outermost(path)), path, epoch, before)
     ]
+
+
+def _done(place: Sequence[int]) -> int:
+    number, index = place
+    return number if index >= END else number - 1
 
 
 def _is_over(outermost: tuple[str, int] | None, path: str, epoch: int, before: int) -> bool:

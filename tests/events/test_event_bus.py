@@ -26,6 +26,7 @@ from sentient_core.events import AgentEvent, EventBus, EventType
 from sentient_core.store import MemoryStore, Store, SurrealStore
 from sentient_core.store.event_filter import EventFilter
 from tests.conftest import BACKENDS
+from tests.events.listeners import Seen, an_event, publish, until
 from tests.store.server import Server
 
 NASTY = ["a'; REMOVE TABLE agent_event; --", 'quo"ted ` back\\slash', "⟨agent_event:1⟩ $param", "δ漢字🎭\n"]
@@ -58,38 +59,6 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 async def bus(store: Store) -> AsyncIterator[EventBus]:
     async with EventBus(store, system="shop") as bus:
         yield bus
-
-
-class Seen:
-    """A callback that remembers, and lets a test wait."""
-
-    def __init__(self) -> None:
-        self.events: list[AgentEvent] = []
-        self._news = anyio.Event()
-
-    def __call__(self, event: AgentEvent) -> None:
-        self.events.append(event)
-        self._news.set()
-
-    @property
-    def numbers(self) -> list[object]:
-        return [event.payload.get("n") for event in self.events]
-
-    async def until(self, count: int) -> None:
-        with anyio.fail_after(20):
-            while len(self.events) < count:
-                self._news = anyio.Event()
-                await self._news.wait()
-
-
-def an_event(n: int = 0, **fields: Any) -> AgentEvent:
-    given: dict[str, Any] = {"event_type": "shop.sold", "source_agent": "web", "payload": {"n": n}} | fields
-    return AgentEvent(**given)
-
-
-async def publish(bus: EventBus, *numbers: int, **fields: Any) -> None:
-    for n in numbers:
-        await bus.publish_event(an_event(n, **fields))
 
 
 async def test_what_was_published_is_in_the_history_and_comes_to_who_subscribed(bus: EventBus) -> None:
@@ -586,9 +555,9 @@ async def test_what_can_never_work_is_refused_at_the_call(bus: EventBus, store: 
 
 async def test_a_cursor_that_is_ahead_ends_its_subscription_and_says_why(bus: EventBus) -> None:
     subscription = bus.subscribe("a.b", print, after="9-99")
-    with anyio.fail_after(20):
-        while subscription.is_active:  # noqa: ASYNC110 - nothing tells
-            await anyio.sleep(0.001)
+    with pytest.raises(InvalidCursor, match="ahead"):
+        await subscription.begun()
+    await until(lambda: not subscription.is_active)
     assert isinstance(subscription.error, InvalidCursor)
 
 

@@ -17,7 +17,7 @@ from sentient_core.events import AgentEvent, EventBus, EventType
 from sentient_core.store import Store
 from sentient_core.store.event_filter import EventFilter
 from tests.conftest import BACKENDS
-from tests.events.test_event_bus import Seen, an_event, publish
+from tests.events.listeners import Seen, an_event, publish
 from tests.store.server import Server
 
 
@@ -123,8 +123,9 @@ async def test_a_cursor_leads_over_starts_of_the_system(store: Store) -> None:
 async def test_a_bus_beside_the_system_hears_it_and_is_heard(store: Store) -> None:
     async with ActorSystem("shop", store=store) as system, EventBus(store, system="shop") as beside:
         inside, outside = Seen(), Seen()
-        system.events.subscribe("shop.sold", inside)
-        beside.subscribe("shop.sold", outside)
+        subscriptions = system.events.subscribe("shop.sold", inside), beside.subscribe("shop.sold", outside)
+        for subscription in subscriptions:
+            await subscription.begun()
         await publish(beside, 1)
         await inside.until(1)
         await outside.until(1)
