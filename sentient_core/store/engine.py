@@ -17,7 +17,7 @@ import asyncio
 import atexit
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import anyio
 from surrealdb_embedded import AsyncEmbeddedDB
@@ -66,6 +66,13 @@ class Client(Protocol):
     async def execute(self, cbor_request: bytes) -> bytes:
         """Answer one request."""
         ...
+
+
+@runtime_checkable
+class _Pinged(Protocol):
+    """A client of a server."""
+
+    async def ping(self) -> None: ...
 
 
 Connect = Callable[[str], Client]
@@ -171,6 +178,24 @@ class Engine:
         """
         dial = getattr(self._client, "own_connection", None)
         return None if dial is None else await dial()
+
+    @property
+    def is_served(self) -> bool:
+        """The database is behind a server, which may stop answering."""
+        return self._address.endpoint is not None
+
+    async def ping(self, seconds: float) -> None:
+        """Raise StoreUnavailable if a server that is asked something does not answer a ping in time."""
+        client = self._client
+        if not isinstance(client, _Pinged):
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await client.ping()
+        except TimeoutError as error:
+            raise StoreUnavailable(
+                f"the database server does not answer, not even a ping within {seconds:g} s: is it paused?"
+            ) from error
 
     async def _send(self, data: bytes, written: int, timeout: float) -> bytes:
         while self._reopening is not None or self._must_reopen:
