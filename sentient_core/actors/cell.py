@@ -505,7 +505,7 @@ class Cell:
 
     def _will_drain(self, *, is_drain: bool) -> bool:
         """It is down after a failure, and its next incarnation goes on with a drain."""
-        is_left = self.status is _DOWN and self._cause is not None and bool(self.mailbox.queue)
+        is_left = self.status is _DOWN and self._cause is not None and self.has_work
         return is_left and is_drain and self.draining
 
     async def wait_for_end(self, incarnation: int, *, is_drain: bool) -> None:
