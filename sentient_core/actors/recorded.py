@@ -12,6 +12,7 @@ from sentient_core.causes import in_a_line
 from sentient_core.codec import tag_of
 from sentient_core.errors import (
     ActorStopped,
+    AskCycle,
     AskError,
     DeliveryError,
     HandlerFailed,
@@ -24,11 +25,15 @@ from sentient_core.mailbox import DeadLetterReason
 from sentient_core.store.outcomes import OutcomeKind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sentient_core.actors.cell import Cell
     from sentient_core.codec import Codec
     from sentient_core.store.outcomes import Outcome
 
-__all__ = ["dead_error", "error_words", "replayed"]
+__all__ = ["dead_error", "error_words", "replayed", "written_cycle"]
+
+_STEP = "\n"  # which no path contains
 
 
 def replayed(cell: Cell, message: object, outcome: Outcome) -> Any:
@@ -42,6 +47,11 @@ def replayed(cell: Cell, message: object, outcome: Outcome) -> Any:
         raise dead_error(cell, message, outcome.name, str(_plain(cell, message, outcome)))
     if kind is OutcomeKind.UNREADABLE:
         raise ReplyUnreadable(message, cell.ref, "what was recorded of it was changed: it says no outcome")
+    cycle = outcome.name.split(_STEP)
+    if len(cycle) > 1:
+        raise AskCycle(message, cell.ref, cycle)
+    if not outcome.name:  # written by a release that did not say which
+        raise AskError(message, cell.ref, "an earlier try was forwarded into a circle of asks")
     raise AskError(
         message,
         cell.ref,
@@ -62,6 +72,11 @@ _BY_REASON: dict[str, type[ActorStopped | MessageExpired | AskError]] = {
     DeadLetterReason.UNHANDLED.value: UnhandledMessage,
     DeadLetterReason.DROPPED.value: MessageDropped,
 }
+
+
+def written_cycle(cycle: Sequence[str]) -> str:
+    """The paths of a circle that a forward would have closed, in place of the one that it was to go to."""
+    return _STEP.join(cycle)
 
 
 def error_words(codec: Codec, error: Exception) -> dict[str, Any]:
