@@ -281,6 +281,11 @@ class Cell:
         return self.status in (_DOWN, CellStatus.PASSIVE, _ENDED)
 
     @property
+    def is_starting(self) -> bool:
+        """The incarnation of now is not ready yet: its `on_start` runs."""
+        return self.status is _STARTING
+
+    @property
     def is_passive(self) -> bool:
         """It has no instance, and the next message makes one (of a virtual actor alone)."""
         return self.status is CellStatus.PASSIVE

@@ -78,7 +78,7 @@ class OpenTurn:
         )
         """No turn before this one has had something written down for the message in hand."""
         self.noted: dict[str, bytes | None] = {}
-        """What this turn has done once, by key; None: it is at it."""
+        """What this turn has done once, by the name of its memo; None: it is at it."""
         self._asks: dict[tuple[str, bytes], int] = {}
         """How often the turn has asked the same, by whom and what."""
         self._sent: set[UnderWay] = set()
