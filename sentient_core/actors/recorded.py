@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sentient_core.codec import Codec
     from sentient_core.store.outcomes import Outcome
 
-__all__ = ["dead_error", "error_words", "replayed", "written_cycle"]
+__all__ = ["dead_error", "error_words", "no_reply", "replayed", "written_cycle"]
 
 _STEP = "\n"  # which no path contains
 
@@ -79,6 +79,11 @@ def written_cycle(cycle: Sequence[str]) -> str:
     return _STEP.join(cycle)
 
 
+def no_reply(error: Exception) -> str:
+    """Why there is no reply to repeat of a message that was handled, and that nobody had asked."""
+    return f"it was sent, and what its handler returned cannot be kept as a reply: {in_a_line(error)}"
+
+
 def error_words(codec: Codec, error: Exception) -> dict[str, Any]:
     """An exception that is a reply, as it is written down: in words, and what it takes to make it anew."""
     words: dict[str, Any] = {"error": in_a_line(error)}
@@ -101,6 +106,8 @@ def _reply(cell: Cell, message: object, outcome: Outcome) -> Any:
 def _reply_error(cell: Cell, message: object, outcome: Outcome) -> Exception:
     """One of the class's `reply_errors`, made anew; HandlerFailed, where that cannot be."""
     words = _plain(cell, message, outcome)
+    if outcome.name == tag_of(ReplyUnreadable):
+        return ReplyUnreadable(message, cell.ref, words["error"])
     kinds = [kind for kind in _and_below(cell.blueprint.reply_errors) if tag_of(kind) == outcome.name]
     if len(kinds) == 1 and "args" in words:
         with suppress(Exception):  # its __init__ takes something else than its args

@@ -1,11 +1,11 @@
 """`Context.spawn` of a named child by code that runs again: it finds the child that it has spawned before.
 
 A child is not taken back with the turn that has spawned it: it has begun, and others may have told it
-something by then. So when the message is handled again, after a failure or in a later start of the system, its
-child lives, and its name is taken by just whom the handler wants. That the message in hand has asked for the
-name is written down before the child starts, and forgotten when the message is settled; so a name that was
-taken for any other message stays taken. `on_start` of a later incarnation finds in the same way the durable
-children, which last over a restart of their parent.
+something by then. So when the message is handled again, after a failure or in a later start of the system,
+its child lives, and its name is taken by just whom the handler wants. That the message in hand has asked for
+the name is written down before the child starts, and forgotten when the message is settled; so a name that
+was taken for any other message stays taken. `on_start` of a later incarnation finds in the same way the
+durable children, which last over a restart of their parent.
 """
 
 from __future__ import annotations
