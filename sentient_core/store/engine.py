@@ -17,7 +17,7 @@ import asyncio
 import atexit
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 from surrealdb_embedded import AsyncEmbeddedDB
@@ -66,13 +66,6 @@ class Client(Protocol):
     async def execute(self, cbor_request: bytes) -> bytes:
         """Answer one request."""
         ...
-
-
-@runtime_checkable
-class _Pinged(Protocol):
-    """A client of a server."""
-
-    async def ping(self) -> None: ...
 
 
 Connect = Callable[[str], Client]
@@ -186,12 +179,12 @@ class Engine:
 
     async def ping(self, seconds: float) -> None:
         """Raise StoreUnavailable if a server that is asked something does not answer a ping in time."""
-        client = self._client
-        if not isinstance(client, _Pinged):
+        ping = getattr(self._client, "ping", None)
+        if not self.is_served or ping is None:
             return
         try:
             async with asyncio.timeout(seconds):
-                await client.ping()
+                await ping()
         except TimeoutError as error:
             raise StoreUnavailable(
                 f"the database server does not answer, not even a ping within {seconds:g} s: is it paused?"

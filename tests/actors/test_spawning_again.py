@@ -65,8 +65,9 @@ class Boss(Actor):
     @handles
     async def hire(self, message: Hire) -> str:
         cls: type[Actor] = Worker if message.kind == "durable" else Plain
-        for _ in range(message.times):
-            ref: ActorRef[Any] = await self.context.spawn(cls, name=message.name)
+        ref: ActorRef[Any] = await self.context.spawn(cls, name=message.name)
+        for _ in range(message.times - 1):
+            await self.context.spawn(cls, name=message.name)
         assert self.context.message is not None
         if self.gate is not None:
             await self.gate()
