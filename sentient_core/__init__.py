@@ -176,6 +176,7 @@ from sentient_core.events import (
     EventType,
 )
 from sentient_core.feed import Following, Subscription
+from sentient_core.flushing import FlushProgress
 from sentient_core.health import Health, SystemStatus
 from sentient_core.in_thread import SystemThread
 from sentient_core.logs import LogLevel
@@ -283,6 +284,7 @@ __all__ = [
     "EventType",
     "ExitCode",
     "Fenced",
+    "FlushProgress",
     "Following",
     "ForeignRef",
     "FromThread",

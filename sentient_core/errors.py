@@ -936,7 +936,8 @@ class HandlerFailed(AskError):
 class ReplyUnreadable(AskError):
     """The message was handled before, under the same `message_id`, and its recorded reply cannot be read.
 
-    It does not fit the type that the message or its handler says.
+    It does not fit the type that the message or its handler says; or the message was sent, not asked, and the
+    store cannot hold what its handler returned.
     """
 
 

@@ -42,6 +42,7 @@ from sentient_core.errors import (
 )
 from sentient_core.events import EventBus, EventType
 from sentient_core.events.split_streams import streams_of
+from sentient_core.flushing import FlushProgress, flush
 from sentient_core.health import Health, Phase, health_of
 from sentient_core.in_thread import BackendName, SystemThread
 from sentient_core.logs import runtime_log
@@ -533,15 +534,17 @@ class ActorSystem:
         """What a person should look at, as it comes up: to subscribe or follow. See `system_alert`."""
         return Alerts(self._entered("look at alerts").runtime.alerts)
 
-    async def flush(self) -> None:
+    async def flush(self, *, progress: Callable[[FlushProgress], object] | None = None) -> None:
         """Return when everything sent and saved before this call can be queried in the store.
 
-        What mirrored actors have counted is written as well: see `audit`.
+        What mirrored actors have counted is written as well: see `audit`. Of a backlog that takes longer
+        than three seconds a line of the log says how far it is, again and again, and `progress` is called
+        with the same. It waits through an outage. Raises Fenced, StoreUnavailable, SystemClosed.
         """
         runtime = self._open("flush").runtime
         runtime.mirror.catch_up()
         await runtime.counts.write(runtime.registry, runtime.mirror, runtime.backend)
-        await runtime.mirror.journal.flush()
+        await flush(runtime, progress)
 
     async def rows_written(self) -> None:
         """Return when everything committed before this call can be queried in the store.

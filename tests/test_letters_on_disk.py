@@ -15,9 +15,11 @@ from sentient_core import (
     Actor,
     ActorSystem,
     DeadLetterFilter,
+    DeadLetterReason,
     DeadLetterSettled,
     LetterStatus,
     Redriven,
+    SurrealStore,
     handles,
 )
 from sentient_core.codec import digest
@@ -78,6 +80,33 @@ async def test_letters_are_listed_redriven_and_discarded_by_later_starts(url: st
         await system.spawn(Works, log, name="clerk")
         with pytest.raises(DeadLetterSettled):
             await system.dead_letters.redrive(zero.message_id)
+
+
+async def test_letters_that_were_changed_by_hand_are_listed_as_what_they_say() -> None:
+    async with SurrealStore("mem://") as store, ActorSystem("shop", store=store) as system:
+        for n in range(3):
+            ref = await system.spawn(Fails, name="clerk", restart="temporary")
+            ref.tell(Say(str(n)))
+            await anyio.wait_all_tasks_blocked()
+        two, one, zero = await system.dead_letters.list()
+        for letter, field in ((zero, "reason"), (two, "status")):
+            sql = f"UPDATE dead_letter SET {field} = 'odd' WHERE message_id = $id"
+            assert await store.query(sql, id=letter.message_id) != [[]]
+
+        listed = await system.dead_letters.list()
+        with pytest.raises(DeadLetterSettled, match="odd"):
+            await system.dead_letters.redrive(two.message_id)
+        log = Log()
+        await system.spawn(Works, log, name="clerk")
+        assert await system.dead_letters.redrive(DeadLetterFilter()) == Redriven(2)
+        await log.until("1")
+
+    assert [(letter.message_id, letter.reason, letter.status) for letter in listed] == [
+        (two.message_id, DeadLetterReason.FAILED, "odd"),
+        (one.message_id, DeadLetterReason.FAILED, LetterStatus.OPEN),
+        (zero.message_id, "odd", LetterStatus.OPEN),
+    ]
+    assert log.lines == ["0", "1"]
 
 
 class Poisoned(Actor):

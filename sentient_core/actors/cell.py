@@ -281,6 +281,11 @@ class Cell:
         return self.status in (_DOWN, CellStatus.PASSIVE, _ENDED)
 
     @property
+    def is_starting(self) -> bool:
+        """The incarnation of now is not ready yet: its `on_start` runs."""
+        return self.status is _STARTING
+
+    @property
     def is_passive(self) -> bool:
         """It has no instance, and the next message makes one (of a virtual actor alone)."""
         return self.status is CellStatus.PASSIVE
@@ -505,7 +510,7 @@ class Cell:
 
     def _will_drain(self, *, is_drain: bool) -> bool:
         """It is down after a failure, and its next incarnation goes on with a drain."""
-        is_left = self.status is _DOWN and self._cause is not None and bool(self.mailbox.queue)
+        is_left = self.status is _DOWN and self._cause is not None and self.has_work
         return is_left and is_drain and self.draining
 
     async def wait_for_end(self, incarnation: int, *, is_drain: bool) -> None:

@@ -9,6 +9,7 @@ import structlog
 
 from sentient_core.actors.current import current_run
 from sentient_core.actors.receive_timeout import ReceiveTimeout
+from sentient_core.actors.spawning_again import spawn_or_find
 from sentient_core.actors.timers import Timers
 from sentient_core.errors import StaleIncarnation
 from sentient_core.mailbox import Envelope
@@ -120,11 +121,17 @@ class Context:
 
         The child is stopped before this actor stops or restarts. Raises as `ActorSystem.spawn`, and
         StaleIncarnation for an instance that has ended.
+
+        A child is not taken back with a durable turn that fails. When the message is handled again, this
+        finds by `name` the child of the same class that its handler has spawned before, instead of
+        raising NameTaken; it goes on with the arguments that it has. So does an `on_start` that runs again
+        of a durable child, which is started again with its parent.
         """
         self._check_at_work()
-        return self._cell.runtime.system.spawn_child(
+        spawn = self._cell.runtime.system.spawn_child(
             self._cell, cls, args, kwargs, name=name, restart=restart, shutdown=shutdown
         )
+        return spawn if name is None else spawn_or_find(self._cell, cls, name, spawn)
 
     @property
     def behaviour(self) -> str | None:

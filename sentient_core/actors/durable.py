@@ -23,13 +23,22 @@ from sentient_core.actors.inbox import Inbox
 from sentient_core.actors.isolating import isolated_reply
 from sentient_core.actors.lease import TurnAbandoned
 from sentient_core.actors.open_turn import OpenTurn
-from sentient_core.actors.recorded import error_words
+from sentient_core.actors.recorded import error_words, no_reply
 from sentient_core.actors.runtime import Family, Runtime
+from sentient_core.actors.sent_ids import UnderWay
 from sentient_core.actors.settling import how_ended
 from sentient_core.actors.special import plain
 from sentient_core.actors.unread import Unread
+from sentient_core.backend import Slot
 from sentient_core.causes import in_a_line
-from sentient_core.errors import ActorStopped, CheckpointUnusable, StoreError
+from sentient_core.errors import (
+    ActorStopped,
+    CheckpointUnusable,
+    ReplyUnreadable,
+    StoreError,
+    UncopyableMessage,
+    UnencodableMessage,
+)
 from sentient_core.mailbox import DeadLetterReason, Isolation, Queue
 from sentient_core.mailbox.envelope import Entry
 from sentient_core.mailbox.signals import Signal, SignalKind
@@ -202,7 +211,7 @@ class DurableCell(Cell):
             if self.generation == generation:
                 is_mine = self.in_hand is entry
                 if is_mine and entry[2] is not None:
-                    turn.answer(*self._answer_of(entry, outcome))
+                    self._answer(turn, entry, entry[2], outcome)
                 turn.close(actor, settles=is_mine)
         except Exception as error:
             # The supervision boundary: whatever a handler raises is its actor's failure.
@@ -224,6 +233,20 @@ class DurableCell(Cell):
         if self.generation != generation:
             raise TurnAbandoned
         return True
+
+    def _answer(self, turn: OpenTurn, entry: Entry, slot: Slot[Any], value: object) -> None:
+        """Gather the reply. One that the store cannot hold fails the turn, but not where nobody has asked."""
+        try:
+            answer = self._answer_of(entry, value)
+        except (UnencodableMessage, UncopyableMessage) as error:
+            if not isinstance(slot, UnderWay) or slot.is_asked or slot.sent_as.asker is not None:
+                raise
+            # Sent under an id: who asks under it later is told that there is no reply to repeat.
+            why = no_reply(error)
+            event = self._answer_of(entry, {"error": why})[1]
+            turn.refuse(ReplyUnreadable(plain(entry)[0], self.ref, why), event)
+        else:
+            turn.answer(*answer)
 
     def _answer_of(self, entry: Entry, value: object) -> tuple[object, Event | None]:
         """A reply as the asker gets it, and its event. Raises UnencodableMessage."""

@@ -63,7 +63,7 @@ def deliver(by: Cell, target: Cell, entry: Entry, content: object, event: Event 
             if turn is None:
                 _refuse(target, passed_on, error)
             else:
-                turn.let_go()
+                turn.let_go(cycle)
                 turn.when_closed(lambda: _refuse(target, passed_on, error))
             return
         wait(target)

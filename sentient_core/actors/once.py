@@ -46,20 +46,21 @@ async def once(
         raise InvalidArgument(f"once(key, fn): fn must be a function without arguments, not {fn!r:.100}")
     turn = _turn(cell)
     kind = _type_of(fn) if returns is None else returns
-    if key in turn.noted:
-        known = turn.noted[key]
+    name = _name(key)
+    if name in turn.noted:
+        known = turn.noted[name]
         if known is None:
             raise InvalidArgument(f"once({key!r}, …) is under way for this message already: take another key")
         return _read(cell, key, known, kind)
-    turn.noted[key] = None
+    turn.noted[name] = None
     try:
         payload, result = await _recorded(cell, turn, key, kind) or await _done(
             cell, actor, turn, key, fn, kind
         )
     except BaseException:
-        del turn.noted[key]
+        del turn.noted[name]
         raise
-    turn.noted[key] = payload
+    turn.noted[name] = payload
     return result
 
 

@@ -16,6 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from sentient_core.actors import delivery
+from sentient_core.actors.recorded import written_cycle
 from sentient_core.actors.sent_ids import UnderWay
 from sentient_core.actors.settling import dead, late_reply, why_closed
 from sentient_core.actors.water import report_high_water
@@ -77,7 +78,7 @@ class OpenTurn:
         )
         """No turn before this one has had something written down for the message in hand."""
         self.noted: dict[str, bytes | None] = {}
-        """What this turn has done once, by key; None: it is at it."""
+        """What this turn has done once, by the name of its memo; None: it is at it."""
         self._asks: dict[tuple[str, bytes], int] = {}
         """How often the turn has asked the same, by whom and what."""
         self._sent: set[UnderWay] = set()
@@ -163,9 +164,10 @@ class OpenTurn:
         self._inbox.note_memo(key)
         return SentAs(path, f"{content.hex()}.{count}", content, key)
 
-    def let_go(self) -> None:
-        """The message in hand is another's to settle, or is settled: not by the handler's return."""
+    def let_go(self, cycle: Sequence[str]) -> None:
+        """The message in hand is settled, as it would have gone round in this circle of asks."""
         self._passed_on = True
+        self._passed_to = written_cycle(cycle)
 
     def answer(self, value: object, event: Event | None) -> None:
         """Gather the reply to the message in hand; `event` is its record."""

@@ -12,6 +12,7 @@ from sentient_core.causes import in_a_line
 from sentient_core.codec import tag_of
 from sentient_core.errors import (
     ActorStopped,
+    AskCycle,
     AskError,
     DeliveryError,
     HandlerFailed,
@@ -24,11 +25,15 @@ from sentient_core.mailbox import DeadLetterReason
 from sentient_core.store.outcomes import OutcomeKind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sentient_core.actors.cell import Cell
     from sentient_core.codec import Codec
     from sentient_core.store.outcomes import Outcome
 
-__all__ = ["dead_error", "error_words", "replayed"]
+__all__ = ["dead_error", "error_words", "no_reply", "replayed", "written_cycle"]
+
+_STEP = "\n"  # which no path contains
 
 
 def replayed(cell: Cell, message: object, outcome: Outcome) -> Any:
@@ -42,6 +47,11 @@ def replayed(cell: Cell, message: object, outcome: Outcome) -> Any:
         raise dead_error(cell, message, outcome.name, str(_plain(cell, message, outcome)))
     if kind is OutcomeKind.UNREADABLE:
         raise ReplyUnreadable(message, cell.ref, "what was recorded of it was changed: it says no outcome")
+    cycle = outcome.name.split(_STEP)
+    if len(cycle) > 1:
+        raise AskCycle(message, cell.ref, cycle)
+    if not outcome.name:  # written by a release that did not say which
+        raise AskError(message, cell.ref, "an earlier try was forwarded into a circle of asks")
     raise AskError(
         message,
         cell.ref,
@@ -62,6 +72,16 @@ _BY_REASON: dict[str, type[ActorStopped | MessageExpired | AskError]] = {
     DeadLetterReason.UNHANDLED.value: UnhandledMessage,
     DeadLetterReason.DROPPED.value: MessageDropped,
 }
+
+
+def written_cycle(cycle: Sequence[str]) -> str:
+    """The paths of a circle that a forward would have closed, in place of the one that it was to go to."""
+    return _STEP.join(cycle)
+
+
+def no_reply(error: Exception) -> str:
+    """Why there is no reply to repeat of a message that was handled, and that nobody had asked."""
+    return f"it was sent, and what its handler returned cannot be kept as a reply: {in_a_line(error)}"
 
 
 def error_words(codec: Codec, error: Exception) -> dict[str, Any]:
@@ -86,6 +106,8 @@ def _reply(cell: Cell, message: object, outcome: Outcome) -> Any:
 def _reply_error(cell: Cell, message: object, outcome: Outcome) -> Exception:
     """One of the class's `reply_errors`, made anew; HandlerFailed, where that cannot be."""
     words = _plain(cell, message, outcome)
+    if outcome.name == tag_of(ReplyUnreadable):
+        return ReplyUnreadable(message, cell.ref, words["error"])
     kinds = [kind for kind in _and_below(cell.blueprint.reply_errors) if tag_of(kind) == outcome.name]
     if len(kinds) == 1 and "args" in words:
         with suppress(Exception):  # its __init__ takes something else than its args

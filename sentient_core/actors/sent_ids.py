@@ -50,6 +50,7 @@ class UnderWay:
         "_has_failed",
         "_waiters",
         "is_accepted",
+        "is_asked",
         "is_settled",
         "not_known",
         "owner",
@@ -67,6 +68,8 @@ class UnderWay:
         self.sent_as: SentAs = sent_as
         self.owner: OpenTurn | None = owner
         """The open turn that sends the message, if one does."""
+        self.is_asked: bool = False
+        """Somebody waits for the outcome, or has: of a message that is sent nobody wants a reply."""
         self.is_settled: bool = False
         """What became of the message is in the journal's hands."""
         self.is_accepted: bool = False
@@ -88,6 +91,7 @@ class UnderWay:
 
     def join(self, waiter: Slot[Any]) -> None:
         """Give that slot the outcome, too."""
+        self.is_asked = True
         if self._give is not None:
             self._give(waiter)
         else:

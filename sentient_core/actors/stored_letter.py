@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["StoredDeadLetter", "UnreadMessage", "as_seen", "decoded", "message_of"]
 
+W = TypeVar("W")
+
 
 class UnreadMessage(msgspec.Struct, frozen=True):
     """Stands for a stored message that the code of today cannot make of its bytes."""
@@ -34,7 +36,8 @@ class StoredDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """A dead letter as the store has it: one per message, as it is after the message's last death."""
 
     message_id: str
-    reason: DeadLetterReason
+    reason: DeadLetterReason | str
+    """A plain string is the word of a row that somebody has changed, or that a newer release has written."""
     recipient: str
     """Path."""
     sender: str
@@ -52,7 +55,8 @@ class StoredDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     incarnation: int
     """Of the recipient."""
     correlation_id: str | None
-    status: LetterStatus
+    status: LetterStatus | str
+    """As of `reason`. One that says none of these is not redriven or discarded."""
     settled_at: datetime | None
     """When it was redriven or discarded; None while it is open."""
     discard_reason: str | None
@@ -71,7 +75,7 @@ def as_seen(row: DeadLetterRow) -> StoredDeadLetter:
     """A row as people see it."""
     return StoredDeadLetter(
         message_id=row.message_id,
-        reason=DeadLetterReason(row.reason),
+        reason=_word(DeadLetterReason, row.reason),
         recipient=row.recipient,
         sender=row.sender,
         message_type=row.message_type,
@@ -81,7 +85,7 @@ def as_seen(row: DeadLetterRow) -> StoredDeadLetter:
         timestamp=row.timestamp,
         incarnation=row.incarnation,
         correlation_id=row.correlation_id,
-        status=LetterStatus(row.status),
+        status=_word(LetterStatus, row.status),
         settled_at=row.settled_at,
         discard_reason=row.discard_reason,
         tries=row.tries,
@@ -89,6 +93,13 @@ def as_seen(row: DeadLetterRow) -> StoredDeadLetter:
         state_digest=row.state_digest,
         checkpoint_id=row.checkpoint_id,
     )
+
+
+def _word(kind: Callable[[str], W], word: str) -> W | str:
+    try:
+        return kind(word)
+    except ValueError:
+        return word
 
 
 def message_of(row: DeadLetterRow, recipient: Blueprint, codec: Codec) -> object:

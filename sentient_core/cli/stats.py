@@ -24,7 +24,8 @@ async def stats(place: Place, is_json: bool) -> int:
     """Rows and bytes per system and table, the tail of the journal, what was ever written and deleted.
 
     Bytes are those of rows' contents. `write_amplification` is how many of them were ever written for each
-    byte of a message: its journal entry, its row, checkpoints and all else. `space_amplification`, of a
+    byte of a message: its journal entry, its row, checkpoints and all else. It is of what is projected, so it
+    is left out while the tail is longer than a tenth of that. `space_amplification`, of a
     directory, is how many bytes on disk there are for each in rows: indexes, the journal, and deleted rows
     whose space has not come back yet. A server's disk is not seen from here. Exit code 1 if a journal
     entry could not be read.
@@ -38,7 +39,7 @@ async def stats(place: Place, is_json: bool) -> int:
     if is_json:
         shown = msgspec.to_builtins(found)
         for name, system in found.systems.items():
-            shown["systems"][name]["write_amplification"] = _rounded(system.written)
+            shown["systems"][name]["write_amplification"] = _rounded(system.write_amplification)
         print_json(shown | {"bytes": found.bytes, "disk_bytes": disk, "space_amplification": space})
     else:
         _print(found, disk, space)
@@ -51,8 +52,7 @@ def _on_disk(path: Path | None) -> int | None:
     return None if path is None else sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def _rounded(written: Written | None) -> float | None:
-    times = None if written is None else written.amplification
+def _rounded(times: float | None) -> float | None:
     return None if times is None else round(times, 2)
 
 
@@ -72,7 +72,7 @@ def _print(found: StoreStatistics, disk: int | None, space: float | None) -> Non
         print_table(f"{name}: {_life(system)}", columns, rows, numbers=4)
         click.echo(_tail(system))
         if system.written is not None:
-            click.echo(_ever_written(system.written))
+            click.echo(_ever_written(system, system.written))
         click.echo()
     times = "" if space is None else f", {space:g} on disk for each"
     on_disk = "" if disk is None else f"{amount(disk)} on disk, "
@@ -97,15 +97,17 @@ def _tail(system: SystemRows) -> str:
     )
 
 
-def _ever_written(written: Written) -> str:
+def _ever_written(system: SystemRows, written: Written) -> str:
     total = written.journal_bytes + written.row_bytes
     line = (
         f"written since {written.since:%Y-%m-%d %H:%M}: {amount(total)} (journal "
         f"{amount(written.journal_bytes)}, rows {amount(written.row_bytes)})"
     )
-    times = _rounded(written)
+    times = _rounded(system.write_amplification)
     if times is None:
-        return line
+        if written.amplification is None:
+            return line
+        return f"{line}, without the tail: how many times that is of its messages can be told behind it"
     return (
         f"{line} for {amount(written.message_bytes)} in {written.messages:,} messages: {times:g} times, "
         f"{amount(total / written.messages)} per message"

@@ -7,6 +7,7 @@ module that knows aiohttp, and its errors end here.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import ssl
@@ -16,13 +17,14 @@ import aiohttp
 
 from sentient_core.errors import StoreError, StoreRefused, StoreTlsFailed, StoreUnavailable
 from sentient_core.store.url import Address
-from sentient_core.store.wire import is_not_allowed
+from sentient_core.store.wire import call_request, is_not_allowed
 
 __all__ = ["Connection", "NotSignedIn", "Transport"]
 
 _WS_TIMEOUT = aiohttp.ClientWSTimeout(ws_close=1.0)  # pyright: ignore[reportCallIssue] - made by attrs
 _AT_ONCE_BYTES = 512 * 1024
 _MEDIA_TYPE = "application/cbor"
+_PINGS = (aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG)
 
 
 class NotSignedIn(StoreError):
@@ -55,6 +57,13 @@ class Connection(Protocol):
 
     async def receive(self) -> bytes:
         """What the server says by itself, the next of it. Raises StoreUnavailable."""
+        ...
+
+    async def ping(self) -> None:
+        """Return when the other side has shown that it is there; of use while an exchange waits.
+
+        Raises NotSignedIn, StoreRefused, StoreUnavailable.
+        """
         ...
 
     def sign(self, token: str | None) -> None:
@@ -118,6 +127,7 @@ class _WebSocket:
         self._place = place
         self._largest_request = largest_request
         self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._is_there = asyncio.Event()
 
     @property
     def is_alive(self) -> bool:
@@ -134,6 +144,7 @@ class _WebSocket:
                 max_msg_size=0,
                 ssl=self._tls,
                 timeout=_WS_TIMEOUT,
+                autoping=False,  # it would keep the answers to pings to itself
             )
         except (aiohttp.ClientError, OSError) as error:
             raise _unreachable(error) from error
@@ -161,13 +172,28 @@ class _WebSocket:
         if socket is None:
             raise StoreUnavailable("the connection to the database server is not open")
         try:
-            message = await socket.receive()
+            while (message := await socket.receive()).type in _PINGS:
+                if message.type is aiohttp.WSMsgType.PING:
+                    await socket.pong(message.data)
+                else:
+                    self._is_there.set()
         except (aiohttp.ClientError, OSError) as error:
             raise _unreachable(error) from error
+        self._is_there.set()
         if message.type is not aiohttp.WSMsgType.BINARY:
             raise StoreUnavailable("the database server ended the connection")
         data: bytes = message.data
         return data
+
+    async def ping(self) -> None:
+        if self._socket is None:
+            raise StoreUnavailable("the connection to the database server is not open")
+        self._is_there.clear()
+        try:
+            await self._socket.ping()
+        except (aiohttp.ClientError, OSError) as error:
+            raise _unreachable(error) from error
+        await self._is_there.wait()
 
     def sign(self, token: str | None) -> None:
         pass  # the session knows
@@ -228,6 +254,9 @@ class _Requests:
 
     async def receive(self) -> bytes:
         raise StoreUnavailable("over HTTP a database server says nothing by itself")
+
+    async def ping(self) -> None:
+        await self.exchange(call_request("version"))
 
     def sign(self, token: str | None) -> None:
         if token is None:

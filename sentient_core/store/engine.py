@@ -172,6 +172,24 @@ class Engine:
         dial = getattr(self._client, "own_connection", None)
         return None if dial is None else await dial()
 
+    @property
+    def is_served(self) -> bool:
+        """The database is behind a server, which may stop answering."""
+        return self._address.endpoint is not None
+
+    async def ping(self, seconds: float) -> None:
+        """Raise StoreUnavailable if a server that is asked something does not answer a ping in time."""
+        ping = getattr(self._client, "ping", None)
+        if not self.is_served or ping is None:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await ping()
+        except TimeoutError as error:
+            raise StoreUnavailable(
+                f"the database server does not answer, not even a ping within {seconds:g} s: is it paused?"
+            ) from error
+
     async def _send(self, data: bytes, written: int, timeout: float) -> bytes:
         while self._reopening is not None or self._must_reopen:
             # A task of its own, that all wait for: a cancelled caller must not leave it half open.

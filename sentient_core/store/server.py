@@ -50,6 +50,8 @@ class ServerClient:
         self._places = asyncio.Semaphore(access.pool)
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
+        self._at_work: dict[Connection, None] = {}
+        """Those with a request in hand, the one that has waited longest first."""
         self._closing: set[asyncio.Task[None]] = set()
         self._dialling = asyncio.Lock()
         self._backoff = Backoff(0.05, _LONGEST_PAUSE)
@@ -115,6 +117,15 @@ class ServerClient:
         self._all.discard(connection)
         return connection
 
+    async def ping(self) -> None:
+        """Return when the server has answered a ping beside a request that it has in hand.
+
+        At once where there is none, or no connection for it. Raises StoreUnavailable. It has no deadline.
+        """
+        connection = next(iter(self._at_work), None)
+        if connection is not None and (connection.keeps_session or not self._places.locked()):
+            await connection.ping()
+
     async def close(self) -> None:
         """End all connections. Bounded, since the server may not answer."""
         transport, self._transport = self._transport, None
@@ -127,12 +138,15 @@ class ServerClient:
             await transport.close()
 
     async def _exchange(self, connection: Connection, cbor_request: bytes) -> bytes:
+        self._at_work[connection] = None
         try:
             answer = await connection.exchange(cbor_request)
         except BaseException:
             # Also of a call that was cancelled: its answer may still come, and would be another's.
             self._discard(connection)
             raise
+        finally:
+            del self._at_work[connection]
         if connection in self._all:
             self._idle.append(connection)
         return answer

@@ -18,6 +18,7 @@ __all__ = ["StoreStatistics", "SystemRows", "TableRows", "Written", "store_stati
 
 _PAGE = 1_000
 _TIMEOUT = 600.0
+_LONG_TAIL = 0.1
 
 
 class TableRows(msgspec.Struct):
@@ -73,6 +74,17 @@ class SystemRows(msgspec.Struct):
     tables: dict[str, TableRows] = {}
     written: Written | None = None
     """None: nothing is projected since counting began."""
+
+    @property
+    def write_amplification(self) -> float | None:
+        """As of what is written. None also while the tail is long: what is projected is then the beginning.
+
+        Long is more than a tenth of all records that were projected.
+        """
+        written = self.written
+        if written is None or self.tail_records > written.records * _LONG_TAIL:
+            return None
+        return written.amplification
 
 
 class StoreStatistics(msgspec.Struct):

@@ -19,6 +19,7 @@ from sentient_core.store.backoff import Backoff
 from sentient_core.store.engine import Engine
 from sentient_core.store.protocols import JournalOptions, Outage
 from sentient_core.store.records import AnyRecord, Entry
+from sentient_core.store.silence import Silence
 from sentient_core.store.storable import storable
 from sentient_core.store.superseded import without_superseded
 from sentient_core.store.tail import Intake, Tail, TailEntry, encode_entry
@@ -56,6 +57,7 @@ class Writer:
         self._options = options
         self._on_commit = on_commit
         self._on_outage = on_outage
+        self._silence = Silence(engine, self._mark_down)
         self._outage: tuple[str, float] | None = None
         """What the database said when it stopped taking commits, and when."""
         self._group: tuple[TailEntry, Entry] | None = None
@@ -158,18 +160,19 @@ class Writer:
         backoff = Backoff()
         while True:
             try:
-                await self._engine.query(
-                    _CREATE,
-                    {
-                        "id": record_id("journal", self._system, entry.number),
-                        "body": entry.body,
-                        "writer": self._writer,
-                        "records": entry.records,
-                        "weight": entry.weight,
-                    },
-                    rows=1,
-                    timeout=self._options.call_timeout,
-                )
+                with self._silence:
+                    await self._engine.query(
+                        _CREATE,
+                        {
+                            "id": record_id("journal", self._system, entry.number),
+                            "body": entry.body,
+                            "writer": self._writer,
+                            "records": entry.records,
+                            "weight": entry.weight,
+                        },
+                        rows=1,
+                        timeout=self._options.call_timeout,
+                    )
             except Taken:
                 if await self._owner_of(entry.number) != self._writer:
                     raise Fenced(self._system) from None

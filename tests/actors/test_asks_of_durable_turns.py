@@ -8,7 +8,16 @@ import anyio
 import msgspec
 import pytest
 
-from sentient_core import Actor, ActorSystem, HandlerFailed, MemoryStore, Request, handles
+from sentient_core import (
+    Actor,
+    ActorRef,
+    ActorSystem,
+    AskError,
+    HandlerFailed,
+    MemoryStore,
+    Request,
+    handles,
+)
 from sentient_core.actors.actor import DurabilityName
 from sentient_core.actors.ref import cell_of
 from sentient_core.store.records import Answered, Turn
@@ -264,6 +273,71 @@ async def test_an_answer_that_comes_after_the_asking_message_was_settled_is_not_
         await system.flush()
 
         assert not any(isinstance(record, Answered) for record in appended)
+
+
+class Front(Account):
+    """Has somebody else answer."""
+
+    def __init__(self, behind: Any) -> None:
+        self.behind = behind
+
+    @handles
+    async def take(self, message: Take) -> None:  # type: ignore[override]
+        self.context.forward(self.behind)
+
+
+class Behind(Actor):
+    """Asks the clerk first."""
+
+    durability: ClassVar[DurabilityName] = "volatile"
+
+    @handles
+    async def begin(self, clerk: ActorRef[Any]) -> None:
+        await clerk.ask(Total(), timeout=60)
+
+
+class Circled(Clerk):
+    """Notes the circles that its asks would close."""
+
+    def __init__(self, account: Any, told: list[str], gate: Gate) -> None:
+        self.account = account
+        self.told = told
+        self.gate: Gate = gate
+
+    @handles
+    def total(self, message: Total) -> int:
+        return 0
+
+    @handles
+    async def transfer(self, message: Transfer) -> list[int]:
+        await anyio.sleep(1)
+        try:
+            await self.account.ask(Take(), timeout=5)
+        except AskError as error:
+            self.told.append(str(error))
+        await self.gate()
+        return []
+
+
+async def test_another_start_is_told_of_the_circle_that_a_forward_would_have_closed() -> None:
+    store, gate, told = MemoryStore(), Gate(), list[str]()
+    async with ActorSystem("bank", store=store) as system:
+        behind = await system.spawn(Behind, name="behind")
+        account: Any = await system.spawn(Front, behind, name="account")
+        clerk: Any = await system.spawn(Circled, account, told, gate, name="clerk")
+        await clerk.send(Transfer())
+        behind.tell(clerk)
+        await gate.reached.wait()  # it knows, and its turn is open
+        await system.flush()
+
+    gate.open.set()
+    async with ActorSystem("bank", store=store) as system:
+        account = await system.spawn(Front, None, name="account")
+        clerk = await system.spawn(Circled, account, told, gate, name="clerk")
+        await clerk.ask(Total(), timeout=60)  # comes behind what is pending
+
+    assert "asking would wait for itself: clerk -> behind -> clerk" in told[0]
+    assert told[1:] == [told[0].replace("'behind'", "'account'", 1)]
 
 
 class OnlyOnce(Impatient):

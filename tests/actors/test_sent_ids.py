@@ -59,6 +59,10 @@ class Guess(msgspec.Struct, frozen=True):
     """A message whose reply nobody says the type of."""
 
 
+class Odd(msgspec.Struct, frozen=True):
+    """A message whose handler returns what no store can hold."""
+
+
 class NotToday(Exception):
     """An answer."""
 
@@ -102,6 +106,11 @@ class Shop(Actor):
     @handles
     def guess(self, message: Guess):  # type: ignore[no-untyped-def]
         return Receipt(1)
+
+    @handles
+    def odd(self, message: Odd) -> object:
+        self.state.sold += 1
+        return object()
 
     @handles
     def fail(self, message: Fail) -> None:
@@ -617,6 +626,30 @@ async def test_who_hands_a_message_to_an_actor_that_is_not_durable_has_no_answer
             await desk.ask(Order("pen"), timeout=1, message_id="a")
 
         assert Volatile.taken == 1
+
+
+async def test_a_reply_that_nobody_has_asked_for_need_not_be_one() -> None:
+    store = MemoryStore()
+    async with shop(store) as system:
+        ref = await system.spawn(Shop, name="shop")
+        await ref.send(Odd(), message_id="a")
+        await ref.send(Odd(), message_id="a")
+
+        assert await ref.ask(Total(), timeout=5) == 1
+        assert system.dead_letters.total == 0
+        for _ in range(2):
+            with pytest.raises(ReplyUnreadable, match="cannot be kept as a reply"):
+                await ref.ask(Odd(), message_id="a", timeout=5)
+        with pytest.raises(HandlerFailed):  # as of any ask, with an id or without
+            await ref.ask(Odd(), message_id="b", timeout=5)
+        assert await ref.ask(Total(), timeout=5) == 1
+
+    async with shop(store) as system:
+        ref = await system.spawn(Shop, name="shop")
+        with pytest.raises(ReplyUnreadable, match="cannot be kept as a reply"):
+            await ref.ask(Odd(), message_id="a", timeout=5)
+        with pytest.raises(HandlerFailed):
+            await ref.ask(Odd(), message_id="b", timeout=5)
 
 
 async def test_in_an_outage_a_message_with_an_id_waits() -> None:

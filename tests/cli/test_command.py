@@ -20,7 +20,7 @@ from sentient_core.store import SurrealStore
 from sentient_core.store.engine import Engine
 from sentient_core.store.url import parse_url
 from tests.cli.conftest import Run, change, files, shown
-from tests.store.samples import event
+from tests.store.samples import Faults, event, is_rows, is_settlement
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -233,6 +233,38 @@ def test_stats_count_rows_what_was_pruned_and_what_waits(run: Run, url: str) -> 
     table = run("store", "stats", "--store", url)
     assert "bank: 1 start, the last one ended in order" in table.stdout
     assert "on disk" in table.stdout
+
+
+def test_while_the_tail_is_long_no_ratio_is_told(run: Run, tmp_path: Path) -> None:
+    async def leave_a_tail() -> None:
+        faults = Faults()
+        async with SurrealStore(url, connect=faults.connect) as store:
+            journal = await store.open_journal("bank")
+            journal.append(event(1))
+            await journal.flush()
+            faults.fail = lambda request: is_rows(request) or is_settlement(request)
+            for seq in range(2, 102):
+                journal.append(event(seq))
+            await journal.committed()
+            await journal.close(0.0)
+
+    async def end_in_order() -> None:
+        async with SurrealStore(url) as store:
+            journal = await store.open_journal("bank")
+            await journal.close(10.0)
+
+    url = f"surrealkv://{tmp_path}/tailed"
+    anyio.run(leave_a_tail)
+    found = shown(run("store", "stats", "--store", url, "--json"))["systems"]["bank"]
+    assert found["tail_records"] >= 100
+    assert found["write_amplification"] is None
+    assert "without the tail" in run("store", "stats", "--store", url).stdout
+
+    anyio.run(end_in_order)
+    found = shown(run("store", "stats", "--store", url, "--json"))["systems"]["bank"]
+    assert found["tail_records"] == 0
+    assert found["write_amplification"] > 1
+    assert "times" in run("store", "stats", "--store", url).stdout
 
 
 def test_a_broken_journal_entry_is_exit_code_1(run: Run, url: str) -> None:

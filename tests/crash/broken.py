@@ -38,6 +38,8 @@ class Broken(msgspec.Struct, frozen=True):
     holds_rows: bool = False
     is_lasting: bool = True
     """The life that finds out is broken as well."""
+    lives: int = 1
+    """Behind the one that is killed, until it shows."""
 
 
 def _replace(owner: object, **changes: object) -> None:
@@ -156,6 +158,16 @@ def takes_up_what_is_settled() -> None:
     _replace(Tail, inboxes=without_settled)
 
 
+def forgets_ids() -> None:
+    """What came of an id is known only until it is in its row."""
+
+    async def read_outcomes(self: Any, keys: Iterable[Any]) -> dict[Any, Any]:
+        found: dict[Any, Any] = self._tail.outcomes(keys)
+        return found
+
+    _replace(SurrealJournal, _read_outcomes=read_outcomes)
+
+
 def rolls_nothing_back() -> None:
     """A failed turn's state stays."""
 
@@ -181,5 +193,6 @@ BROKEN: dict[str, Broken] = {
     "recovers without rows": Broken(recovers_without_rows, _DRAINED),
     "takes up what the tail has settled": Broken(takes_up_what_is_settled, Kill("load", "ahead", 1)),
     "does not roll back": Broken(rolls_nothing_back, _DRAINED),
+    "forgets ids": Broken(forgets_ids, _DRAINED, lives=2),
 }
 """By what they do."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import random
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ from sentient_core.store.protocols import JournalOptions
 from sentient_core.store.url import parse_url
 from tests.crash.broken import BROKEN
 from tests.crash.dump import take_dump
-from tests.crash.oracle import Intent, Oracle
+from tests.crash.oracle import Again, Claim, Intent, Oracle, read_claims
 from tests.crash.plan import Life
 from tests.crash.points import Points
 from tests.crash.workload import (
@@ -65,7 +67,11 @@ ROUND = 100_000
 class Senders:
     """The load from outside."""
 
-    def __init__(self, system: ActorSystem, life: Life, oracle: Oracle, points: Points) -> None:
+    def __init__(
+        self, system: ActorSystem, life: Life, oracle: Oracle, points: Points, claims: Sequence[Claim]
+    ) -> None:
+        """`claims` are those of earlier lives."""
+        self._claims = claims
         self._system = system
         self._life = life
         self._oracle = oracle
@@ -74,7 +80,8 @@ class Senders:
         self._switch = count(life.round * ROUND + ROUND // 2)
 
     async def send_all(self) -> None:
-        """Return when every sender is through."""
+        """Return when every sender is through, those of earlier lives first."""
+        await self._repeat(self._claims)
         async with anyio.create_task_group() as tasks:
             for number in range(self._life.senders):
                 tasks.start_soon(self._send, f"s{self._life.round}.{number}", number)
@@ -142,26 +149,49 @@ class Senders:
                 message = Consult(n=n, by=by, to=WORKERS[second])
             case _:
                 message = Refuse(n=n, by=by)
-        self._oracle.intend(n, Intent(by, target, type(message).__name__, fails))
-        await self._hand_over(way, message, dice, fails)
+        is_ask = isinstance(message, Bump | Consult | Refuse) or bool(fails and dice.random() < 0.5)
+        is_told = not is_ask and dice.random() < 0.3
+        has_id = not is_told and dice.random() < 0.4
+        again = Again(way, is_ask, msgspec.to_builtins(message)) if has_id else None
+        self._oracle.intend(n, Intent(by, target, type(message).__name__, fails, again))
+        if is_told:
+            self._system.get(way).tell(message)
+            await anyio.sleep(dice.choice((0.0, 0.002)))
+            return
+        await self._hand_over(way, message, None if again is None else str(n), is_ask=is_ask)
 
-    async def _hand_over(self, way: str, message: Message, dice: random.Random, fails: int) -> None:
+    async def _repeat(self, claims: Sequence[Claim]) -> None:
+        """Send again what earlier lives have sent under ids, as clients do that outlive their server.
+
+        All whose outcome they were not told, and some of the others.
+        """
+        told = {claim.number for claim in claims if claim.what in _TOLD}
+        intents = {
+            claim.number: msgspec.convert(claim.detail, Intent) for claim in claims if claim.what == "sending"
+        }
+        named = {n: intent for n, intent in intents.items() if intent.again is not None}
+        known = [n for n in named if n in told]
+        dice = random.Random(f"{self._life.seed}/{self._life.round}/again")
+        async with anyio.create_task_group() as tasks:
+            for n in [*dice.sample(known, min(len(known), 30)), *(n for n in named if n not in told)]:
+                again = named[n].again
+                assert again is not None
+                message = msgspec.convert(again.message, _KINDS[named[n].kind])
+                tasks.start_soon(partial(self._hand_over, again.way, message, str(n), is_ask=again.is_ask))
+
+    async def _hand_over(self, way: str, message: Message, message_id: str | None, *, is_ask: bool) -> None:
         ref, n, oracle = self._system.get(way), message.n, self._oracle
-        if isinstance(message, Bump | Consult | Refuse) or (fails and dice.random() < 0.5):
+        if is_ask:
             try:
-                answer = await ref.ask(message, timeout=60)
+                answer = await ref.ask(message, timeout=60, message_id=message_id)
             except HandlerFailed:
                 oracle.say("failed", n)
             except Declined:
                 oracle.say("declined", n)
             else:
                 oracle.say("answered", n, answer)
-        elif dice.random() < 0.3:
-            ref.tell(message)
-            await anyio.sleep(dice.choice((0.0, 0.002)))
-            return
         else:
-            await ref.send(message)
+            await ref.send(message, message_id=message_id)
             oracle.say("acknowledged", n)
         self._points.pass_by("acknowledged")
 
@@ -176,6 +206,10 @@ class Senders:
         await self._system.get(GATE).ask(Open(n=n, by="gatekeeper", is_open=is_open), timeout=60)
 
 
+_TOLD = ("acknowledged", "answered", "failed", "declined")
+_KINDS: dict[str, type[Message]] = {
+    kind.__name__: kind for kind in (Note, Transfer, Relay, Delay, Bad, Flaky, Bump, Consult, Refuse)
+}
 _WEIGHTS = {
     "note": 8,
     "vault": 4,
@@ -192,7 +226,7 @@ _WEIGHTS = {
 }
 
 
-async def live(life: Life, oracle: Oracle, dump: Path) -> int:
+async def live(life: Life, oracle: Oracle, claims: Sequence[Claim], dump: Path) -> int:
     """The whole life; returns the exit code."""
     code = 0
     points = Points(oracle, life.kill, holds_rows=life.holds_rows)
@@ -216,7 +250,7 @@ async def live(life: Life, oracle: Oracle, dump: Path) -> int:
 
         points.enter("load")
         print("load", flush=True)  # noqa: T201 - its parent waits for it
-        senders = Senders(system, life, oracle, points)
+        senders = Senders(system, life, oracle, points, claims)
         if life.is_service:
             code = await serve(system, senders)
         else:
@@ -303,15 +337,16 @@ def real_client(url: str, life: Life) -> Client:
 
 def main() -> None:
     """Live as told."""
-    plan, claims, dump = map(Path, sys.argv[1:])
+    plan, book, dump = map(Path, sys.argv[1:])
     life = msgspec.json.decode(plan.read_bytes(), type=Life)
-    oracle = Oracle(claims)
+    claims = read_claims(book)
+    oracle = Oracle(book)
     Witness.oracle = oracle
     if life.broken is not None:
         BROKEN[life.broken].do()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
-        sys.exit(anyio.run(live, life, oracle, dump, backend=life.backend))
+        sys.exit(anyio.run(live, life, oracle, claims, dump, backend=life.backend))
     except SentientError as error:
         oracle.say("error", detail=repr(error))
         raise

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Claim", "Intent", "Oracle", "read_claims"]
+__all__ = ["Again", "Claim", "Intent", "Oracle", "read_claims"]
 
 
 class Claim(msgspec.Struct, frozen=True, array_like=True):
@@ -26,6 +26,16 @@ class Claim(msgspec.Struct, frozen=True, array_like=True):
     detail: Any = None
 
 
+class Again(msgspec.Struct, frozen=True):
+    """How to send a message again, under the id that it is sent under: its number."""
+
+    way: str
+    """The path that it is sent to."""
+    is_ask: bool
+    message: dict[str, Any]
+    """Its fields."""
+
+
 class Intent(msgspec.Struct, frozen=True):
     """A message that is about to be sent from outside: the detail of `sending`."""
 
@@ -37,6 +47,8 @@ class Intent(msgspec.Struct, frozen=True):
     """Name of its class."""
     fails: int = 0
     """How often its handler is to fail."""
+    again: Again | None = None
+    """None: it has no id, so it is never sent again."""
 
 
 class Oracle:

@@ -2,7 +2,8 @@
 
 Whatever a life of the store finds is compared with what all lives before it have claimed (`verdict`):
 nothing acknowledged is lost, nothing is applied twice, order is kept, sums and counts add up, rows and actors
-say the same. No message is ever sent again by its sender.
+say the same. Messages that are sent under ids are sent again by the lives that follow, and have then the
+outcome that they had; no other is.
 
 `make test` kills a handful. `SENTIENT_CRASH=200` kills so many, over embedded stores and a server, on
 both event loops, and prints where; each seed is printed, and `SENTIENT_CRASH_SEED` plays it again.

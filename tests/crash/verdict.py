@@ -48,6 +48,8 @@ class _Case:
         """Numbers by sender, as they were sent to the router."""
         self.claims: dict[str, dict[int, object]] = defaultdict(dict)
         self.seen: list[tuple[int, str]] = []
+        self.told: dict[int, set[str]] = defaultdict(set)
+        """By number, what those were told who have asked, maybe again and again."""
         for claim in claims:
             if claim.what == "sending":
                 intent = msgspec.convert(claim.detail, Intent)
@@ -58,6 +60,8 @@ class _Case:
                 self.seen.append((claim.number, str(claim.detail)))
             else:
                 self.claims[claim.what][claim.number] = claim.detail
+            if claim.what in ("answered", "failed", "declined"):
+                self.told[claim.number].add(f"{claim.what} {claim.detail}")
         self.accepted = {*self.claims["acknowledged"], *self.claims["answered"], *self.claims["failed"]}
         self.dead = {(death.recipient, death.n): death for death in found.deaths}
 
@@ -114,6 +118,9 @@ class _Case:
 
     def said(self) -> Iterator[str]:
         """What askers were told, and what has left durable turns, is so."""
+        for n, outcomes in self.told.items():
+            if len(outcomes) > 1:
+                yield f"{self.intents[n].kind} {n} had different outcomes: {sorted(outcomes)}"
         for n, answer in self.claims["answered"].items():
             intent = self.intents[n]
             state = self.found.states[intent.target]

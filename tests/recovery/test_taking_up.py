@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import anyio
 import pytest
 
-from sentient_core import DeadLetterReason, SendTimeout
+from sentient_core import (
+    Backoff,
+    ChildSpec,
+    DeadLetterReason,
+    MailboxOptions,
+    SendTimeout,
+    Supervisor,
+    handles,
+)
 from sentient_core.store import Store
 from tests.probes import letters
 from tests.recovery.books import Book, Fan, Lines, SendTo, SmallBook, Write, leave, system_on
@@ -120,6 +130,41 @@ async def test_a_drain_handles_what_is_in_the_store_too(store: Store) -> None:
         again = await system.spawn(Book, name="book")
         assert await again.ask(Lines(), timeout=10) == list(range(50))
         assert letters(system) == []
+
+
+async def test_a_drain_of_one_that_is_to_be_restarted_handles_what_is_in_the_store_alone(
+    store: Store,
+) -> None:
+    class Breaking(Book):
+        mailbox = MailboxOptions(capacity=8)
+        has_failed = anyio.Event()
+
+        @handles
+        async def write(self, message: Write) -> None:
+            if message.line == 7:  # the last one that the mailbox had room for
+                raise ValueError
+            self.state.lines.append(message.line)
+
+        def on_failure(self, cause: Exception) -> None:
+            Breaking.has_failed.set()
+
+    class Shelf(Supervisor):
+        durability = "volatile"
+        children = (ChildSpec(Breaking, name="book", backoff=Backoff(first=0.2, jitter=0.0)),)
+
+    async with system_on(store) as system:
+        await system.spawn(Shelf, name="shelf")
+        book = system.get("shelf/book")
+        fan = await system.spawn(Fan, name="fan")
+        await fan.send(SendTo(book, tuple(range(20))))
+        await Breaking.has_failed.wait()
+        await anyio.wait_all_tasks_blocked()
+
+        await book.drain()
+
+        assert letters(system) == [(Write(7), DeadLetterReason.FAILED)]
+        state = (await system.state_at("shelf/book", datetime.now(UTC))).state
+        assert state.lines == [*range(7), *range(8, 20)]
 
 
 async def test_an_end_for_good_gives_up_what_is_in_the_store_too(store: Store) -> None:

@@ -32,7 +32,7 @@ from sentient_core.errors import (
     StoreVersionUnsupported,
     TurnTooLarge,
 )
-from sentient_core.store import Journal, JournalOptions, SurrealStore
+from sentient_core.store import Journal, JournalOptions, SurrealStore, silence, wire
 from sentient_core.store.access import Access
 from sentient_core.store.protocols import LARGEST_RECORD, Outage
 from sentient_core.store.records import full_id
@@ -418,6 +418,55 @@ async def test_a_paused_server_holds_everything_and_doubles_nothing(own_server: 
         letters = await store.dead_letters("bank", limit=1000)
         assert [letter.message_id for letter in letters] == [full_id(1, seq) for seq in range(50, 0, -1)]
         assert (await journal.close(5.0)).records == 0
+
+
+async def test_a_paused_server_is_noticed_long_before_a_call_has_had_its_time(
+    own_server: Server, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(silence, "PING_SECONDS", 0.2)
+    told: list[Outage] = []
+    async with own_server.store(scheme) as store:
+        journal = await store.open_journal("bank", on_outage=told.append)
+        journal.append(event(1))
+        await journal.committed()
+        own_server.pause()
+        journal.append(event(2))
+        await until(lambda: bool(told), within=5.0)  # a call has 30 s
+        assert (told[0].is_over, journal.backlog().is_down) == (False, True)
+        assert "paused" in told[0].cause
+        own_server.resume()
+
+        await journal.flush()
+
+        await until(lambda: len(told) == 2)
+        assert (told[1].is_over, journal.backlog().is_down) == (True, False)
+        assert await amounts(store) == [1, 2]
+        await journal.close(5.0)
+
+
+@ONCE
+async def test_a_server_that_takes_its_time_answers_pings(server: Server, scheme: str) -> None:
+    # On the store's thread there is asyncio, whatever the test runs.
+    access = Access(namespace="n", database="d", username=USER, password=PASSWORD)
+    client = ServerClient(parse_url(server.url(scheme)), access)
+    await client.connect()
+    answers: list[str] = []
+
+    async def ask() -> None:
+        await client.execute(wire.request("SLEEP 1s", {}))
+        answers.append("answer")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        for _ in range(2):
+            await client.ping()
+            answers.append("ping")
+
+    assert answers == ["ping", "ping", "answer"]
+    await client.ping()  # nothing is asked
+    await client.close()
 
 
 @ONCE
