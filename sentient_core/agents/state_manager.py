@@ -31,7 +31,7 @@ class StateManager(AgentStates, WorkflowStates, TaskStates, Relations):
     """
 
     def __init__(
-        self, where: Store | StoreHolder, *, system: str | None = None, actor: str = EXTERNAL
+        self, db_config: Store | StoreHolder, *, system: str | None = None, actor: str = EXTERNAL
     ) -> None:
         """Work on the rows of `system` in a store, or in that of a SurrealDBConfig or an ActorSystem.
 
@@ -39,7 +39,9 @@ class StateManager(AgentStates, WorkflowStates, TaskStates, Relations):
         its actors have committed before a call is seen by it. `actor` is who the trail names as having made a
         change, where a call says nothing and no actor's turn makes it. InvalidArgument for what has no store.
         """
-        super().__init__(where, system=system, actor=actor)
+        super().__init__(db_config, system=system, actor=actor)
+        self.db_config: Store | StoreHolder = db_config
+        """What it was given; the name is the original design's."""
 
 
 SurrealDBStateManager = StateManager

@@ -82,7 +82,7 @@ class EventBus:
             await bus.publish_event(AgentEvent(event_type="shop.order_placed", source_agent="web"))
             history = await bus.get_event_history(workflow_id="w1", limit=20)
 
-    `where` is a store (`SurrealStore`, `MemoryStore`), or what has one (`SurrealDBConfig`). The bus of a
+    `db_config` is a store (`SurrealStore`, `MemoryStore`), or what has one (`SurrealDBConfig`). The bus of a
     running system is `system.events`: it takes part in its journal. Others follow that journal as far as its
     events are rows, a moment later, and publish beside it; any number of processes may, on a server.
 
@@ -94,19 +94,21 @@ class EventBus:
     """
 
     def __init__(
-        self, where: Store | HasStore, *, system: str | None = None, live_queries: bool = True
+        self, db_config: Store | HasStore, *, system: str | None = None, live_queries: bool = True
     ) -> None:
         """Raises InvalidArgument, InvalidName."""
-        store = where if hasattr(where, "event_streams") else getattr(where, "store", None)
+        store = db_config if hasattr(db_config, "event_streams") else getattr(db_config, "store", None)
         if not hasattr(store, "event_streams"):
             raise InvalidArgument(
-                f"an event bus needs a store, or what has one: SurrealStore('mem://'), not {where!r}"
+                f"an event bus needs a store, or what has one: SurrealStore('mem://'), not {db_config!r}"
             )
         if not isinstance(live_queries, bool):  # pyright: ignore[reportUnnecessaryIsInstance] - it is the user's
             raise InvalidArgument(f"live_queries must be True or False, not {live_queries!r}")
-        own_name = getattr(where, "name", None) if store is not where else None
+        own_name = getattr(db_config, "name", None) if store is not db_config else None
         named = system if system is not None else own_name if isinstance(own_name, str) else DEFAULT_SYSTEM
         self._found(cast("Store", store), check_name(named), live_queries=live_queries)
+        self.db_config: Store | HasStore = db_config
+        """What it was given; the name is the original design's."""
 
     def _found(self, store: Store, system: str, *, live_queries: bool) -> None:
         self.system: str = system
@@ -141,6 +143,7 @@ class EventBus:
         """The bus of a system that runs in this process. `serve` is its life."""
         bus = cls.__new__(cls)
         bus._found(store, system, live_queries=live_queries)
+        bus.db_config = store
         bus._journal = FedStream(system, journal, bus._rows, bus._tell)
         bus._publisher = publisher
         bus._is_of_system = True
