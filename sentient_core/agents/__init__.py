@@ -9,6 +9,7 @@ from sentient_core.agents.database import (
     SurrealDBConfig,
     get_surrealdb_client,
 )
+from sentient_core.agents.frontend import FrontendDeveloperAgent
 from sentient_core.agents.handle import AgentHandle
 from sentient_core.agents.models import (
     AgentState,
@@ -25,14 +26,14 @@ from sentient_core.agents.relations import Relation
 from sentient_core.agents.sandbox import LocalSandbox, SandboxTool
 from sentient_core.agents.state_manager import StateManager, SurrealDBStateManager
 from sentient_core.agents.statuses import AgentStatus, StatusKind, TaskStatus, WorkflowStatus
+from sentient_core.agents.text_model import TextModel
 from sentient_core.events import AgentEvent, EventBus, EventType
 
-SurrealDBEventBus = EventBus
-"""`EventBus`, under the name of the original design."""
+# The names of the original design, where ours is another one; docs/original-design.md says what changed.
 AsyncBaseAgent = Agent
-"""`Agent`, under the name of the first document of the original design."""
+AsyncFrontendDeveloperAgent = FrontendDeveloperAgent
 SurrealDBAsyncAgent = Agent
-"""`Agent`, under the name of the second one."""
+SurrealDBEventBus = EventBus
 
 __all__ = [
     "Agent",
@@ -41,9 +42,11 @@ __all__ = [
     "AgentState",
     "AgentStatus",
     "AsyncBaseAgent",
+    "AsyncFrontendDeveloperAgent",
     "DatabaseConnection",
     "EventBus",
     "EventType",
+    "FrontendDeveloperAgent",
     "LocalSandbox",
     "RecordID",
     "Relation",
@@ -60,6 +63,7 @@ __all__ = [
     "TaskExecution",
     "TaskExecutionMode",
     "TaskStatus",
+    "TextModel",
     "WorkflowState",
     "WorkflowStatus",
     "WorkflowStep",

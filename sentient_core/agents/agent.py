@@ -141,6 +141,12 @@ class Agent(Actor[Any]):
 
     # What a subclass writes.
 
+    def check_task(self, task: Task) -> None:
+        """Raise for a task that it cannot do: who gives it the task gets the error, and it is not taken on.
+
+        The error's class has to be among the `reply_errors`; any other is a failure of the agent.
+        """
+
     async def perform(self, task: Task) -> object:
         """Do a task; what it returns is the result: a mapping such as `{"message": …, "artifacts": […]}`."""
         raise NotImplementedError(
@@ -308,6 +314,7 @@ class Agent(Actor[Any]):
             input_data=message.input_data,
             workflow_id=message.workflow_id,
         )
+        self.check_task(task)
         following = self._desk.crew.followed(task.task_id)
         mode = None if following is None else following.mode
         return self._desk.accept(Work(task=task, mode=mode or TaskExecutionMode.BACKGROUND))

@@ -6,7 +6,6 @@ from sentient_core.agents.agent_states import AgentStates
 from sentient_core.agents.relations import Relations
 from sentient_core.agents.task_states import TaskStates
 from sentient_core.agents.workflow_states import WorkflowStates
-from sentient_core.errors import InvalidArgument
 from sentient_core.paths import EXTERNAL
 from sentient_core.store.protocols import Store, StoreHolder
 
@@ -32,24 +31,17 @@ class StateManager(AgentStates, WorkflowStates, TaskStates, Relations):
     """
 
     def __init__(
-        self,
-        where: Store | StoreHolder | None = None,
-        *,
-        db_config: Store | StoreHolder | None = None,
-        system: str | None = None,
-        actor: str = EXTERNAL,
+        self, db_config: Store | StoreHolder, *, system: str | None = None, actor: str = EXTERNAL
     ) -> None:
         """Work on the rows of `system` in a store, or in that of a SurrealDBConfig or an ActorSystem.
 
         `system` is by default the ActorSystem's name, else `sentient_core`. Of a running one, everything that
         its actors have committed before a call is seen by it. `actor` is who the trail names as having made a
-        change, where a call says nothing and no actor's turn makes it. `db_config` is `where` under the name
-        of the original design. InvalidArgument for what has no store.
+        change, where a call says nothing and no actor's turn makes it. InvalidArgument for what has no store.
         """
-        given = [place for place in (where, db_config) if place is not None]
-        if len(given) != 1:
-            raise InvalidArgument("say once where the states are: StateManager(store)")
-        super().__init__(given[0], system=system, actor=actor)
+        super().__init__(db_config, system=system, actor=actor)
+        self.db_config: Store | StoreHolder = db_config
+        """What it was given; the name is the original design's."""
 
 
 SurrealDBStateManager = StateManager

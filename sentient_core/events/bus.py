@@ -75,9 +75,9 @@ class EventBus:
             await bus.publish_event(AgentEvent(event_type="shop.order_placed", source_agent="web"))
             history = await bus.get_event_history(workflow_id="w1", limit=20)
 
-    `where` is a store (`SurrealStore`, `MemoryStore`), or what has one (`SurrealDBConfig`), whose settings
+    `db_config` is a store (`SurrealStore`, `MemoryStore`), or what has one (`SurrealDBConfig`), whose settings
     then count as well: ENABLE_LIVE_QUERIES, LOG_LEVEL, and EVENT_BUS_BACKEND, which may say that what is
-    published is kept in memory alone, where all buses of this `where` see it. The bus of a running system is
+    published is kept in memory alone, where all buses of this `db_config` see it. The bus of a running system is
     `system.events`: it takes part in its journal. Others follow that journal as far as its events are rows, a
     moment later, and publish beside it; any number of processes may, on a server.
 
@@ -89,25 +89,27 @@ class EventBus:
     """
 
     def __init__(
-        self, where: Store | StoreHolder, *, system: str | None = None, live_queries: bool | None = None
+        self, db_config: Store | StoreHolder, *, system: str | None = None, live_queries: bool | None = None
     ) -> None:
         """Raises InvalidArgument, InvalidName."""
-        store = where if hasattr(where, "open_journal") else getattr(where, "store", None)
+        store = db_config if hasattr(db_config, "open_journal") else getattr(db_config, "store", None)
         if not hasattr(store, "event_streams"):
             raise InvalidArgument(
-                f"an event bus needs a store, or what has one: SurrealStore('mem://'), not {where!r}"
+                f"an event bus needs a store, or what has one: SurrealStore('mem://'), not {db_config!r}"
             )
-        settings = getattr(where, "settings", None)
+        settings = getattr(db_config, "settings", None)
         settings = settings if isinstance(settings, Settings) else Settings()
         if live_queries is None:
             live_queries = settings.enable_live_queries
         if not isinstance(live_queries, bool):  # pyright: ignore[reportUnnecessaryIsInstance] - it is the user's
             raise InvalidArgument(f"live_queries must be True or False, not {live_queries!r}")
-        own_name = getattr(where, "name", None) if store is not where else None
+        own_name = getattr(db_config, "name", None) if store is not db_config else None
         named = system if system is not None else own_name if isinstance(own_name, str) else DEFAULT_SYSTEM
-        rows = getattr(where, "event_streams", None) or cast("Store", store).event_streams
+        rows = getattr(db_config, "event_streams", None) or cast("Store", store).event_streams
         name = check_name(named)
         self._found(cast("Store", store), name, rows, live_queries=live_queries, log_level=settings.log_level)
+        self.db_config: Store | StoreHolder = db_config
+        """What it was given; the name is the original design's."""
 
     def _found(
         self, store: Store, system: str, rows: EventStreams, *, live_queries: bool, log_level: LogLevel
@@ -151,6 +153,7 @@ class EventBus:
         bus = cls.__new__(cls)
         live = settings.enable_live_queries
         bus._found(store, system, rows, live_queries=live, log_level=settings.log_level)
+        bus.db_config = store
         bus._journal = FedStream(system, journal, bus._rows, bus._tell)
         if settings.event_bus_backend is StorageBackend.MEMORY:
             free = FreePublisher(rows, external_stream(system), bus._has_begun)
