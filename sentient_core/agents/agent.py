@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sentient_core.actors.actor import Actor, DurabilityName
@@ -19,6 +19,7 @@ from sentient_core.agents.messages import (
     RestoreCheckpoint,
     ResumeTask,
     TakeCheckpoint,
+    WishTask,
 )
 from sentient_core.agents.models import Task, TaskExecutionMode
 from sentient_core.agents.run import Run
@@ -296,7 +297,12 @@ class Agent(Actor[Any]):
             ]
             rows.sort(key=lambda row: (row.fields["created_at"], row.key))
             found = [work_of(row.fields) for row in rows]
-        await take_step(desk.cell, lambda: desk.adopt(found))
+
+        def adopt() -> None:
+            desk.adopt(found)
+            self.context.unstash_all()
+
+        await take_step(desk.cell, adopt)
 
     # Its messages.
 
@@ -323,6 +329,20 @@ class Agent(Actor[Any]):
     @handles
     def _resume_task(self, message: ResumeTask) -> str:
         return self._desk.resume(message.task_id)
+
+    @handles
+    def _wish_task(self, message: WishTask) -> None:
+        desk = self._desk
+        if not desk.is_ready:
+            self.context.stash()  # whether it has the task is not known yet
+            return
+        with suppress(UnknownTask, IllegalTransition):  # it is over
+            if message.wish == "cancel":
+                desk.cancel(message.task_id)
+            elif message.wish == "pause":
+                desk.pause(message.task_id)
+            else:
+                desk.resume(message.task_id)
 
     @handles
     def _take_checkpoint(self, message: TakeCheckpoint) -> str:

@@ -35,11 +35,18 @@ def for_approval(progress: Progress, name: str) -> tuple[Progress, dict[str, Any
 
 
 def awaited(
-    progress: Progress, key: str, name: str, task_id: str, timeout: float | None, now: int
+    progress: Progress,
+    key: str,
+    name: str,
+    task_id: str,
+    timeout: float | None,
+    now: int,
+    *,
+    is_late: bool = False,
 ) -> tuple[Progress, SignalWait]:
     """The code of a task waits for a signal, at the place that `key` names, or asks how that stands.
 
-    `timeout` counts from when it asks for the first time.
+    `timeout` counts from when it asks for the first time; `is_late`: it is over by the clock of who waits.
     """
     wait = progress.waits.get(key)
     if wait is not None and wait.is_over:
@@ -52,7 +59,7 @@ def awaited(
     new, data = for_approval(progress, name) if first == key else (progress, None)
     if data is not None:
         wait = msgspec.structs.replace(wait, data=data)
-    elif 0 < wait.expires_at <= now:
+    elif is_late or 0 < wait.expires_at <= now:
         wait = msgspec.structs.replace(wait, has_expired=True)
     if new.waits.get(key) == wait:
         return new, wait
