@@ -276,6 +276,7 @@ class Agent(Actor[Any]):
     def __at_ready__(self) -> None:
         """An incarnation is ready: find out what earlier ones have left unfinished."""
         desk = self._desk
+        desk.crew.come(desk)
         desk.cell.belongings().pipe_to_self(self.__load, (), None)
 
     async def __load(self) -> None:

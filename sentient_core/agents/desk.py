@@ -80,7 +80,6 @@ class Desk:
         self.unfinished = {work.task.task_id: work for work in found} | later
         self.is_ready = True
         self._take_on(found)
-        self.crew.come(self)
 
     def cancel(self, task_id: str | None) -> bool:
         """Cancel a task: at once if it was not begun, else at the next await of its run."""

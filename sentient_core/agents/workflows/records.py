@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentient_core.agents.minutes import Minutes
 from sentient_core.agents.statuses import TaskStatus, WorkflowStatus
-from sentient_core.agents.workflows.changes import status_changes, step_changes
+from sentient_core.agents.workflows.changes import StepChange, status_changes, step_changes
 from sentient_core.agents.workflows.deciding import task_of
 from sentient_core.agents.workflows.definition import Step, Workflow
 from sentient_core.agents.workflows.progress import UNDO, Goal, Progress, StepProgress, errand_of
@@ -58,18 +58,15 @@ class Records:
 
     def change(self, old: Progress, new: Progress, cause: str) -> None:
         """It has come from one state to another."""
-        for name, step in new.steps.items():
-            if step is not old.steps.get(name) and step != old.steps.get(name, StepProgress()):
-                self._step(name, old.steps.get(name), step, new)
+        changes: dict[str, list[StepChange]] = {}
         for change in step_changes(old, new):
-            payload = {
-                "workflow_id": self._id,
-                "step": change.step,
-                "old_status": change.old.value,
-                "new_status": change.new.value,
-            }
-            self.minutes.event(EventType.WORKFLOW_STEP_CHANGED, payload, self._id)
-            self.history("step", step=change.step, old_status=change.old.value, new_status=change.new.value)
+            changes.setdefault(change.step, []).append(change)
+        unborn = StepProgress()
+        for name in sorted(new.steps, key=lambda name: not old.steps.get(name, unborn).is_due):  # what led to it first
+            if new.steps[name] != old.steps.get(name, unborn):
+                self._step(name, old.steps.get(name), new.steps[name], new)
+            for change in changes.get(name, ()):
+                self._step_status(change)
         if len(new.signals) < len(old.signals):
             self.history("signal_used")
         moved = status_changes(old, new)
@@ -96,6 +93,12 @@ class Records:
             timestamp=minutes.now,
             entry={"event": event, **told},
         )
+
+    def _step_status(self, change: StepChange) -> None:
+        statuses = {"old_status": change.old.value, "new_status": change.new.value}
+        payload = {"workflow_id": self._id, "step": change.step, **statuses}
+        self.minutes.event(EventType.WORKFLOW_STEP_CHANGED, payload, self._id)
+        self.history("step", step=change.step, **statuses)
 
     def _state(self, new: Progress) -> None:
         fields: dict[str, Any] = {"status": new.status.value, "current_step": new.places}

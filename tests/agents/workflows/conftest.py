@@ -1,0 +1,5 @@
+"""Time is virtual in these tests: an hour costs nothing."""
+
+from tests.virtual_time import anyio_backend
+
+__all__ = ["anyio_backend"]
