@@ -230,6 +230,20 @@ class Agent(Actor[Any]):
         """
         return await self._running("create_checkpoint").checkpoint(dict(checkpoint_data))
 
+    async def signal(self, name: str, timeout: float | None = None) -> dict[str, Any]:
+        """Wait for a signal to the workflow that the task at work belongs to; what came with it.
+
+            approval = await self.signal("approve page", timeout=86_400)
+
+        One that has come before is taken at once. Meanwhile the task has no place among those at work, and its
+        time limit stands still. Run again after a restart, it waits for what is left of `timeout`, in seconds, or
+        gets the same answer. A point at which the task may pause. Raises SignalTimeout, NotInTask,
+        InvalidArgument for a task that belongs to no workflow.
+        """
+        from sentient_core.agents.workflows.waiting import signal_for  # noqa: PLC0415 - workflows know agents
+
+        return await signal_for(self.context.system, self._running("signal"), name, timeout)
+
     async def check_cancellation_and_pause(self) -> None:
         """A point at which the task may pause, or be cancelled: `self.context.pausable()`."""
         await self.context.pausable()

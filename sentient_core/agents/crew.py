@@ -101,6 +101,7 @@ class Crew:
         self._desks: dict[str, Desk] = {}
         self._arrivals = anyio.Event()
         self._expected: dict[str, set[str]] = {}
+        self._ended: set[str] = set()
 
     @property
     def arrivals(self) -> anyio.Event:
@@ -113,13 +114,17 @@ class Crew:
         self._arrivals.set()
         self._arrivals = anyio.Event()
 
-    def desk_at(self, path: str) -> Desk | None:
-        """That of the latest agent at a path, which may have ended; None: none has come in this process."""
-        return self._desks.get(path)
+    def has_come(self, path: str) -> bool:
+        """An agent has come to a path in this process, and may have ended there."""
+        return path in self._desks or path in self._ended
 
     def desks(self) -> list[Desk]:
         """Those of all living agents."""
-        return [desk for desk in self._desks.values() if desk.cell.is_alive]
+        gone = [path for path, desk in self._desks.items() if not desk.cell.is_alive]
+        for path in gone:
+            del self._desks[path]
+            self._ended.add(path)
+        return list(self._desks.values())
 
     def expect(self, path: str, task_id: str) -> None:
         """A task was given to an agent, which may not have taken it on yet: it counts as its load."""

@@ -74,7 +74,7 @@ async def _agent_at(cell: Cell, path: str, task: Task, is_cut: Callable[[], bool
         found = runtime.registry.find(path)
         if found is not None and found.is_alive and issubclass(found.blueprint.cls, Agent):
             return found
-        if crew.desk_at(path) is not None and not runtime.is_ending:
+        if crew.has_come(path) and not runtime.is_ending:
             return _gone(path)
         with anyio.move_on_after(PATIENCE) as patience:
             await arrivals.wait()

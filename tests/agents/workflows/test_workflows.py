@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from sentient_core import ActorSystem, MemoryStore
+from sentient_core.agents import Task
 from sentient_core.agents.workflows.definition import Approval, Compensation, Delay, Retry, Step, Workflow
 from sentient_core.agents.workflows.handle import WorkflowHandle
 from sentient_core.agents.workflows.workflows import Workflows
@@ -18,6 +19,8 @@ from sentient_core.errors import (
     InvalidArgument,
     InvalidName,
     SystemClosed,
+    TaskFailed,
+    TooManySignals,
     UnknownWorkflow,
     WorkflowCancelled,
     WorkflowFailed,
@@ -117,8 +120,6 @@ async def test_the_agent_with_the_fewest_tasks_gets_a_step(system: ActorSystem) 
     busy = await Worker.start(system, world, name="ann")
     await Worker.start(system, world, name="bob")
     await Worker.start(system, world, "other", name="aaa")
-    from sentient_core.agents import Task
-
     await busy.execute_task(Task(input_data={"steps": ["wait busy"]}), "background")
     await world.gate("busy").reached.wait()
     run = await started(system, does("a", "x"))
@@ -434,3 +435,77 @@ async def test_a_system_that_has_ended_has_no_workflows() -> None:
     system = ActorSystem("shop", store=MemoryStore())
     with pytest.raises(SystemClosed):
         Workflows(system)
+
+
+async def test_a_task_waits_for_a_signal_to_its_workflow(system: ActorSystem) -> None:
+    world = World()
+    await Worker.start(system, world, name="ann")
+    run = await started(system, does("a", "signal ok", "signal ok"))
+    await run.signal("ok", {"by": "ann"})
+    await world.log.until("w:a:1 got {'by': 'ann'}")
+    await run.signal("other")
+    await run.signal("ok", {"by": "bob"})
+    await run.result()
+    assert [line for line in world.log if "got" in line] == ["w:a:1 got {'by': 'ann'}", "w:a:1 got {'by': 'bob'}"]
+
+
+async def test_a_signal_that_does_not_come_in_time_fails_the_task_unless_it_says_otherwise(system: ActorSystem) -> None:
+    await Worker.start(system, World(), name="ann")
+    run = await started(system, does("a", "signal ok 3600"))
+    before = anyio.current_time()
+    with pytest.raises(WorkflowFailed, match="nobody has sent workflow 'w' the signal 'ok' in 3600 seconds"):
+        await run.result()
+    assert anyio.current_time() - before >= 3600
+
+
+async def test_a_task_that_waits_for_a_signal_holds_no_place_and_its_time_limit_stands_still(system: ActorSystem) -> None:
+    world = World()
+    workflows = Workflows(system)
+    for number in range(12):  # more than MAX_CONCURRENT_AGENTS
+        await Worker.start(system, world, name=f"a{number}")
+    steps = [does(f"s{number}", "signal ok", "x", after=[]) for number in range(12)]
+    run = await workflows.start(Workflow("w", steps=steps))
+    await anyio.sleep(7200)  # of AGENT_EXECUTION_TIMEOUT, 3600
+    for _ in steps:
+        await run.signal("ok")
+    await run.result()
+
+
+async def test_run_again_a_task_gets_the_signals_again_that_it_got_since_its_checkpoint(system: ActorSystem) -> None:
+    world = World()
+    ann = await Worker.start(system, world, name="ann")
+    run = await started(system, does("a", "signal ok", "save one", "signal ok", "wait a", "signal ok"))
+    for number in (1, 2):
+        await run.signal("ok", {"n": number})
+    await world.gate("a").reached.wait()
+    await ann.ref.kill()
+    world.gate("a").open.set()
+    await world.log.until("w:a:1 wait a")
+    await run.signal("ok", {"n": 3})
+    await run.result()
+    assert [line for line in world.log if "got" in line or "from" in line] == [
+        "w:a:1 from 0",
+        "w:a:1 got {'n': 1}",
+        "w:a:1 got {'n': 2}",
+        "w:a:1 from 2",
+        "w:a:1 got {'n': 2}",
+        "w:a:1 got {'n': 3}",
+    ]
+
+
+async def test_signals_are_for_tasks_of_workflows(system: ActorSystem) -> None:
+    ann = await Worker.start(system, World(), name="ann")
+    steps = {"steps": ["signal ok"]}
+    with pytest.raises(TaskFailed, match="belongs to no workflow"):
+        await ann.execute_task(Task(input_data=steps))
+    with pytest.raises(TaskFailed, match="there is no workflow 'nobody'"):
+        await ann.execute_task(Task(input_data=steps, workflow_id="nobody"))
+
+
+async def test_signals_that_nobody_waits_for_are_bounded(system: ActorSystem) -> None:
+    run = await started(system, Approval("go"))
+    async with anyio.create_task_group() as tasks:
+        for _ in range(1_000):
+            tasks.start_soon(run.signal, "nobody")
+    with pytest.raises(TooManySignals, match="keeps 1,000 signals"):
+        await run.signal("nobody")
