@@ -305,8 +305,8 @@ __all__ = [
     "UnknownEventType",
     "UnknownSandboxCommand",
     "UnknownTask",
-    "UnstorableRow",
     "UnknownWorkflow",
+    "UnstorableRow",
     "UnstorableValue",
     "WaitTimeout",
     "WorkflowCancelled",
@@ -1586,7 +1586,7 @@ class WorkflowError(SentientError):
 
 
 class WorkflowFailed(WorkflowError):
-    """A step of a workflow has failed for good. What was completed has been compensated, where that is said."""
+    """A step of a workflow has failed for good. What was completed is compensated, as its steps say."""
 
     def __init__(self, workflow_id: str, step: str, cause: str, uncompensated: Sequence[str] = ()) -> None:
         self.workflow_id = workflow_id
@@ -1600,7 +1600,7 @@ class WorkflowFailed(WorkflowError):
 
 
 class WorkflowCancelled(WorkflowError):
-    """Somebody has cancelled a workflow. What was completed has been compensated, unless he said otherwise."""
+    """Somebody has cancelled a workflow. What was completed is compensated, unless he said otherwise."""
 
     def __init__(self, workflow_id: str, cause: str, uncompensated: Sequence[str] = ()) -> None:
         self.workflow_id = workflow_id
@@ -1616,7 +1616,9 @@ class UnknownWorkflow(WorkflowError, LookupError):
 
     def __init__(self, workflow_id: str) -> None:
         self.workflow_id = workflow_id
-        super().__init__(f"there is no workflow '{workflow_id}': it was never started, or is not kept any more")
+        super().__init__(
+            f"there is no workflow '{workflow_id}': it was never started, or is not kept any more"
+        )
 
 
 class WorkflowOver(WorkflowError):
@@ -1636,8 +1638,8 @@ class TooManySignals(WorkflowError):
         self.signal = signal
         self.most = most
         super().__init__(
-            f"workflow '{workflow_id}' keeps {most:,} signals that no step has waited for, so {signal!r} was not "
-            "taken: is that a name that an approval, or a task's `self.signal`, waits for?"
+            f"workflow '{workflow_id}' keeps {most:,} signals that nobody has waited for; {signal!r} was not "
+            "taken. Is that a name that an approval, or a task's `self.signal`, waits for?"
         )
 
 
@@ -1648,11 +1650,13 @@ class SignalTimeout(WorkflowError, TimeoutError):
         self.workflow_id = workflow_id
         self.signal = signal
         self.seconds = seconds
-        super().__init__(f"nobody has sent workflow '{workflow_id}' the signal {signal!r} in {seconds:g} seconds")
+        super().__init__(
+            f"nobody has sent workflow '{workflow_id}' the signal {signal!r} in {seconds:g} seconds"
+        )
 
 
 class MissingInput(WorkflowError):
-    """A path of a step's `inputs` leads to nothing. The step fails; another attempt would come to the same."""
+    """A path of a step's `inputs` leads to nothing. The step fails, and is not tried again."""
 
     def __init__(self, step: str, name: str, path: str, passed: str, missing: str) -> None:
         self.workflow_id = ""

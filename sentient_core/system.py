@@ -937,4 +937,4 @@ def _killed(root: Cell) -> bool:
 
 def runtime_of(system: ActorSystem, what: str) -> Runtime:
     """What its cells share, for the layers above. Raises SystemClosed, which names `what` was to be done."""
-    return system._open(what).runtime
+    return system._open(what).runtime  # pyright: ignore[reportPrivateUsage] - it is this module's own

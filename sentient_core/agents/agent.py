@@ -235,10 +235,10 @@ class Agent(Actor[Any]):
 
             approval = await self.signal("approve page", timeout=86_400)
 
-        One that has come before is taken at once. Meanwhile the task has no place among those at work, and its
-        time limit stands still. Run again after a restart, it waits for what is left of `timeout`, in seconds, or
-        gets the same answer. A point at which the task may pause. Raises SignalTimeout, NotInTask,
-        InvalidArgument for a task that belongs to no workflow.
+        One that has come before is taken at once. Meanwhile the task has no place among those at work, and
+        its time limit stands still. Run again after a restart, it waits for what is left of `timeout`, in
+        seconds, or gets the same answer. A point at which the task may pause. Raises SignalTimeout,
+        NotInTask, InvalidArgument for a task that belongs to no workflow.
         """
         from sentient_core.agents.workflows.waiting import signal_for  # noqa: PLC0415 - workflows know agents
 

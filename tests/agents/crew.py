@@ -57,7 +57,9 @@ class Doer(Agent):
                 await self.create_checkpoint({"next": number, "name": name})
             elif what == "signal":
                 signal, _, seconds = name.partition(" ")
-                self.world.log(f"{task.task_id} got {await self.signal(signal, float(seconds) if seconds else None)}")
+                self.world.log(
+                    f"{task.task_id} got {await self.signal(signal, float(seconds) if seconds else None)}"
+                )
             elif what == "sleep":
                 await anyio.sleep(float(name))
             self.state.done.append(step)

@@ -33,7 +33,13 @@ async def test_killed_again_and_again_they_go_on_and_repeat_no_finished_step(
             child = await anyio.run_process(
                 [
                     *(sys.executable, "-P", "-m", "tests.crash.workflow_child"),
-                    *(url, str(tmp_path / "diary"), ("asyncio", "trio")[life % 2], point, str(nth + life % 4)),
+                    *(
+                        url,
+                        str(tmp_path / "diary"),
+                        ("asyncio", "trio")[life % 2],
+                        point,
+                        str(nth + life % 4),
+                    ),
                 ],
                 check=False,
             )
@@ -54,7 +60,10 @@ async def test_killed_again_and_again_they_go_on_and_repeat_no_finished_step(
     _check_order([work for work in works if work.startswith("good")], GOOD)
     _check_order([work for work in works if work.startswith("doomed") and "undo" not in work], DOOMED)
     doomed = [work for work in works if work.startswith("doomed")]
-    assert sorted(doomed[doomed.index("doomed:c:undo:1") :], key=doomed.index) == doomed[doomed.index("doomed:c:undo:1") :]
+    assert (
+        sorted(doomed[doomed.index("doomed:c:undo:1") :], key=doomed.index)
+        == doomed[doomed.index("doomed:c:undo:1") :]
+    )
     await _check_rows(url)
 
 

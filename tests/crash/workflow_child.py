@@ -1,8 +1,9 @@
-"""A process with workflows that is killed: `python -m tests.crash.workflow_child URL DIARY BACKEND POINT NTH`.
+"""A process with workflows that is killed: `python -m tests.crash.workflow_child URL DIARY LOOP POINT NTH`.
 
-Every life does the same: it starts agents and two workflows, sends the signal that they wait for, and waits for what
-they come to. What the agents do they write into DIARY, which no kill takes back; at the NTH time that the process
-comes to POINT of the database, counted from when its system is entered, it ends as by `kill -9`.
+Every life does the same: it starts agents and two workflows, sends the signal that they wait for, and waits
+for what they come to. What the agents do they write into DIARY, which no kill takes back; at the NTH time
+that the process comes to POINT of the database, counted from when its system is entered, it ends as by `kill
+-9`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the workflows of a system tell that something has changed, for those in this process who wait for it."""
+"""Where workflows tell that something has changed, for those in this process who wait for it."""
 
 from __future__ import annotations
 

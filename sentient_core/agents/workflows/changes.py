@@ -39,6 +39,9 @@ def step_changes(old: Progress, new: Progress) -> list[StepChange]:
 def status_changes(old: Progress, new: Progress) -> list[tuple[WorkflowStatus, WorkflowStatus]]:
     """How the status of the workflow has changed: old and new of each change, in order."""
     passed = [old.status, new.status]
-    if old.status in (WorkflowStatus.PENDING, WorkflowStatus.PAUSED) and new.status is WorkflowStatus.COMPLETED:
+    if (
+        old.status in (WorkflowStatus.PENDING, WorkflowStatus.PAUSED)
+        and new.status is WorkflowStatus.COMPLETED
+    ):
         passed.insert(1, WorkflowStatus.RUNNING)
     return [(before, after) for before, after in pairwise(passed) if before is not after]

@@ -1,10 +1,12 @@
-"""What comes next in a workflow: pure. Each function takes how far it is, and what has happened, and says how far it
-is then; who runs it brings that about (`runner`).
+"""What comes next in a workflow: pure.
 
-A step is begun when all that it waits for is completed, and no sooner. An attempt that fails is tried again as its
-`retry` says. When a step has failed for good, or somebody cancels the workflow, nothing more is begun, what is at
-work is cancelled and waited for, and then what was completed is undone, the last one first, one by one: a
-compensation that fails is told of, and the others go on.
+Each function takes how far it is, and what has happened, and says how far it is then; who runs it brings that
+about (`runner`).
+
+A step is begun when all that it waits for is completed, and no sooner. An attempt that fails is tried again
+as its `retry` says. When a step has failed for good, or somebody cancels the workflow, nothing more is begun,
+what is at work is cancelled and waited for, and then what was completed is undone, the last one first, one by
+one: a compensation that fails is told of, and the others go on.
 """
 
 from __future__ import annotations
@@ -127,7 +129,9 @@ def ended(
         new = _over(new, name, outcome.status, error or None, now)
     elif may_retry and step.attempts < errand.retry.attempts:
         wait = round(errand.retry.wait_after(step.attempts) * _SECOND)
-        new = _with(new, name, is_at_work=False, cut=None, expires_at=0, left=0, wakes_at=now + wait, error=error)
+        new = _with(
+            new, name, is_at_work=False, cut=None, expires_at=0, left=0, wakes_at=now + wait, error=error
+        )
     else:
         new = _over(new, name, TaskStatus.FAILED, error or "somebody cancelled its task", now)
     return _advanced(definition, new, now)
@@ -165,7 +169,9 @@ def next_moment(progress: Progress) -> int | None:
     return min(moments, default=None)
 
 
-def signalled(definition: Workflow, progress: Progress, name: str, data: Mapping[str, Any], now: int) -> Progress:
+def signalled(
+    definition: Workflow, progress: Progress, name: str, data: Mapping[str, Any], now: int
+) -> Progress:
     """A signal has come."""
     return _advanced(definition, answered(progress, name, dict(data)), now)
 
@@ -212,7 +218,11 @@ def _unpaused(progress: Progress, now: int) -> Progress:
 def _advanced(definition: Workflow, progress: Progress, now: int) -> Progress:
     """All that follows at once from how far it is."""
     while progress.status is WorkflowStatus.RUNNING:
-        new = _onwards(definition, progress, now) if progress.goal is Goal.COMPLETE else _back(definition, progress, now)
+        new = (
+            _onwards(definition, progress, now)
+            if progress.goal is Goal.COMPLETE
+            else _back(definition, progress, now)
+        )
         if new is progress:
             break
         progress = new
@@ -227,7 +237,9 @@ def _onwards(definition: Workflow, progress: Progress, now: int) -> Progress:
             return msgspec.structs.replace(
                 new, goal=Goal.FAIL, failed_step=part.name, cause=step.error or "it has failed"
             )
-        if not step.is_due and all(new.steps[other].status is TaskStatus.COMPLETED for other in after[part.name]):
+        if not step.is_due and all(
+            new.steps[other].status is TaskStatus.COMPLETED for other in after[part.name]
+        ):
             new = _due(new, part, now)
             step = new.steps[part.name]
         if step.status is TaskStatus.RUNNING and isinstance(part, Approval):

@@ -1,8 +1,8 @@
 """What a workflow is, as data: its steps, what each waits for, and what is done about their failures.
 
-It is stored with every run, so that whatever process comes next goes on with the steps that the run was started
-with. So it holds no functions: a step names who is to do it, and what of earlier results it is given. All of it is
-checked when it is made, before anything is written.
+It is stored with every run, so that whatever process comes next goes on with the steps that the run was
+started with. So it holds no functions: a step names who is to do it, and what of earlier results it is given.
+All of it is checked when it is made, before anything is written.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _paths(value: Any, where: str) -> dict[str, str]:
 
 
 class Retry(Model, frozen=True):
-    """How often something is tried, and how long to wait between: `backoff` seconds, then `factor` times that …"""
+    """How often something is tried. The first wait is `backoff` seconds, each further one `factor` times it."""
 
     rules: ClassVar[Mapping[str, Rule]] = {
         "attempts": count,
@@ -75,8 +75,8 @@ class Retry(Model, frozen=True):
 class Compensation(Model, frozen=True):
     """What undoes a step that was completed, when the workflow fails or is cancelled later.
 
-    A task for an agent, as the step itself; with neither `capability` nor `agent` for the one that did the step.
-    `inputs` may take from the step's own result, and from what that could take from.
+    A task for an agent, as the step itself; with neither `capability` nor `agent` for the one that did the
+    step. `inputs` may take from the step's own result, and from what that could take from.
     """
 
     rules: ClassVar[Mapping[str, Rule]] = {
@@ -100,13 +100,16 @@ class Compensation(Model, frozen=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.capability is not None and self.agent is not None:
-            raise InvalidField("Compensation", "agent", "is given, and a capability as well: give one of them")
+            raise InvalidField(
+                "Compensation", "agent", "is given, and a capability as well: give one of them"
+            )
 
 
 class Step(Model, frozen=True, tag="step", tag_field="kind"):
     """A task for an agent.
 
-        Step("deploy", capability="deploy", after=["build"], inputs={"page": "build.html"}, retry=Retry(attempts=3))
+    Step("deploy", capability="deploy", after=["build"], inputs={"page": "build.html"},
+    retry=Retry(attempts=3))
     """
 
     rules: ClassVar[Mapping[str, Rule]] = {
@@ -145,7 +148,9 @@ class Step(Model, frozen=True, tag="step", tag_field="kind"):
         _check_name("Step", self.name)
         if self.capability is None and self.agent is None:
             raise InvalidField(
-                "Step", "capability", f"is missing: nobody would do {self.name!r}. Give a capability, or an agent"
+                "Step",
+                "capability",
+                f"is missing: nobody would do {self.name!r}. Give a capability, or an agent",
             )
         if self.capability is not None and self.agent is not None:
             raise InvalidField(
@@ -157,8 +162,8 @@ class Step(Model, frozen=True, tag="step", tag_field="kind"):
 class Approval(Model, frozen=True, tag="approval", tag_field="kind"):
     """Waits for a signal, from a person, say: `await run.signal("release", {"approved": True})`.
 
-    Its result is what came with the signal. It fails when that says `"approved": False` (its `"reason"` is the
-    cause), and when none has come within `timeout`.
+    Its result is what came with the signal. It fails when that says `"approved": False` (its `"reason"` is
+    the cause), and when none has come within `timeout`.
     """
 
     rules: ClassVar[Mapping[str, Rule]] = {
@@ -204,13 +209,14 @@ Part: TypeAlias = Step | Approval | Delay
 _KINDS: Mapping[str, type[Part]] = {"step": Step, "approval": Approval, "delay": Delay}
 
 
-def _parts(value: Any, where: str) -> list[Part]:
+def _parts(value: Any, _: str) -> list[Part]:
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         raise InvalidField("Workflow", "steps", f"is {value!r:.100}; it must be a list of steps")
-    return [_part(part, f"{where}[{index}]") for index, part in enumerate(cast("Sequence[Any]", value))]
+    parts: Sequence[Any] = value
+    return [_part(part) for part in parts]
 
 
-def _part(value: Any, where: str) -> Part:
+def _part(value: Any) -> Part:
     if isinstance(value, Step | Approval | Delay):
         return value
     if not isinstance(value, Mapping):
@@ -233,15 +239,15 @@ class Workflow(Model, frozen=True):
             Step("deploy", capability="deploy", inputs={"page": "build.page"}),
         ])
 
-    Raises, when it is made, InvalidField for a value that a field cannot have, InvalidWorkflow for steps that do
-    not fit together, DependencyCycle for such as wait for each other. `Workflow.from_dict` makes one of plain
-    data, where a step that is an approval or a delay says so: `{"kind": "approval", "name": "go"}`.
+    Raises, when it is made, InvalidField for a value that a field cannot have, InvalidWorkflow for steps that
+    do not fit together, DependencyCycle for such as wait for each other. `Workflow.from_dict` makes one of
+    plain data, where a step that is an approval or a delay says so: `{"kind": "approval", "name": "go"}`.
     """
 
     rules: ClassVar[Mapping[str, Rule]] = {"name": text, "steps": _parts, "description": text}
 
     name: str
-    steps: list[Part]
+    steps: Sequence[Part]
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -267,16 +273,19 @@ class Workflow(Model, frozen=True):
         for name, path in inputs.items():
             source = step_of_path(path)
             if source is not None and source not in known:
+                there_is = ", ".join(map(repr, [*sorted(known), WORKFLOW_INPUT]))
                 raise InvalidWorkflow(
                     self.name,
-                    f"gives the step {step!r} {path!r} as {name!r}, but {source!r} is no step that is completed "
-                    f"before it: {', '.join(map(repr, sorted(known))) or 'there is none'}, or {WORKFLOW_INPUT!r}",
+                    f"gives the step {step!r} {path!r} as {name!r}, but {source!r} is no step that is "
+                    f"completed before it; there is {there_is}",
                 )
 
 
 def _check_name(kind: str, name: str) -> None:
     if not name or len(name) > _MOST_OF_NAME or not name.isprintable():
-        raise InvalidField(kind, "name", f"is {name!r:.120}; a name has 1 to {_MOST_OF_NAME} printable characters")
+        raise InvalidField(
+            kind, "name", f"is {name!r:.120}; a name has 1 to {_MOST_OF_NAME} printable characters"
+        )
     if any(mark in name for mark in ".:/"):
         raise InvalidField(kind, "name", f"is {name!r}; a name has none of . : /")
     if name == WORKFLOW_INPUT:

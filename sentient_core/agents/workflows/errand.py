@@ -1,7 +1,7 @@
 """What becomes of a task that a workflow has given to an agent: waited for beside the workflow's runner.
 
-The task is the agent's: it goes on over restarts of the agent, of the runner and of the process, and ends once.
-Whoever asks for it again, by its id, gets the same outcome.
+The task is the agent's: it goes on over restarts of the agent, of the runner and of the process, and ends
+once. Whoever asks for it again, by its id, gets the same outcome.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ async def _agent_at(cell: Cell, path: str, task: Task, is_cut: Callable[[], bool
         if patience.cancelled_caught and not is_told:
             is_told = True
             cause = f"task '{task.task_id}' is of '{path}', which nobody has started"
-            report_alert(cell, "workflow waits for its agent", cause, workflow_id=task.workflow_id, agent=path)
+            report_alert(
+                cell, "workflow waits for its agent", cause, workflow_id=task.workflow_id, agent=path
+            )
 
 
 def _outcome(result: dict[str, Any]) -> Outcome:
@@ -91,7 +93,9 @@ def _outcome(result: dict[str, Any]) -> Outcome:
         return Outcome(status=TaskStatus.CANCELLED)
     size = len(msgspec.msgpack.encode(result))
     if size > MOST_BYTES:
-        why = f"its result has {size:,} bytes; a step may have {MOST_BYTES:,}: keep it elsewhere, and say where"
+        why = (
+            f"its result has {size:,} bytes; a step may have {MOST_BYTES:,}: keep it elsewhere, and say where"
+        )
         return Outcome(status=TaskStatus.FAILED, error=why, may_retry=False)
     return Outcome(status=TaskStatus.COMPLETED, result=result)
 

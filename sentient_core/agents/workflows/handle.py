@@ -43,8 +43,8 @@ __all__ = ["WorkflowHandle"]
 class WorkflowHandle:
     """What programs do with a running workflow, or one that is over. Made by `Workflows`.
 
-    Whatever is asked for is committed when the call returns. `timeout`, in seconds, is what the workflow may take to
-    answer; what its steps take is another matter.
+    Whatever is asked for is committed when the call returns. `timeout`, in seconds, is what the workflow may
+    take to answer; what its steps take is another matter.
     """
 
     def __init__(self, runtime: Runtime, workflow_id: str, *, timeout: float = 30.0) -> None:
@@ -58,8 +58,8 @@ class WorkflowHandle:
     async def result(self, timeout: float | None = None) -> dict[str, Any]:
         """Wait for its end; what its steps came to, by their names.
 
-        Raises WorkflowFailed, which names the step and why; WorkflowCancelled; UnknownWorkflow; TimeoutError after
-        `timeout` seconds. The workflow goes on whatever becomes of the call.
+        Raises WorkflowFailed, which names the step and why; WorkflowCancelled; UnknownWorkflow; TimeoutError
+        after `timeout` seconds. The workflow goes on whatever becomes of the call.
         """
         with anyio.fail_after(timeout), board_of(self._runtime).watching(self.workflow_id) as watched:
             while True:
@@ -104,9 +104,10 @@ class WorkflowHandle:
         check_transition("workflow", await self._ask(ResumeWorkflow()), WorkflowStatus.RUNNING)
 
     async def cancel(self, *, compensate: bool = True, cause: str = "somebody asked for it") -> bool:
-        """Begin no steps any more, cancel the tasks at work, and undo what was completed, unless you say otherwise.
+        """Begin no steps any more, cancel the tasks at work, and undo what was completed.
 
-        Returns when all that has ended. False: it came to another end before. Raises UnknownWorkflow.
+        Without `compensate` nothing is undone. Returns when all that has ended. False: it came to another end
+        before. Raises UnknownWorkflow.
         """
         await self._ask(CancelWorkflow(compensate, cause))
         try:
@@ -123,8 +124,8 @@ class WorkflowHandle:
         """Send a signal, for the one approval or task that waits for it, or is the next to do so.
 
         With a `signal_id` of your choice, sent again it counts once. Raises WorkflowOver, TooManySignals,
-        UnknownWorkflow, InvalidArgument for data that cannot be stored; MessageIdConflict where the id was used for
-        another signal.
+        UnknownWorkflow, InvalidArgument for data that cannot be stored; MessageIdConflict where the id was
+        used for another signal.
         """
         check_id(name, "name")
         plain = cast("dict[str, Any]", check_storable({} if data is None else data, "data"))
@@ -164,8 +165,9 @@ class WorkflowHandle:
     def _outcome(self, row: Mapping[str, Any]) -> dict[str, Any]:
         if row["status"] == WorkflowStatus.COMPLETED:
             return dict(row["output_data"])
-        cause, data = row.get("error_message") or "", row.get("data") or {}
-        undone = tuple(data.get("uncompensated") or ())
+        cause: str = row.get("error_message") or ""
+        data: dict[str, Any] = row.get("data") or {}
+        undone: list[str] = data.get("uncompensated") or []
         if row["status"] == WorkflowStatus.CANCELLED:
             raise WorkflowCancelled(self.workflow_id, cause, undone)
         raise WorkflowFailed(self.workflow_id, data.get("failed_step") or "", cause, undone)

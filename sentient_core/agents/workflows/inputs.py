@@ -1,13 +1,13 @@
 """What a step takes of earlier results, by paths such as `build.pages.0.html`: pure.
 
-The first name of a path is that of a step, or `input` for what the workflow was started with; the others lead into
-it, by key, or by number where there is a list.
+The first name of a path is that of a step, or `input` for what the workflow was started with; the others lead
+into it, by key, or by number where there is a list.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from sentient_core.errors import MissingInput
 
@@ -49,11 +49,14 @@ def _led_to(step: str, name: str, path: str, sources: Mapping[str, Any]) -> Any:
     at: Any = sources
     passed: list[str] = []
     for key in path.split("."):
-        if isinstance(at, Mapping) and key in at:
-            at = cast("Mapping[str, Any]", at)[key]
-        elif isinstance(at, list) and key.isdecimal() and int(key) < len(cast("list[Any]", at)):
-            at = cast("list[Any]", at)[int(key)]
-        else:
+        inside: Mapping[Any, Any] = {}
+        if isinstance(at, Mapping):
+            inside = at
+        elif isinstance(at, list):
+            items: list[Any] = at
+            inside = {str(number): item for number, item in enumerate(items)}
+        if key not in inside:
             raise MissingInput(step, name, path, ".".join(passed), key)
+        at = inside[key]
         passed.append(key)
     return at

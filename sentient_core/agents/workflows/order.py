@@ -27,7 +27,9 @@ def waits_for(workflow: str, steps: Sequence[tuple[str, Sequence[str] | None]]) 
             if other not in found:
                 near = difflib.get_close_matches(other, list(found), n=1)
                 hint = f". Did you mean {near[0]!r}?" if near else f"; it has {', '.join(map(repr, found))}"
-                raise InvalidWorkflow(workflow, f"has {name!r} wait for {other!r}, which is no step of it{hint}")
+                raise InvalidWorkflow(
+                    workflow, f"has {name!r} wait for {other!r}, which is no step of it{hint}"
+                )
     cycle = _cycle(found)
     if cycle:
         raise DependencyCycle(workflow, cycle)

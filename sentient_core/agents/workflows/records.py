@@ -1,7 +1,7 @@
 """What is written down of a workflow: its rows, history, trail and events, in the turn that changes it.
 
-All of it is worked out from the two states before and after the turn, so there is one event for each change, and
-none that the rows do not tell of.
+All of it is worked out from the two states before and after the turn, so there is one event for each change,
+and none that the rows do not tell of.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ class Records:
         minutes.status("workflow", self._id, None, WorkflowStatus.PENDING.value, "it was started")
         after = definition.after
         for part in definition.steps:
-            self._new_step(part.name, list(after[part.name]), part.capability if isinstance(part, Step) else None)
+            self._new_step(
+                part.name, list(after[part.name]), part.capability if isinstance(part, Step) else None
+            )
             for other in after[part.name]:
                 minutes.row(
                     RowTable.DEPENDS_ON, (self._id, part.name, self._id, other), timestamp=minutes.now
@@ -62,7 +64,9 @@ class Records:
         for change in step_changes(old, new):
             changes.setdefault(change.step, []).append(change)
         unborn = StepProgress()
-        for name in sorted(new.steps, key=lambda name: not old.steps.get(name, unborn).is_due):  # what led to it first
+        for name in sorted(
+            new.steps, key=lambda name: not old.steps.get(name, unborn).is_due
+        ):  # what led to it first
             if new.steps[name] != old.steps.get(name, unborn):
                 self._step(name, old.steps.get(name), new.steps[name], new)
             for change in changes.get(name, ()):

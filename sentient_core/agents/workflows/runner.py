@@ -1,10 +1,10 @@
 """`WorkflowRunner`: the actor of one workflow, which brings about what `deciding` says.
 
-A virtual durable actor, so a workflow that waits for weeks needs no memory meanwhile. Each of its turns takes what
-has happened, has `deciding` work out how far the workflow is then, and leaves in one record: that state, the rows,
-history and events about the change, the tasks for agents, the timer for the next moment. So whatever crashes, a task
-is given once, and what came of it counts once. What an agent does with its task is waited for beside the actor; a
-new incarnation waits again, by the same ids.
+A virtual durable actor, so a workflow that waits for weeks needs no memory meanwhile. Each of its turns takes
+what has happened, has `deciding` work out how far the workflow is then, and leaves in one record: that state,
+the rows, history and events about the change, the tasks for agents, the timer for the next moment. So
+whatever crashes, a task is given once, and what came of it counts once. What an agent does with its task is
+waited for beside the actor; a new incarnation waits again, by the same ids.
 """
 
 from __future__ import annotations
@@ -116,7 +116,9 @@ class WorkflowRunner(Actor[Any], tag="workflow"):
             return "full"
         now = time.time_ns()
         self._records().history("signal", name=message.name, data=message.data)
-        await self._come_to(signalled(definition, progress, message.name, message.data, now), now, "a signal came")
+        await self._come_to(
+            signalled(definition, progress, message.name, message.data, now), now, "a signal came"
+        )
         return "taken"
 
     @handles
@@ -158,7 +160,13 @@ class WorkflowRunner(Actor[Any], tag="workflow"):
         _, progress = self._known()
         now = time.time_ns()
         new, wait = awaited(
-            progress, message.key, message.name, message.task_id, message.timeout, now, is_late=message.is_late
+            progress,
+            message.key,
+            message.name,
+            message.task_id,
+            message.timeout,
+            now,
+            is_late=message.is_late,
         )
         await self._come_to(new, now, "a task waits for a signal")
         left = (wait.expires_at - now) / _SECOND if wait.expires_at else None
@@ -273,7 +281,11 @@ class WorkflowRunner(Actor[Any], tag="workflow"):
             steps = ", ".join(map(repr, unmet))
             workflow_id = self.context.ref.name
             report_alert(
-                self._cell, "workflow waits for agents", f"nobody is there for {steps}", workflow_id=workflow_id, steps=unmet
+                self._cell,
+                "workflow waits for agents",
+                f"nobody is there for {steps}",
+                workflow_id=workflow_id,
+                steps=unmet,
             )
             await arrivals.wait()
         return AgentsCame()

@@ -1,7 +1,7 @@
 """Signals of a workflow, and who waits for them: pure. One signal is for one who waits, the first to do so.
 
-A signal that comes before somebody waits for it is kept. Approvals come first; then the code of tasks, in the order
-in which it has asked.
+A signal that comes before somebody waits for it is kept. Approvals come first; then the code of tasks, in the
+order in which it has asked.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def awaited(
         wait = SignalWait(
             name=name, task_id=task_id, expires_at=0 if timeout is None else now + round(timeout * _SECOND)
         )
-    first = next((other for other, its in progress.waits.items() if its.name == name and not its.is_over), key)
+    first = next(
+        (other for other, its in progress.waits.items() if its.name == name and not its.is_over), key
+    )
     new, data = for_approval(progress, name) if first == key else (progress, None)
     if data is not None:
         wait = msgspec.structs.replace(wait, data=data)

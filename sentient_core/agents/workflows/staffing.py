@@ -29,14 +29,16 @@ def staffed(definition: Workflow, progress: Progress, crew: Crew, now: int) -> t
         if not able:
             unmet.append(name)
             continue
-        chosen = min(able, key=lambda desk: (crew.load(desk) + taken[desk.cell.path], desk.cell.path)).cell.path
+        chosen = min(
+            able, key=lambda desk: (crew.load(desk) + taken[desk.cell.path], desk.cell.path)
+        ).cell.path
         taken[chosen] += 1
         progress = assigned(definition, progress, name, chosen, now)
     return progress, unmet
 
 
 def demand_of(errand: Step | Compensation, progress: Progress, name: str) -> tuple[str | None, str | None]:
-    """The path, or the capability, that a step asks for; what says neither is for who did the step it undoes."""
+    """The path, or the capability, that a step asks for; neither: who did the step that it undoes."""
     if errand.agent is None and errand.capability is None:
         return progress.steps[name.removesuffix(UNDO)].agent, None
     return errand.agent, errand.capability

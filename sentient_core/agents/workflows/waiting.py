@@ -32,7 +32,9 @@ async def signal_for(system: ActorSystem, run: Run, name: str, timeout: float | 
         check_seconds("timeout", timeout)
     task = run.work.task
     if task.workflow_id is None:
-        raise InvalidArgument(f"task '{task.task_id}' belongs to no workflow, so nobody could send it {name!r}")
+        raise InvalidArgument(
+            f"task '{task.task_id}' belongs to no workflow, so nobody could send it {name!r}"
+        )
     await run.pausable()
     ref = await system.get_or_spawn(WorkflowRunner, task.workflow_id)
     key, is_late, data = run.place(name), False, None

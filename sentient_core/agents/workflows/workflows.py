@@ -41,9 +41,9 @@ class Workflows:
             run = await workflows.start(Workflow("site", steps=[Step("build", capability="build")]))
             print(await run.result())
 
-    The first one that is made in a system goes on, in the background, with what earlier starts have left unfinished;
-    steps wait for their agents, so these may be started before or after it. Belongs to the thread of the system's
-    event loop. Raises SystemClosed.
+    The first one that is made in a system goes on, in the background, with what earlier starts have left
+    unfinished; steps wait for their agents, so these may be started before or after it. Belongs to the thread
+    of the system's event loop. Raises SystemClosed.
     """
 
     def __init__(self, system: ActorSystem) -> None:
@@ -55,13 +55,17 @@ class Workflows:
             self._runtime.tasks.start_soon(self._recover, name="sentient-core workflows")
 
     async def start(
-        self, workflow: Workflow, *, workflow_id: str | None = None, input_data: Mapping[str, Any] | None = None
+        self,
+        workflow: Workflow,
+        *,
+        workflow_id: str | None = None,
+        input_data: Mapping[str, Any] | None = None,
     ) -> WorkflowHandle:
         """Start a workflow; returns its handle when that is committed.
 
-        Started again with the same id, definition and input, it is the one that there is. `input_data` is what
-        steps get by paths that begin with `input`. Raises InvalidArgument for an id that cannot be part of a path,
-        and for data that cannot be stored; IdTaken where there is another workflow of this id.
+        Started again with the same id, definition and input, it is the one that there is. `input_data` is
+        what steps get by paths that begin with `input`. Raises InvalidArgument for an id that cannot be part
+        of a path, and for data that cannot be stored; IdTaken where there is another workflow of this id.
         """
         if not isinstance(workflow, Workflow):  # pyright: ignore[reportUnnecessaryIsInstance] - it is the user's
             raise InvalidArgument(f"start takes a Workflow(name, steps=[…]), not {workflow!r:.100}")
@@ -75,7 +79,7 @@ class Workflows:
         return handle
 
     def get(self, workflow_id: str) -> WorkflowHandle:
-        """The workflow of an id, running or over. Whether there is one shows when something is asked of it."""
+        """The workflow of an id, running or over. Whether there is one shows with what is asked of it."""
         return WorkflowHandle(self._runtime, workflow_id)
 
     async def recover(self) -> int:

@@ -8,7 +8,13 @@ import msgspec
 import pytest
 
 from sentient_core.agents.workflows.definition import Approval, Compensation, Delay, Retry, Step, Workflow
-from sentient_core.errors import DependencyCycle, InvalidArgument, InvalidField, InvalidWorkflow, UnstorableValue
+from sentient_core.errors import (
+    DependencyCycle,
+    InvalidArgument,
+    InvalidField,
+    InvalidWorkflow,
+    UnstorableValue,
+)
 
 
 def flow(*steps: Any) -> Workflow:
@@ -16,7 +22,9 @@ def flow(*steps: Any) -> Workflow:
 
 
 def test_a_step_that_says_nothing_waits_for_the_one_before_it() -> None:
-    made = flow(Step("a", "x"), Step("b", "x"), Step("c", "x", after=["a"]), Step("d", "x", after=[]), Delay("e", 1))
+    made = flow(
+        Step("a", "x"), Step("b", "x"), Step("c", "x", after=["a"]), Step("d", "x", after=[]), Delay("e", 1)
+    )
     assert made.after == {"a": (), "b": ("a",), "c": ("a",), "d": (), "e": ("d",)}
 
 

@@ -130,7 +130,9 @@ async def test_the_agent_with_the_fewest_tasks_gets_a_step(system: ActorSystem) 
 
 async def test_a_step_waits_for_an_agent_and_says_so_and_goes_on_when_one_comes(system: ActorSystem) -> None:
     world = World()
-    run = await started(system, does("a", "x", capability="fly"), Step("b", agent="bob", input_data={"steps": ["y"]}))
+    run = await started(
+        system, does("a", "x", capability="fly"), Step("b", agent="bob", input_data={"steps": ["y"]})
+    )
     async with system.alerts.follow() as alerts:
         alert = await alerts.__anext__()
         assert (alert.alert, alert.path, alert.cause) == (
@@ -147,16 +149,22 @@ async def test_a_step_waits_for_an_agent_and_says_so_and_goes_on_when_one_comes(
     assert [step.agent_id for step in await run.steps()] == ["ann", "bob"]
 
 
-async def test_an_attempt_that_fails_is_tried_again_and_the_last_one_fails_the_workflow(system: ActorSystem) -> None:
+async def test_an_attempt_that_fails_is_tried_again_and_the_last_one_fails_the_workflow(
+    system: ActorSystem,
+) -> None:
     world = World()
     await Worker.start(system, world, name="ann")
-    run = await started(system, does("a", "fail no luck", retry=Retry(3, backoff=3600, longest=10_000)), does("b", "x"))
+    run = await started(
+        system, does("a", "fail no luck", retry=Retry(3, backoff=3600, longest=10_000)), does("b", "x")
+    )
     before = anyio.current_time()
     with pytest.raises(WorkflowFailed) as caught:
         await run.result()
     assert (caught.value.step, "no luck" in caught.value.cause) == ("a", True)
     assert anyio.current_time() - before >= 3 * 3600 - 1
-    assert [line for line in world.log if "from" in line] == [f"w:a:{attempt} from 0" for attempt in (1, 2, 3)]
+    assert [line for line in world.log if "from" in line] == [
+        f"w:a:{attempt} from 0" for attempt in (1, 2, 3)
+    ]
     steps = await run.steps()
     assert [(step.status, step.attempts) for step in steps] == [("failed", 3), ("cancelled", 0)]
     assert [entry["attempt"] for entry in await run.history() if entry["event"] == "attempt_failed"] == [1, 2]
@@ -168,7 +176,7 @@ async def test_an_attempt_that_takes_too_long_is_cancelled_and_tried_again(syste
     run = await started(system, does("a", "sleep 3600", timeout=60, retry=Retry(2, backoff=0)))
     with pytest.raises(WorkflowFailed, match="took longer than 60 seconds"):
         await run.result()
-    assert [line for line in world.log] == ["w:a:1 from 0", "w:a:2 from 0"]
+    assert [*world.log] == ["w:a:1 from 0", "w:a:2 from 0"]
 
 
 async def test_a_failure_undoes_what_was_completed_last_first(system: ActorSystem) -> None:
@@ -179,7 +187,11 @@ async def test_a_failure_undoes_what_was_completed_last_first(system: ActorSyste
         system,
         does("a", "x", compensate=undo),
         does("b", "x"),
-        does("c", "x", compensate=Compensation("do", input_data={"steps": ["undo"]}, inputs={"it": "c.artifacts"})),
+        does(
+            "c",
+            "x",
+            compensate=Compensation("do", input_data={"steps": ["undo"]}, inputs={"it": "c.artifacts"}),
+        ),
         does("d", "fail it"),
     )
     with pytest.raises(WorkflowFailed) as caught:
@@ -268,7 +280,7 @@ async def test_while_it_is_paused_nothing_begins_and_tasks_stand_still(system: A
     await run.pause()
     assert await run.status() == "paused"
     world.gate("a").open.set()
-    while (await ann.describe()).status != "paused":
+    while (await ann.describe()).status != "paused":  # noqa: ASYNC110 - nobody tells of it
         await anyio.sleep(1)
     assert world.log.lines == ["w:a:1 from 0", "w:a:1 wait a"]
     await run.resume()
@@ -294,7 +306,9 @@ async def test_time_limits_stand_still_while_it_is_paused(system: ActorSystem) -
 
 
 @pytest.mark.parametrize("paused", [False, True])
-async def test_cancelling_ends_what_is_at_work_and_undoes_what_was_completed(system: ActorSystem, paused: bool) -> None:
+async def test_cancelling_ends_what_is_at_work_and_undoes_what_was_completed(
+    system: ActorSystem, paused: bool
+) -> None:
     world = World()
     await Worker.start(system, world, name="ann")
     undo = Compensation(input_data={"steps": ["undo"]})
@@ -320,12 +334,12 @@ async def test_cancelling_without_compensation_and_at_other_moments(system: Acto
     assert await homeless.cancel()
     await Worker.start(system, world, name="ann")
     kept = await workflows.start(Workflow("w", steps=[does("a", "x", compensate=undo), Delay("rest", 1e6)]))
-    while (await kept.state()).current_step < 1:
+    while (await kept.state()).current_step < 1:  # noqa: ASYNC110 - as above
         await anyio.sleep(1)
     assert await kept.cancel(compensate=False)
     assert [step.name for step in await kept.steps()] == ["a", "rest"]
     retrying = await workflows.start(Workflow("w", steps=[does("a", "fail it", retry=Retry(2, backoff=60))]))
-    while (await retrying.steps())[0].error_message is None:
+    while (await retrying.steps())[0].error_message is None:  # noqa: ASYNC110 - as above
         await anyio.sleep(1)
     assert await retrying.cancel()
     done = await workflows.start(Workflow("w", steps=[Delay("rest", 0)]))
@@ -337,7 +351,9 @@ async def test_cancelling_without_compensation_and_at_other_moments(system: Acto
     assert not await failed.cancel()
 
 
-async def test_an_agent_that_fails_is_restarted_and_its_step_goes_on_from_its_checkpoint(system: ActorSystem) -> None:
+async def test_an_agent_that_fails_is_restarted_and_its_step_goes_on_from_its_checkpoint(
+    system: ActorSystem,
+) -> None:
     world = World()
     ann = await Worker.start(system, world, name="ann")
     run = await started(system, does("a", "save one", "wait a", "x"), does("b", "y"))
@@ -356,7 +372,7 @@ async def test_a_runner_that_fails_goes_on_with_what_it_knew(system: ActorSystem
     await world.gate("b").reached.wait()
     await (await run.ref()).kill()
     world.gate("b").open.set()
-    while (await run.state()).current_step < 2:
+    while (await run.state()).current_step < 2:  # noqa: ASYNC110 - as above
         await anyio.sleep(1)
     await (await run.ref()).kill()
     await run.signal("go")
@@ -397,7 +413,15 @@ async def test_started_again_it_is_the_one_that_there_is(system: ActorSystem) ->
 
 async def test_what_there_is_not_is_said(system: ActorSystem) -> None:
     run = Workflows(system).get("nobody")
-    for call in (run.result, run.status, run.state, run.pause, run.resume, run.cancel, lambda: run.signal("go")):
+    for call in (
+        run.result,
+        run.status,
+        run.state,
+        run.pause,
+        run.resume,
+        run.cancel,
+        lambda: run.signal("go"),
+    ):
         with pytest.raises(UnknownWorkflow, match="'nobody'"):
             await call()
 
@@ -423,7 +447,9 @@ async def test_bad_input_is_refused_before_anything_is_written(system: ActorSyst
         await run.signal("go", [1])  # type: ignore[arg-type]
 
 
-async def test_waiting_for_a_result_ends_with_its_timeout_and_the_workflow_goes_on(system: ActorSystem) -> None:
+async def test_waiting_for_a_result_ends_with_its_timeout_and_the_workflow_goes_on(
+    system: ActorSystem,
+) -> None:
     run = await started(system, Approval("go"))
     with pytest.raises(TimeoutError):
         await run.result(timeout=60)
@@ -446,7 +472,10 @@ async def test_a_task_waits_for_a_signal_to_its_workflow(system: ActorSystem) ->
     await run.signal("other")
     await run.signal("ok", {"by": "bob"})
     await run.result()
-    assert [line for line in world.log if "got" in line] == ["w:a:1 got {'by': 'ann'}", "w:a:1 got {'by': 'bob'}"]
+    assert [line for line in world.log if "got" in line] == [
+        "w:a:1 got {'by': 'ann'}",
+        "w:a:1 got {'by': 'bob'}",
+    ]
 
 
 async def test_a_signal_that_does_not_come_in_time_fails_the_task(system: ActorSystem) -> None:
@@ -458,7 +487,9 @@ async def test_a_signal_that_does_not_come_in_time_fails_the_task(system: ActorS
     assert anyio.current_time() - before >= 3600 - 1
 
 
-async def test_a_task_that_waits_for_a_signal_holds_no_place_and_its_time_limit_stands_still(system: ActorSystem) -> None:
+async def test_a_task_that_waits_for_a_signal_holds_no_place_and_its_time_limit_stands_still(
+    system: ActorSystem,
+) -> None:
     world = World()
     workflows = Workflows(system)
     for number in range(12):  # more than MAX_CONCURRENT_AGENTS
@@ -471,7 +502,9 @@ async def test_a_task_that_waits_for_a_signal_holds_no_place_and_its_time_limit_
     await run.result()
 
 
-async def test_run_again_a_task_gets_the_signals_again_that_it_got_since_its_checkpoint(system: ActorSystem) -> None:
+async def test_run_again_a_task_gets_the_signals_again_that_it_got_since_its_checkpoint(
+    system: ActorSystem,
+) -> None:
     world = World()
     ann = await Worker.start(system, world, name="ann")
     run = await started(system, does("a", "signal ok", "save one", "signal ok", "wait a", "signal ok"))
