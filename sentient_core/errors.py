@@ -34,6 +34,7 @@ SentientError
 │   ├── InvalidField                     a value that a field of a task, a state or an event cannot have
 │   ├── UnstorableValue                  what no payload can hold; names its place
 │   ├── InvalidPatch                     a JSON Patch that is none, or cannot be applied; names the operation
+│   ├── InvalidWorkflow                  steps that do not fit together
 │   ├── DependencyCycle                  a step of a workflow would wait for itself
 │   └── ForeignRef                       a ref of another actor system was used in this one
 ├── NameTaken                            the path is in use; carries the living ref
@@ -119,6 +120,14 @@ SentientError
 │   ├── InvalidItem                      what a task yields or reports is no item
 │   ├── AgentGone                        its agent ended for good; the task stays unfinished
 │   └── CheckpointOfAnother              a checkpoint of another agent cannot be restored
+├── WorkflowError                        a workflow; carries its id
+│   ├── WorkflowFailed                   a step has failed for good; carries the step and the cause
+│   ├── WorkflowCancelled                somebody has cancelled it
+│   ├── UnknownWorkflow (LookupError)    there is none of this id
+│   ├── WorkflowOver                     it has ended, and takes no signals any more
+│   ├── TooManySignals                   it keeps as many as it may that nobody has waited for
+│   ├── SignalTimeout (TimeoutError)     a signal that the code of a task waits for has not come in time
+│   └── MissingInput                     a step's input is to come from where nothing is
 ├── TurnFailed                           a turn that something waited for has left nothing
 ├── NoSuchState (LookupError)            the store has no state of an actor that is as old as that
 ├── CheckpointUnusable                   no stored checkpoint of an actor can be loaded
@@ -223,6 +232,7 @@ __all__ = [
     "InvalidStoreUrl",
     "InvalidStrategy",
     "InvalidUpcaster",
+    "InvalidWorkflow",
     "LinkBroken",
     "LiveQueriesUnavailable",
     "LiveQueryLost",
@@ -232,6 +242,7 @@ __all__ = [
     "MessageExpired",
     "MessageIdConflict",
     "MessageTooLarge",
+    "MissingInput",
     "NameTaken",
     "NoSuchState",
     "NoSuchStore",
@@ -256,6 +267,7 @@ __all__ = [
     "SandboxUnusable",
     "SendTimeout",
     "SentientError",
+    "SignalTimeout",
     "SignalsUnavailable",
     "StaleIncarnation",
     "StartFailed",
@@ -278,6 +290,7 @@ __all__ = [
     "TaskError",
     "TaskFailed",
     "TaskTimedOut",
+    "TooManySignals",
     "Transient",
     "TurnFailed",
     "TurnTooLarge",
@@ -292,9 +305,14 @@ __all__ = [
     "UnknownEventType",
     "UnknownSandboxCommand",
     "UnknownTask",
+    "UnknownWorkflow",
     "UnstorableRow",
     "UnstorableValue",
     "WaitTimeout",
+    "WorkflowCancelled",
+    "WorkflowError",
+    "WorkflowFailed",
+    "WorkflowOver",
     "WrongThread",
 ]
 
@@ -548,6 +566,14 @@ class InvalidPatch(InvalidArgument):
         super().__init__(
             f"{what}, {text if len(text) <= 200 else f'{text[:197]}...'}, cannot be applied: {why}"
         )
+
+
+class InvalidWorkflow(InvalidArgument):
+    """Steps of a workflow that do not fit together. Found when it is made; nothing was written."""
+
+    def __init__(self, workflow: str, why: str) -> None:
+        self.workflow = workflow
+        super().__init__(f"the workflow {workflow!r} {why}")
 
 
 class DependencyCycle(InvalidArgument):
@@ -1552,6 +1578,93 @@ class CheckpointOfAnother(TaskError):
         self.checkpoint_id = checkpoint_id
         self.of = of
         super().__init__(f"checkpoint '{checkpoint_id}' is of '{of}', and cannot be restored in '{agent}'")
+
+
+class WorkflowError(SentientError):
+    """Base for what goes wrong with a workflow."""
+
+    workflow_id: str
+
+
+class WorkflowFailed(WorkflowError):
+    """A step of a workflow has failed for good. What was completed is compensated, as its steps say."""
+
+    def __init__(self, workflow_id: str, step: str, cause: str, uncompensated: Sequence[str] = ()) -> None:
+        self.workflow_id = workflow_id
+        self.step = step
+        self.cause = cause
+        """What the step came to, in a line."""
+        self.uncompensated: tuple[str, ...] = tuple(uncompensated)
+        """Steps whose compensation has failed, too: somebody has to see to them."""
+        but = f"; what undoes {', '.join(map(repr, uncompensated))} has failed, too" if uncompensated else ""
+        super().__init__(f"workflow '{workflow_id}' has failed at its step {step!r}: {cause}{but}")
+
+
+class WorkflowCancelled(WorkflowError):
+    """Somebody has cancelled a workflow. What was completed is compensated, unless he said otherwise."""
+
+    def __init__(self, workflow_id: str, cause: str, uncompensated: Sequence[str] = ()) -> None:
+        self.workflow_id = workflow_id
+        self.cause = cause
+        self.uncompensated: tuple[str, ...] = tuple(uncompensated)
+        """Steps whose compensation has failed: somebody has to see to them."""
+        but = f"; what undoes {', '.join(map(repr, uncompensated))} has failed" if uncompensated else ""
+        super().__init__(f"workflow '{workflow_id}' was cancelled: {cause}{but}")
+
+
+class UnknownWorkflow(WorkflowError, LookupError):
+    """There is no workflow of this id."""
+
+    def __init__(self, workflow_id: str) -> None:
+        self.workflow_id = workflow_id
+        super().__init__(
+            f"there is no workflow '{workflow_id}': it was never started, or is not kept any more"
+        )
+
+
+class WorkflowOver(WorkflowError):
+    """A workflow has ended. What was asked of it was not done."""
+
+    def __init__(self, workflow_id: str, status: str, what: str) -> None:
+        self.workflow_id = workflow_id
+        self.status = status
+        super().__init__(f"workflow '{workflow_id}' is {status}, and takes {what} no more")
+
+
+class TooManySignals(WorkflowError):
+    """A workflow keeps as many signals as it may that nobody has waited for. This one was not taken."""
+
+    def __init__(self, workflow_id: str, signal: str, most: int) -> None:
+        self.workflow_id = workflow_id
+        self.signal = signal
+        self.most = most
+        super().__init__(
+            f"workflow '{workflow_id}' keeps {most:,} signals that nobody has waited for; {signal!r} was not "
+            "taken. Is that a name that an approval, or a task's `self.signal`, waits for?"
+        )
+
+
+class SignalTimeout(WorkflowError, TimeoutError):
+    """A signal that the code of a task waits for has not come in time."""
+
+    def __init__(self, workflow_id: str, signal: str, seconds: float) -> None:
+        self.workflow_id = workflow_id
+        self.signal = signal
+        self.seconds = seconds
+        super().__init__(
+            f"nobody has sent workflow '{workflow_id}' the signal {signal!r} in {seconds:g} seconds"
+        )
+
+
+class MissingInput(WorkflowError):
+    """A path of a step's `inputs` leads to nothing. The step fails, and is not tried again."""
+
+    def __init__(self, step: str, name: str, path: str, passed: str, missing: str) -> None:
+        self.workflow_id = ""
+        self.step = step
+        self.path = path
+        there = f"{passed!r} has no {missing!r}" if passed else f"there is no {missing!r}"
+        super().__init__(f"the input {name!r} of {step!r} is to be {path!r}, but {there}")
 
 
 class TurnFailed(SentientError):

@@ -23,6 +23,7 @@ from sentient_core.actors.groups import Group, Topic
 from sentient_core.actors.letter_office import DeadLetterOffice
 from sentient_core.actors.many import Answer, ask_many, broadcast
 from sentient_core.actors.ref import ActorRef, cell_of
+from sentient_core.actors.runtime import Runtime
 from sentient_core.actors.virtual import VirtualCell
 from sentient_core.actors.watchdog import check_threshold
 from sentient_core.actors.water import MailboxNotices
@@ -88,7 +89,7 @@ from sentient_core.until_signal import (
     until_signal,
 )
 
-__all__ = ["ActorSystem", "OnGiveUp", "SystemStatistics"]
+__all__ = ["ActorSystem", "OnGiveUp", "SystemStatistics", "runtime_of"]
 
 OnGiveUp: TypeAlias = Literal["end", "stop"]
 """What the root does about a child that has exhausted its restarts: it alone ends, or the system stops."""
@@ -945,3 +946,8 @@ def _killed(root: Cell) -> bool:
         return False
     root.kill()
     return True
+
+
+def runtime_of(system: ActorSystem, what: str) -> Runtime:
+    """What its cells share, for the layers above. Raises SystemClosed, which names `what` was to be done."""
+    return system._open(what).runtime  # pyright: ignore[reportPrivateUsage] - it is this module's own

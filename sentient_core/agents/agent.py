@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sentient_core.actors.actor import Actor, DurabilityName
@@ -19,6 +19,7 @@ from sentient_core.agents.messages import (
     RestoreCheckpoint,
     ResumeTask,
     TakeCheckpoint,
+    WishTask,
 )
 from sentient_core.agents.models import Task, TaskExecutionMode
 from sentient_core.agents.run import Run
@@ -235,6 +236,20 @@ class Agent(Actor[Any]):
         """
         return await self._running("create_checkpoint").checkpoint(dict(checkpoint_data))
 
+    async def signal(self, name: str, timeout: float | None = None) -> dict[str, Any]:
+        """Wait for a signal to the workflow that the task at work belongs to; what came with it.
+
+            approval = await self.signal("approve page", timeout=86_400)
+
+        One that has come before is taken at once. Meanwhile the task has no place among those at work, and
+        its time limit stands still. Run again after a restart, it waits for what is left of `timeout`, in
+        seconds, or gets the same answer. A point at which the task may pause. Raises SignalTimeout,
+        NotInTask, InvalidArgument for a task that belongs to no workflow.
+        """
+        from sentient_core.agents.workflows.waiting import signal_for  # noqa: PLC0415 - workflows know agents
+
+        return await signal_for(self.context.system, self._running("signal"), name, timeout)
+
     async def check_cancellation_and_pause(self) -> None:
         """A point at which the task may pause, or be cancelled: `self.context.pausable()`."""
         await self.context.pausable()
@@ -281,6 +296,7 @@ class Agent(Actor[Any]):
     def __at_ready__(self) -> None:
         """An incarnation is ready: find out what earlier ones have left unfinished."""
         desk = self._desk
+        desk.crew.come(desk)
         desk.cell.belongings().pipe_to_self(self.__load, (), None)
 
     async def __load(self) -> None:
@@ -302,7 +318,12 @@ class Agent(Actor[Any]):
             ]
             rows.sort(key=lambda row: (row.fields["created_at"], row.key))
             found = [work_of(row.fields) for row in rows]
-        await take_step(desk.cell, lambda: desk.adopt(found))
+
+        def adopt() -> None:
+            desk.adopt(found)
+            self.context.unstash_all()
+
+        await take_step(desk.cell, adopt)
 
     # Its messages.
 
@@ -330,6 +351,20 @@ class Agent(Actor[Any]):
     @handles
     def _resume_task(self, message: ResumeTask) -> str:
         return self._desk.resume(message.task_id)
+
+    @handles
+    def _wish_task(self, message: WishTask) -> None:
+        desk = self._desk
+        if not desk.is_ready:
+            self.context.stash()  # whether it has the task is not known yet
+            return
+        with suppress(UnknownTask, IllegalTransition):  # it is over
+            if message.wish == "cancel":
+                desk.cancel(message.task_id)
+            elif message.wish == "pause":
+                desk.pause(message.task_id)
+            else:
+                desk.resume(message.task_id)
 
     @handles
     def _take_checkpoint(self, message: TakeCheckpoint) -> str:

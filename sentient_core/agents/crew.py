@@ -18,6 +18,7 @@ from sentient_core.agents.statuses import TaskStatus
 
 if TYPE_CHECKING:
     from sentient_core.actors.runtime import Runtime
+    from sentient_core.agents.desk import Desk
 
 __all__ = ["KEPT_ITEMS", "Crew", "Ending", "Following", "crew_of"]
 
@@ -97,6 +98,48 @@ class Crew:
         self.unfinished: set[str] = set()
         """Ids of the tasks that agents of this process have taken on and not ended."""
         self._followed: dict[str, Following] = {}
+        self._desks: dict[str, Desk] = {}
+        self._arrivals = anyio.Event()
+        self._expected: dict[str, set[str]] = {}
+        self._ended: set[str] = set()
+
+    @property
+    def arrivals(self) -> anyio.Event:
+        """Set when an agent comes, or comes back, from now on. Take it before you look."""
+        return self._arrivals
+
+    def come(self, desk: Desk) -> None:
+        """An agent is ready for tasks."""
+        self._desks[desk.cell.path] = desk
+        self._arrivals.set()
+        self._arrivals = anyio.Event()
+
+    def has_come(self, path: str) -> bool:
+        """An agent has come to a path in this process, and may have ended there."""
+        return path in self._desks or path in self._ended
+
+    def desks(self) -> list[Desk]:
+        """Those of all living agents."""
+        gone = [path for path, desk in self._desks.items() if not desk.cell.is_alive]
+        for path in gone:
+            del self._desks[path]
+            self._ended.add(path)
+        return list(self._desks.values())
+
+    def expect(self, path: str, task_id: str) -> None:
+        """A task was given to an agent, which may not have taken it on yet: it counts as its load."""
+        self._expected.setdefault(path, set()).add(task_id)
+
+    def expect_no_more(self, path: str, task_id: str) -> None:
+        """It is over, or nobody waits for it any more."""
+        expected = self._expected.get(path, set())
+        expected.discard(task_id)
+        if not expected:
+            self._expected.pop(path, None)
+
+    def load(self, desk: Desk) -> int:
+        """The tasks that an agent has, or is to have."""
+        return len(self._expected.get(desk.cell.path, set()) | desk.unfinished.keys())
 
     def follow(self, task_id: str) -> Following:
         """Begin to follow a task; ends with `leave`."""

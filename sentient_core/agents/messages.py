@@ -17,6 +17,7 @@ __all__ = [
     "RestoreCheckpoint",
     "ResumeTask",
     "TakeCheckpoint",
+    "WishTask",
 ]
 
 
@@ -48,6 +49,16 @@ class ResumeTask(Request[str], frozen=True, tag="agent.resume_task"):
     """Let the paused task go on; the answer is its id."""
 
     task_id: str | None = None
+
+
+class WishTask(msgspec.Struct, frozen=True, tag="agent.wish_task"):
+    """What a workflow wants of a task that it has given: `cancel`, `pause`, or `resume`. Nobody waits for it.
+
+    Of a task that is over by then nothing is wanted.
+    """
+
+    task_id: str
+    wish: str
 
 
 class TakeCheckpoint(Request[str], frozen=True, tag="agent.take_checkpoint"):

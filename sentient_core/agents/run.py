@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -54,6 +55,7 @@ class Run:
         self._is_rerun = False
         self._may_go_on = anyio.Event()
         self._waiting = anyio.CancelScope()
+        self._calls: Counter[str] = Counter()
 
     # For the desk, which calls these when what they mean is in the journal's hands.
 
@@ -122,12 +124,30 @@ class Run:
         while self.work.wish is Wish.PAUSE:
             self._may_go_on = anyio.Event()
             await self.step(lambda: self._desk.paused(self.work))
-            self._left, self._clock.deadline = self._clock.deadline - anyio.current_time(), math.inf
-            self._give_back()
-            await self._may_go_on.wait()
+            async with self.aside():
+                await self._may_go_on.wait()
+            await self.step(lambda: self._desk.went_on(self.work))
+
+    def place(self, what: str) -> str:
+        """A name for the place in the code that calls this: the same whenever the task is run again.
+
+        That is the last checkpoint, and how often `what` was called for since.
+        """
+        since = "" if self.work.resume is None else self.work.resume.checkpoint_id
+        place = f"{self.work.task.task_id}|{since}|{what}"
+        self._calls[place] += 1
+        return f"{place}|{self._calls[place]}"
+
+    @asynccontextmanager
+    async def aside(self) -> AsyncGenerator[None, None]:
+        """Wait for somebody: without a place, and with the time limit standing still."""
+        self._left, self._clock.deadline = self._clock.deadline - anyio.current_time(), math.inf
+        self._give_back()
+        try:
+            yield
+        finally:
             await self._desk.crew.places.acquire_on_behalf_of(self)
             self._clock.deadline = anyio.current_time() + self._left
-            await self.step(lambda: self._desk.went_on(self.work))
 
     async def step(self, act: Callable[[], T]) -> T:
         """Have the agent do something in a turn of its own; return what comes of it, committed."""
@@ -138,6 +158,7 @@ class Run:
         desk, work = self._desk, self.work
         seconds = desk.agent.task_timeout
         self._is_rerun = False
+        self._calls.clear()
         self._scope, self._clock = anyio.CancelScope(), anyio.CancelScope()
         if work.wish is Wish.CANCEL:
             self.cancel()

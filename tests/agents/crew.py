@@ -55,6 +55,11 @@ class Doer(Agent):
                 raise ValueError(name)
             elif what == "save":
                 await self.create_checkpoint({"next": number, "name": name})
+            elif what == "signal":
+                signal, _, seconds = name.partition(" ")
+                self.world.log(
+                    f"{task.task_id} got {await self.signal(signal, float(seconds) if seconds else None)}"
+                )
             elif what == "sleep":
                 await anyio.sleep(float(name))
             self.state.done.append(step)

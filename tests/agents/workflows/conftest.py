@@ -1,0 +1,7 @@
+"""Time is virtual in these tests: an hour costs nothing."""
+
+from __future__ import annotations
+
+from tests.virtual_time import anyio_backend
+
+__all__ = ["anyio_backend"]

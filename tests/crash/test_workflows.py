@@ -1,0 +1,103 @@
+"""Processes that die while workflows run: the next ones go on, and repeat no finished step."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+
+from sentient_core import ActorSystem, SurrealStore
+from sentient_core.agents.workflows.definition import Step, Workflow
+from sentient_core.agents.workflows.workflows import Workflows
+from tests.conftest import ONCE
+from tests.crash.workflow_child import DOOMED, GOOD, Diary
+
+MOST_LIVES = 80
+
+
+@ONCE
+@pytest.mark.parametrize(
+    ("point", "nth"),
+    [("commit before", 11), ("commit after", 15), ("settlement before", 7), ("settlement after", 9)],
+)
+async def test_killed_again_and_again_they_go_on_and_repeat_no_finished_step(
+    tmp_path: Path, point: str, nth: int
+) -> None:
+    url, diary = f"surrealkv://{tmp_path}/db", Diary(str(tmp_path / "diary"))
+    deaths = 0
+    for life in range(MOST_LIVES):
+        with anyio.fail_after(60):
+            child = await anyio.run_process(
+                [
+                    *(sys.executable, "-P", "-m", "tests.crash.workflow_child"),
+                    *(
+                        url,
+                        str(tmp_path / "diary"),
+                        ("asyncio", "trio")[life % 2],
+                        point,
+                        str(nth + life % 4),
+                    ),
+                ],
+                check=False,
+            )
+        if child.returncode == 0:
+            break
+        assert child.returncode == -signal.SIGKILL, child.stderr.decode()
+        deaths += 1
+    else:
+        raise AssertionError(f"not done after {MOST_LIVES} lives: {diary.lines()}")
+    assert deaths > 0
+
+    lines = diary.lines()
+    assert lines.pop() == "failed d ()"
+    works = [line.removeprefix("work ") for line in lines]
+    expected = {f"good:{step}:1" for step in "abcde"} | {f"doomed:{step}:1" for step in "abcd"}
+    assert set(works) == expected | {"doomed:d:2", "doomed:c:undo:1", "doomed:a:undo:1"}
+    assert len(works) - len(set(works)) <= deaths  # killed between the work and its checkpoint
+    _check_order([work for work in works if work.startswith("good")], GOOD)
+    _check_order([work for work in works if work.startswith("doomed") and "undo" not in work], DOOMED)
+    doomed = [work for work in works if work.startswith("doomed")]
+    assert (
+        sorted(doomed[doomed.index("doomed:c:undo:1") :], key=doomed.index)
+        == doomed[doomed.index("doomed:c:undo:1") :]
+    )
+    await _check_rows(url)
+
+
+def _check_order(works: list[str], workflow: Workflow) -> None:
+    """Nothing of a step is done once a step that waits for it was begun."""
+    last = {work.split(":")[1]: index for index, work in enumerate(works)}
+    first = {work.split(":")[1]: index for index, work in reversed([*enumerate(works)])}
+    names = {part.name for part in workflow.steps if isinstance(part, Step)}
+    for name, after in workflow.after.items():
+        for other in after:
+            if name in names and other in names:
+                assert last[other] < first[name], works
+
+
+async def _check_rows(url: str) -> None:
+    """Rows, history and events tell of one run."""
+    async with SurrealStore(url) as store, ActorSystem("crash", store=store) as system:
+        for workflow_id, status in (("good", "completed"), ("doomed", "failed")):
+            run = Workflows(system).get(workflow_id)
+            assert await run.status() == status
+            events = await store.events("crash", event_type="workflow_step_changed", limit=1_000)
+            told = [
+                (event.payload["step"], event.payload["old_status"], event.payload["new_status"])
+                for event in reversed(events)
+                if event.payload["workflow_id"] == workflow_id
+            ]
+            assert len(told) == len(set(told))
+            noted = [
+                (entry["step"], entry["old_status"], entry["new_status"])
+                for entry in await run.history()
+                if entry["event"] == "step"
+            ]
+            assert noted == told
+            ended = {step: new for step, _, new in told}
+            assert ended == {step.name: step.status.value for step in await run.steps()}
+        audit = await system.audit()
+        assert audit.is_balanced, str(audit)
