@@ -75,11 +75,11 @@ class EventBus:
             await bus.publish_event(AgentEvent(event_type="shop.order_placed", source_agent="web"))
             history = await bus.get_event_history(workflow_id="w1", limit=20)
 
-    `db_config` is a store (`SurrealStore`, `MemoryStore`), or what has one (`SurrealDBConfig`), whose settings
-    then count as well: ENABLE_LIVE_QUERIES, LOG_LEVEL, and EVENT_BUS_BACKEND, which may say that what is
-    published is kept in memory alone, where all buses of this `db_config` see it. The bus of a running system is
-    `system.events`: it takes part in its journal. Others follow that journal as far as its events are rows, a
-    moment later, and publish beside it; any number of processes may, on a server.
+    `db_config` is a store (`SurrealStore`, `MemoryStore`), or what has one (`SurrealDBConfig`), whose
+    settings then count as well: ENABLE_LIVE_QUERIES, LOG_LEVEL, and EVENT_BUS_BACKEND, which may say that
+    what is published is kept in memory alone, where all buses of this `db_config` see it. The bus of a
+    running system is `system.events`: it takes part in its journal. Others follow that journal as far as its
+    events are rows, a moment later, and publish beside it; any number of processes may, on a server.
 
     On a server a live query tells when something has come; `live_queries=False`, HTTP, and a lost connection
     leave it to looking every 0.05 to 0.5 seconds. Nothing is missed or comes twice either way: what counts is

@@ -71,7 +71,11 @@ async def test_many_starts_are_one_run() -> None:
             run = await Workflows(system).start(FLOW, workflow_id="w")
             await run.signal("go", signal_id="1")
             await run.result()
-            changes = [entry["step"] for entry in await run.history() if entry.get("new_status") == "completed" and "step" in entry]
+            changes = [
+                entry["step"]
+                for entry in await run.history()
+                if entry.get("new_status") == "completed" and "step" in entry
+            ]
             assert changes == ["a", "b", "go", "c"]
     assert [line for line in world.log if line.startswith("w:a:1 x")] == ["w:a:1 x"]
 
@@ -95,7 +99,9 @@ async def test_a_paused_one_stays_so_until_it_is_resumed() -> None:
             await run.result()
 
 
-async def test_cancelled_while_its_agent_is_away_it_waits_a_while_and_the_task_ends_when_the_agent_is_back() -> None:
+async def test_cancelled_while_its_agent_is_away_it_waits_a_while_and_the_task_ends_when_the_agent_is_back() -> (
+    None
+):
     store, world = MemoryStore(), World()
     with anyio.fail_after(10_000):
         await until_b(store, world)
