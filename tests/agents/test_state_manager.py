@@ -128,9 +128,7 @@ def test_it_needs_a_store(where: Any) -> None:
         StateManager(where)
 
 
-def test_where_its_store_is_is_said_once(store: MemoryStore) -> None:
-    with pytest.raises(InvalidArgument, match="say once where the states are"):
-        StateManager(store, db_config=store)
+def test_its_store_may_be_named_as_the_original_design_does(store: MemoryStore) -> None:
     assert StateManager(db_config=store).store is store
 
 

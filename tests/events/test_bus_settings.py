@@ -19,7 +19,7 @@ from sentient_core.config import StorageBackend
 from sentient_core.events import AgentEvent, EventBus
 from sentient_core.store.streams import external_stream
 from tests.conftest import BACKENDS
-from tests.events.test_event_bus import Seen, an_event, publish
+from tests.events.listeners import Seen, an_event, publish
 from tests.probes import Add, Counter, Fail, Total
 from tests.store.server import Server
 

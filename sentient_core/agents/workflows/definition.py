@@ -44,7 +44,7 @@ def _paths(value: Any, where: str) -> dict[str, str]:
 
 
 class Retry(Model, frozen=True):
-    """How often something is tried. The first wait is `backoff` seconds, each further one `factor` times it."""
+    """How often something is tried. The first wait is `backoff` seconds, each further `factor` times it."""
 
     rules: ClassVar[Mapping[str, Rule]] = {
         "attempts": count,
