@@ -368,8 +368,7 @@ class Agent(Actor[Any]):
 
     @handles
     def _take_checkpoint(self, message: TakeCheckpoint) -> str:
-        run = self._desk.run
-        return self._desk.checkpoint(None if run is None or not run.has_begun else run.work, message.data)
+        return self._desk.checkpoint(None, message.data)
 
     @handles
     def _restore_checkpoint(self, message: RestoreCheckpoint) -> bool:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["Desk"]
 
 
+_TASK = "task_id"
+"""In the metadata of a checkpoint: the task that took it."""
+
+
 class Desk:
     """See the module."""
 
@@ -302,14 +306,17 @@ class Desk:
     # Named checkpoints.
 
     def checkpoint(self, work: Work | None, data: dict[str, Any]) -> str:
-        """Take a named checkpoint: state, context, and what the task says. Raises UnencodableState."""
+        """Take a named checkpoint: state, context, and these data. Raises UnencodableState.
+
+        `work`: the task that takes it, and goes on from it when it is run again. None: somebody else does.
+        """
         cell, mirror = self.cell, self.cell.runtime.mirror
         minutes = Minutes(cell)
         checkpoint_id = full_id(mirror.epoch, mirror.next_seq())
         blueprint = cell.blueprint
         codec = cell.runtime.codec
         state = state_bytes(codec, self.agent.state, cell.path, blueprint) if blueprint.has_state else b""
-        workflow_id = None if work is None else work.task.workflow_id
+        workflow_id: str | None = self.context.get("workflow_id")
         minutes.row(
             RowTable.STATE_CHECKPOINT,
             (cell.path, checkpoint_id),
@@ -320,7 +327,7 @@ class Desk:
             execution_context=self.context,
             progress_data=data,
             timestamp=minutes.now,
-            metadata={},
+            metadata={} if work is None else {_TASK: work.task.task_id},
             kind=CheckpointKind.NAMED.value,
             state=state,
             tag=blueprint.state_tag,
@@ -357,7 +364,8 @@ class Desk:
             self.agent.state = restore(cell.runtime.codec, _checkpoint_of(found), cell.blueprint)
         context = dict(found.get("execution_context") or {})
         run = self.run
-        is_its_own = run is not None and run.has_begun and run.work.task.task_id == context.get("task_id")
+        of_task = (found.get("metadata") or {}).get(_TASK)
+        is_its_own = run is not None and run.has_begun and run.work.task.task_id == of_task
         if run is not None and is_its_own:
             work = run.work
             said = dict(found.get("progress_data") or {})

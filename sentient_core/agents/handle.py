@@ -182,12 +182,15 @@ class AgentHandle(Generic[A_co]):
         await self.ref.ask(ResumeTask(task_id), timeout=self.timeout)
 
     async def create_checkpoint(self, checkpoint_data: Mapping[str, Any] | None = None) -> str:
-        """Take a checkpoint of the agent as it is now, with its state, its context and your data; its id."""
+        """Take a checkpoint of the agent as it is now, with its state, its context and your data; its id.
+
+        A task at work goes on from its own checkpoints all the same.
+        """
         message = TakeCheckpoint(dict(checkpoint_data or {}))
         return await self.ref.ask(message, timeout=self.timeout)
 
     async def restore_from_checkpoint(self, checkpoint_id: str) -> bool:
-        """Put state and context back to a checkpoint; the task at work, if it is its own, runs from there.
+        """Put state and context back to a checkpoint; the task at work, if it took it, runs from there.
 
         What waits in the mailbox, and tasks that wait, stay. False: there is no such checkpoint. Raises
         CheckpointOfAnother, CheckpointUnusable.

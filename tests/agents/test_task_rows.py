@@ -158,6 +158,20 @@ async def test_a_task_at_work_runs_again_from_the_checkpoint_that_is_restored(sy
     assert list(world.log).count("t1 b") == 2
 
 
+async def test_a_checkpoint_that_somebody_else_takes_is_none_of_the_task_at_work(system: ActorSystem) -> None:
+    world = World()
+    agent = await Doer.start(system, world, name="doer")
+    given = task("save one", "wait here", "c")
+    await agent.execute_task(given, "background")
+    await world.gate("here").reached.wait()
+    checkpoint_id = await agent.create_checkpoint({"note": "not yours"})
+    await agent.ref.kill()
+    world.gate("here").open.set()
+    assert (await agent.execute_task(given))["status"] == "completed"
+    assert list(world.log).count("t1 from 1") == 1
+    assert await agent.restore_from_checkpoint(checkpoint_id)
+
+
 async def test_a_task_that_takes_too_long_fails_and_says_what_its_limit_is(system: ActorSystem) -> None:
     class Slow(Agent):
         task_timeout_seconds: ClassVar[float | None] = 0.01
