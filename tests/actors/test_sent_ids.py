@@ -708,7 +708,7 @@ async def test_they_wait_no_longer_than_for_room(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_in_an_outage_each_waits_no_longer_than_for_room() -> None:
-    store, waited = MemoryStore(), []
+    store, waited = MemoryStore(), list[float]()
 
     async def send(ref: ActorRef[Any], message_id: str, after: float) -> None:
         await anyio.sleep(after)
