@@ -141,10 +141,16 @@ class _Made:
             at = start + (end - start - _ANCHOR) * part // 16
             anchor = old[at : at + _ANCHOR]
             # Most often nothing has moved, or all of it as far as the end has, or something in between.
-            first, last = sorted((new_start + at - start, new_end - end + at))
-            new_at = new.find(anchor, max(first - _NEAR, new_start), min(last + _NEAR, new_end))
-            if new_at < 0:
-                new_at = self._find(anchor, new_start, new_end)
+            first, last = new_start + at - start, new_end - end + at
+            if first <= new_end - _ANCHOR and new.startswith(anchor, first):
+                new_at = first
+            elif last >= new_start and new.startswith(anchor, last):
+                new_at = last
+            else:
+                first, last = min(first, last) - _NEAR, max(first, last) + _NEAR
+                new_at = new.find(anchor, max(first, new_start), min(last, new_end))
+                if new_at < 0:
+                    new_at = self._find(anchor, new_start, new_end)
             if new_at >= 0:
                 before = _same_at_end(old, start, at, new, new_start, new_at)
                 behind = _same_at_start(old, at, end, new, new_at, new_end)
