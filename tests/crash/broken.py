@@ -208,7 +208,7 @@ def rolls_nothing_back() -> None:
 
 _IN_FLIGHT = Kill("load", "commit before", 12, 0.03)
 _DRAINED = Kill("load", "drained", 1)
-_LARGE = 10_000
+_LARGE = 20_000
 
 BROKEN: dict[str, Broken] = {
     "acknowledges before the commit": Broken(acknowledges_too_early, Kill("load", "commit before", 3, 0.03)),

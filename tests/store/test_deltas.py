@@ -35,7 +35,7 @@ PATHS = ("a", "a/b", "c")
 class Actors:
     """What random turns leave, and what the states of all are then."""
 
-    def __init__(self, seed: int, *, sizes: Sequence[int] = (100, 9_000, 9_000, 30_000)) -> None:
+    def __init__(self, seed: int, *, sizes: Sequence[int] = (100, 20_000, 20_000, 40_000)) -> None:
         self.chance = Random(seed)
         self.sizes = sizes
         self.number = 0
@@ -129,7 +129,7 @@ def test_the_states_are_the_same_wherever_windows_are_cut(seed: int, cuts: list[
 def test_the_states_are_the_same_when_little_is_remembered(seed: int) -> None:
     actors = Actors(seed)
 
-    journal = journal_of(actors, 20, Deltas(memory=20_000))
+    journal = journal_of(actors, 20, Deltas(memory=50_000))
 
     assert states_of(fold(journal, 3)) == actors.states
 
@@ -201,7 +201,7 @@ def test_of_a_small_state_nothing_is_remembered() -> None:
 
 
 def test_what_shrinks_and_grows_again_is_written_whole() -> None:
-    large, small = bytes(10_000), b"small"
+    large, small = bytes(20_000), b"small"
     actor = [a_state("a", data, number) for number, data in enumerate((large, small, large + b"1"))]
 
     assert deltas_in(Deltas().shortened(actor)) == []
@@ -209,7 +209,7 @@ def test_what_shrinks_and_grows_again_is_written_whole() -> None:
 
 def test_a_delta_without_its_base_or_to_another_makes_what_no_digest_fits() -> None:
     chance = Random(2)
-    first, other = chance.randbytes(10_000), chance.randbytes(10_000)
+    first, other = chance.randbytes(20_000), chance.randbytes(20_000)
     base, delta = Deltas().shortened([a_state("a", first, 1), a_state("a", first[:-1] + b"x", 2)])
     assert isinstance(base, Checkpoint)
     assert isinstance(delta, Checkpoint)
@@ -235,7 +235,7 @@ def test_a_delta_without_its_base_or_to_another_makes_what_no_digest_fits() -> N
 
 @pytest.mark.parametrize("field", ["tag", "schema_version"])
 def test_a_state_of_another_version_is_written_whole(field: str) -> None:
-    first = a_state("a", bytes(10_000), 1)
+    first = a_state("a", bytes(20_000), 1)
     changed = {"tag": "other"} if field == "tag" else {"schema_version": 2}
 
     assert deltas_in(Deltas().shortened([first, msgspec.structs.replace(first, **changed)])) == []

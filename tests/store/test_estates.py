@@ -69,9 +69,9 @@ class Reference:
         state: Checkpoint = checkpoint(path, self.seq, kind=CheckpointKind.STATE)
         if self.has_large_states:
             # Mostly as it was, but for a few bytes: what is written is a delta then.
-            data = bytearray(self.states.get(path) or self.chance.randbytes(20_000))
+            data = bytearray(self.states.get(path) or self.chance.randbytes(25_000))
             if self.chance.random() < 0.1:
-                data = bytearray(self.chance.randbytes(self.chance.choice((50, 20_000))))
+                data = bytearray(self.chance.randbytes(self.chance.choice((50, 25_000))))
             for _ in range(self.chance.randrange(4)):
                 at = self.chance.randrange(len(data))
                 data[at : at + self.chance.randrange(9)] = self.chance.randbytes(self.chance.randrange(9))
