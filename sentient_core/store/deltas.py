@@ -27,8 +27,8 @@ __all__ = ["LEAST_BYTES", "Deltas", "made_of", "whole"]
 LEAST_BYTES = 16 * 1024
 """Of a state from which on deltas are made, and looked for: a release may raise it for the first alone.
 
-Measured: at half of it a turn writes a third of the bytes and takes 15 % more processor time; at twice, an eighth,
-and not more.
+Measured: at half of it a turn writes a third of the bytes and takes 15 % more processor time; at twice, an
+eighth, and not more.
 """
 
 _MEMORY = 64 * 1024 * 1024

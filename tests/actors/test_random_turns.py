@@ -373,7 +373,11 @@ async def test_it_is_so_with_large_states_which_are_written_as_what_has_changed(
     world, shortened = World(seed, is_virtual=seed % 2 == 1), Shortened()
     records = vars(memory)["_Records"]
     take = records.take
-    monkeypatch.setattr(records, "take", lambda self, entry, kept: take(self, shortened.through(entry), kept))
+
+    def take_shortened(self: object, entry: Entry, kept: int) -> None:
+        take(self, shortened.through(entry), kept)
+
+    monkeypatch.setattr(records, "take", take_shortened)
     monkeypatch.setattr(Books, "ballast", LEAST_BYTES + 500)
 
     with structlog.testing.capture_logs(), anyio.fail_after(50_000):

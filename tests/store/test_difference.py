@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 
 from sentient_core.store.difference import Piece, composed, difference, pack, patched, unpack
 
-repeating = st.builds(
-    lambda part, count: part * count, st.binary(min_size=1, max_size=5), st.integers(0, 400)
-)
+
+def repeated(part: bytes, count: int) -> bytes:
+    return part * count
+
+
+repeating = st.builds(repeated, st.binary(min_size=1, max_size=5), st.integers(0, 400))
 plain = st.binary(max_size=600) | repeating
 changes = st.lists(st.tuples(st.integers(0, 2_000), st.integers(0, 60), st.binary(max_size=60)), max_size=6)
 
