@@ -6,6 +6,7 @@ Those libraries take part where they are installed: `pip install -e '.[peers]'`.
 from __future__ import annotations
 
 from benchmarks.durable_burst import durable_burst
+from benchmarks.large_states import large_states
 from benchmarks.measure import Measurement
 from benchmarks.peer_process import Peers
 from benchmarks.projected import projected
@@ -24,6 +25,7 @@ def of_durable(peers: Peers) -> list[Measurement]:
         *(turns_of(accounts, peers) for accounts in _ACCOUNTS),
         durable_burst,
         projected,
+        large_states,
         restarts,
         recovery,
     ]

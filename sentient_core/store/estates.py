@@ -6,16 +6,24 @@ system reads it from one end to the other, in parts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 import msgspec
 
+from sentient_core.store.deltas import LEAST_BYTES, whole
 from sentient_core.store.engine import Engine
 from sentient_core.store.protocols import Estate, Pending
-from sentient_core.store.records import Key, TimerSet
-from sentient_core.store.rows import read_checkpoint, read_pending, read_timer
+from sentient_core.store.records import Checkpoint, Key, TimerSet
+from sentient_core.store.rows import (
+    DELTA_PLACE,
+    STATE_PLACE,
+    read_checkpoint,
+    read_pending,
+    read_timer,
+    whole_row,
+)
 from sentient_core.store.tail import Tail
 from sentient_core.store.tail_inboxes import TailInbox
 from sentient_core.store.wire import record_id
@@ -69,12 +77,13 @@ class EstateReader:
         """Read into `estates`; returns the paths of which there was more than expected."""
         paths = [path for span in spans for path in span.paths]
         # First the tail: what is projected meanwhile stands in both, and what it settles stays known.
-        states, inboxes = self._tail.states(paths), self._tail.inboxes(paths)
+        states, deltas = self._tail.states(paths), self._tail.deltas(paths)
+        inboxes = self._tail.inboxes(paths)
         behind = (0, 0) if after is None else (after[1], after[2] + 1)
         mosts = [span.most + sum(len(inboxes[path].settled) for path in span.paths) + 1 for span in spans]
         parameters: dict[str, object] = {
             "system": self._system,
-            "states": [record_id("state_checkpoint", self._system, path, "state") for path in paths],
+            "states": self._ids(paths, STATE_PLACE),
             "epoch": behind[0],
             "seq": behind[1],
         }
@@ -83,7 +92,8 @@ class EstateReader:
             statements += [_TIMERS.format(n=n), _INBOX.format(n=n)]
             parameters |= {f"first{n}": span.paths[0], f"last{n}": span.paths[-1], f"most{n}": most}
         state_rows, *rows = await self._ask("; ".join(statements), parameters)
-        stored = {str(row["id"].key[1]): row for row in state_rows}
+        for path, state in (await self._stored(paths, state_rows, {**states, **deltas})).items():
+            states.setdefault(path, state)
         again: list[str] = []
         for span, most, timers, messages in zip(spans, mosts, rows[::2], rows[1::2], strict=True):
             if len(span.paths) > 1 and len(messages) >= most:
@@ -91,13 +101,29 @@ class EstateReader:
                 continue
             messages_of, timers_of = _by_path(messages), _by_path(timers)
             for path in span.paths:
-                state = states.get(path)
                 estates[path] = Estate(
-                    state=state or (read_checkpoint(stored[path]) if path in stored else None),
+                    state=whole(states.get(path), deltas.get(path)),
                     **_timers(inboxes[path], timers_of.get(path, ())),
                     **_pending(inboxes[path], messages_of.get(path, ()), behind, limit),
                 )
         return again
+
+    async def _stored(
+        self, paths: Sequence[str], rows: Sequence[Mapping[str, Any]], newer: Collection[str]
+    ) -> dict[str, Checkpoint]:
+        """The states in rows; with what they have become since, but where something newer is known."""
+        found = {str(row["id"].key[1]): row for row in rows}
+        small = {path for path, row in found.items() if len(row["state"]) < LEAST_BYTES}
+        large = [path for path in paths if path not in newer and path not in small]
+        since: dict[str, Mapping[str, Any]] = {}
+        if large:
+            (more,) = await self._ask(_STATES, {"states": self._ids(large, DELTA_PLACE)})
+            since = {str(row["id"].key[1]): row for row in more}
+        wholes = ((path, whole_row(found.get(path), since.get(path))) for path in {*found, *since})
+        return {path: read_checkpoint(row) for path, row in wholes if row is not None}
+
+    def _ids(self, paths: Iterable[str], place: Sequence[str]) -> list[object]:
+        return [record_id("state_checkpoint", self._system, path, *place) for path in paths]
 
     async def _ask(self, sql: str, parameters: dict[str, object]) -> list[list[dict[str, Any]]]:
         return await self._engine.query(sql, parameters)

@@ -13,10 +13,11 @@ from typing import Any, cast
 import msgspec
 
 from sentient_core.errors import StoreError
+from sentient_core.store.deltas import whole
 from sentient_core.store.engine import Engine
-from sentient_core.store.records import AgentStatus, AnyRecord, Checkpoint, Forgotten, flat
+from sentient_core.store.records import AgentStatus, AnyRecord, Checkpoint, CheckpointKind, Forgotten, flat
 from sentient_core.store.row_tables import SHAPES, RowTable
-from sentient_core.store.rows import read_checkpoint
+from sentient_core.store.rows import DELTA_PLACE, STATE_PLACE, read_checkpoint, whole_row
 from sentient_core.store.tail import decode_entry
 from sentient_core.store.wire import RecordId, array, record_id, value
 
@@ -68,6 +69,10 @@ class CheckpointReader:
         """By system and path, of the tails, which know better than the rows."""
         self._forgotten: dict[tuple[str, str], tuple[int, int]] = {}
         """Actors of which nothing counts that was stored before this place in the journal."""
+        self._states: dict[tuple[str, str], tuple[int, int]] = {}
+        """By system and path, where the last state is that a tail has whole."""
+        self._deltas: dict[tuple[str, str], tuple[int, int]] = {}
+        """And where the last delta is behind it, or to the state in the rows."""
         self._pages = self._read()
 
     async def page(self) -> Sequence[StoredCheckpoint]:
@@ -93,11 +98,15 @@ class CheckpointReader:
         self._forgotten.update({(system, id_.key[1]): (first, 0) for id_ in gone})
         async for number, records in self._entries(system, first):
             for index, record in enumerate(records if isinstance(records, list) else ()):
-                if isinstance(record, Forgotten):
-                    self._forgotten[system, record.path] = number, index
+                self._note(system, record, (number, index))
         async for number, records in self._entries(system, first):
             if isinstance(records, list):
                 yield list(self._in_entry(system, number, records))
+                for index, record in enumerate(records):
+                    if isinstance(record, Checkpoint) and (number, index) == self._deltas.get(
+                        (system, record.path)
+                    ):
+                        yield [await self._with_delta(system, record)]
             else:
                 why = f"the journal entry {number}, with all that is in it, cannot be read: {records}"
                 yield [StoredCheckpoint(system, "", "", None, None, why)]
@@ -121,18 +130,43 @@ class CheckpointReader:
         for index, record in enumerate(records):
             if isinstance(record, AgentStatus):
                 self._kinds[system, record.path] = record.kind
-            elif isinstance(record, Checkpoint):
+            elif isinstance(record, Checkpoint) and record.kind is not CheckpointKind.DELTA:
                 actor = system, record.path
                 if (number, index) > self._forgotten.get(actor, (0, 0)):
                     yield StoredCheckpoint(*actor, record.checkpoint_id, self._kinds.get(actor), record)
+
+    def _note(self, system: str, record: AnyRecord, place: tuple[int, int]) -> None:
+        if isinstance(record, Forgotten):
+            self._forgotten[system, record.path] = place
+            self._states.pop((system, record.path), None)
+            self._deltas.pop((system, record.path), None)
+        elif isinstance(record, Checkpoint) and record.kind is CheckpointKind.STATE:
+            self._states[system, record.path] = place
+            self._deltas.pop((system, record.path), None)
+        elif isinstance(record, Checkpoint) and record.kind is CheckpointKind.DELTA:
+            self._deltas[system, record.path] = place
+
+    async def _with_delta(self, system: str, delta: Checkpoint) -> StoredCheckpoint:
+        """The last state of an actor, which is whole earlier in the tail, or in its row."""
+        actor = system, delta.path
+        place = self._states.get(actor)
+        found: object = None
+        if place is None:
+            rows = await self._by_id([RecordId("state_checkpoint", [*actor, *STATE_PLACE])])
+            found = _of_row(rows[0], None, {}).checkpoint if rows else None
+        else:
+            (entry,) = await self._by_id([RecordId("journal", [system, place[0]])])
+            found = list(flat(decode_entry(entry["body"]).records))[place[1]]
+        state = whole(found if isinstance(found, Checkpoint) else None, delta)
+        return StoredCheckpoint(*actor, delta.checkpoint_id, self._kinds.get(actor), state)
 
     async def _rows(self) -> AsyncIterator[list[StoredCheckpoint]]:
         after, seen = "", 0
         while rows := await self._query(_NEXT, after=after, rows=_PAGE_ROWS):
             last = rows[-1]["agent_id"]
             if len(rows) == _PAGE_ROWS:  # there may be more of the last path
-                whole = [row for row in rows if row["agent_id"] != last]
-                rows = whole or await self._query(_OF_PATH, path=last)
+                others = [row for row in rows if row["agent_id"] != last]
+                rows = others or await self._query(_OF_PATH, path=last)
             if rows[0]["agent_id"] <= after:
                 raise StoreError(f"the database does not get past the checkpoints of '{after}'")
             after = rows[-1]["agent_id"]
@@ -145,8 +179,22 @@ class CheckpointReader:
                 and (row["size"] or row["id"].key[2] != _NAMED)  # written as a row, without a state
             ]
             kinds = await self._kinds_of({_actor(row) for row in wanted})
-            for ids in _batches(wanted):
-                yield [_of_row(row, kinds) for row in await self._by_id(ids)]
+            states = {_actor(row) for row in wanted if _place(row) == STATE_PLACE}
+            # A delta is read with the state that it belongs to.
+            deltas = {
+                _actor(row): row["id"]
+                for row in wanted
+                if _place(row) == DELTA_PLACE and _actor(row) in states
+            }
+            for ids in _batches(row for row in wanted if row["id"] != deltas.get(_actor(row))):
+                found = await self._by_id(ids)
+                actors = [_actor(row) for row in found if _place(row) == STATE_PLACE]
+                since = await self._by_id([deltas[actor] for actor in actors if actor in deltas])
+                by_actor = {_actor(row): row for row in since}
+                yield [
+                    _of_row(row, by_actor.get(_actor(row)) if _place(row) == STATE_PLACE else None, kinds)
+                    for row in found
+                ]
         counts = await self._query(_COUNT)
         missed = (int(counts[0]["count"]) if counts else 0) - seen
         if missed:
@@ -167,11 +215,13 @@ class CheckpointReader:
         return cast("list[dict[str, Any]]", results[0])
 
 
-def _of_row(row: dict[str, Any], kinds: Mapping[tuple[str, str], str]) -> StoredCheckpoint:
+def _of_row(
+    row: Mapping[str, Any], delta: Mapping[str, Any] | None, kinds: Mapping[tuple[str, str], str]
+) -> StoredCheckpoint:
     actor = _actor(row)
     kind = kinds.get(actor)
     try:
-        checkpoint = read_checkpoint(row)
+        checkpoint = read_checkpoint(whole_row(row, delta) or row)
     except Exception as error:  # noqa: BLE001 - whatever somebody has made of the row
         why = f"its row cannot be read: {error}"
         return StoredCheckpoint(*actor, str(row.get("checkpoint_id")), kind, None, why)
@@ -182,6 +232,11 @@ def _actor(row: Mapping[str, Any]) -> tuple[str, str]:
     """System and path."""
     system, path = row["id"].key[:2]
     return system, path
+
+
+def _place(row: Mapping[str, Any]) -> tuple[object, ...]:
+    """In the id, behind them."""
+    return tuple(row["id"].key[2:])
 
 
 def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[RecordId]]:

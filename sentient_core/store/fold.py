@@ -132,7 +132,9 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """By path, the newest `turn` checkpoints, newest first, as many as are kept."""
     named: tuple[Placed[Checkpoint], ...] = ()
     states: Mapping[str, Placed[Checkpoint]] = {}
-    """By path, the last state of durable actors."""
+    """By path, the last state of durable actors that was written whole."""
+    deltas: Mapping[str, Placed[Checkpoint]] = {}
+    """By path, what that has become since, or what one of before the window has: see `store.deltas`."""
     pending: Mapping[Key, PendingEffect] = {}
     """Messages to durable actors that were accepted in the window and are not settled."""
     settled: frozenset[Key] = frozenset()
@@ -184,6 +186,7 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
     turns: dict[str, list[Placed[Checkpoint]]] = {}
     named: list[Placed[Checkpoint]] = []
     states: dict[str, Placed[Checkpoint]] = {}
+    deltas: dict[str, Placed[Checkpoint]] = {}
     durables: dict[str, DurableActor] = {}
     forgotten: set[str] = set()
     inbox = _Inbox()
@@ -243,6 +246,9 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
                 placed = Placed(number, index, epoch, record)
                 if record.kind is CheckpointKind.STATE:
                     states[record.path] = placed
+                    deltas.pop(record.path, None)
+                elif record.kind is CheckpointKind.DELTA:
+                    deltas[record.path] = placed
                 elif record.kind is CheckpointKind.TURN:
                     turns.setdefault(record.path, []).append(placed)
                 else:
@@ -274,7 +280,7 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
                 _mark(letters, full_id(record.epoch, record.seq), discarded)
             elif isinstance(record, Forgotten):
                 forgotten.add(record.path)
-                for of_path in (agents, turns, states, durables, counted):
+                for of_path in (agents, turns, states, deltas, durables, counted):
                     of_path.pop(record.path, None)
                 named = [placed for placed in named if placed.record.path != record.path]
                 timers = _without(timers, {record.path})
@@ -303,6 +309,7 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
         turns={path: newest(reversed(placed), kept_checkpoints) for path, placed in turns.items()},
         named=tuple(named),
         states=states,
+        deltas=deltas,
         pending=inbox.pending,
         settled=frozenset(inbox.settled),
         tried=inbox.tried,
@@ -349,6 +356,7 @@ def merge(earlier: Effect, later: Effect, kept_checkpoints: int) -> Effect:
         turns=turns,
         named=earlier.named + later.named,
         states={**earlier.states, **later.states},
+        deltas={**_but(earlier.deltas, later.states), **later.deltas},
         pending=inbox.pending,
         settled=frozenset(inbox.settled),
         tried=inbox.tried,
@@ -464,6 +472,7 @@ def _forgetting(effect: Effect, paths: frozenset[str]) -> Effect:
         agents=_but(effect.agents, paths),
         turns=_but(effect.turns, paths),
         states=_but(effect.states, paths),
+        deltas=_but(effect.deltas, paths),
         durables=_but(effect.durables, paths),
         counted=_but(effect.counted, paths),
         named=tuple(placed for placed in effect.named if placed.record.path not in paths),

@@ -15,10 +15,13 @@ from sentient_core.store.records import LetterStatus
 from sentient_core.store.row_models import Row, RowQuery, order_of, plan_of
 from sentient_core.store.row_sql import read_row, rows_query
 from sentient_core.store.rows import (
+    DELTA_PLACE,
+    STATE_PLACE,
     read_agent,
     read_checkpoint_row,
     read_dead_letter,
     read_event,
+    whole_row,
 )
 from sentient_core.store.time_bounds import times_between
 from sentient_core.store.wire import bindable, read_plain, record_id
@@ -126,7 +129,10 @@ class Queries:
     async def checkpoint_rows(self, system: str, path: str) -> list[CheckpointRow]:
         """See `Store.checkpoint_rows`."""
         (rows,) = await self._engine.query(CHECKPOINTS, {"system": system, "path": path}, read=read_plain)
-        return [read_checkpoint_row(row) for row in rows]
+        by_place = {tuple(row["id"].key[2:]): row for row in rows}  # the state of a durable actor comes first
+        state = whole_row(by_place.pop(STATE_PLACE, None), by_place.pop(DELTA_PLACE, None))
+        found = [*([] if state is None else [state]), *by_place.values()]
+        return [read_checkpoint_row(row) for row in found]
 
     # The rows of letters change in the transaction that moves `projected`: all that are seen count.
 

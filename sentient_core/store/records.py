@@ -336,6 +336,8 @@ class CheckpointKind(StrEnum):
     """Recovery of a mirrored actor reads it; the newest few of an actor are kept."""
     STATE = "state"
     """The state of a durable actor after its last turn; there is one of each."""
+    DELTA = "delta"
+    """What that has become since, where it is large: see `store.deltas`. There is one of each at most."""
     NAMED = "named"
     """A user asked for it; kept until deleted."""
     UNKNOWN = "unknown"
@@ -359,18 +361,20 @@ class Checkpoint(Record, frozen=True, array_like=True, gc=False, tag="c"):
     """`full_id` of a number of its own: unique within the system."""
     kind: CheckpointKind
     state: bytes
-    """msgpack of the State, exactly as it was encoded."""
+    """msgpack of the State, exactly as it was encoded; of a delta, the pieces that make it."""
     tag: str
     schema_version: int
     digest: bytes
-    """`codec.digest(state)`."""
+    """`codec.digest(state)`; of a delta, of the state that it makes."""
     at: int
     metadata: bytes = b"\x80"
     """msgpack of a map: why it was taken, how many messages had been handled."""
+    base: str = ""
+    """Of a delta alone: the id of the checkpoint that it makes a state of."""
 
     @property
     def weight(self) -> int:
-        return 300 + len(self.path) + len(self.state) + len(self.metadata)
+        return 300 + len(self.path) + len(self.state) + len(self.metadata) + len(self.base)
 
 
 class LetterStatus(StrEnum):

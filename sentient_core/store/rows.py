@@ -17,6 +17,7 @@ import msgspec
 from sentient_core.codec import digest
 from sentient_core.store.accounts import Account, Books, Carried
 from sentient_core.store.audit import NUMBERS, Counts
+from sentient_core.store.deltas import made_of
 from sentient_core.store.fold import AgentEffect, LetterEffect, PendingEffect, Placed
 from sentient_core.store.outcomes import IdKey, Outcome, OutcomeKind
 from sentient_core.store.payload import as_plain, queryable, refused
@@ -37,6 +38,8 @@ from sentient_core.store.views import nanoseconds, optional_id
 from sentient_core.store.wire import bindable, moment_tag, number, numbers, record_id, text, value
 
 __all__ = [
+    "DELTA_PLACE",
+    "STATE_PLACE",
     "RowEncoder",
     "carried_row",
     "enter_account",
@@ -50,7 +53,12 @@ __all__ = [
     "read_pending",
     "read_placed",
     "read_timer",
+    "whole_row",
 ]
+
+STATE_PLACE = ("state",)
+DELTA_PLACE = ("state", "delta")
+"""What stands in the id of a durable actor's state, and of what that has become, behind system and path."""
 
 _MAX_TEXTS = 10_000
 
@@ -152,10 +160,11 @@ class RowEncoder:
         """A row of `state_checkpoint`."""
         checkpoint = placed.record
         metadata = queryable(checkpoint.metadata)
-        is_state = checkpoint.kind is CheckpointKind.STATE
-        place: tuple[str | int, ...] = (_STATE,) if is_state else placed.position
+        place: tuple[str | int, ...] = _PLACES.get(checkpoint.kind, placed.position)
+        base = {"base": checkpoint.base} if checkpoint.base else {}
         return _encode(
-            {
+            base
+            | {
                 "id": record_id("state_checkpoint", self._system, checkpoint.path, *place),
                 "checkpoint_id": checkpoint.checkpoint_id,
                 "agent_id": checkpoint.path,
@@ -374,7 +383,17 @@ def read_checkpoint(row: Mapping[str, Any]) -> Checkpoint:
         digest=row["digest"],
         at=row["timestamp"],
         metadata=msgspec.msgpack.encode(_object(row["metadata"])),
+        base=row.get("base") or "",
     )
+
+
+def whole_row(state: Mapping[str, Any] | None, delta: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The row of a durable actor's state with that of what it has become since, if it is not of before."""
+    if delta is None or (state is not None and _place(state) > _place(delta)):
+        return state
+    base = None if state is None or state["checkpoint_id"] != delta.get("base") else state["state"]
+    kind = CheckpointKind.STATE.value
+    return {**delta, "kind": kind, "state": made_of(base, delta["state"]), "base": None}
 
 
 def read_pending(row: Mapping[str, Any]) -> Pending:
@@ -448,6 +467,10 @@ def read_dead_letter(row: Mapping[str, Any]) -> DeadLetterRow:
     )
 
 
+def _place(row: Mapping[str, Any]) -> list[int]:
+    return list(row.get("position") or (0, 0))  # an older release notes none
+
+
 def _checked(row: Mapping[str, Any], record: bytes) -> bytes:
     if digest(record) != row["digest"]:
         raise msgspec.DecodeError(f"{row['id']}: its bytes do not match its digest")
@@ -471,7 +494,7 @@ def _what_is_left(row: Mapping[str, Any], path: str, seq: int) -> Event:
     )
 
 
-_STATE = "state"
+_PLACES = {CheckpointKind.STATE: STATE_PLACE, CheckpointKind.DELTA: DELTA_PLACE}
 _decode_carried = msgspec.msgpack.Decoder(Carried).decode
 _decode_account = msgspec.msgpack.Decoder(dict[str, tuple[tuple[str, int, int], ...]]).decode
 _decode_timer = msgspec.msgpack.Decoder(TimerSet).decode

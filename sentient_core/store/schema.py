@@ -8,7 +8,8 @@ Those of rows that people write are declared in `row_tables`.
 | agent_event | [system, n, i]: place in the order of commits |
 | dead_letter | [system, message id] |
 | agent_state | [system, path] |
-| state_checkpoint | [system, path, n, i]; the state of a durable actor: [system, path, 'state'] |
+| state_checkpoint | [system, path, n, i]; the state of a durable actor: [system, path, 'state'], and |
+| | what that has become since, where it is large: [system, path, 'state', 'delta'] |
 | inbox | [system, path, epoch, number of the message]: accepted by a durable actor and not settled |
 | account | [system, n]: what a window, whose last entry is n, did to the messages of durable actors; or |
 | | `carried`, what all until n have led to |
@@ -41,6 +42,7 @@ RESTORING = 1_000_000
 """The version of a store that holds a part of a backup: every release takes it for one of a newer one."""
 
 _OBJECT = "object FLEXIBLE"  # in this order; without it nested keys are refused
+_OWN_OF_CHECKPOINTS = {"position": "option<array<int>>", "base": "option<string>"}
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -57,7 +59,7 @@ def _table(shape: Shape) -> Table:
     # An edge is found by the rows it connects, which know it.
     indexes = {} if shape.edge else {name: ", ".join(fields) for name, fields in shape.indexes.items()}
     kind = "" if shape.edge is None else f"TYPE RELATION IN {shape.edge.table} OUT {shape.edge.table} "
-    own = {"position": "option<array<int>>"} if shape.table is RowTable.STATE_CHECKPOINT else {}
+    own = _OWN_OF_CHECKPOINTS if shape.table is RowTable.STATE_CHECKPOINT else {}
     return Table(shape.table.value, shape.types | own, indexes, kind)
 
 

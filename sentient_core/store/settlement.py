@@ -49,11 +49,12 @@ _FORGOTTEN = """INSERT INTO ownership $forgotten
     ON DUPLICATE KEY UPDATE is_forgotten = true, kind = NONE, origin = NONE, is_over = NONE RETURN NONE;
 """
 _CHECKPOINTS = "INSERT IGNORE INTO state_checkpoint $checkpoints RETURN NONE;\n"
-# A durable actor has one row for its state; later windows write over it.
+# A durable actor has one row for its state, and one for a delta; later windows write over them.
 _STATES = """INSERT INTO state_checkpoint $states ON DUPLICATE KEY UPDATE
     checkpoint_id = $input.checkpoint_id, timestamp = $input.timestamp, metadata = $input.metadata,
     state = $input.state, tag = $input.tag, schema_version = $input.schema_version,
-    digest = $input.digest, incarnation = $input.incarnation, position = $input.position RETURN NONE;
+    digest = $input.digest, incarnation = $input.incarnation, position = $input.position,
+    base = $input.base RETURN NONE;
 """
 _SETTLED = "DELETE $settled RETURN NONE;\n"
 _PENDING = "INSERT IGNORE INTO inbox $pending RETURN NONE;\n"
@@ -241,7 +242,8 @@ class Settlement:
             "pruned",
             (_checkpoint_id(self._system, path, place) for path, place in self._pruned(effect)),
         )
-        add(_STATES, "states", (encoder.checkpoint(placed) for placed in effect.states.values()))
+        states = (*effect.states.values(), *effect.deltas.values())
+        add(_STATES, "states", (encoder.checkpoint(placed) for placed in states))
         add(_SETTLED, "settled", map(encoder.inbox_id, effect.settled))
         add(_PENDING, "pending", map(encoder.pending, effect.pending.values()))
         add(_TRIED, "tried", (encoder.tries(key, tries) for key, tries in effect.tried.items()))

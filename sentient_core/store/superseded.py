@@ -15,6 +15,8 @@ _LARGE = 512
 def without_superseded(records: Sequence[AnyRecord]) -> Sequence[AnyRecord]:
     """The records without the large states that another turn of the same actor replaces.
 
+    They are the very same object if no state among them is large.
+
     A group is committed as a whole, so nobody can ever see a state that is not the last of it. An actor with
     a large state that handles many messages at a time then writes it once per commit, not once per message.
     """
@@ -24,8 +26,8 @@ def without_superseded(records: Sequence[AnyRecord]) -> Sequence[AnyRecord]:
     kept: list[AnyRecord] = []
     for record in reversed(records):
         state = _state(record)
-        if isinstance(record, Turn) and state is not None:
-            if state.path in seen:
+        if state is not None:
+            if isinstance(record, Turn) and state.path in seen:
                 kept.append(Turn(record.parts[1:]))
                 continue
             seen.add(state.path)
@@ -34,8 +36,8 @@ def without_superseded(records: Sequence[AnyRecord]) -> Sequence[AnyRecord]:
 
 
 def _state(record: AnyRecord) -> Checkpoint | None:
-    """The large state that a turn has left, if it has; it is always the first part."""
-    part = record.parts[0] if isinstance(record, Turn) and record.parts else None
+    """The large state that a turn has left, if it has; it is always the first part, or all of it."""
+    part = record.parts[0] if isinstance(record, Turn) and record.parts else record
     if isinstance(part, Checkpoint) and part.kind is CheckpointKind.STATE and len(part.state) > _LARGE:
         return part
     return None

@@ -145,6 +145,8 @@ class Tail:
                     self._checkpoints.setdefault(record.path, []).append(place)
                 elif record.kind is CheckpointKind.STATE:
                     self._inboxes.note_state(record.path, place)
+                elif record.kind is CheckpointKind.DELTA:
+                    self._inboxes.note_delta(record.path, place)
             else:
                 if isinstance(record, Forgotten):
                     self._checkpoints.pop(record.path, None)
@@ -179,7 +181,7 @@ class Tail:
             del self._bodies[entry.number]
             self._inboxes.forget(entry.number)
             self._outcomes.forget(entry.number)
-        self._inboxes.forget_states(effect.states, last)
+        self._inboxes.forget_states({**effect.states, **effect.deltas}, last)
         self._inboxes.forget_timers(effect.timers, last)
         for path in effect.turns:
             left = [place for place in self._checkpoints.get(path, ()) if place[0] > last]
@@ -193,9 +195,12 @@ class Tail:
         return self._checkpoints_at(reversed(self._checkpoints.get(path, ())[-limit:]))
 
     def states(self, paths: Iterable[str]) -> dict[str, Checkpoint]:
-        """The unprojected states of durable actors, of those that have one."""
-        places = {path: place for path in paths if (place := self._inboxes.states.get(path)) is not None}
-        return {placed.record.path: placed.record for placed in self._checkpoints_at(places.values())}
+        """The unprojected states of durable actors, of those that have one that was written whole."""
+        return self._states_at(self._inboxes.states, paths)
+
+    def deltas(self, paths: Iterable[str]) -> dict[str, Checkpoint]:
+        """What these, or the projected ones, have become since, as far as it is unprojected."""
+        return self._states_at(self._inboxes.deltas, paths)
 
     def inboxes(self, paths: Iterable[str]) -> dict[str, TailInbox]:
         """What is unprojected of durable actors' messages and timers, at this moment."""
@@ -236,6 +241,10 @@ class Tail:
             elif isinstance(placed.record, Noted):
                 found[key] = note_of(placed.record)
         return found
+
+    def _states_at(self, places: Mapping[str, Place], paths: Iterable[str]) -> dict[str, Checkpoint]:
+        found = [place for path in paths if (place := places.get(path)) is not None]
+        return {placed.record.path: placed.record for placed in self._checkpoints_at(found)}
 
     def _checkpoints_at(self, places: Iterable[Place]) -> list[Placed[Checkpoint]]:
         found = self._read(places)

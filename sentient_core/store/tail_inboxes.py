@@ -58,7 +58,9 @@ class TailInboxes:
         self.timers: dict[str, dict[str, tuple[int, TimerSet | None]]] = {}
         """By path and key, with the number of the entry that says so; None: it is gone."""
         self.states: dict[str, Place] = {}
-        """Of the last state of an actor."""
+        """Of the last state of an actor that was written whole."""
+        self.deltas: dict[str, Place] = {}
+        """Of what that has become since, or one of before the tail has."""
         self._keys: dict[int, list[Key]] = {}
         """What an entry is about, for when it is projected."""
 
@@ -82,12 +84,17 @@ class TailInboxes:
             self._accept((record.accepted.event.target or "", record.epoch, record.seq), place)
         elif isinstance(record, Forgotten):
             # The window that it is projected in says nothing of what it has taken away.
-            for of_path in (self.accepted, self.settled, self.tried, self.timers, self.states):
+            for of_path in (self.accepted, self.settled, self.tried, self.timers, self.states, self.deltas):
                 of_path.pop(record.path, None)
 
     def note_state(self, path: str, place: Place) -> None:
         """The state of a durable actor after a turn."""
         self.states[path] = place
+        self.deltas.pop(path, None)
+
+    def note_delta(self, path: str, place: Place) -> None:
+        """What that has become since."""
+        self.deltas[path] = place
 
     def forget(self, number: int) -> None:
         """This entry is in its rows; those before it are forgotten."""
@@ -110,8 +117,9 @@ class TailInboxes:
     def forget_states(self, paths: Iterable[str], last: int) -> None:
         """Everything up to entry `last` is in its rows, states of these paths among it."""
         for path in paths:
-            if self.states.get(path, _LATER)[0] <= last:
-                del self.states[path]
+            for places in (self.states, self.deltas):
+                if places.get(path, _LATER)[0] <= last:
+                    del places[path]
 
     def _accept(self, key: Key, place: Place) -> None:
         self.accepted.setdefault(key[0], {})[key] = place

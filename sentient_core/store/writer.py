@@ -16,6 +16,7 @@ from sentient_core.causes import in_a_line
 from sentient_core.errors import Fenced, StoreError
 from sentient_core.logs import runtime_log
 from sentient_core.store.backoff import Backoff
+from sentient_core.store.deltas import Deltas
 from sentient_core.store.engine import Engine
 from sentient_core.store.protocols import JournalOptions, Outage
 from sentient_core.store.records import AnyRecord, Entry
@@ -63,6 +64,7 @@ class Writer:
         self._group: tuple[TailEntry, Entry] | None = None
         self._untold: tuple[TailEntry, Entry, float, float] | None = None
         """What was committed last, and from when to when, until all who care know of it."""
+        self._deltas = Deltas()
         self._wake = asyncio.Event()
         self._log = runtime_log(system, options.log_level)
         self.told: int = number
@@ -138,11 +140,18 @@ class Writer:
         if not records:
             return None
         count = len(records)
-        content = Entry(self._epoch, tuple(without_superseded(records)))
+        left = without_superseded(records)
+        content = Entry(self._epoch, tuple(left))
+        if left is not records or self._deltas:
+            content = Entry(self._epoch, tuple(self._deltas.shortened(left)))
+            lean = sum([record.weight for record in content.records])
+            self._intake.bytes_out += weight - lean
+            weight = lean
         try:
             body = encode_entry(content)
         except Exception:  # noqa: BLE001 - one record that msgpack cannot hold, whatever the reason
-            mended = [found for record in content.records if (found := self._mended(record)) is not None]
+            self._deltas.forget()
+            mended = [found for record in left if (found := self._mended(record)) is not None]
             content = Entry(self._epoch, tuple(mended))
             body = encode_entry(content)
         return TailEntry(self._number + 1, body, count, weight, time.monotonic()), content

@@ -17,6 +17,7 @@ from sentient_core import Actor, ActorRef, ActorSystem, ChildSpec, Supervisor, h
 from sentient_core.codec import digest
 from sentient_core.store import JournalOptions, SurrealStore
 from sentient_core.store import every_checkpoint as reading
+from sentient_core.store.deltas import Deltas
 from sentient_core.store.records import AnyPart, AnyRecord, CheckpointKind, Entry, Forgotten, Turn
 from sentient_core.store.tail import encode_entry
 from tests.cli.conftest import Run, change, files, packed, shown
@@ -309,6 +310,62 @@ def test_the_states_of_durable_actors_are_looked_at_too(run: Run, bank: str) -> 
     found = [(path, id_) for path, id_, _ in failures(verify(run, bank, "--json"))]
 
     assert found == [("till/a", "1.9"), ("till/b", "1.8")]
+
+
+def large(path: str, number: int, total: object = 1) -> AnyPart:
+    """A state that is written as what has changed of the one before."""
+    state = packed({"pad": b"x" * 20_000, "total": total})
+    return account(path, number, kind=CheckpointKind.STATE, state=state, digest=digest(state))
+
+
+async def take_turns(url: str, *states: AnyPart) -> None:
+    """Write states in a turn and a commit each."""
+    async with SurrealStore(url) as store:
+        journal = await store.open_journal("bank", options=JournalOptions(retention=None))
+        for state in states:
+            journal.append(Turn((state,)))
+            await journal.committed()
+        await journal.close(10.0)
+
+
+def test_what_large_states_have_become_is_looked_at_as_one_with_them(
+    run: Run, bank: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_rows = [large("till/a", 1), large("till/a", 2), large("till/b", 1), large("till/b", 2, "bad")]
+    anyio.run(partial(take_turns, bank, *of_rows, large("till/c", 1), large("till/d", 1)))
+    for path in ("till/c", "till/e", "till/f"):  # the whole one of c is in a row
+        base, *deltas = Deltas().shortened([large(path, 1), large(path, 2), large(path, 3, "bad")])
+        for record in deltas if path == "till/c" else (base, *deltas):
+            anyio.run(partial(leave, bank, record))
+    anyio.run(partial(leave, bank, large("till/f", 4)))
+    monkeypatch.setattr(reading, "PAGE_BYTES", 30_000)
+
+    result = verify(run, bank, "--json")
+
+    found = [(path, id_) for path, id_, _ in failures(result)]
+    assert found == [("till/c", "1.3"), ("till/e", "1.3"), ("till/b", "1.2")]
+    # One of each in the rows; in the journal, the last of c, and of e and f what is whole as well.
+    assert json.loads(result.stdout)["checkpoints"] == 6 + 4 + 1 + 2 + 2
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE {row} SET state = <bytes>'edited' WHERE kind = 'state'",
+        "UPDATE {row} SET state = <bytes>'edited' WHERE kind = 'delta'",
+        "UPDATE {row} SET base = '1.7' WHERE kind = 'delta'",
+        "DELETE {row} WHERE kind = 'state'",
+    ],
+    ids=["state", "delta", "base", "no state"],
+)
+def test_one_half_of_a_large_state_that_was_edited_is_found(run: Run, bank: str, sql: str) -> None:
+    anyio.run(partial(take_turns, bank, large("till/a", 1), large("till/a", 2)))
+    change(bank, sql.replace("{row}", "state_checkpoint:['bank', 'till/a', '']..=['bank', 'till/a', []]"))
+
+    ((path, id_, reason),) = failures(verify(run, bank, "--json"))
+
+    assert (path, id_) == ("till/a", "1.2")
+    assert "do not match its digest" in reason
 
 
 def test_what_is_forgotten_does_not_count_any_more(run: Run, bank: str) -> None:

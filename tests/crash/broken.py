@@ -17,7 +17,7 @@ import msgspec
 from sentient_core.actors import asking, forwarding
 from sentient_core.actors.inbox import Inbox
 from sentient_core.actors.open_turn import OpenTurn
-from sentient_core.store import projector, recovery, settlement
+from sentient_core.store import estates, projector, recovery, settlement
 from sentient_core.store.estates import EstateReader
 from sentient_core.store.fold import Effect, fold
 from sentient_core.store.journal import SurrealJournal
@@ -40,6 +40,7 @@ class Broken(msgspec.Struct, frozen=True):
     """The life that finds out is broken as well."""
     lives: int = 1
     """Behind the one that is killed, until it shows."""
+    ballast: int = 0
 
 
 def _replace(owner: object, **changes: object) -> None:
@@ -119,6 +120,33 @@ def folds_failures_away() -> None:
     _replace(projector, fold=fold_badly)
 
 
+def folds_deltas_away() -> None:
+    """What a large state has become since it was written whole never becomes a row."""
+
+    def fold_badly(entries: Iterable[tuple[int, Entry]], kept: int) -> Effect:
+        return msgspec.structs.replace(fold(entries, kept), deltas={})
+
+    _replace(projector, fold=fold_badly)
+
+
+def misses_deltas() -> None:
+    """A start knows states as they are whole, and not what they have become in the tail."""
+
+    def find_none(*_: object) -> dict[str, Any]:
+        return {}
+
+    _replace(Tail, deltas=find_none)
+
+
+def begins_with_wholes() -> None:
+    """A start begins with the whole state in the rows, whatever that has become since."""
+
+    def without_delta(state: Any, _delta: object) -> Any:
+        return state
+
+    _replace(estates, whole_row=without_delta)
+
+
 def settles_nothing() -> None:
     """Messages stay in the inbox that were settled in a later window."""
     _replace(settlement, _SETTLED="")
@@ -180,6 +208,7 @@ def rolls_nothing_back() -> None:
 
 _IN_FLIGHT = Kill("load", "commit before", 12, 0.03)
 _DRAINED = Kill("load", "drained", 1)
+_LARGE = 20_000
 
 BROKEN: dict[str, Broken] = {
     "acknowledges before the commit": Broken(acknowledges_too_early, Kill("load", "commit before", 3, 0.03)),
@@ -188,6 +217,9 @@ BROKEN: dict[str, Broken] = {
     "delivers what it does not record": Broken(forgets_outputs, _IN_FLIGHT),
     "commits a turn in pieces": Broken(splits_turns, is_lasting=False),
     "drops the state of a failed turn": Broken(folds_failures_away, _DRAINED, holds_rows=True),
+    "loses what large states have become": Broken(folds_deltas_away, _DRAINED, ballast=_LARGE),
+    "misses deltas in the tail": Broken(misses_deltas, _IN_FLIGHT, holds_rows=True, ballast=_LARGE),
+    "falls back to the whole state": Broken(begins_with_wholes, _DRAINED, ballast=_LARGE),
     "forgets what is settled": Broken(settles_nothing, _DRAINED),
     "recovers without the tail": Broken(recovers_without_tail, _IN_FLIGHT, holds_rows=True),
     "recovers without rows": Broken(recovers_without_rows, _DRAINED),

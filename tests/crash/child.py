@@ -54,6 +54,7 @@ from tests.crash.workload import (
     Transfer,
     Vault,
     Witness,
+    Worker,
 )
 
 __all__ = ["SYSTEM"]
@@ -342,6 +343,7 @@ def main() -> None:
     claims = read_claims(book)
     oracle = Oracle(book)
     Witness.oracle = oracle
+    Worker.ballast = life.ballast
     if life.broken is not None:
         BROKEN[life.broken].do()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -72,12 +72,9 @@ async def take_dump(system: ActorSystem, *, is_quiet: bool) -> Found:
     audit = await system.audit()
     stored: dict[str, dict[str, Any]] = {}
     for path in DURABLE:
-        (rows,) = await system.store.query(
-            "SELECT VALUE state FROM state_checkpoint:[$system, $path, 'state']",
-            system=system.name,
-            path=path,
-        )
-        stored[path] = msgspec.msgpack.decode(rows[0]) if rows else {}
+        rows = await system.store.checkpoint_rows(system.name, path)
+        last = [row.state for row in rows if row.kind == "state"]
+        stored[path] = msgspec.msgpack.decode(last[0]) if last else {}
     return Found(
         is_quiet=is_quiet,
         states=states,

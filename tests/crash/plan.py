@@ -33,3 +33,5 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     is_service: bool = False
     """It ends as services do: by a signal, or since the system ends by itself, with an exit code."""
     call_timeout: float = 10.0
+    ballast: int = 0
+    """Bytes that the state of every worker has besides; with many it is written as what has changed."""

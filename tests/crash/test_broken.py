@@ -28,7 +28,7 @@ def test_a_runtime_is_found_out_that(name: str, tmp_path: Path, seed: int) -> No
         kill, found = broken.kill, None
         if kill is not None and number:
             kill = msgspec.structs.replace(kill, nth=dice.randint(min(2, kill.nth), 2 * kill.nth - 1))
-        run.live(broken=name, kill=kill, holds_rows=broken.holds_rows)
+        run.live(broken=name, kill=kill, holds_rows=broken.holds_rows, ballast=broken.ballast)
         for _ in range(broken.lives):
             found = run.live(0, broken=name if broken.is_lasting else None)
         assert found is not None

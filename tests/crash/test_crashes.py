@@ -75,6 +75,7 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost_or_applied_twice(
 
 def _kill_once(run: Run, dice: random.Random, kill: Kill | None) -> None:
     options = {"holds_rows": dice.random() < 0.3, "group_records": dice.choice((2_000, 2_000, 5))}
+    options["ballast"] = dice.choice((0, 20_000))
     if kill is None:
         run.kill_at_random(dice, 0.5, **options)
         return

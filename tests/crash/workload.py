@@ -154,6 +154,9 @@ class Worker(Actor):
     max_attempts = ATTEMPTS
     reply_errors = (Declined,)
 
+    ballast: ClassVar[int] = 0
+    """See `Life`. What a state has of it, it keeps."""
+
     class State(msgspec.Struct):
         balance: int = BALANCE
         handled: int = 0
@@ -168,11 +171,17 @@ class Worker(Actor):
         """By number, the worker that was asked, and what it said."""
         attempts: dict[str, int] = {}
         """By number, the one that went well."""
+        ballast: str = ""
+        last: tuple[int, str] | None = None
+        """The number that was applied last, and by whom it was sent."""
 
     state: State
 
     def apply(self, message: Message) -> None:
         self.state.handled += 1
+        self.state.last = message.n, message.by
+        if not self.state.ballast:
+            self.state.ballast = "ballast " * (self.ballast // 8)
         self.state.applied.setdefault(message.by, []).append(message.n)
 
     def ref(self, path: str) -> ActorRef[Any]:

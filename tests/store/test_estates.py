@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 
+from sentient_core.codec import digest
 from sentient_core.store import Journal, JournalOptions
 from sentient_core.store.records import (
     Accepted,
@@ -40,8 +42,9 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
 class Reference:
     """What there should be, kept in dictionaries."""
 
-    def __init__(self, chance: Random) -> None:
+    def __init__(self, chance: Random, *, has_large_states: bool = False) -> None:
         self.chance = chance
+        self.has_large_states = has_large_states
         self.seq = 0
         self.seq_of_messages = 0
         """How many messages there were."""
@@ -61,12 +64,27 @@ class Reference:
         self.pending[path, self.epoch, self.seq] = 0
         return Accepted(event(self.seq, target=path))
 
+    def _state(self, path: str) -> Checkpoint:
+        self.seq += 1
+        state: Checkpoint = checkpoint(path, self.seq, kind=CheckpointKind.STATE)
+        if self.has_large_states:
+            # Mostly as it was, but for a few bytes: what is written is a delta then.
+            data = bytearray(self.states.get(path) or self.chance.randbytes(25_000))
+            if self.chance.random() < 0.1:
+                data = bytearray(self.chance.randbytes(self.chance.choice((50, 25_000))))
+            for _ in range(self.chance.randrange(4)):
+                at = self.chance.randrange(len(data))
+                data[at : at + self.chance.randrange(9)] = self.chance.randbytes(self.chance.randrange(9))
+            state = msgspec.structs.replace(
+                state, state=bytes(data), digest=digest(bytes(data)), checkpoint_id=f"{self.epoch}.{self.seq}"
+            )
+        self.states[path] = state.state
+        return state
+
     def _parts(self) -> Iterator[AnyPart]:
         chance, path = self.chance, self.chance.choice(PATHS)
         if chance.random() < 0.7:
-            state: Checkpoint = checkpoint(path, self.seq, kind=CheckpointKind.STATE)
-            self.states[path] = state.state
-            yield state
+            yield self._state(path)
         mine = sorted(key for key in self.pending if key[0] == path)
         if mine:
             key = mine[0] if chance.random() < 0.8 else chance.choice(mine)
@@ -108,15 +126,18 @@ async def compare(journal: Journal, reference: Reference) -> None:
         assert [pending.key for pending in estate.pending] == sorted(p.key for p in estate.pending)
         assert estate.is_all
         assert (None if estate.state is None else estate.state.state) == reference.states.get(path)
+        assert estate.state is None or digest(estate.state.state) == estate.state.digest
         assert {timer.key: timer.due_at for timer in estate.timers} == {
             key: due for (of, key), due in reference.timers.items() if of == path
         }
 
 
-@pytest.mark.parametrize("seed", range(4))
-async def test_it_is_what_the_records_say_at_any_moment(database: Database, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "has_large_states"), [(seed, seed > 3) for seed in range(7)])
+async def test_it_is_what_the_records_say_at_any_moment(
+    database: Database, seed: int, has_large_states: bool
+) -> None:
     chance = Random(seed)
-    reference = Reference(chance)
+    reference = Reference(chance, has_large_states=has_large_states)
     options = JournalOptions(window_records=chance.choice((3, 50, 4_000)))
     for start in range(3):
         store = await database.restart() if start else database.store

@@ -40,7 +40,8 @@ def rows_of(record: AnyRecord) -> int:
     rows += (encoder.tries(key, tries) for key, tries in effect.tried.items())
     rows += (encoder.timer(timer) for timer in effect.timers.values() if timer is not None)
     rows += (value(record_id("timer", SYSTEM, *key)) for key, timer in effect.timers.items() if timer is None)
-    rows += (encoder.checkpoint(placed) for placed in effect.states.values())
+    states = (*effect.states.values(), *effect.deltas.values())
+    rows += (encoder.checkpoint(placed) for placed in states)
     rows += (encoder.sent_id(key, outcome) for key, outcome in effect.ids.items())
     rows += (row for _, _, written in writing(SYSTEM, row_changes(effect, None)) for row in written)
     for key, memos in effect.memos.items():
@@ -59,7 +60,7 @@ def rows_of(record: AnyRecord) -> int:
     kind=st.sampled_from(
         [
             "accepted", "accepted with an id", "asked", "answered", "forwarded", "noted", "settled", "tried",
-            "timer", "timer gone", "state", "letter", "row", "edge",
+            "timer", "timer gone", "state", "delta", "letter", "row", "edge",
         ]
     ),
 )  # fmt: skip
@@ -83,6 +84,7 @@ def test_the_rows_of_a_record_are_at_most_twice_what_it_counts(
         "state": checkpoint(to, 5, kind=CheckpointKind.STATE),
         "row": row_change("task_execution", (of,), {"message": "w" * words, "items": 2}, owner=to, at=NOW),
         "edge": row_change("spawned", (of, to), {"data": {"w": "w" * words}}, owner=to, at=NOW),
+        "delta": checkpoint(to, 5, kind=CheckpointKind.DELTA, base="1000.5000000"),
         "letter": dead_letter(
             5_000_000, recipient=to, sender=of, payload=payload, cause="c" * words, was_pending=True
         ),
