@@ -86,11 +86,8 @@ class WorkflowHandle:
         return sorted(steps, key=lambda step: (step.position, step.name))
 
     async def history(self) -> list[dict[str, Any]]:
-        """What has happened, oldest first: `event`, `timestamp`, and what belongs to it."""
-        return [
-            {**row.fields["entry"], "timestamp": row.fields["timestamp"]}
-            for row in await self._rows(RowTable.WORKFLOW_HISTORY)
-        ]
+        """What has happened, oldest first: `event`, `timestamp` (ISO 8601), and what belongs to it."""
+        return [row.fields["entry"] for row in await self._rows(RowTable.WORKFLOW_HISTORY)]
 
     async def pause(self) -> None:
         """Begin no steps until it is resumed, and have the tasks at work pause at their next points.

@@ -53,10 +53,6 @@ class Records:
             self._new_step(
                 part.name, list(after[part.name]), part.capability if isinstance(part, Step) else None
             )
-            for other in after[part.name]:
-                minutes.row(
-                    RowTable.DEPENDS_ON, (self._id, part.name, self._id, other), timestamp=minutes.now
-                )
 
     def change(self, old: Progress, new: Progress, cause: str) -> None:
         """It has come from one state to another."""
@@ -95,7 +91,7 @@ class Records:
             (self._id, place),
             workflow_id=self._id,
             timestamp=minutes.now,
-            entry={"event": event, **told},
+            entry={"timestamp": minutes.now.isoformat(), "event": event, **told},
         )
 
     def _step_status(self, change: StepChange) -> None:
@@ -152,6 +148,9 @@ class Records:
             created_at=self.minutes.now,
             updated_at=self.minutes.now,
         )
+        for other in after:
+            edge = (self._id, name, self._id, other)
+            self.minutes.row(RowTable.DEPENDS_ON, edge, timestamp=self.minutes.now)
 
 
 def _time(moment: int) -> datetime | None:

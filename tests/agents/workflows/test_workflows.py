@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from datetime import datetime
 from typing import Any
 
 import anyio
 import pytest
 
 from sentient_core import ActorSystem, MemoryStore
-from sentient_core.agents import Task
+from sentient_core.agents import StateManager, Task
 from sentient_core.agents.workflows.definition import Approval, Compensation, Delay, Retry, Step, Workflow
 from sentient_core.agents.workflows.handle import WorkflowHandle
 from sentient_core.agents.workflows.workflows import Workflows
@@ -18,6 +19,7 @@ from sentient_core.errors import (
     IllegalTransition,
     InvalidArgument,
     InvalidName,
+    OwnedByActor,
     SystemClosed,
     TaskFailed,
     TooManySignals,
@@ -79,7 +81,7 @@ async def test_rows_history_trail_and_events_agree(system: ActorSystem) -> None:
         ("b", "running", "completed"),
     ]
     history = await run.history()
-    assert all(entry["timestamp"].tzinfo for entry in history)
+    assert all(datetime.fromisoformat(entry["timestamp"]).tzinfo for entry in history)
     assert [(entry["event"], entry.get("step"), entry.get("new_status")) for entry in history] == [
         ("attempt", "a", None),
         ("step", "a", "running"),
@@ -542,3 +544,26 @@ async def test_signals_that_nobody_waits_for_are_bounded(system: ActorSystem) ->
             tasks.start_soon(run.signal, "nobody")
     with pytest.raises(TooManySignals, match="keeps 1,000 signals"):
         await run.signal("nobody")
+
+
+async def test_a_state_manager_reads_the_same_rows_and_leaves_them_alone(system: ActorSystem) -> None:
+    await Worker.start(system, World(), name="ann")
+    run = await started(system, does("a", "x"), does("b", "y", after=["a"]), Approval("go", after=["a", "b"]))
+    while (await run.state()).current_step < 2:  # noqa: ASYNC110 - as above
+        await anyio.sleep(1)
+    states = StateManager(system)
+
+    found = await states.get_workflow("w")
+    assert found is not None
+    assert (found.status, found.current_step, found.total_steps, found.owner) == ("running", 2, 3, "workflow/w")
+    assert found.execution_history == await run.history() == await states.get_workflow_history("w")
+    steps = await states.list_workflow_steps("w")
+    assert [(step.name, step.depends_on) for step in steps] == [("a", []), ("b", ["a"]), ("go", ["a", "b"])]
+    assert await states.waits_for("w", "go") == []
+    changes = await states.get_status_history(workflow_id="w")
+    assert [(change.old, change.new, change.actor) for change in changes] == [
+        (None, "pending", "workflow/w"),
+        ("pending", "running", "workflow/w"),
+    ]
+    with pytest.raises(OwnedByActor):
+        await states.update_workflow("w", {"status": "failed"})
