@@ -63,19 +63,20 @@ class Records:
         for name in sorted(
             new.steps, key=lambda name: not old.steps.get(name, unborn).is_due
         ):  # what led to it first
-            if new.steps[name] != old.steps.get(name, unborn):
+            before = old.steps.get(name, unborn)
+            if new.steps[name] is not before and new.steps[name] != before:
                 self._step(name, old.steps.get(name), new.steps[name], new)
             for change in changes.get(name, ()):
                 self._step_status(change)
         if len(new.signals) < len(old.signals):
             self.history("signal_used")
         moved = status_changes(old, new)
-        for before, after in moved:
+        for was, becomes in moved:
             why = cause if new.goal is Goal.COMPLETE else new.cause
-            self.minutes.status("workflow", self._id, before.value, after.value, why)
-            payload = {"workflow_id": self._id, "old_status": before.value, "new_status": after.value}
+            self.minutes.status("workflow", self._id, was.value, becomes.value, why)
+            payload = {"workflow_id": self._id, "old_status": was.value, "new_status": becomes.value}
             self.minutes.event(EventType.WORKFLOW_STATUS_CHANGED, payload, self._id)
-            self.history("status", old_status=before.value, new_status=after.value, cause=why)
+            self.history("status", old_status=was.value, new_status=becomes.value, cause=why)
         if new.goal is not old.goal:
             self.history("gave_up", goal=new.goal.value, step=new.failed_step or None, cause=new.cause)
         if moved or new.places != old.places or new.goal is not old.goal:
