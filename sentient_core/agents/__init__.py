@@ -27,6 +27,16 @@ from sentient_core.agents.sandbox import LocalSandbox, SandboxTool
 from sentient_core.agents.state_manager import StateManager, SurrealDBStateManager
 from sentient_core.agents.statuses import AgentStatus, StatusKind, TaskStatus, WorkflowStatus
 from sentient_core.agents.text_model import TextModel
+from sentient_core.agents.workflows.definition import (
+    Approval,
+    Compensation,
+    Delay,
+    Retry,
+    Step,
+    Workflow,
+)
+from sentient_core.agents.workflows.handle import WorkflowHandle
+from sentient_core.agents.workflows.workflows import Workflows
 from sentient_core.events import AgentEvent, EventBus, EventType
 
 # The names of the original design, where ours is another one; docs/original-design.md says what changed.
@@ -41,20 +51,25 @@ __all__ = [
     "AgentHandle",
     "AgentState",
     "AgentStatus",
+    "Approval",
     "AsyncBaseAgent",
     "AsyncFrontendDeveloperAgent",
+    "Compensation",
     "DatabaseConnection",
+    "Delay",
     "EventBus",
     "EventType",
     "FrontendDeveloperAgent",
     "LocalSandbox",
     "RecordID",
     "Relation",
+    "Retry",
     "SandboxTool",
     "StateCheckpoint",
     "StateManager",
     "StatusChange",
     "StatusKind",
+    "Step",
     "SurrealDBAsyncAgent",
     "SurrealDBConfig",
     "SurrealDBEventBus",
@@ -64,9 +79,12 @@ __all__ = [
     "TaskExecutionMode",
     "TaskStatus",
     "TextModel",
+    "Workflow",
+    "WorkflowHandle",
     "WorkflowState",
     "WorkflowStatus",
     "WorkflowStep",
+    "Workflows",
     "get_surrealdb_client",
     "page_of",
 ]

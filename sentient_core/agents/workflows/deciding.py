@@ -31,7 +31,8 @@ from sentient_core.agents.workflows.progress import (
     undoing,
 )
 from sentient_core.agents.workflows.signals import answered, for_approval
-from sentient_core.errors import MissingInput
+from sentient_core.agents.workflows.sizes import bytes_of_result, check_input
+from sentient_core.errors import InvalidArgument, MissingInput
 
 __all__ = [
     "assigned",
@@ -256,8 +257,10 @@ def _due(progress: Progress, part: Part, now: int) -> Progress:
     if isinstance(part, Step):
         new = _with(progress, part.name, is_due=True)
         try:
-            gathered(part.name, part.input_data, part.inputs, progress.input_data, progress.results)
-        except MissingInput as error:
+            check_input(
+                gathered(part.name, part.input_data, part.inputs, progress.input_data, progress.results)
+            )
+        except (MissingInput, InvalidArgument) as error:
             new = _over(new, part.name, TaskStatus.FAILED, str(error), now)
         return new
     if isinstance(part, Delay):
@@ -294,12 +297,13 @@ def _back(definition: Workflow, progress: Progress, now: int) -> Progress:
     if any(not step.is_over for step in new.steps.values()):
         return new
     left = [
-        (step.place, name)
-        for name, step in new.steps.items()
+        (new.steps[part.name].place, part.name)
+        for part in definition.steps
         if new.is_compensating
-        and step.status is TaskStatus.COMPLETED
-        and undoing(name) not in new.steps
-        and errand_of(definition, undoing(name)) is not None
+        and isinstance(part, Step)
+        and part.compensate is not None
+        and new.steps[part.name].status is TaskStatus.COMPLETED
+        and undoing(part.name) not in new.steps
     ]
     if left:
         return _undone(definition, new, max(left)[1], now)
@@ -314,18 +318,23 @@ def _undone(definition: Workflow, progress: Progress, name: str, now: int) -> Pr
     new = msgspec.structs.replace(progress, steps={**progress.steps, undo: StepProgress(is_due=True)})
     try:
         if errand is not None:
-            gathered(undo, errand.input_data, errand.inputs, new.input_data, new.results)
-    except MissingInput as error:
+            check_input(gathered(undo, errand.input_data, errand.inputs, new.input_data, new.results))
+    except (MissingInput, InvalidArgument) as error:
         new = _over(new, undo, TaskStatus.FAILED, str(error), now)
     return new
 
 
 def _completed(progress: Progress, name: str, result: dict[str, Any], now: int) -> Progress:
+    """A step is done; one whose result cannot be kept has failed. Of a compensation no result is kept."""
     if name.endswith(UNDO):
-        return _over(progress, name, TaskStatus.COMPLETED, None, now, result=result)
+        return _over(progress, name, TaskStatus.COMPLETED, None, now)
+    try:
+        bytes_of_all = progress.bytes_of_results + bytes_of_result(result, progress.bytes_of_results)
+    except InvalidArgument as error:
+        return _over(progress, name, TaskStatus.FAILED, str(error), now)
     place = progress.places + 1
     new = _over(progress, name, TaskStatus.COMPLETED, None, now, result=result, place=place)
-    return msgspec.structs.replace(new, places=place)
+    return msgspec.structs.replace(new, places=place, bytes_of_results=bytes_of_all)
 
 
 def _over(

@@ -15,6 +15,7 @@ import msgspec
 from sentient_core.agents.fields import Model, Rule, amount, count, identity, names, optional, payload, text
 from sentient_core.agents.workflows.inputs import WORKFLOW_INPUT, check_path, step_of_path
 from sentient_core.agents.workflows.order import earlier_steps, waits_for
+from sentient_core.agents.workflows.sizes import MOST_STEPS
 from sentient_core.errors import InvalidField, InvalidWorkflow
 
 __all__ = ["Approval", "Compensation", "Delay", "Part", "Retry", "Step", "Workflow"]
@@ -44,7 +45,7 @@ def _paths(value: Any, where: str) -> dict[str, str]:
 
 
 class Retry(Model, frozen=True):
-    """How often something is tried. The first wait is `backoff` seconds, each further `factor` times it."""
+    """How often something is tried. The first wait is `backoff` seconds, each other `factor` times that."""
 
     rules: ClassVar[Mapping[str, Rule]] = {
         "attempts": count,
@@ -209,14 +210,13 @@ Part: TypeAlias = Step | Approval | Delay
 _KINDS: Mapping[str, type[Part]] = {"step": Step, "approval": Approval, "delay": Delay}
 
 
-def _parts(value: Any, _: str) -> list[Part]:
+def _parts(value: object, _: str) -> list[Part]:
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         raise InvalidField("Workflow", "steps", f"is {value!r:.100}; it must be a list of steps")
-    parts: Sequence[Any] = value
-    return [_part(part) for part in parts]
+    return [_part(part) for part in cast("Sequence[object]", value)]
 
 
-def _part(value: Any) -> Part:
+def _part(value: object) -> Part:
     if isinstance(value, Step | Approval | Delay):
         return value
     if not isinstance(value, Mapping):
@@ -256,9 +256,11 @@ class Workflow(Model, frozen=True):
             raise InvalidField("Workflow", "name", "is empty")
         if not self.steps:
             raise InvalidWorkflow(self.name, "has no steps, so there is nothing to do")
+        if len(self.steps) > MOST_STEPS:
+            raise InvalidWorkflow(self.name, f"has {len(self.steps):,} steps; it may have {MOST_STEPS:,}")
         order = waits_for(self.name, [(part.name, part.after) for part in self.steps])
         for part in self.steps:
-            if isinstance(part, Step):
+            if isinstance(part, Step) and (part.inputs or part.compensate is not None):
                 known = earlier_steps(order, part.name)
                 self._check_inputs(part.name, part.inputs, known)
                 if part.compensate is not None:

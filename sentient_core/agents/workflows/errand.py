@@ -10,19 +10,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import msgspec
 
 from sentient_core.actors.life_events import report_alert
 from sentient_core.agents.agent import Agent
 from sentient_core.agents.crew import crew_of
 from sentient_core.agents.handle import AgentHandle
 from sentient_core.agents.models import Task
-from sentient_core.agents.statuses import TaskStatus
+from sentient_core.agents.statuses import TaskStatus, is_final
 from sentient_core.agents.workflows.progress import Outcome
+from sentient_core.causes import in_a_line
 from sentient_core.errors import (
     ActorStopped,
     AgentGone,
-    DeliveryError,
+    AskTimeout,
+    CommitTimeout,
+    MailboxFull,
+    SendTimeout,
     StoreError,
     TaskFailed,
 )
@@ -30,15 +33,13 @@ from sentient_core.errors import (
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
 
-__all__ = ["MOST_BYTES", "PATIENCE", "outcome_of"]
+__all__ = ["PATIENCE", "outcome_of"]
 
 PATIENCE = 30.0
 """Seconds without the agent of a task, or without one for a step, after which a person is told."""
 
-MOST_BYTES = 1024 * 1024
-"""Of a result: it is kept in the state of the workflow, which is written with each of its turns."""
-
 _AGAIN_SECONDS = 1.0
+_PASSING = (AskTimeout, SendTimeout, CommitTimeout, MailboxFull, StoreError)
 
 
 async def outcome_of(cell: Cell, path: str, task: Task, is_cut: Callable[[], bool]) -> Outcome:
@@ -51,14 +52,14 @@ async def outcome_of(cell: Cell, path: str, task: Task, is_cut: Callable[[], boo
             if isinstance(agent, Outcome):
                 return agent
             try:
-                return _outcome(await AgentHandle(agent.ref).execute_task(task))
-            except TaskFailed as error:
-                return Outcome(status=TaskStatus.FAILED, error=error.error)
+                return await _asked_for(AgentHandle(agent.ref), task)
             except (AgentGone, ActorStopped):
                 if not agent.is_alive and not cell.runtime.is_ending:
                     return _gone(path)
-            except (DeliveryError, StoreError):
+            except _PASSING:
                 pass  # the task is written down, or will be: ask again
+            except Exception as error:  # noqa: BLE001 - whatever the agent has against the task
+                return Outcome(status=TaskStatus.FAILED, error=in_a_line(error), may_retry=False)
             await anyio.sleep(_AGAIN_SECONDS)
     finally:
         crew.expect_no_more(path, task.task_id)
@@ -88,15 +89,22 @@ async def _agent_at(cell: Cell, path: str, task: Task, is_cut: Callable[[], bool
             )
 
 
+async def _asked_for(agent: AgentHandle, task: Task) -> Outcome:
+    """What comes of a task, or came of it long ago: ids of messages are not kept for ever, its row says it."""
+    known = await agent.get_task(task.task_id)
+    if known is not None and known.status is TaskStatus.FAILED:
+        return Outcome(status=TaskStatus.FAILED, error=known.error_message or "")
+    if known is not None and is_final("task", known.status):
+        return _outcome({**(known.output_data or {}), "status": known.status.value})
+    try:
+        return _outcome(await agent.execute_task(task))
+    except TaskFailed as error:
+        return Outcome(status=TaskStatus.FAILED, error=error.error)
+
+
 def _outcome(result: dict[str, Any]) -> Outcome:
     if result.get("status") == "cancelled":
         return Outcome(status=TaskStatus.CANCELLED)
-    size = len(msgspec.msgpack.encode(result))
-    if size > MOST_BYTES:
-        why = (
-            f"its result has {size:,} bytes; a step may have {MOST_BYTES:,}: keep it elsewhere, and say where"
-        )
-        return Outcome(status=TaskStatus.FAILED, error=why, may_retry=False)
     return Outcome(status=TaskStatus.COMPLETED, result=result)
 
 

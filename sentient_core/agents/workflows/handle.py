@@ -19,7 +19,7 @@ from sentient_core.agents.workflows.messages import (
     SendSignal,
 )
 from sentient_core.agents.workflows.runner import WorkflowRunner
-from sentient_core.agents.workflows.signals import MOST_KEPT
+from sentient_core.agents.workflows.sizes import MOST_BYTES_OF_SIGNAL, MOST_SIGNALS
 from sentient_core.errors import (
     InvalidArgument,
     TooManySignals,
@@ -86,11 +86,8 @@ class WorkflowHandle:
         return sorted(steps, key=lambda step: (step.position, step.name))
 
     async def history(self) -> list[dict[str, Any]]:
-        """What has happened, oldest first: `event`, `timestamp`, and what belongs to it."""
-        return [
-            {**row.fields["entry"], "timestamp": row.fields["timestamp"]}
-            for row in await self._rows(RowTable.WORKFLOW_HISTORY)
-        ]
+        """What has happened, oldest first: `event`, `timestamp` (ISO 8601), and what belongs to it."""
+        return [row.fields["entry"] for row in await self._rows(RowTable.WORKFLOW_HISTORY)]
 
     async def pause(self) -> None:
         """Begin no steps until it is resumed, and have the tasks at work pause at their next points.
@@ -128,7 +125,10 @@ class WorkflowHandle:
         used for another signal.
         """
         check_id(name, "name")
-        plain = cast("dict[str, Any]", check_storable({} if data is None else data, "data"))
+        plain = cast(
+            "dict[str, Any]",
+            check_storable({} if data is None else data, "data", most_bytes=MOST_BYTES_OF_SIGNAL),
+        )
         if not isinstance(plain, dict):  # pyright: ignore[reportUnnecessaryIsInstance] - whatever was given
             raise InvalidArgument(f"the data of a signal is a dict, not {data!r:.100}")
         message_id = None if signal_id is None else f"signal:{check_id(signal_id, 'signal_id')}"
@@ -137,7 +137,7 @@ class WorkflowHandle:
         if answer == UNKNOWN:
             raise UnknownWorkflow(self.workflow_id)
         if answer == "full":
-            raise TooManySignals(self.workflow_id, name, MOST_KEPT)
+            raise TooManySignals(self.workflow_id, name, MOST_SIGNALS)
         if answer != "taken":
             raise WorkflowOver(self.workflow_id, answer, f"the signal {name!r}")
 

@@ -7,7 +7,7 @@ into it, by key, or by number where there is a list.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from sentient_core.errors import MissingInput
 
@@ -45,16 +45,15 @@ def gathered(
     return made
 
 
-def _led_to(step: str, name: str, path: str, sources: Mapping[str, Any]) -> Any:
-    at: Any = sources
+def _led_to(step: str, name: str, path: str, sources: Mapping[str, Any]) -> object:
+    at: object = sources
     passed: list[str] = []
     for key in path.split("."):
-        inside: Mapping[Any, Any] = {}
+        inside: Mapping[str, object] = {}
         if isinstance(at, Mapping):
-            inside = at
+            inside = cast("Mapping[str, object]", at)
         elif isinstance(at, list):
-            items: list[Any] = at
-            inside = {str(number): item for number, item in enumerate(items)}
+            inside = {str(number): item for number, item in enumerate(cast("list[object]", at))}
         if key not in inside:
             raise MissingInput(step, name, path, ".".join(passed), key)
         at = inside[key]

@@ -133,6 +133,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """By name, in the order of the definition; behind them what compensates them, in the order of that."""
     places: int = 0
     """Steps completed."""
+    bytes_of_results: int = 0
     signals: tuple[KeptSignal, ...] = ()
     """In the order in which they came."""
     waits: dict[str, SignalWait] = {}

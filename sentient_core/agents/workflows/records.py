@@ -53,10 +53,6 @@ class Records:
             self._new_step(
                 part.name, list(after[part.name]), part.capability if isinstance(part, Step) else None
             )
-            for other in after[part.name]:
-                minutes.row(
-                    RowTable.DEPENDS_ON, (self._id, part.name, self._id, other), timestamp=minutes.now
-                )
 
     def change(self, old: Progress, new: Progress, cause: str) -> None:
         """It has come from one state to another."""
@@ -67,19 +63,20 @@ class Records:
         for name in sorted(
             new.steps, key=lambda name: not old.steps.get(name, unborn).is_due
         ):  # what led to it first
-            if new.steps[name] != old.steps.get(name, unborn):
+            before = old.steps.get(name, unborn)
+            if new.steps[name] is not before and new.steps[name] != before:
                 self._step(name, old.steps.get(name), new.steps[name], new)
             for change in changes.get(name, ()):
                 self._step_status(change)
         if len(new.signals) < len(old.signals):
             self.history("signal_used")
         moved = status_changes(old, new)
-        for before, after in moved:
+        for was, becomes in moved:
             why = cause if new.goal is Goal.COMPLETE else new.cause
-            self.minutes.status("workflow", self._id, before.value, after.value, why)
-            payload = {"workflow_id": self._id, "old_status": before.value, "new_status": after.value}
+            self.minutes.status("workflow", self._id, was.value, becomes.value, why)
+            payload = {"workflow_id": self._id, "old_status": was.value, "new_status": becomes.value}
             self.minutes.event(EventType.WORKFLOW_STATUS_CHANGED, payload, self._id)
-            self.history("status", old_status=before.value, new_status=after.value, cause=why)
+            self.history("status", old_status=was.value, new_status=becomes.value, cause=why)
         if new.goal is not old.goal:
             self.history("gave_up", goal=new.goal.value, step=new.failed_step or None, cause=new.cause)
         if moved or new.places != old.places or new.goal is not old.goal:
@@ -95,7 +92,7 @@ class Records:
             (self._id, place),
             workflow_id=self._id,
             timestamp=minutes.now,
-            entry={"event": event, **told},
+            entry={"timestamp": minutes.now.isoformat(), "event": event, **told},
         )
 
     def _step_status(self, change: StepChange) -> None:
@@ -152,6 +149,9 @@ class Records:
             created_at=self.minutes.now,
             updated_at=self.minutes.now,
         )
+        for other in after:
+            edge = (self._id, name, self._id, other)
+            self.minutes.row(RowTable.DEPENDS_ON, edge, timestamp=self.minutes.now)
 
 
 def _time(moment: int) -> datetime | None:

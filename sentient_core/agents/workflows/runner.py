@@ -53,7 +53,8 @@ from sentient_core.agents.workflows.messages import (
 )
 from sentient_core.agents.workflows.progress import Progress, StepProgress
 from sentient_core.agents.workflows.records import Records
-from sentient_core.agents.workflows.signals import MOST_KEPT, awaited
+from sentient_core.agents.workflows.signals import awaited
+from sentient_core.agents.workflows.sizes import MOST_SIGNALS
 from sentient_core.agents.workflows.staffing import staffed
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class WorkflowRunner(Actor[Any], tag="workflow"):
         definition, progress = self._known()
         if progress.is_over:
             return progress.status.value
-        if len(progress.signals) >= MOST_KEPT:
+        if len(progress.signals) >= MOST_SIGNALS:
             return "full"
         now = time.time_ns()
         self._records().history("signal", name=message.name, data=message.data)

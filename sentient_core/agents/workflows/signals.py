@@ -12,10 +12,7 @@ import msgspec
 
 from sentient_core.agents.workflows.progress import KeptSignal, Progress, SignalWait
 
-__all__ = ["MOST_KEPT", "answered", "awaited", "for_approval"]
-
-MOST_KEPT = 1_000
-"""Signals that nobody has waited for yet; further ones are refused."""
+__all__ = ["answered", "awaited", "for_approval"]
 
 _SECOND = 1_000_000_000
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
+
 from sentient_core.actors.alerts import raise_alert
 from sentient_core.agents.fields import new_id
 from sentient_core.agents.statuses import WorkflowStatus
@@ -13,6 +15,7 @@ from sentient_core.agents.workflows.definition import Workflow
 from sentient_core.agents.workflows.handle import WorkflowHandle
 from sentient_core.agents.workflows.messages import GoOn, StartWorkflow
 from sentient_core.agents.workflows.runner import WorkflowRunner
+from sentient_core.agents.workflows.sizes import MOST_BYTES_OF_DEFINITION, MOST_BYTES_OF_INPUT
 from sentient_core.causes import in_a_line
 from sentient_core.codec import tag_of
 from sentient_core.errors import IdTaken, InvalidArgument
@@ -69,7 +72,15 @@ class Workflows:
         """
         if not isinstance(workflow, Workflow):  # pyright: ignore[reportUnnecessaryIsInstance] - it is the user's
             raise InvalidArgument(f"start takes a Workflow(name, steps=[…]), not {workflow!r:.100}")
-        given = check_storable({} if input_data is None else input_data, "input_data")
+        size = len(msgspec.msgpack.encode(workflow))
+        if size > MOST_BYTES_OF_DEFINITION:
+            raise InvalidArgument(
+                f"the workflow {workflow.name!r} has {size:,} bytes, and may have "
+                f"{MOST_BYTES_OF_DEFINITION:,}: what its steps are given is better kept elsewhere"
+            )
+        given = check_storable(
+            {} if input_data is None else input_data, "input_data", most_bytes=MOST_BYTES_OF_INPUT
+        )
         if not isinstance(given, dict):
             raise InvalidArgument(f"input_data is a dict, not {input_data!r:.100}")
         handle = self.get(new_id() if workflow_id is None else workflow_id)

@@ -99,9 +99,7 @@ async def test_a_paused_one_stays_so_until_it_is_resumed() -> None:
             await run.result()
 
 
-async def test_cancelled_while_its_agent_is_away_it_waits_a_while_and_the_task_ends_when_the_agent_is_back() -> (
-    None
-):
+async def test_cancelled_while_its_agent_is_away_it_ends_and_so_does_the_task_when_that_is_back() -> None:
     store, world = MemoryStore(), World()
     with anyio.fail_after(10_000):
         await until_b(store, world)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from datetime import datetime
 from typing import Any
 
 import anyio
 import pytest
 
 from sentient_core import ActorSystem, MemoryStore
-from sentient_core.agents import Task
+from sentient_core.agents import StateManager, Task
 from sentient_core.agents.workflows.definition import Approval, Compensation, Delay, Retry, Step, Workflow
 from sentient_core.agents.workflows.handle import WorkflowHandle
 from sentient_core.agents.workflows.workflows import Workflows
@@ -18,6 +19,8 @@ from sentient_core.errors import (
     IllegalTransition,
     InvalidArgument,
     InvalidName,
+    InvalidWorkflow,
+    OwnedByActor,
     SystemClosed,
     TaskFailed,
     TooManySignals,
@@ -79,7 +82,7 @@ async def test_rows_history_trail_and_events_agree(system: ActorSystem) -> None:
         ("b", "running", "completed"),
     ]
     history = await run.history()
-    assert all(entry["timestamp"].tzinfo for entry in history)
+    assert all(datetime.fromisoformat(entry["timestamp"]).tzinfo for entry in history)
     assert [(entry["event"], entry.get("step"), entry.get("new_status")) for entry in history] == [
         ("attempt", "a", None),
         ("step", "a", "running"),
@@ -538,7 +541,85 @@ async def test_signals_are_for_tasks_of_workflows(system: ActorSystem) -> None:
 async def test_signals_that_nobody_waits_for_are_bounded(system: ActorSystem) -> None:
     run = await started(system, Approval("go"))
     async with anyio.create_task_group() as tasks:
-        for _ in range(1_000):
+        for _ in range(100):
             tasks.start_soon(run.signal, "nobody")
-    with pytest.raises(TooManySignals, match="keeps 1,000 signals"):
+    with pytest.raises(TooManySignals, match="keeps 100 signals"):
         await run.signal("nobody")
+
+
+async def test_a_state_manager_reads_the_same_rows_and_leaves_them_alone(system: ActorSystem) -> None:
+    await Worker.start(system, World(), name="ann")
+    run = await started(system, does("a", "x"), does("b", "y", after=["a"]), Approval("go", after=["a", "b"]))
+    while (await run.state()).current_step < 2:  # noqa: ASYNC110 - as above
+        await anyio.sleep(1)
+    states = StateManager(system)
+
+    found = await states.get_workflow("w")
+    assert found is not None
+    assert (found.status, found.current_step, found.total_steps, found.owner) == (
+        "running",
+        2,
+        3,
+        "workflow/w",
+    )
+    assert found.execution_history == await run.history() == await states.get_workflow_history("w")
+    steps = await states.list_workflow_steps("w")
+    assert [(step.name, step.depends_on) for step in steps] == [("a", []), ("b", ["a"]), ("go", ["a", "b"])]
+    assert await states.waits_for("w", "go") == []
+    changes = await states.get_status_history(workflow_id="w")
+    assert [(change.old, change.new, change.actor) for change in changes] == [
+        (None, "pending", "workflow/w"),
+        ("pending", "running", "workflow/w"),
+    ]
+    with pytest.raises(OwnedByActor):
+        await states.update_workflow("w", {"status": "failed"})
+
+
+async def test_what_is_too_large_or_too_much_is_refused_at_the_call(system: ActorSystem) -> None:
+    workflows = Workflows(system)
+    with pytest.raises(InvalidWorkflow, match="has 1,001 steps"):
+        Workflow("w", steps=[Delay(f"d{number}", 0) for number in range(1_001)])
+    large = Workflow("w", steps=[Step("a", "x", input_data={"text": "x" * 5_000_000})])
+    with pytest.raises(InvalidArgument, match="has 5,000"):
+        await workflows.start(large)
+    run = await workflows.start(Workflow("w", steps=[Approval("go")]))
+    with pytest.raises(InvalidArgument, match="65,536"):
+        await run.signal("go", {"text": "x" * 70_000})
+    with pytest.raises(InvalidArgument, match="bytes"):
+        await workflows.start(Workflow("w", steps=[Approval("go")]), input_data={"text": "x" * 5_000_000})
+
+
+async def test_results_that_are_too_large_together_fail_the_step_that_is_too_much(
+    system: ActorSystem,
+) -> None:
+    await Worker.start(system, World(), name="ann")
+    big = {"big": ["x" * 900_000]}
+    steps = [Step(f"s{number}", "do", inputs={"steps": "input.big"}) for number in range(12)]
+    run = await started(system, *steps, input_data=big)
+    with pytest.raises(WorkflowFailed, match="those of the workflow have"):
+        await run.result()
+    run = await Workflows(system).start(
+        Workflow("w", steps=[Step("a", "do", inputs={str(n): "input" for n in range(6)})]), input_data=big
+    )
+    with pytest.raises(WorkflowFailed, match="its input"):
+        await run.result()
+
+
+async def test_a_long_workflow_is_not_slow(system: ActorSystem) -> None:
+    run = await started(system, *(Delay(f"d{number}", 0, after=[]) for number in range(999)), Approval("go"))
+    await run.signal("go")
+    assert len(await run.result()) == 1_000
+
+
+async def test_what_an_agent_has_against_a_task_fails_its_step(system: ActorSystem) -> None:
+    class Choosy(Worker):
+        reply_errors = (KeyError,)
+
+        def check_task(self, task: Task) -> None:
+            raise KeyError("no such colour")
+
+    await Choosy.start(system, World(), name="ann")
+    run = await started(system, does("a", "x", retry=Retry(3)))
+    with pytest.raises(WorkflowFailed, match="no such colour"):
+        await run.result()
+    assert (await run.steps())[0].attempts == 1
