@@ -19,6 +19,7 @@ from benchmarks.actors import of_actors, of_supervision
 from benchmarks.burst import burst
 from benchmarks.checkpoint import checkpoint
 from benchmarks.durable import of_durable
+from benchmarks.events import of_events
 from benchmarks.machine import file_system, load, this_machine
 from benchmarks.measure import Figure, Measurement, Settings
 from benchmarks.memory import memory
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "supervision": of_supervision(peers),
             "store": _STORE,
             "durable": of_durable(durable_peers),
+            "events": of_events(),
             "agents": _AGENTS,
         }
         chosen, subject, unknown = _chosen(options.names, suites)

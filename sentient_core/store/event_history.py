@@ -21,7 +21,7 @@ __all__ = ["history_queries", "newest_events"]
 
 _NEWEST = """SELECT * FROM agent_event:[$stream, $number, $index]..=[$stream, $last, $end]
     ORDER BY id DESC LIMIT $limit"""
-_FIRST_SPAN = 16
+_FIRST_SPAN = 1
 _SPAN_GROWTH = 4
 
 _INDEXES = (  # the one that leaves least first
