@@ -66,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "supervision": of_supervision(peers),
             "store": _STORE,
             "durable": of_durable(durable_peers),
-            "events": of_events(),
             "agents": _AGENTS,
+            "events": of_events(),
         }
         chosen, subject, unknown = _chosen(options.names, suites)
         if unknown:
