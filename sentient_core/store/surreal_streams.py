@@ -194,7 +194,9 @@ class SurrealStreams:
         if self._live is None or self._live_engine is not engine:
             self._live_engine = engine
             self._live = LiveQuery(engine, self.moved)
-            self._live.start()
+            await self._live.start()
+        else:
+            await self._live.tried()
 
     def _writer(self, engine: Engine, stream: str) -> ExternalWriter:
         if self._writers_engine is not engine:

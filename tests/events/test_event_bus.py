@@ -124,9 +124,9 @@ async def test_who_comes_later_gets_only_what_comes_from_then_on(bus: EventBus) 
 
 
 async def test_replay_then_follow_has_neither_a_gap_nor_a_double(bus: EventBus) -> None:
+    seen = Seen()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(publish, bus, *range(40))
-        seen = Seen()
         with anyio.fail_after(20):
             while len(await bus.get_event_history()) < 10:
                 await anyio.lowlevel.checkpoint()
@@ -181,6 +181,11 @@ async def test_buses_of_other_systems_hear_nothing_of_it(store: Store) -> None:
         await foreign.until(1)
         assert (seen.numbers, foreign.numbers) == ([1], [2])
         assert [event.payload["n"] for event in await other.get_event_history()] == [2]
+        await publish(other, 3, 4, 5)
+        for limit in (1, 2):
+            for asked in ("shop.sold", None):
+                found = await one.get_event_history(event_type=asked, limit=limit)
+                assert [event.payload["n"] for event in found] == [1]
 
 
 async def test_an_iterator_gives_events_one_by_one_and_ends_with_the_bus(store: Store) -> None:

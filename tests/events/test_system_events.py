@@ -181,10 +181,9 @@ async def test_the_bus_ends_with_the_system(store: Store) -> None:
             await publish(bus, 1)
         with anyio.fail_after(20):
             await ended.wait()
-
-    assert not subscription.is_active
-    with pytest.raises(EventBusStopped):
-        bus.subscribe("shop.sold", print)
+        assert not subscription.is_active
+        with pytest.raises(EventBusStopped):
+            bus.subscribe("shop.sold", print)
 
 
 async def test_a_system_whose_events_nobody_asked_for_can_end_without_them(store: Store) -> None:
