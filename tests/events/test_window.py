@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 
 import pytest
@@ -79,6 +80,21 @@ def test_pages_of_it_lead_on_and_nothing_is_left_when_nobody_wants_it() -> None:
     assert len(window) == 0
     assert not window.has((1, 2), None)
     assert not window.wants("a.a")
+
+
+def test_what_it_has_let_go_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(window_module, "_MOST_BYTES", 2_000_000)
+    window = Window(BEGINNING)
+    window.want(None, lambda: window.head)
+    tracemalloc.start()
+    try:
+        for number in range(1, 41):
+            large = Event("a.a", 1, "web", None, None, bytes(500_000), 0)
+            window.add([Placed(number, 0, 1, large)], (number, END))
+        assert tracemalloc.get_traced_memory()[0] < 4_000_000
+    finally:
+        tracemalloc.stop()
+    assert len(window) < 5
 
 
 def test_a_commit_that_comes_twice_counts_once() -> None:
