@@ -278,12 +278,16 @@ async def test_one_that_is_unsubscribed_before_it_has_begun_takes_the_name_from_
 async def test_what_ends_an_iteration_is_heard_also_when_the_last_acknowledgement_fails() -> None:
     store = MemoryStore()
     async with EventBus(store, system="shop") as bus:
-        with pytest.raises(LookupError, match="mine"):
+
+        async def fail_in_an_outage() -> None:
             async with bus.subscription("shop.sold", name="billing") as events:
                 await publish(bus, 1)
                 await anext(events)
                 store.pause()
                 raise LookupError("mine")
+
+        with pytest.raises(LookupError, match="mine"):
+            await fail_in_an_outage()
         store.resume()
 
         with anyio.CancelScope() as scope:
