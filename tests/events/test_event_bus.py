@@ -124,9 +124,9 @@ async def test_who_comes_later_gets_only_what_comes_from_then_on(bus: EventBus) 
 
 
 async def test_replay_then_follow_has_neither_a_gap_nor_a_double(bus: EventBus) -> None:
+    seen = Seen()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(publish, bus, *range(40))
-        seen = Seen()
         with anyio.fail_after(20):
             while len(await bus.get_event_history()) < 10:
                 await anyio.lowlevel.checkpoint()
