@@ -52,14 +52,13 @@ async def outcome_of(cell: Cell, path: str, task: Task, is_cut: Callable[[], boo
             if isinstance(agent, Outcome):
                 return agent
             try:
-                return await _asked_for(AgentHandle(agent.ref), task)
-            except (AgentGone, ActorStopped):
-                if not agent.is_alive and not cell.runtime.is_ending:
-                    return _gone(path)
+                outcome = await _asked_for(cell, AgentHandle(agent.ref), task)
             except _PASSING:
-                pass  # the task is written down, or will be: ask again
+                outcome = None
             except Exception as error:  # noqa: BLE001 - whatever the agent has against the task
                 return Outcome(status=TaskStatus.FAILED, error=in_a_line(error), may_retry=False)
+            if outcome is not None:
+                return outcome
             await anyio.sleep(_AGAIN_SECONDS)
     finally:
         crew.expect_no_more(path, task.task_id)
@@ -75,22 +74,23 @@ async def _agent_at(cell: Cell, path: str, task: Task, is_cut: Callable[[], bool
         found = runtime.registry.find(path)
         if found is not None and found.is_alive and issubclass(found.blueprint.cls, Agent):
             return found
-        if crew.has_come(path) and not runtime.is_ending:
-            return _gone(path)
         with anyio.move_on_after(PATIENCE) as patience:
             await arrivals.wait()
         if patience.cancelled_caught and is_cut():
             return Outcome(status=TaskStatus.CANCELLED, error=f"its agent '{path}' is not there")
         if patience.cancelled_caught and not is_told:
             is_told = True
-            cause = f"task '{task.task_id}' is of '{path}', which nobody has started"
+            cause = f"task '{task.task_id}' is of '{path}', which is not there"
             report_alert(
                 cell, "workflow waits for its agent", cause, workflow_id=task.workflow_id, agent=path
             )
 
 
-async def _asked_for(agent: AgentHandle, task: Task) -> Outcome:
-    """What comes of a task, or came of it long ago: ids of messages are not kept for ever, its row says it."""
+async def _asked_for(cell: Cell, agent: AgentHandle, task: Task) -> Outcome | None:
+    """What comes of a task, or came of it long ago: its row says that for longer than ids are kept.
+
+    None: its agent has ended, and keeps the task for its next start.
+    """
     known = await agent.get_task(task.task_id)
     if known is not None and known.status is TaskStatus.FAILED:
         return Outcome(status=TaskStatus.FAILED, error=known.error_message or "")
@@ -100,13 +100,13 @@ async def _asked_for(agent: AgentHandle, task: Task) -> Outcome:
         return _outcome(await agent.execute_task(task))
     except TaskFailed as error:
         return Outcome(status=TaskStatus.FAILED, error=error.error)
+    except (AgentGone, ActorStopped):
+        if cell.runtime.is_ending or await agent.get_task(task.task_id) is not None:
+            return None
+        return Outcome(status=TaskStatus.CANCELLED, is_lost=True)
 
 
 def _outcome(result: dict[str, Any]) -> Outcome:
     if result.get("status") == "cancelled":
         return Outcome(status=TaskStatus.CANCELLED)
     return Outcome(status=TaskStatus.COMPLETED, result=result)
-
-
-def _gone(path: str) -> Outcome:
-    return Outcome(status=TaskStatus.FAILED, error=f"its agent '{path}' has ended for good")
