@@ -24,6 +24,7 @@ from sentient_core.errors import (
     AgentGone,
     AskTimeout,
     CommitTimeout,
+    DeliveryError,
     MailboxFull,
     SendTimeout,
     StoreError,
@@ -42,8 +43,13 @@ _AGAIN_SECONDS = 1.0
 _PASSING = (AskTimeout, SendTimeout, CommitTimeout, MailboxFull, StoreError)
 
 
-async def outcome_of(cell: Cell, path: str, task: Task, is_cut: Callable[[], bool]) -> Outcome:
-    """Wait for the end of a task. `cell`: of the workflow; `is_cut`: the task is to be cancelled by now."""
+async def outcome_of(
+    cell: Cell, path: str, task: Task, is_cut: Callable[[], bool], *, is_again: bool
+) -> Outcome:
+    """Wait for the end of a task. `cell`: of the workflow; `is_cut`: the task is to be cancelled by now.
+
+    `is_again`: it was given by an earlier incarnation, or start of the process.
+    """
     crew = crew_of(cell.runtime)
     crew.expect(path, task.task_id)
     try:
@@ -52,13 +58,17 @@ async def outcome_of(cell: Cell, path: str, task: Task, is_cut: Callable[[], boo
             if isinstance(agent, Outcome):
                 return agent
             try:
-                outcome = await _asked_for(cell, AgentHandle(agent.ref), task)
+                outcome = await _asked_for(cell, AgentHandle(agent.ref), task, is_again)
             except _PASSING:
                 outcome = None
             except Exception as error:  # noqa: BLE001 - whatever the agent has against the task
-                return Outcome(status=TaskStatus.FAILED, error=in_a_line(error), may_retry=False)
+                if not cell.runtime.is_ending:  # else the next start asks again
+                    may_retry = isinstance(error, DeliveryError)
+                    return Outcome(status=TaskStatus.FAILED, error=in_a_line(error), may_retry=may_retry)
+                outcome = None
             if outcome is not None:
                 return outcome
+            is_again = True
             await anyio.sleep(_AGAIN_SECONDS)
     finally:
         crew.expect_no_more(path, task.task_id)
@@ -86,12 +96,12 @@ async def _agent_at(cell: Cell, path: str, task: Task, is_cut: Callable[[], bool
             )
 
 
-async def _asked_for(cell: Cell, agent: AgentHandle, task: Task) -> Outcome | None:
+async def _asked_for(cell: Cell, agent: AgentHandle, task: Task, is_again: bool) -> Outcome | None:
     """What comes of a task, or came of it long ago: its row says that for longer than ids are kept.
 
     None: its agent has ended, and keeps the task for its next start.
     """
-    known = await agent.get_task(task.task_id)
+    known = await agent.get_task(task.task_id) if is_again else None
     if known is not None and known.status is TaskStatus.FAILED:
         return Outcome(status=TaskStatus.FAILED, error=known.error_message or "")
     if known is not None and is_final("task", known.status):
