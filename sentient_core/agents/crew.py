@@ -101,7 +101,6 @@ class Crew:
         self._desks: dict[str, Desk] = {}
         self._arrivals = anyio.Event()
         self._expected: dict[str, set[str]] = {}
-        self._ended: set[str] = set()
 
     @property
     def arrivals(self) -> anyio.Event:
@@ -114,16 +113,11 @@ class Crew:
         self._arrivals.set()
         self._arrivals = anyio.Event()
 
-    def has_come(self, path: str) -> bool:
-        """An agent has come to a path in this process, and may have ended there."""
-        return path in self._desks or path in self._ended
-
     def desks(self) -> list[Desk]:
         """Those of all living agents."""
         gone = [path for path, desk in self._desks.items() if not desk.cell.is_alive]
         for path in gone:
             del self._desks[path]
-            self._ended.add(path)
         return list(self._desks.values())
 
     def expect(self, path: str, task_id: str) -> None:

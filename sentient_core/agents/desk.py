@@ -364,8 +364,8 @@ class Desk:
             self.agent.state = restore(cell.runtime.codec, _checkpoint_of(found), cell.blueprint)
         context = dict(found.get("execution_context") or {})
         run = self.run
-        of_task = (found.get("metadata") or {}).get(_TASK)
-        is_its_own = run is not None and run.has_begun and run.work.task.task_id == of_task
+        metadata: dict[str, Any] = found.get("metadata") or {}
+        is_its_own = run is not None and run.has_begun and run.work.task.task_id == metadata.get(_TASK)
         if run is not None and is_its_own:
             work = run.work
             said = dict(found.get("progress_data") or {})

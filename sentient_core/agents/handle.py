@@ -36,6 +36,8 @@ A_co = TypeVar("A_co", bound=Agent, default=Agent, covariant=True)
 
 _FINAL = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED)
 _PAGE = 100
+_LEAST_WAIT = 0.01
+"""Seconds between two looks at an agent that is down."""
 
 
 class AgentHandle(Generic[A_co]):
@@ -282,6 +284,9 @@ class AgentHandle(Generic[A_co]):
             nonlocal has_ended
             while cell.is_alive:
                 await cell.wait_for_end(cell.incarnation, is_drain=False)
+                await anyio.sleep(
+                    _LEAST_WAIT
+                )  # one that is down and is not to start again is alive for a while
             has_ended = True
             tasks.cancel_scope.cancel()
 

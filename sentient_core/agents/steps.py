@@ -29,8 +29,8 @@ class Step:
     __slots__ = ("act", "slot")
 
     def __init__(self, act: Callable[[], Any], slot: Slot[Any]) -> None:
-        self.act = act
-        self.slot = slot
+        self.act: Callable[[], Any] = act
+        self.slot: Slot[Any] = slot
         """Gets what `act` returns when the turn is committed, or what it raises."""
 
 

@@ -38,7 +38,7 @@ class Follower:
         self.places: list[Place] = []
         """How far it is in each stream: set before it follows."""
         self.wanted = wanted
-        self.is_counted = False
+        self.is_counted: bool = False
         self.is_early = False
         """It arrived when the streams had not been looked at."""
         self.came: list[Place] = []

@@ -86,7 +86,8 @@ def _plain(value: Any, where: str, depth: int) -> object:
             raise InvalidPayload(where, f"it cannot be encoded ({error})") from error
         return _plain(built, where, depth)
     hint = "; give a sorted list" if isinstance(value, set | frozenset) else ""
-    raise InvalidPayload(where, f"a {_kind(cast('object', value))} would not come back as it was{hint}")
+    kind = _kind(cast("object", value))
+    raise InvalidPayload(where, f"a {kind} would not come back as it was{hint}")
 
 
 def _check_text(text: str, where: str) -> None:

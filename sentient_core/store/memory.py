@@ -585,7 +585,7 @@ class _Records:
         self.restarts: dict[str, int] = {}
         self.events: deque[Placed[Event]] = deque(maxlen=keep_events)
         self.agents: dict[str, AgentEffect] = {}
-        self.book = RowBook(self.agents)
+        self.book: RowBook = RowBook(self.agents)
         self.turns: dict[str, tuple[Placed[Checkpoint], ...]] = {}
         self.named: dict[str, list[Placed[Checkpoint]]] = {}
         self.states: dict[str, Placed[Checkpoint]] = {}
@@ -737,7 +737,7 @@ class _Records:
         while self.accounts and self.accounts[0][0] < before:
             books.enter(self.accounts.popleft()[1])
             count += 1
-        self.carried = books.carry()
+        self.carried: Carried = books.carry()
         return Removed(count)
 
     def prune_events(self, before: int, limit: int | None, held: int) -> Removed:

@@ -1,7 +1,8 @@
-"""Workflows on real databases and real clocks: embedded, in memory and on disk."""
+"""Workflows on real databases and real clocks: embedded, in memory and on disk, and on a server."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -12,6 +13,7 @@ from sentient_core.agents import Approval, Compensation, Delay, Retry, StateMana
 from sentient_core.errors import WorkflowFailed
 from tests.agents.crew import World
 from tests.agents.workflows.staff import Worker, does
+from tests.store.server import Server
 
 FLOW = Workflow(
     "w",
@@ -26,10 +28,18 @@ FLOW = Workflow(
 )
 
 
-@pytest.mark.parametrize("place", ["mem", "disk"])
-async def test_a_whole_workflow(tmp_path: Path, place: str) -> None:
+@pytest.fixture(params=["mem", "disk", "server"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty database."""
+    if request.param == "server":
+        with Server(tmp_path, "--unauthenticated", is_on_disk=False) as server:
+            yield server.url()
+    else:
+        yield "mem://" if request.param == "mem" else f"surrealkv://{tmp_path}/db"
+
+
+async def test_a_whole_workflow(url: str) -> None:
     world = World()
-    url = "mem://" if place == "mem" else f"surrealkv://{tmp_path}/db"
     with anyio.fail_after(60):
         async with ActorSystem("shop", store=url) as system:
             for name in ("ann", "bob"):

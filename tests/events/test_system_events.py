@@ -13,7 +13,7 @@ import pytest
 from sentient_core import Actor, ActorSystem, MemoryStore, SurrealStore, SystemClosed, handles
 from sentient_core.actors.actor import DurabilityName
 from sentient_core.errors import EventBusStopped
-from sentient_core.events import AgentEvent, EventBus, EventType
+from sentient_core.events import AgentEvent, EventBus, EventSubscription, EventType
 from sentient_core.store import Store
 from sentient_core.store.event_filter import EventFilter
 from tests.conftest import BACKENDS
@@ -169,21 +169,23 @@ async def test_the_bus_ends_with_the_system(store: Store) -> None:
                 pass
         ended.set()
 
+    subscriptions: list[EventSubscription] = []
+    system = ActorSystem("shop", store=store)
+    with pytest.raises(SystemClosed):
+        _ = system.events
     async with anyio.create_task_group() as tasks:
-        system = ActorSystem("shop", store=store)
-        with pytest.raises(SystemClosed):
-            _ = system.events
         async with system:
             bus = system.events
             assert bus is system.events
             tasks.start_soon(follow, bus)
-            subscription = bus.subscribe("shop.sold", print)
+            subscriptions.append(bus.subscribe("shop.sold", print))
             await publish(bus, 1)
         with anyio.fail_after(20):
             await ended.wait()
-        assert not subscription.is_active
-        with pytest.raises(EventBusStopped):
-            bus.subscribe("shop.sold", print)
+
+    assert not subscriptions[0].is_active
+    with pytest.raises(EventBusStopped):
+        system.events.subscribe("shop.sold", print)
 
 
 async def test_a_system_whose_events_nobody_asked_for_can_end_without_them(store: Store) -> None:

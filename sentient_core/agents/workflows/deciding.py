@@ -120,6 +120,9 @@ def ended(
     new = msgspec.structs.replace(
         progress, waits={key: wait for key, wait in progress.waits.items() if wait.task_id != task_id}
     )
+    if outcome.is_lost and step.cut is None:
+        new = _with(new, name, is_at_work=False, expires_at=0, left=0, wakes_at=now, lost=step.lost + 1)
+        return _advanced(definition, new, now)
     if outcome.status is TaskStatus.COMPLETED:
         return _advanced(definition, _completed(new, name, outcome.result or {}, now), now)
     is_timeout = step.cut is Cut.TIMEOUT and outcome.status is TaskStatus.CANCELLED
@@ -128,8 +131,8 @@ def ended(
     may_retry = outcome.may_retry and (is_timeout or outcome.status is TaskStatus.FAILED)
     if not is_wanted:
         new = _over(new, name, outcome.status, error or None, now)
-    elif may_retry and step.attempts < errand.retry.attempts:
-        wait = round(errand.retry.wait_after(step.attempts) * _SECOND)
+    elif may_retry and step.attempts - step.lost < errand.retry.attempts:
+        wait = round(errand.retry.wait_after(step.attempts - step.lost) * _SECOND)
         new = _with(
             new, name, is_at_work=False, cut=None, expires_at=0, left=0, wakes_at=now + wait, error=error
         )

@@ -24,6 +24,7 @@ from sentient_core.errors import (
     AgentGone,
     AskTimeout,
     CommitTimeout,
+    DeliveryError,
     MailboxFull,
     SendTimeout,
     StoreError,
@@ -42,8 +43,13 @@ _AGAIN_SECONDS = 1.0
 _PASSING = (AskTimeout, SendTimeout, CommitTimeout, MailboxFull, StoreError)
 
 
-async def outcome_of(cell: Cell, path: str, task: Task, is_cut: Callable[[], bool]) -> Outcome:
-    """Wait for the end of a task. `cell`: of the workflow; `is_cut`: the task is to be cancelled by now."""
+async def outcome_of(
+    cell: Cell, path: str, task: Task, is_cut: Callable[[], bool], *, is_again: bool
+) -> Outcome:
+    """Wait for the end of a task. `cell`: of the workflow; `is_cut`: the task is to be cancelled by now.
+
+    `is_again`: it was given by an earlier incarnation, or start of the process.
+    """
     crew = crew_of(cell.runtime)
     crew.expect(path, task.task_id)
     try:
@@ -52,14 +58,17 @@ async def outcome_of(cell: Cell, path: str, task: Task, is_cut: Callable[[], boo
             if isinstance(agent, Outcome):
                 return agent
             try:
-                return await _asked_for(AgentHandle(agent.ref), task)
-            except (AgentGone, ActorStopped):
-                if not agent.is_alive and not cell.runtime.is_ending:
-                    return _gone(path)
+                outcome = await _asked_for(cell, AgentHandle(agent.ref), task, is_again)
             except _PASSING:
-                pass  # the task is written down, or will be: ask again
+                outcome = None
             except Exception as error:  # noqa: BLE001 - whatever the agent has against the task
-                return Outcome(status=TaskStatus.FAILED, error=in_a_line(error), may_retry=False)
+                if not cell.runtime.is_ending:  # else the next start asks again
+                    may_retry = isinstance(error, DeliveryError)
+                    return Outcome(status=TaskStatus.FAILED, error=in_a_line(error), may_retry=may_retry)
+                outcome = None
+            if outcome is not None:
+                return outcome
+            is_again = True
             await anyio.sleep(_AGAIN_SECONDS)
     finally:
         crew.expect_no_more(path, task.task_id)
@@ -75,23 +84,24 @@ async def _agent_at(cell: Cell, path: str, task: Task, is_cut: Callable[[], bool
         found = runtime.registry.find(path)
         if found is not None and found.is_alive and issubclass(found.blueprint.cls, Agent):
             return found
-        if crew.has_come(path) and not runtime.is_ending:
-            return _gone(path)
         with anyio.move_on_after(PATIENCE) as patience:
             await arrivals.wait()
         if patience.cancelled_caught and is_cut():
             return Outcome(status=TaskStatus.CANCELLED, error=f"its agent '{path}' is not there")
         if patience.cancelled_caught and not is_told:
             is_told = True
-            cause = f"task '{task.task_id}' is of '{path}', which nobody has started"
+            cause = f"task '{task.task_id}' is of '{path}', which is not there"
             report_alert(
                 cell, "workflow waits for its agent", cause, workflow_id=task.workflow_id, agent=path
             )
 
 
-async def _asked_for(agent: AgentHandle, task: Task) -> Outcome:
-    """What comes of a task, or came of it long ago: ids of messages are not kept for ever, its row says it."""
-    known = await agent.get_task(task.task_id)
+async def _asked_for(cell: Cell, agent: AgentHandle, task: Task, is_again: bool) -> Outcome | None:
+    """What comes of a task, or came of it long ago: its row says that for longer than ids are kept.
+
+    None: its agent has ended, and keeps the task for its next start.
+    """
+    known = await agent.get_task(task.task_id) if is_again else None
     if known is not None and known.status is TaskStatus.FAILED:
         return Outcome(status=TaskStatus.FAILED, error=known.error_message or "")
     if known is not None and is_final("task", known.status):
@@ -100,13 +110,13 @@ async def _asked_for(agent: AgentHandle, task: Task) -> Outcome:
         return _outcome(await agent.execute_task(task))
     except TaskFailed as error:
         return Outcome(status=TaskStatus.FAILED, error=error.error)
+    except (AgentGone, ActorStopped):
+        if cell.runtime.is_ending or await agent.get_task(task.task_id) is not None:
+            return None
+        return Outcome(status=TaskStatus.CANCELLED, is_lost=True)
 
 
 def _outcome(result: dict[str, Any]) -> Outcome:
     if result.get("status") == "cancelled":
         return Outcome(status=TaskStatus.CANCELLED)
     return Outcome(status=TaskStatus.COMPLETED, result=result)
-
-
-def _gone(path: str) -> Outcome:
-    return Outcome(status=TaskStatus.FAILED, error=f"its agent '{path}' has ended for good")

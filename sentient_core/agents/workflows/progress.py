@@ -56,6 +56,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     may_retry: bool = True
     """False: another attempt would only come to the same."""
+    is_lost: bool = False
+    """The agent ended before it took the task on: it is given again, as if it had not been."""
 
 
 class StepProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -66,6 +68,8 @@ class StepProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """All that it waits for is completed."""
     attempts: int = 0
     """That an agent was given."""
+    lost: int = 0
+    """Of those, which none has taken on."""
     agent: str | None = None
     """Path of the agent of the latest attempt."""
     task_id: str | None = None

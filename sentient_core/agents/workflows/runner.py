@@ -89,7 +89,7 @@ class WorkflowRunner(Actor[Any], tag="workflow"):
             return
         for name, step in progress.steps.items():
             if step.is_at_work:
-                self._await_task(name, step, progress)
+                self._await_task(name, step, progress, is_again=True)
         await self._come_to(progress, time.time_ns(), "it goes on")
 
     @handles
@@ -246,7 +246,7 @@ class WorkflowRunner(Actor[Any], tag="workflow"):
                 continue
             if not before.is_at_work or before.task_id != step.task_id:
                 await self._give(task_of(self._known()[0], new, name), step.agent)
-                self._await_task(name, step, new)
+                self._await_task(name, step, new, is_again=False)
             elif step.cut is not None and before.cut is None:
                 self._ref_at(step.agent).tell(WishTask(step.task_id, "cancel"))
             elif pauses or resumes:
@@ -261,19 +261,20 @@ class WorkflowRunner(Actor[Any], tag="workflow"):
         )
         await self._ref_at(path).send(message, message_id=f"task:{task.task_id}")
 
-    def _await_task(self, name: str, step: StepProgress, progress: Progress) -> None:
+    def _await_task(self, name: str, step: StepProgress, progress: Progress, *, is_again: bool) -> None:
         definition, _ = self._known()
         if step.agent is not None:
             self.context.pipe_to_self(
-                self._task_outcome, name, step.agent, task_of(definition, progress, name)
+                self._task_outcome, name, step.agent, task_of(definition, progress, name), is_again
             )
 
-    async def _task_outcome(self, name: str, path: str, task: Task) -> TaskEnded:
+    async def _task_outcome(self, name: str, path: str, task: Task, is_again: bool) -> TaskEnded:
         def is_cut() -> bool:
             progress = self.state.progress
             return progress is not None and progress.steps[name].cut is not None
 
-        return TaskEnded(name, task.task_id, await outcome_of(self._cell, path, task, is_cut))
+        outcome = await outcome_of(self._cell, path, task, is_cut, is_again=is_again)
+        return TaskEnded(name, task.task_id, outcome)
 
     async def _look_for_agents(self, unmet: list[str], arrivals: anyio.Event) -> AgentsCame:
         with anyio.move_on_after(PATIENCE) as patience:

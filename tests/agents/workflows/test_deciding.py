@@ -38,6 +38,7 @@ SECOND = 1_000_000_000
 DONE = Outcome(status=TaskStatus.COMPLETED, result={"url": "there"})
 FAILED = Outcome(status=TaskStatus.FAILED, error="no luck")
 STOPPED = Outcome(status=TaskStatus.CANCELLED)
+LOST = Outcome(status=TaskStatus.CANCELLED, is_lost=True)
 
 
 class Play:
@@ -189,6 +190,14 @@ def test_an_attempt_that_takes_too_long_is_cut_and_counts_as_failed() -> None:
     play.wait()
     play.end("a", STOPPED)
     assert play.progress.cause == "it took longer than 10 seconds"
+
+
+def test_an_attempt_that_nobody_has_taken_on_is_none() -> None:
+    play = Play(Step("a", "x"))
+    play.do("a", LOST)
+    play.do("a", LOST)
+    play.do("a")
+    assert (play.progress.status, play.progress.steps["a"].attempts) == ("completed", 3)
 
 
 def test_a_task_that_completes_while_it_is_being_cut_is_completed() -> None:
@@ -355,7 +364,7 @@ def test_whatever_happens_it_comes_to_an_end_and_each_step_is_done_at_most_once(
             case "end":
                 play.end(
                     data.draw(st.sampled_from(play.at_work())),
-                    data.draw(st.sampled_from([DONE, DONE, FAILED, STOPPED])),
+                    data.draw(st.sampled_from([DONE, DONE, FAILED, STOPPED, LOST])),
                 )
             case "wait":
                 play.wait()

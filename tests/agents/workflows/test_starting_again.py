@@ -145,4 +145,4 @@ async def test_the_agent_of_a_task_that_is_not_there_is_told_of() -> None:
             Workflows(system)
             alert = await alerts.__anext__()
             assert (alert.alert, alert.path) == ("workflow waits for its agent", "workflow/w")
-            assert alert.cause == "task 'w:b:1' is of 'ann', which nobody has started"
+            assert alert.cause == "task 'w:b:1' is of 'ann', which is not there"

@@ -383,17 +383,50 @@ async def test_a_runner_that_fails_goes_on_with_what_it_knew(system: ActorSystem
     assert [line for line in world.log if "from" in line] == ["w:a:1 from 0", "w:b:1 from 0", "w:c:1 from 0"]
 
 
-async def test_an_agent_that_ends_for_good_fails_the_attempt(system: ActorSystem) -> None:
+async def test_a_task_waits_for_its_agent_that_has_ended_and_goes_on_when_it_is_started_again(
+    system: ActorSystem,
+) -> None:
     world = World()
     ann = await Worker.start(system, world, name="ann")
-    run = await started(system, does("a", "wait a", retry=Retry(2, backoff=0)))
+    await Worker.start(system, world, name="bob")
+    run = await started(system, does("a", "save one", "wait a"))
+    await world.gate("a").reached.wait()
+    async with system.alerts.follow() as alerts:
+        await ann.ref.stop()
+        assert (await alerts.__anext__()).alert == "workflow waits for its agent"
+    world.gate("a").open.set()
+    await Worker.start(system, world, name="ann")
+    await run.result()
+    assert [line for line in world.log if "from" in line] == ["w:a:1 from 0", "w:a:1 from 1"]
+
+
+async def test_a_task_whose_agent_does_not_come_back_in_time_is_given_to_another(system: ActorSystem) -> None:
+    world = World()
+    ann = await Worker.start(system, world, name="ann")
+    run = await started(system, does("a", "wait a", timeout=600, retry=Retry(2)))
     await world.gate("a").reached.wait()
     await Worker.start(system, world, name="bob")
-    world.gate("a").open.set()
     await ann.ref.stop()
+    world.gate("a").open.set()
     await run.result()
     step = (await run.steps())[0]
     assert (step.agent_id, step.attempts) == ("bob", 2)
+
+
+async def test_a_task_that_its_agent_had_not_taken_on_when_it_ended_is_given_to_another(
+    system: ActorSystem,
+) -> None:
+    world = World()
+    ann = await Worker.start(system, world, name="ann")
+    ann.ref.pause()
+    run = await started(system, does("a", "x"))
+    while (await run.steps())[0].agent_id != "ann":  # noqa: ASYNC110 - as above
+        await anyio.sleep(1)
+    await ann.ref.stop()
+    await anyio.sleep(1)
+    await Worker.start(system, world, name="bob")
+    await run.result()
+    assert [*world.log] == ["w:a:2 from 0", "w:a:2 x"]
 
 
 async def test_a_result_that_is_too_large_fails_its_step(system: ActorSystem) -> None:
