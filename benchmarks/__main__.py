@@ -19,6 +19,7 @@ from benchmarks.actors import of_actors, of_supervision
 from benchmarks.burst import burst
 from benchmarks.checkpoint import checkpoint
 from benchmarks.durable import of_durable
+from benchmarks.events import of_events
 from benchmarks.machine import file_system, load, this_machine
 from benchmarks.measure import Figure, Measurement, Settings
 from benchmarks.memory import memory
@@ -66,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "store": _STORE,
             "durable": of_durable(durable_peers),
             "agents": _AGENTS,
+            "events": of_events(),
         }
         chosen, subject, unknown = _chosen(options.names, suites)
         if unknown:

@@ -66,9 +66,15 @@ class Acknowledger:
         try:
             with anyio.move_on_after(_LAST_SECONDS, shield=True):
                 await self._write_latest()
+        except StoreError as failure:
+            if error is None:
+                raise
+            # What ends it, a cancellation too, counts for more; what was not noted comes again.
+            self._log.debug("the last acknowledgement is lost", subscriber=self._name, error=str(failure))
         finally:
             await tasks.__aexit__(None, None, None)
-        self.check()
+        if error is None:
+            self.check()
         return None
 
     def note(self, follower: Follower, event: AgentEvent | None = None) -> None:

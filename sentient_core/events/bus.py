@@ -437,9 +437,10 @@ class EventBus:
             return
         follower.leave()
         self._followers -= 1
-        if not self._followers and self._moved is not None:
+        if not self._followers:
             self._is_looking = None
-            self._moved.set()  # the one who looks ends
+            if self._moved is not None:
+                self._moved.set()  # the one who looks ends
 
     async def bury(self, event: AgentEvent, who: str, cause: BaseException) -> None:
         """See `Home.bury`."""

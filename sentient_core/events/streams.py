@@ -90,9 +90,7 @@ class FedStream:
         if head.number <= place[0]:  # what is behind it, and before the window, is not in its rows yet
             await self._journal.flush()
             head = (await self._rows.heads([self.name]))[self.name]
-        if place != BEGINNING and place < head.pruned:
-            raise Expired(head.pruned)
-        return await self._rows.after(self.name, place, head.number, types=types, limit=_PAGE)
+        return _whole(place, await self._rows.after(self.name, place, head.number, types=types, limit=_PAGE))
 
     def wants(self, event_type: str) -> bool:
         """See `EventFollower`."""
@@ -129,11 +127,9 @@ class RowStream:
         if self.window.has(place, types):
             return EventPage(*self.window.after(place, _PAGE))
         head = (await self._rows.heads([self.name]))[self.name]
-        if place != BEGINNING and place < head.pruned:
-            raise Expired(head.pruned)
         # Not past the window's head, where this place has been: else what the window gets would come twice.
         upto = min(head.number, self.window.head[0])
-        return await self._rows.after(self.name, place, upto, types=types, limit=_PAGE)
+        return _whole(place, await self._rows.after(self.name, place, upto, types=types, limit=_PAGE))
 
     def begin_at(self, number: int) -> None:
         """Nobody follows what came before, unless he reads it himself."""
@@ -146,11 +142,22 @@ class RowStream:
         while window.head < (number, END):
             types = window.types
             page = await self._rows.after(self.name, window.head, number, types=types, limit=_PAGE)
-            if _same(types, window.types):  # else somebody has come who wants others as well
+            if page.pruned > window.head:  # it was not looked at for long: who follows is to hear of the gap
+                window.skip_to(page.pruned)
+                is_news = True
+                self._on_news()
+            elif _same(types, window.types):  # else somebody has come who wants others as well
                 window.add(page.events, page.reached)
                 is_news = True
                 self._on_news()
         return is_news
+
+
+def _whole(place: Place, page: EventPage) -> EventPage:
+    """A page, if nothing is missing behind the place that it was asked for from. Raises Expired."""
+    if place != BEGINNING and place < page.pruned:
+        raise Expired(page.pruned)
+    return page
 
 
 def _same(before: Collection[str] | None, now: Collection[str] | None) -> bool:

@@ -114,9 +114,10 @@ class EventSubscription:
         """Follow until it is unsubscribed or cancelled."""
         acknowledger: Acknowledger | None = None
         try:
-            with anyio.CancelScope() as self._waiting:
-                acknowledger = await self._home.begin(self.follower, self._after, self.name)
-            self._waiting = None
+            if self.is_active:  # else it takes no name from anybody
+                with anyio.CancelScope() as self._waiting:
+                    acknowledger = await self._home.begin(self.follower, self._after, self.name)
+                self._waiting = None
             self._has_begun.set()
             if acknowledger is None:
                 await self._follow(None)

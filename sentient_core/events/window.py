@@ -19,6 +19,8 @@ __all__ = ["Window"]
 _NOT_YET: Place = (END, END)
 _MOST_EVENTS = 10_000
 _MOST_BYTES = 32 * 1024 * 1024
+_GONE: Placed[Event] = Placed(0, 0, 0, Event("", 0, "", None, None, b"", 0))
+"""In the place of an event that is not here any more."""
 
 
 class Window:
@@ -93,6 +95,7 @@ class Window:
             gone = self._events[self._first]
             self._bytes -= gone.record.weight
             self._floor = gone.position
+            self._events[self._first] = _GONE  # its memory goes now, its place in the lists later
             self._first += 1
         if self._first > self._most_events:
             del self._events[: self._first], self._places[: self._first]

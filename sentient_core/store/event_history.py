@@ -21,7 +21,7 @@ __all__ = ["history_queries", "newest_events"]
 
 _NEWEST = """SELECT * FROM agent_event:[$stream, $number, $index]..=[$stream, $last, $end]
     ORDER BY id DESC LIMIT $limit"""
-_FIRST_SPAN = 16
+_FIRST_SPAN = 1
 _SPAN_GROWTH = 4
 
 _INDEXES = (  # the one that leaves least first
@@ -33,11 +33,11 @@ _INDEXES = (  # the one that leaves least first
 
 
 def history_queries(
-    spans: Mapping[str, Span], wanted: EventFilter, limit: int
+    spans: Mapping[str, Span], wanted: EventFilter, limit: int, *, of_all: bool = False
 ) -> tuple[list[str], dict[str, object]]:
     """Queries whose answers together have the newest events that are meant, and what is bound in them.
 
-    None at all: nothing is asked that an index knows.
+    None at all: nothing is asked that an index knows. `of_all`: of whichever streams.
     """
     conditions: dict[str, str] = {}
     parameters: dict[str, object] = {"limit": limit}
@@ -62,7 +62,7 @@ def history_queries(
         in_streams.append(
             f"(id[0] = $stream{position} AND position > $after{position} AND position <= $upto{position})"
         )
-    rest = [f"({' OR '.join(in_streams)})"]
+    rest = [] if of_all else [f"({' OR '.join(in_streams)})"]
     for name, (condition, bound) in times_between(wanted.since, wanted.until).items():
         rest.append(condition)
         parameters[name] = bound
@@ -97,17 +97,28 @@ async def newest_events(
     """See `EventStreams.history`. On the store thread."""
     if wanted.types == frozenset():
         return []
-    queries, parameters = history_queries(spans, wanted, limit)
+    queries, parameters = history_queries(spans, wanted, limit, of_all=True)
     rows: dict[Any, dict[str, Any]] = {}
     if queries:
-        for answer in await engine.query(";\n".join(queries), parameters, read=read_plain):
-            rows |= {row["id"]: row for row in answer}
+        # Which stream a row is of costs the database more than all the rest. Mostly there are no others, or
+        # few rows that are not to be seen yet: so that is looked at here, and asked only where it matters.
+        answers = await engine.query(";\n".join(queries), parameters, read=read_plain)
+        if any(len(answer) == limit and not all(_is_in(spans, row) for row in answer) for answer in answers):
+            queries, parameters = history_queries(spans, wanted, limit)
+            answers = await engine.query(";\n".join(queries), parameters, read=read_plain)
+        rows = {row["id"]: row for answer in answers for row in answer if _is_in(spans, row)}
     else:
         for stream, span in spans.items():
             rows |= {row["id"]: row for row in await _by_place(engine, stream, span, wanted, limit)}
     found = [(str(row["id"].key[0]), read_placed(row)) for row in rows.values()]
     found.sort(key=lambda one: (one[1].record.at, one[0], one[1].position), reverse=True)
     return found[:limit]
+
+
+def _is_in(spans: Mapping[str, Span], row: Mapping[str, Any]) -> bool:
+    stream, *place = row["id"].key
+    span = spans.get(stream)
+    return span is not None and span.after < tuple(place) <= span.upto
 
 
 async def _by_place(

@@ -40,14 +40,21 @@ class LiveQuery:
         self._log = runtime_log(None)
         self.is_live: bool = False
         """The server tells at the moment. Read on any thread."""
+        self._has_tried = asyncio.Event()
 
-    def start(self) -> None:
-        """Begin; it is live a little later."""
+    async def start(self) -> None:
+        """Begin, and return when it is live, or could not be made so at once: then it is tried again."""
         self._task = self._engine.thread.keep(self._run())
+        await self.tried()
+
+    async def tried(self) -> None:
+        """Return when it is live, or was once tried to be made so."""
+        await self._has_tried.wait()
 
     async def stop(self) -> None:
         """End the query on the server, and its connection. Bounded."""
         task, self._task = self._task, None
+        self._has_tried.set()
         if task is not None:
             task.cancel()
             await asyncio.wait((task,), timeout=2 * _END_SECONDS)
@@ -58,6 +65,7 @@ class LiveQuery:
             try:
                 connection = await self._engine.own_connection()
                 if connection is None:
+                    self._has_tried.set()
                     return  # an engine that has no live queries: whoever follows looks by himself
                 try:
                     await self._listen(connection, backoff)
@@ -65,6 +73,7 @@ class LiveQuery:
                     await self._end(connection)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again; nothing rests on it
                 self._log.debug("a live query is begun again", error=str(error))
+            self._has_tried.set()
             await backoff.wait()
 
     async def _listen(self, connection: Connection, backoff: Backoff) -> None:
@@ -72,6 +81,7 @@ class LiveQuery:
             # One of a connection that broke ends with it: the server sees to that.
             (self._id,) = read_exact(await connection.exchange(request(_LIVE, {})))
         self.is_live = True
+        self._has_tried.set()
         backoff.reset()
         while True:
             self._on_move()

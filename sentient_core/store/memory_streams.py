@@ -68,7 +68,7 @@ class MemoryStreams:
     async def heads(self, streams: Sequence[str]) -> Mapping[str, StreamHead]:
         """See `EventStreams.heads`."""
         found = {stream: await self._rows(stream) for stream in streams}
-        return {stream: StreamHead(rows.number, rows.pruned) for stream, rows in found.items()}
+        return {stream: StreamHead(rows.number) for stream, rows in found.items()}
 
     async def after(
         self, stream: str, place: Place, upto: int, *, types: Collection[str] | None, limit: int
@@ -83,7 +83,7 @@ class MemoryStreams:
                 newest_first.append(placed)
         events = newest_first[: -limit - 1 : -1]
         reached = events[-1].position if len(events) == limit else Span(upto=(upto, Span().upto[1])).upto
-        return EventPage(events, reached)
+        return EventPage(events, reached, rows.pruned)
 
     async def history(
         self, spans: Mapping[str, Span], wanted: EventFilter, limit: int

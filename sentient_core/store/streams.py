@@ -81,8 +81,6 @@ class StreamHead(msgspec.Struct, frozen=True):
 
     number: int = 0
     """Of the last commit whose events can be read."""
-    pruned: Place = (0, 0)
-    """The last place of which retention has deleted something."""
 
 
 class EventPage(msgspec.Struct, frozen=True):
@@ -91,6 +89,8 @@ class EventPage(msgspec.Struct, frozen=True):
     events: Sequence[Placed[Event]]
     reached: Place
     """All up to here was looked at."""
+    pruned: Place = (0, 0)
+    """The last place of which retention has deleted something, known no earlier than the events."""
 
 
 class Subscriber(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,8 +31,9 @@ T = TypeVar("T")
 # Every range is bounded: an open one runs to the end of the table.
 AFTER = """SELECT * FROM agent_event:[$stream, $number, $index]..=[$stream, $last, []]{where}
     ORDER BY id LIMIT $limit"""
-_HEADS = """SELECT id, projected FROM $owners;
-SELECT id, reached FROM $pruned"""
+# In this order: what is deleted between the two is told of.
+_PRUNED = "SELECT VALUE reached FROM $pruned"
+_HEADS = "SELECT id, projected FROM $owners"
 SUBSCRIBERS = "SELECT * FROM subscriber:[$system, '']..=[$system, []]"
 _TAKE = """BEGIN;
 LET $known = (SELECT VALUE since FROM ONLY $row);
@@ -90,14 +91,10 @@ class SurrealStreams:
 
     async def heads(self, streams: Sequence[str]) -> Mapping[str, StreamHead]:
         """See `EventStreams.heads`."""
-        parameters = {
-            "owners": [record_id("ownership", stream) for stream in streams],
-            "pruned": [record_id("pruned", stream, "agent_event") for stream in streams],
-        }
-        owners, pruned = await self._ask(lambda engine: engine.query(_HEADS, parameters))
+        parameters = {"owners": [record_id("ownership", stream) for stream in streams]}
+        (owners,) = await self._ask(lambda engine: engine.query(_HEADS, parameters))
         numbers = {row["id"].key[0]: int(row["projected"] or 0) for row in owners}
-        gone = {row["id"].key[0]: _place(row["reached"]) for row in pruned if row.get("reached")}
-        return {stream: StreamHead(numbers.get(stream, 0), gone.get(stream, (0, 0))) for stream in streams}
+        return {stream: StreamHead(numbers.get(stream, 0)) for stream in streams}
 
     async def after(
         self, stream: str, place: Place, upto: int, *, types: Collection[str] | None, limit: int
@@ -194,7 +191,9 @@ class SurrealStreams:
         if self._live is None or self._live_engine is not engine:
             self._live_engine = engine
             self._live = LiveQuery(engine, self.moved)
-            self._live.start()
+            await self._live.start()
+        else:
+            await self._live.tried()
 
     def _writer(self, engine: Engine, stream: str) -> ExternalWriter:
         if self._writers_engine is not engine:
@@ -215,6 +214,7 @@ class SurrealStreams:
     ) -> EventPage:
         where = "" if types is None else " WHERE event_type IN $types"
         found: list[Placed[Event]] = []
+        pruned: Place = (0, 0)
         number, index = place
         while number <= upto and len(found) < limit:
             if index >= END:
@@ -224,8 +224,8 @@ class SurrealStreams:
             last = min(number + span - 1, upto)
             left = limit - len(found)
             began = time.monotonic()
-            (rows,) = await engine.query(
-                AFTER.format(where=where),
+            rows, gone = await engine.query(
+                f"{AFTER.format(where=where)};\n{_PRUNED}",
                 {
                     "stream": stream,
                     "number": number,
@@ -233,9 +233,11 @@ class SurrealStreams:
                     "last": last,
                     "types": [] if types is None else list(types),
                     "limit": left,
+                    "pruned": record_id("pruned", stream, "agent_event"),
                 },
                 read=read_plain,
             )
+            pruned = max((pruned, *map(_place, filter(None, gone))))
             took = time.monotonic() - began
             found += map(read_placed, rows)
             if len(rows) == left:
@@ -246,7 +248,7 @@ class SurrealStreams:
             if took < _QUICK_SECONDS:
                 self._spans[stream] = min(2 * span, _MOST_SPAN)
             await asyncio.sleep(0)
-        return EventPage(found, (min(number, upto), index) if number <= upto else (upto, END))
+        return EventPage(found, (min(number, upto), index) if number <= upto else (upto, END), pruned)
 
 
 class _Watch:

@@ -77,7 +77,7 @@ def test_an_unknown_name_is_refused_with_those_there_are(capsys: pytest.CaptureF
 
     assert code == 2
     assert (
-        "no workload 'yell'; there are: actors, supervision, store, durable, agents, tell, ask,"
+        "no workload 'yell'; there are: actors, supervision, store, durable, agents, events, tell, "
         in capsys.readouterr().err
     )
 

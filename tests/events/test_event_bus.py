@@ -181,6 +181,11 @@ async def test_buses_of_other_systems_hear_nothing_of_it(store: Store) -> None:
         await foreign.until(1)
         assert (seen.numbers, foreign.numbers) == ([1], [2])
         assert [event.payload["n"] for event in await other.get_event_history()] == [2]
+        await publish(other, 3, 4, 5)
+        for limit in (1, 2):
+            for asked in ("shop.sold", None):
+                found = await one.get_event_history(event_type=asked, limit=limit)
+                assert [event.payload["n"] for event in found] == [1]
 
 
 async def test_an_iterator_gives_events_one_by_one_and_ends_with_the_bus(store: Store) -> None:

@@ -255,3 +255,56 @@ async def test_a_killed_process_is_continued_where_it_had_acknowledged(tmp_path:
             # Nothing is missed; of what was handled last, the end of it may come again.
             assert done[-1] - 5 <= seen[0] <= done[-1] + 1
         done += seen
+
+
+async def test_one_that_is_unsubscribed_before_it_has_begun_takes_the_name_from_nobody(store: Store) -> None:
+    seen = Seen()
+    async with EventBus(store, system="shop") as bus:
+        earlier = bus.subscribe("shop.sold", seen, name="billing")
+        await earlier.begun()
+        later = bus.subscribe("shop.sold", Seen(), name="billing")
+        later.unsubscribe()
+        await later.begun()
+        (stored,) = await bus.subscribers()
+        await publish(bus, 1)
+        await seen.until(1)
+        with anyio.fail_after(20):
+            while (await bus.subscribers())[0].external[0] < 1:  # noqa: ASYNC110 - nothing tells
+                await anyio.sleep(0.001)
+        assert [one.owner for one in await bus.subscribers()] == [stored.owner]
+        assert earlier.is_active
+
+
+async def test_what_ends_an_iteration_is_heard_also_when_the_last_acknowledgement_fails() -> None:
+    store = MemoryStore()
+    async with EventBus(store, system="shop") as bus:
+
+        async def fail_in_an_outage() -> None:
+            async with bus.subscription("shop.sold", name="billing") as events:
+                await publish(bus, 1)
+                await anext(events)
+                store.pause()
+                raise LookupError("mine")
+
+        with pytest.raises(LookupError, match="mine"):
+            await fail_in_an_outage()
+        store.resume()
+
+        with anyio.CancelScope() as scope:
+            async with bus.subscription("shop.sold", name="billing") as events:
+                await anext(events)
+                await publish(bus, 2)
+                store.pause()
+                scope.cancel()
+                await anyio.sleep_forever()
+        assert scope.cancelled_caught
+        store.resume()
+
+
+async def test_the_looking_ends_with_a_follower_that_left_at_once() -> None:
+    store = MemoryStore()
+    async with EventBus(store, system="shop") as bus:
+        bus.unsubscribe(bus.subscribe("shop.sold", Seen()))
+        for _ in range(20):
+            await anyio.lowlevel.checkpoint()
+        assert not store.event_streams.is_watched

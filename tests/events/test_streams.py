@@ -1,0 +1,93 @@
+"""Streams that are read from rows: whoever follows one hears of what retention has taken before he came."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sentient_core import ActorSystem, MemoryStore, Retention, SurrealStore
+from sentient_core.events import EventBus
+from sentient_core.events.streams import Expired, RowStream
+from sentient_core.store import Store
+from sentient_core.store.streams import END, EventPage, EventStreams, Place, StreamHead, external_stream
+from tests.conftest import BACKENDS
+from tests.events.listeners import publish
+
+
+@pytest.fixture(scope="module", params=list(BACKENDS))
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """On real clocks: databases are asked."""
+    name: str = request.param
+    return name, BACKENDS[name]
+
+
+@pytest.fixture(params=["memory", "surrealkv"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    """One that nobody has used."""
+    kind: str = request.param
+    if kind == "memory":
+        yield MemoryStore()
+        return
+    async with SurrealStore(f"surrealkv://{tmp_path}/db") as database:
+        yield database
+
+
+ALL = Retention(events_age=0)
+
+
+class PrunedMeanwhile:
+    """Streams of which rows go between the look at how far they reach and the reading of them."""
+
+    def __init__(self, streams: EventStreams, prune: Callable[[], Awaitable[object]]) -> None:
+        self._streams = streams
+        self._prune = prune
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._streams, name)
+
+    async def heads(self, streams: Sequence[str]) -> Mapping[str, StreamHead]:
+        found = await self._streams.heads(streams)
+        await self._prune()
+        return found
+
+    async def after(
+        self, stream: str, place: Place, upto: int, *, types: Collection[str] | None, limit: int
+    ) -> EventPage:
+        return await self._streams.after(stream, place, upto, types=types, limit=limit)
+
+
+async def head_of(streams: EventStreams, name: str) -> int:
+    return (await streams.heads([name]))[name].number
+
+
+async def test_who_is_at_the_head_hears_of_what_was_deleted_before_it_was_looked_at(store: Store) -> None:
+    name, streams = external_stream("shop"), store.event_streams
+    async with ActorSystem("shop", store=store) as system, EventBus(store, system="shop") as bus:
+        await publish(bus, 1)
+        stream = RowStream(name, streams, lambda: None)
+        stream.begin_at(await head_of(streams, name))
+        place = stream.want(None)
+        await publish(bus, 2, 3)
+        await system.prune(ALL)
+        await publish(bus, 4)
+
+        assert await stream.fill(await head_of(streams, name))
+        with pytest.raises(Expired) as expired:
+            await stream.read(place, None)
+        page = await stream.read(expired.value.oldest, None)
+        assert [event.number for event in page.events] == [4]
+
+
+async def test_what_is_deleted_while_it_is_read_is_not_passed_over(store: Store) -> None:
+    name, streams = external_stream("shop"), store.event_streams
+    async with ActorSystem("shop", store=store) as system, EventBus(store, system="shop") as bus:
+        await publish(bus, 1, 2, 3)
+        meanwhile = PrunedMeanwhile(streams, lambda: system.prune(ALL))
+        stream = RowStream(name, meanwhile, lambda: None)
+        stream.begin_at(await head_of(streams, name))
+        stream.want(None)
+        with pytest.raises(Expired):
+            await stream.read((1, END), None)

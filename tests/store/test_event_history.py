@@ -1,0 +1,86 @@
+"""Every question about events goes by an index, or by a bounded range of ids."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sentient_core.store import SurrealStore
+from sentient_core.store.engine import Engine
+from sentient_core.store.event_filter import EventFilter
+from sentient_core.store.event_history import history_queries
+from sentient_core.store.streams import Span, external_stream
+from sentient_core.store.surreal_streams import AFTER
+from tests.conftest import ONCE
+
+SPANS = {"shop": Span(upto=(9, 9)), external_stream("shop"): Span()}
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+QUESTIONS: dict[str, tuple[EventFilter, list[str]]] = {
+    "workflow": (EventFilter(workflow_id="w"), ["event_workflow_idx"]),
+    "source": (EventFilter(source_agent="a"), ["event_source_idx"]),
+    "target": (EventFilter(target_agent="a"), ["event_target_idx"]),
+    "both": (EventFilter(agent="a"), ["event_source_idx", "event_target_idx"]),
+    "type": (EventFilter(event_type="task_progress"), ["event_type_idx"]),
+    "types": (EventFilter(event_types=("a.b", "c.d")), ["event_type_idx"] * 2),
+    "message": (EventFilter(message_type="Sell"), ["event_message_idx"]),
+    "workflow first": (
+        EventFilter(workflow_id="w", source_agent="a", event_type="a.b", since=NOON, until=NOON),
+        ["event_workflow_idx"],
+    ),
+    "source before type": (EventFilter(source_agent="a", event_type="a.b"), ["event_source_idx"]),
+}
+
+
+async def explained(store: SurrealStore, query: str, parameters: dict[str, Any]) -> str:
+    async def explain(engine: Engine) -> str:
+        (plan,) = await engine.query(f"{query} EXPLAIN", parameters)
+        return str(plan)
+
+    return await store._run(explain)  # pyright: ignore[reportPrivateUsage]
+
+
+@ONCE
+@pytest.mark.parametrize("what", QUESTIONS)
+async def test_each_history_goes_by_its_index_from_the_newest_on(what: str) -> None:
+    wanted, indexes = QUESTIONS[what]
+    queries, parameters = history_queries(SPANS, wanted, 100)
+
+    async with SurrealStore("mem://") as store:
+        plans = [await explained(store, query, parameters) for query in queries]
+
+    assert len(plans) == len(indexes)
+    for plan, index in zip(plans, indexes, strict=True):
+        assert index in plan
+        assert "Backward" in plan or "reverse" in plan.lower() or "DESC" in plan
+        assert "TableScan" not in plan
+
+
+def test_what_no_index_knows_is_looked_for_by_place() -> None:
+    assert history_queries(SPANS, EventFilter(), 100)[0] == []
+    assert history_queries(SPANS, EventFilter(since=NOON), 100)[0] == []
+
+
+@ONCE
+async def test_what_comes_next_is_read_from_a_bounded_range_of_ids() -> None:
+    async with SurrealStore("mem://") as store:
+        for where in ("", " WHERE event_type IN $types"):
+            plan = await explained(
+                store,
+                AFTER.format(where=where),
+                {"stream": "shop", "number": 1, "index": 0, "last": 9, "types": ["a.b"], "limit": 10},
+            )
+            assert "RecordIdScan" in plan
+            assert "TableScan" not in plan
+
+
+def test_values_are_bound_never_written_into_a_query() -> None:
+    nasty = "x'; REMOVE TABLE agent_event; --"
+    wanted = EventFilter(
+        agent=nasty, event_types=(nasty,), source_agent=nasty, workflow_id=nasty, message_type=nasty
+    )
+    queries, parameters = history_queries({nasty: Span()}, wanted, 100)
+    assert nasty not in "".join(queries)
+    assert nasty in parameters.values()
