@@ -112,8 +112,7 @@ class AgentHandle(Generic[A_co]):
         which has `result`, or `status` `cancelled`; raises TaskFailed after the items of a task that failed.
         Leaving the iteration does not end the task.
         """
-        if not isinstance(after, int) or after < 0:  # pyright: ignore[reportUnnecessaryIsInstance] - a user's
-            raise InvalidArgument(f"after is the position of an item, from 1 on, or 0, not {after!r}")
+        _check_position(after)
         task_id = check_id(task, "task_id") if isinstance(task, str) else _task_of(task).task_id
         crew = crew_of(self._cell.runtime)
         following = crew.follow(task_id)
@@ -310,6 +309,11 @@ class AgentHandle(Generic[A_co]):
                 f"'{self.agent_id}' would wait for itself: a task of an agent is begun when the one at work "
                 "has ended. Give it with mode='background', and do not wait for it."
             )
+
+
+def _check_position(after: object) -> None:
+    if not isinstance(after, int) or after < 0:
+        raise InvalidArgument(f"after is the position of an item, from 1 on, or 0, not {after!r}")
 
 
 def _mode_of(mode: TaskExecutionMode | str) -> TaskExecutionMode:
