@@ -120,7 +120,7 @@ class Agent(Actor[Any]):
         """
         if capabilities is not None:
             own = checked_capabilities(capabilities, type(self).__qualname__)
-            self.capabilities = frozenset(own)  # type: ignore[misc]  # of this one
+            vars(self)["capabilities"] = frozenset(capabilities)  # instead of those of its class
         self.sandbox_tool = sandbox_tool
         system = self.context.system
         parts = {"db_config": db_config, "state_manager": state_manager, "event_bus": event_bus}
