@@ -1,6 +1,6 @@
-"""Sentient-Core: supervised actors for agents, mirrored and checkpointed in SurrealDB.
+"""Sentient-Core: supervised actors for agents, with durable turns, mirrored and checkpointed in SurrealDB.
 
-Start at `ActorSystem` and `Actor`.
+Start at `ActorSystem` and `Actor`; agents with tasks and workflows are in `sentient_core.agents`.
 """
 
 from __future__ import annotations

@@ -1382,12 +1382,13 @@ class RestartLimitExceeded(SentientError):
 class IllegalTransition(SentientError):
     """A status that does not follow the one there is. Nothing was changed."""
 
-    def __init__(self, kind: str, old: str, new: str, allowed: Sequence[str]) -> None:
+    def __init__(self, kind: str, old: str, new: str, allowed: Sequence[str], why: str = "") -> None:
         self.kind = kind
         self.old = old
         self.new = new
         self.allowed: tuple[str, ...] = tuple(allowed)
         follow = f"may become {' or '.join(map(repr, allowed))}" if allowed else "stays so: that is an end"
+        follow = why or follow
         article = "an" if kind == "agent" else "a"
         super().__init__(f"{article} {kind} that is {old!r} cannot become {new!r}; it {follow}")
 

@@ -52,7 +52,7 @@ class Page:
         return "\n\n".join(parts)
 
 
-PAGES = [Page("guide", 340), Page("supervision", 330), Page("durable", 330)]
+PAGES = [Page("guide", 340), Page("supervision", 330), Page("durable", 330), Page("agents", 330)]
 BLOCKS = [
     pytest.param(page, block, id=f"{page.name}: {page.heading(block)}")
     for page in PAGES

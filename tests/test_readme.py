@@ -7,10 +7,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 MOST_LINES = 150
 MOST_EXAMPLE_LINES = 30
 """Of code: PEP 8's blank lines between the classes are for the eye."""
@@ -45,6 +47,37 @@ def test_the_example_runs_as_printed(tmp_path: Path, options: list[str]) -> None
         assert done.returncode == 0, done.stderr
         if expected is not None:
             assert done.stdout == expected
+
+
+def test_the_agent_runs_as_printed_with_a_system_of_no_arguments(tmp_path: Path) -> None:
+    block = next(block for block in blocks() if "Agent" in block)
+    program = f"import anyio\nasync def main():\n{indent(block, '    ')}\nanyio.run(main)\n"
+    kept = {
+        key: value for key, value in os.environ.items() if not key.startswith(("SENTIENT_", "SURREALDB_"))
+    }
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={
+            **kept,
+            "XDG_DATA_HOME": str(tmp_path / "data"),
+            "PYTHONPATH": str(ROOT),
+            "LOG_LEVEL": "WARNING",  # it would say where its data is
+        },
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.stdout == "50 wrote Rain\n50 wrote Snow\n100 completed\n", done.stderr
+    assert (tmp_path / "data" / "sentient-core" / "sentient_core").is_dir()
+
+
+def blocks() -> list[str]:
+    """All of Python."""
+    return re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 
 def example() -> tuple[str, list[str | None]]:

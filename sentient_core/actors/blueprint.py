@@ -26,7 +26,7 @@ from sentient_core.mailbox import Isolation, MailboxOptions
 if TYPE_CHECKING:
     from sentient_core.actors.actor import Actor
 
-__all__ = ["Blueprint", "Durability"]
+__all__ = ["Blueprint", "Durability", "checked_capabilities"]
 
 T = TypeVar("T")
 
@@ -135,7 +135,7 @@ class Blueprint:
         )
         self.upcasters: Mapping[int, Upcaster] = upcasters_of(cls, self.state_type, self.schema_version)
         """By the version that each leads on from, up to `schema_version` without a hole."""
-        self.capabilities: tuple[str, ...] = _capabilities(cls)
+        self.capabilities: tuple[str, ...] = checked_capabilities(cls.capabilities, cls.__qualname__)
         """Sorted, each once."""
         self.passivate_after: float | None = _passivate_after(cls)
         policy = _attribute(cls, "checkpoint_policy", CheckpointPolicy)
@@ -197,15 +197,14 @@ def _durability(cls: type[Actor]) -> Durability:
         ) from None
 
 
-def _capabilities(cls: type[Actor]) -> tuple[str, ...]:
-    declared: Any = cls.capabilities
+def checked_capabilities(declared: Any, whose: str) -> tuple[str, ...]:
+    """What an actor can do, sorted. InvalidArgument for what is no set of words."""
     # A str is an iterable of str too, and never what is meant.
     are_many = hasattr(declared, "__iter__") and not isinstance(declared, str)
     found: tuple[Any, ...] = tuple(declared) if are_many else ()
-    if not are_many or not all(isinstance(word, str) and word for word in found):
+    if not are_many or not all(isinstance(word, str) and word and word.isprintable() for word in found):
         raise InvalidArgument(
-            f"{cls.__qualname__}.capabilities must be a set of words such as {{'render', 'translate'}}, "
-            f"not {declared!r}"
+            f"{whose}.capabilities must be a set of words such as {{'render', 'translate'}}, not {declared!r}"
         )
     return tuple(sorted(set(found)))
 

@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sentient_core.actors.actor import Actor, DurabilityName
+from sentient_core.actors.blueprint import checked_capabilities
 from sentient_core.actors.current import current_run
 from sentient_core.actors.handlers import handles
 from sentient_core.agents.desk import Desk
+from sentient_core.agents.fields import check_payload
 from sentient_core.agents.messages import (
     AcceptTask,
     AgentDescription,
@@ -30,6 +32,7 @@ from sentient_core.agents.work import Work, work_of
 from sentient_core.errors import (
     CheckpointOfAnother,
     CheckpointUnusable,
+    IdTaken,
     IllegalTransition,
     InvalidArgument,
     NotInTask,
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Agent"]
 
-_ANSWERS = (IllegalTransition, UnknownTask, CheckpointOfAnother, CheckpointUnusable)
+_ANSWERS = (IdTaken, IllegalTransition, UnknownTask, CheckpointOfAnother, CheckpointUnusable)
 """What a handle may be told, which is no failure of the agent."""
 _UNFINISHED = (TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.PAUSED)
 
@@ -116,12 +119,13 @@ class Agent(Actor[Any]):
         of the system's own store: they are what `self.db_config` and so on are then. Raises InvalidArgument.
         """
         if capabilities is not None:
-            self.capabilities = frozenset(capabilities)  # type: ignore[misc]  # of this one
+            own = checked_capabilities(capabilities, type(self).__qualname__)
+            vars(self)["capabilities"] = frozenset(capabilities)  # instead of those of its class
         self.sandbox_tool = sandbox_tool
         system = self.context.system
         parts = {"db_config": db_config, "state_manager": state_manager, "event_bus": event_bus}
         for name, given in parts.items():
-            if given is not None and given.store is not system.store:
+            if given is not None and getattr(given, "store", None) is not system.store:
                 raise InvalidArgument(
                     f"{name} is of another store than the system '{system.name}': make both of one "
                     "SurrealDBConfig, ActorSystem(store=config), or leave it out"
@@ -234,7 +238,8 @@ class Agent(Actor[Any]):
 
         The task goes on from the latest one when it is run again. A point at which it may pause.
         """
-        return await self._running("create_checkpoint").checkpoint(dict(checkpoint_data))
+        run = self._running("create_checkpoint")
+        return await run.checkpoint(check_payload(checkpoint_data, "checkpoint_data"))
 
     async def signal(self, name: str, timeout: float | None = None) -> dict[str, Any]:
         """Wait for a signal to the workflow that the task at work belongs to; what came with it.

@@ -17,10 +17,16 @@ from sentient_core.agents.messages import AgentDescription
 from sentient_core.agents.minutes import Minutes
 from sentient_core.agents.outcome import cancelled_item, checked_item, checked_progress
 from sentient_core.agents.run import Run
-from sentient_core.agents.statuses import AgentStatus, TaskStatus, check_transition
+from sentient_core.agents.statuses import (
+    TRANSITIONS,
+    AgentStatus,
+    StatusKind,
+    TaskStatus,
+    check_transition,
+)
 from sentient_core.agents.work import ResumePoint, Wish, Work, data_of
 from sentient_core.codec import digest
-from sentient_core.errors import CheckpointOfAnother, IllegalTransition, UnknownTask
+from sentient_core.errors import CheckpointOfAnother, IdTaken, IllegalTransition, UnknownTask
 from sentient_core.events import EventType
 from sentient_core.store.records import Checkpoint, CheckpointKind, full_id
 from sentient_core.store.row_tables import RowTable, place_of
@@ -56,10 +62,14 @@ class Desk:
     # What handles ask for.
 
     def accept(self, work: Work) -> str:
-        """Take a task on. One that is here already is not taken on twice."""
+        """Take a task on. One that is here already is not taken on twice. IdTaken: another agent has it."""
         task = work.task
         if task.task_id in self.unfinished:
             return task.task_id
+        if task.task_id in self.crew.unfinished and any(
+            task.task_id in desk.unfinished for desk in self.crew.desks()
+        ):
+            raise IdTaken("task", task.task_id)
         minutes = Minutes(self.cell)
         minutes.row(
             RowTable.TASK_EXECUTION,
@@ -473,7 +483,9 @@ class Desk:
     def _at_work(self, task_id: str | None, wanted: AgentStatus) -> Work:
         work = self._find(task_id)
         if work is None:
-            raise IllegalTransition("agent", self.status.value, wanted.value, [AgentStatus.RUNNING.value])
+            old, new = self.status, wanted
+            allowed = sorted(status.value for status in TRANSITIONS[StatusKind.AGENT][old])
+            raise IllegalTransition("agent", old.value, new.value, allowed, "has no task at work")
         return work
 
     def _take_on(self, works: list[Work]) -> None:

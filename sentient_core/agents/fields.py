@@ -26,6 +26,7 @@ __all__ = [
     "Rule",
     "amount",
     "check_id",
+    "check_payload",
     "count",
     "flag",
     "identity",
@@ -116,6 +117,14 @@ def check_id(value: object, what: str) -> str:
     """`value` as an id, or InvalidArgument: for calls that take one."""
     try:
         return identity(value, what)
+    except _Unfit as error:
+        raise InvalidArgument(f"{what} {error}") from None
+
+
+def check_payload(value: object, what: str) -> dict[str, Any]:
+    """A copy of `value` as it is stored, or InvalidArgument, UnstorableValue: for calls that take one."""
+    try:
+        return payload(value, what)
     except _Unfit as error:
         raise InvalidArgument(f"{what} {error}") from None
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from typing import TYPE_CHECKING, Any, Generic
+from typing import Any, Generic
 
 import anyio
 from typing_extensions import TypeVar
 
-from sentient_core.actors.ref import cell_of
+from sentient_core.actors.current import current_cell
+from sentient_core.actors.ref import ActorRef, cell_of
 from sentient_core.agents.agent import Agent
 from sentient_core.agents.crew import Ending, Following, crew_of
+from sentient_core.agents.fields import check_id, check_payload
 from sentient_core.agents.messages import (
     AcceptTask,
     AgentDescription,
@@ -26,9 +28,6 @@ from sentient_core.agents.statuses import TaskStatus
 from sentient_core.errors import AgentGone, CheckpointOfAnother, InvalidArgument, TaskFailed, UnknownTask
 from sentient_core.store.row_models import RowQuery
 from sentient_core.store.row_tables import RowTable, place_of
-
-if TYPE_CHECKING:
-    from sentient_core.actors.ref import ActorRef
 
 __all__ = ["AgentHandle"]
 
@@ -49,6 +48,8 @@ class AgentHandle(Generic[A_co]):
     """
 
     def __init__(self, ref: ActorRef[A_co], *, timeout: float = 30.0) -> None:
+        if not isinstance(ref, ActorRef):  # pyright: ignore[reportUnnecessaryIsInstance] - the user's
+            raise InvalidArgument(f"AgentHandle takes the ref of an agent, not {ref!r}")
         self.ref: ActorRef[A_co] = ref
         self.timeout: float = timeout
         self._cell = cell_of(ref)
@@ -84,10 +85,12 @@ class AgentHandle(Generic[A_co]):
         the agent says. `streaming` waits as well and returns the last item. `background` returns `{"status":
         "started", "task_id"}` as soon as the task is written down. One that was cancelled returns `{"status":
         "cancelled", "progress"}`; one that fails raises TaskFailed. Raises InvalidArgument for a mode that
-        there is not, MessageIdConflict where another task has this id, AgentGone when the agent ends for good
-        meanwhile.
+        there is not, MessageIdConflict or IdTaken where another task has this id, AgentGone when the agent
+        ends for good meanwhile.
         """
         how = _mode_of(mode)
+        if how is not TaskExecutionMode.BACKGROUND:
+            self._check_may_wait()
         crew = crew_of(self._cell.runtime)
         following = crew.follow(_task_of(task).task_id)
         try:
@@ -109,9 +112,8 @@ class AgentHandle(Generic[A_co]):
         which has `result`, or `status` `cancelled`; raises TaskFailed after the items of a task that failed.
         Leaving the iteration does not end the task.
         """
-        if after < 0:
-            raise InvalidArgument(f"after is the position of an item, from 1 on, or 0, not {after!r}")
-        task_id = task if isinstance(task, str) else _task_of(task).task_id
+        _check_position(after)
+        task_id = check_id(task, "task_id") if isinstance(task, str) else _task_of(task).task_id
         crew = crew_of(self._cell.runtime)
         following = crew.follow(task_id)
         try:
@@ -148,7 +150,7 @@ class AgentHandle(Generic[A_co]):
 
         False: there is none to cancel, or it came to its end before. Raises UnknownTask.
         """
-        watched = task_id or await self._at_work()
+        watched = _id_or_none(task_id) or await self._at_work()
         if watched is None:
             return False
         crew = crew_of(self._cell.runtime)
@@ -164,7 +166,7 @@ class AgentHandle(Generic[A_co]):
 
         Raises IllegalTransition where none is at work, UnknownTask.
         """
-        watched = await self.ref.ask(PauseTask(task_id), timeout=self.timeout)
+        watched = await self.ref.ask(PauseTask(_id_or_none(task_id)), timeout=self.timeout)
         crew = crew_of(self._cell.runtime)
         following = crew.follow(watched)
         try:
@@ -180,16 +182,16 @@ class AgentHandle(Generic[A_co]):
             crew.leave(watched)
 
     async def resume_execution(self, task_id: str | None = None) -> None:
-        """Let the paused task go on. Raises IllegalTransition where none is paused, UnknownTask."""
-        await self.ref.ask(ResumeTask(task_id), timeout=self.timeout)
+        """Let the paused task go on. Raises IllegalTransition where none is at work, UnknownTask."""
+        await self.ref.ask(ResumeTask(_id_or_none(task_id)), timeout=self.timeout)
 
     async def create_checkpoint(self, checkpoint_data: Mapping[str, Any] | None = None) -> str:
         """Take a checkpoint of the agent as it is now, with its state, its context and your data; its id.
 
         A task at work goes on from its own checkpoints all the same.
         """
-        message = TakeCheckpoint(dict(checkpoint_data or {}))
-        return await self.ref.ask(message, timeout=self.timeout)
+        data = {} if checkpoint_data is None else check_payload(checkpoint_data, "checkpoint_data")
+        return await self.ref.ask(TakeCheckpoint(data), timeout=self.timeout)
 
     async def restore_from_checkpoint(self, checkpoint_id: str) -> bool:
         """Put state and context back to a checkpoint; the task at work, if it took it, runs from there.
@@ -197,6 +199,7 @@ class AgentHandle(Generic[A_co]):
         What waits in the mailbox, and tasks that wait, stay. False: there is no such checkpoint. Raises
         CheckpointOfAnother, CheckpointUnusable.
         """
+        checkpoint_id = check_id(checkpoint_id, "checkpoint_id")
         await self._cell.runtime.mirror.journal.flush()
         query = RowQuery(table=RowTable.STATE_CHECKPOINT, where={"named": checkpoint_id}, limit=1)
         system = self._cell.runtime.system
@@ -214,6 +217,7 @@ class AgentHandle(Generic[A_co]):
 
     async def get_task(self, task_id: str) -> TaskExecution | None:
         """A task, with all that was written down before this call; None: there is no such task."""
+        task_id = check_id(task_id, "task_id")
         await self._cell.runtime.mirror.journal.flush()
         system = self._cell.runtime.system
         rows = await system.store.rows(system.name, RowQuery(table=RowTable.TASK_EXECUTION, key=(task_id,)))
@@ -277,11 +281,13 @@ class AgentHandle(Generic[A_co]):
 
     async def _change(self, following: Following, news: anyio.Event) -> None:
         """Return when there is news of a task. Raises AgentGone when its agent has ended for good."""
+        self._check_may_wait()
         cell = self._cell.at_home()
         has_ended = False
 
         async def watch() -> None:
             nonlocal has_ended
+            current_cell.set(None)  # also an actor below the agent may wait, for it waits for no end here
             while cell.is_alive:
                 await cell.wait_for_end(cell.incarnation, is_drain=False)
                 await anyio.sleep(
@@ -297,6 +303,18 @@ class AgentHandle(Generic[A_co]):
         if has_ended and following.ending is None:
             raise AgentGone(self.agent_id)
 
+    def _check_may_wait(self) -> None:
+        if current_cell.get() is self._cell.at_home():
+            raise InvalidArgument(
+                f"'{self.agent_id}' would wait for itself: a task of an agent is begun when the one at work "
+                "has ended. Give it with mode='background', and do not wait for it."
+            )
+
+
+def _check_position(after: object) -> None:
+    if not isinstance(after, int) or after < 0:
+        raise InvalidArgument(f"after is the position of an item, from 1 on, or 0, not {after!r}")
+
 
 def _mode_of(mode: TaskExecutionMode | str) -> TaskExecutionMode:
     try:
@@ -306,10 +324,14 @@ def _mode_of(mode: TaskExecutionMode | str) -> TaskExecutionMode:
         raise InvalidArgument(f"mode is {mode!r}; it can be {names}") from None
 
 
+def _id_or_none(task_id: object) -> str | None:
+    return None if task_id is None else check_id(task_id, "task_id")
+
+
 def _task_of(task: object) -> Task:
     if isinstance(task, Task):
         return task
-    raise InvalidArgument(f"execute_task takes a Task(description=…), not {task!r}")
+    raise InvalidArgument(f"a task is given as a Task(description=…), not as {task!r:.200}")
 
 
 def _ending_of(known: TaskExecution) -> Ending | None:

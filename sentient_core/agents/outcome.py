@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from sentient_core.errors import InvalidItem
+from sentient_core.store.plain_values import check_storable
 
 __all__ = ["cancelled_item", "checked_item", "checked_progress", "fields_of", "result_of"]
 
@@ -18,12 +19,15 @@ def checked_progress(progress: object, where: str) -> float:
 
 
 def checked_item(item: object, before: float) -> dict[str, Any]:
-    """What a task has yielded, as it is stored: `status`, `progress` (that of before, where it says none)."""
+    """What a task has yielded, as it is stored: `status`, `progress` (that of before, where it says none).
+
+    Raises InvalidItem, UnstorableValue.
+    """
     if not isinstance(item, Mapping):
         raise InvalidItem(
             f'a task yields items such as {{"status": "building", "progress": 60}}, not {item!r}'
         )
-    made = dict(cast("Mapping[str, Any]", item))
+    made: dict[str, Any] = check_storable(cast("object", item), "item")
     status = made.setdefault("status", "running")
     if not isinstance(status, str) or not status:
         raise InvalidItem(f"an item's status is a word such as 'building', not {status!r}")
@@ -32,18 +36,22 @@ def checked_item(item: object, before: float) -> dict[str, Any]:
 
 
 def fields_of(returned: object) -> dict[str, Any]:
-    """What a task's code has returned: a mapping as it is, anything else as its `result`."""
+    """What a task's code has returned, as it is stored: a mapping as it is, anything else as its `result`.
+
+    Raises UnstorableValue.
+    """
     if isinstance(returned, Mapping):
-        return dict(cast("Mapping[str, Any]", returned))
-    return {} if returned is None else {"result": returned}
+        fields: dict[str, Any] = check_storable(cast("object", returned), "the task's result")
+        return fields
+    return {} if returned is None else {"result": check_storable(returned, "the task's result")}
 
 
-def result_of(returned: object) -> dict[str, Any]:
+def result_of(said: Mapping[str, Any]) -> dict[str, Any]:
     """What `execute_task` answers for a task that has ended well, of its last item, or of what it returned.
 
     `status`, `message`, `artifacts`, and what else that says.
     """
-    given = fields_of(returned)
+    given = dict(said)
     message = given.pop("message", None)
     artifacts = given.pop("artifacts", None)
     given.pop("status", None)

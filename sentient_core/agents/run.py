@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 
 from sentient_core.actors.current import current_run
+from sentient_core.actors.escaped import stray
 from sentient_core.agents.crew import Ending
 from sentient_core.agents.models import Task, TaskExecutionMode
 from sentient_core.agents.outcome import fields_of, result_of
@@ -163,14 +164,14 @@ class Run:
         if work.wish is Wish.CANCEL:
             self.cancel()
         token = current_run.set(self)
-        returned: object = None
+        said: dict[str, Any] = {}
         error: str | None = None
         error_type: str | None = None
         try:
             with self._scope, self._clock:
                 self._clock.deadline = anyio.current_time() + (math.inf if seconds is None else seconds)
                 await self.pausable()
-                returned = await self._body()
+                said = fields_of(await self._guarded())
         except Exception as raised:  # noqa: BLE001 - the supervision boundary: it is the task's failure
             desk.cell.log().warning(
                 "a task has failed", task_id=work.task.task_id, error=in_a_line(raised), exc_info=raised
@@ -193,7 +194,6 @@ class Run:
                 error=error,
                 error_type=error_type,
             )
-        said = fields_of(returned)
         if said.get("status") == "cancelled":  # it ended itself so
             return Ending(status=TaskStatus.CANCELLED, position=work.position, output=said)
         return Ending(
@@ -209,6 +209,16 @@ class Run:
         agent = self._desk.agent
         executes = agent.__executes__ and self.work.mode is not TaskExecutionMode.STREAMING
         return executes or not agent.__streams__
+
+    async def _guarded(self) -> object:
+        """The user's code. A cancellation that comes from none of the scopes around it is its failure."""
+        try:
+            return await self._body()
+        except BaseException as error:
+            is_asked_for = anyio.current_effective_deadline() == -math.inf
+            if is_asked_for or not self._desk.cell.runtime.backend.absorb_cancellation(error):
+                raise
+            raise stray(error) from error
 
     async def _body(self) -> object:
         agent, task = self._desk.agent, self.work.task

@@ -595,7 +595,7 @@ class _Records:
         self.timers: dict[tuple[str, str], TimerSet] = {}
         self.accounts: deque[tuple[int, Mapping[str, Account]]] = deque()
         """When a window was committed, and what it did to the messages of durable actors."""
-        self.carried = Carried()
+        self.carried: Carried = Carried()
         """What the windows before those have led to."""
         self.counted: dict[str, Counts] = {}
         self.ids: dict[IdKey, Outcome] = {}
@@ -737,7 +737,7 @@ class _Records:
         while self.accounts and self.accounts[0][0] < before:
             books.enter(self.accounts.popleft()[1])
             count += 1
-        self.carried: Carried = books.carry()
+        self.carried = books.carry()
         return Removed(count)
 
     def prune_events(self, before: int, limit: int | None, held: int) -> Removed:

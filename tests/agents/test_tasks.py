@@ -10,7 +10,9 @@ import pytest
 
 from sentient_core import ActorSystem, InvalidArgument, MemoryStore
 from sentient_core.agents import Agent, AgentHandle, StateManager, Task, TaskExecutionMode
-from sentient_core.errors import IllegalTransition, TaskFailed, UnknownTask
+from sentient_core.agents.messages import CancelTask, PauseTask
+from sentient_core.agents.run import Run
+from sentient_core.errors import IllegalTransition, MessageIdConflict, TaskFailed, UnknownTask
 from tests.agents.crew import Doer, World
 
 
@@ -234,3 +236,41 @@ async def test_what_an_agent_is_given_has_to_be_of_the_systems_store(system: Act
 
     with pytest.raises(InvalidArgument, match="state_manager is of another store than the system 'shop'"):
         await Plain.start(system, name="plain", state_manager=StateManager(MemoryStore()))
+
+
+async def test_another_task_under_an_id_that_is_taken_is_refused(system: ActorSystem) -> None:
+    agent = await Doer.start(system, World(), name="doer")
+    await agent.execute_task(task("a"))
+    with pytest.raises(MessageIdConflict):
+        await agent.execute_task(task("b"))
+
+
+async def test_a_task_that_is_to_be_cancelled_is_so_also_after_a_restart(
+    system: ActorSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    agent = await Doer.start(system, world, name="doer")
+    await agent.execute_task(task("wait here"), "background")
+    await world.gate("here").reached.wait()
+    with monkeypatch.context() as patched:  # the agent fails between the commit and the task's next await
+        patched.setattr(Run, "cancel", lambda _run: None)
+        assert await agent.ref.ask(CancelTask("t1"), timeout=30)
+    await agent.ref.kill()
+    assert (await agent.execute_task(task("wait here")))["status"] == "cancelled"
+    assert list(world.log) == ["t1 from 0"]
+
+
+async def test_a_paused_task_stays_so_over_a_restart(system: ActorSystem) -> None:
+    world = World()
+    agent = await Doer.start(system, world, name="doer")
+    given = task("save here", "wait there", "c")
+    await agent.execute_task(given, "background")
+    await world.gate("there").reached.wait()
+    await agent.ref.ask(PauseTask("t1"), timeout=30)
+    await agent.ref.kill()
+    world.gate("there").open.set()
+    while (await agent.describe()).status != "paused":
+        pass
+    assert "t1 c" not in list(world.log)
+    await agent.resume_execution()
+    assert (await agent.execute_task(given))["status"] == "completed"
