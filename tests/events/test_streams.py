@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -85,7 +85,7 @@ async def test_what_is_deleted_while_it_is_read_is_not_passed_over(store: Store)
     name, streams = external_stream("shop"), store.event_streams
     async with ActorSystem("shop", store=store) as system, EventBus(store, system="shop") as bus:
         await publish(bus, 1, 2, 3)
-        meanwhile = PrunedMeanwhile(streams, lambda: system.prune(ALL))
+        meanwhile = cast("EventStreams", PrunedMeanwhile(streams, lambda: system.prune(ALL)))
         stream = RowStream(name, meanwhile, lambda: None)
         stream.begin_at(await head_of(streams, name))
         stream.want(None)
