@@ -301,7 +301,9 @@ class EventBus:
         """Stored events, the newest first, by their timestamps; what was published before this call included.
 
         `agent_id` is their source. `since` is in, `until` is not; both need a time zone. `before` and `after`
-        are cursors: `before=page[-1].cursor` gives the next page. Each event has a cursor to go on from:
+        are cursors, places in the order of commits: `before=page[-1].cursor` gives the next page, but for
+        events whose given timestamps run against that order: those are looked for with `until`. Each event
+        has a cursor to go on from:
         `subscribe(..., after=history[0].cursor)` with the same filter gives what has come since. Raises
         UnknownEventType, InvalidCursor, InvalidArgument; StoreError.
         """
