@@ -5,7 +5,9 @@ The indexes end in the time of the event, so the newest are found from their end
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from sentient_core.store.engine import Engine
@@ -19,10 +21,13 @@ from sentient_core.store.wire import read_plain
 
 __all__ = ["history_queries", "newest_events"]
 
-_NEWEST = """SELECT * FROM agent_event:[$stream, $number, $index]..=[$stream, $last, $end]
+_NEWEST = """SELECT * FROM agent_event:[$stream, $number, $index]..=[$stream, $last, $end]{where}
     ORDER BY id DESC LIMIT $limit"""
 _FIRST_SPAN = 1
 _SPAN_GROWTH = 4
+_QUICK_SECONDS = 0.1
+"""A range that was read in less may be followed by a larger one."""
+_SECOND = timedelta(seconds=1)
 
 _INDEXES = (  # the one that leaves least first
     ("workflow_id", "event_workflow_idx"),
@@ -63,9 +68,12 @@ def history_queries(
             f"(id[0] = $stream{position} AND position > $after{position} AND position <= $upto{position})"
         )
     rest = [] if of_all else [f"({' OR '.join(in_streams)})"]
-    for name, (condition, bound) in times_between(wanted.since, wanted.until).items():
-        rest.append(condition)
-        parameters[name] = bound
+    times = times_between(wanted.since, wanted.until)
+    parameters |= {name: bound for name, (_, bound) in times.items()}
+    # Given both ends of a time, the database begins at the earlier one and reads all that has come since, so
+    # it is told the later one alone where no more than `limit` rows can come of that: see `newest_events`.
+    last = [condition for name, (condition, _) in times.items() if name in ("to", "until")]
+    both = [condition for condition, _ in times.values()]
 
     searches: list[tuple[str, list[str]]] = []
     of_agent = None if wanted.agent is None else "(source_agent = $agent OR target_agent = $agent)"
@@ -83,11 +91,14 @@ def history_queries(
         for position, type_ in enumerate(sorted(types)):
             parameters[f"type{position}"] = type_
             searches.append(("event_type_idx", [f"event_type = $type{position}"]))
-    queries = [
-        f"SELECT * FROM agent_event WITH INDEX {index} WHERE {' AND '.join((*mine, *rest))} "  # noqa: S608 - constants
-        "ORDER BY timestamp DESC LIMIT $limit"
-        for index, mine in searches
-    ]
+    queries: list[str] = []
+    for index, mine in searches:
+        within = last if last and of_all and len(mine) == 1 else both
+        where = " AND ".join((*mine, *rest, *within))
+        queries.append(
+            f"SELECT * FROM agent_event WITH INDEX {index} WHERE {where} "  # noqa: S608 - constants
+            "ORDER BY timestamp DESC LIMIT $limit"
+        )
     return queries, parameters
 
 
@@ -103,10 +114,10 @@ async def newest_events(
         # Which stream a row is of costs the database more than all the rest. Mostly there are no others, or
         # few rows that are not to be seen yet: so that is looked at here, and asked only where it matters.
         answers = await engine.query(";\n".join(queries), parameters, read=read_plain)
-        if any(len(answer) == limit and not all(_is_in(spans, row) for row in answer) for answer in answers):
+        if any(len(answer) == limit and _is_short(spans, wanted, answer) for answer in answers):
             queries, parameters = history_queries(spans, wanted, limit)
             answers = await engine.query(";\n".join(queries), parameters, read=read_plain)
-        rows = {row["id"]: row for answer in answers for row in answer if _is_in(spans, row)}
+        rows = {row["id"]: row for answer in answers for row in answer if _is_meant(spans, wanted, row)}
     else:
         for stream, span in spans.items():
             rows |= {row["id"]: row for row in await _by_place(engine, stream, span, wanted, limit)}
@@ -115,16 +126,25 @@ async def newest_events(
     return found[:limit]
 
 
-def _is_in(spans: Mapping[str, Span], row: Mapping[str, Any]) -> bool:
+def _is_short(spans: Mapping[str, Span], wanted: EventFilter, answer: Sequence[Mapping[str, Any]]) -> bool:
+    """Some rows of a full answer are not meant, and behind its last one there may be some that are."""
+    if wanted.since is not None and answer[-1]["timestamp"] < wanted.since - _SECOND:
+        return False  # by more than the index may be wrong: see `times_between`
+    return not all(_is_meant(spans, wanted, row) for row in answer)
+
+
+def _is_meant(spans: Mapping[str, Span], wanted: EventFilter, row: Mapping[str, Any]) -> bool:
     stream, *place = row["id"].key
     span = spans.get(stream)
-    return span is not None and span.after < tuple(place) <= span.upto
+    return span is not None and span.after < tuple(place) <= span.upto and wanted.is_in_time(row["timestamp"])
 
 
 async def _by_place(
     engine: Engine, stream: str, span: Span, wanted: EventFilter, limit: int
 ) -> list[dict[str, Any]]:
-    """The newest by place. A range is read as a whole, so ranges grow from the end."""
+    """The newest by place. A range is read as a whole, so ranges grow from the end while that is quick."""
+    times = times_between(wanted.since, wanted.until)
+    where = f" WHERE {' AND '.join(condition for condition, _ in times.values())}" if times else ""
     rows: list[dict[str, Any]] = []
     last, end = span.upto
     first_number, first_index = _behind(span.after)
@@ -132,9 +152,11 @@ async def _by_place(
     while last >= first_number and len(rows) < limit:
         number = max(first_number, last - width + 1)
         left = limit - len(rows)
+        began = time.monotonic()
         (more,) = await engine.query(
-            _NEWEST,
+            _NEWEST.format(where=where),
             {
+                **{name: bound for name, (_, bound) in times.items()},
                 "stream": stream,
                 "number": number,
                 "index": first_index if number == first_number else 0,
@@ -144,12 +166,13 @@ async def _by_place(
             },
             read=read_plain,
         )
-        rows += [row for row in more if wanted.is_in_time(row["timestamp"])]
+        rows += more
         if len(more) == left:  # there is more in this range
             last, end = just_before(more[-1]["id"].key[1:])
             continue
         last, end = number - 1, END
-        width *= _SPAN_GROWTH
+        if time.monotonic() - began < _QUICK_SECONDS:
+            width *= _SPAN_GROWTH
     return rows
 
 

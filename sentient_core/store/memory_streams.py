@@ -133,8 +133,8 @@ class MemoryStreams:
         self._subscribers[system, name] = Subscriber(
             name=name,
             owner=owner,
-            journal=journal,
-            external=external,
+            journal=max(known.journal, journal),
+            external=max(known.external, external),
             since=known.since,
             seen_at=datetime.now(UTC),
         )

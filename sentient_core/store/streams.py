@@ -175,7 +175,10 @@ class EventStreams(Protocol):
         ...
 
     async def acknowledge(self, system: str, name: str, owner: str, journal: Place, external: Place) -> bool:
-        """Note how far a named subscriber is. False, and nothing is noted: somebody else is it now."""
+        """Note how far a named subscriber is; never less far than it was.
+
+        False, and nothing is noted: somebody else is it now.
+        """
         ...
 
     async def forget_subscriber(self, system: str, name: str) -> bool:

@@ -45,7 +45,9 @@ IF $known = NONE {
 };
 COMMIT;"""
 _FIND = "SELECT * FROM $row"
-_ACKNOWLEDGE = """UPDATE $row SET journal = $journal, external = $external, seen_at = $now
+# One that was given up may be done behind the one that came after it.
+_ACKNOWLEDGE = """UPDATE $row SET journal = IF journal > $journal THEN journal ELSE $journal END,
+    external = IF external > $external THEN external ELSE $external END, seen_at = $now
     WHERE owner = $owner RETURN VALUE owner"""
 _FORGET = "DELETE $row RETURN BEFORE"
 _LETTER = "INSERT IGNORE INTO dead_letter $rows RETURN NONE"
