@@ -8,7 +8,7 @@ the functions that run beside it. Most actors use none of these: the object is m
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sentient_core.actors import forwarding, linking, watching
 from sentient_core.actors.behaviour import unknown_state
@@ -32,7 +32,15 @@ if TYPE_CHECKING:
     from sentient_core.actors.watching import Watch
     from sentient_core.mailbox.envelope import Entry
 
-__all__ = ["Incarnation", "enter"]
+__all__ = ["Beside", "Incarnation", "enter"]
+
+
+class Beside(Protocol):
+    """Something under way beside an incarnation."""
+
+    def cancel(self) -> None:
+        """The incarnation is over."""
+        ...
 
 
 class Incarnation:
@@ -72,7 +80,8 @@ class Incarnation:
         self.links: dict[Incarnation, None] = {}
         """Each of them has this one among its own."""
         self.quiet: Quiet | None = None
-        self.pipes: dict[Pipe, None] = {}
+        self.pipes: dict[Beside, None] = {}
+        """What is under way beside it."""
         self.pulse: Pulse | None = None
         """The last heartbeat of the handler at work."""
         self.undelivered: list[Signal] = []

@@ -185,7 +185,10 @@ class OpenTurn:
         """It has ended well: hand over what it leaves. `settles`: the message in hand is handled.
 
         Raises UnencodableState, TurnTooLarge, StoreUnavailable: then it has not ended well, nothing has left.
+        One that its own message has ended before is left as it is.
         """
+        if not self.is_open:
+            return
         self.make_calls()
         inbox, entry = self._inbox, self.entry
         state = inbox.changed_state(actor)

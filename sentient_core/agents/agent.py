@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Collection, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sentient_core.actors.actor import Actor, DurabilityName
@@ -12,6 +12,7 @@ from sentient_core.actors.current import current_run
 from sentient_core.actors.handlers import handles
 from sentient_core.agents.desk import Desk
 from sentient_core.agents.fields import check_payload
+from sentient_core.agents.left_behind import left_behind
 from sentient_core.agents.messages import (
     AcceptTask,
     AgentDescription,
@@ -26,9 +27,8 @@ from sentient_core.agents.messages import (
 from sentient_core.agents.models import Task, TaskExecutionMode
 from sentient_core.agents.run import Run
 from sentient_core.agents.state_manager import StateManager
-from sentient_core.agents.statuses import TaskStatus
 from sentient_core.agents.steps import Step, handle_step, take_step
-from sentient_core.agents.work import Work, work_of
+from sentient_core.agents.work import Work
 from sentient_core.errors import (
     CheckpointOfAnother,
     CheckpointUnusable,
@@ -41,8 +41,6 @@ from sentient_core.errors import (
 )
 from sentient_core.events import EventBus
 from sentient_core.store.protocols import StoreHolder
-from sentient_core.store.row_models import RowQuery
-from sentient_core.store.row_tables import RowTable
 
 if TYPE_CHECKING:
     from sentient_core.agents.handle import AgentHandle
@@ -52,7 +50,6 @@ __all__ = ["Agent"]
 
 _ANSWERS = (IdTaken, IllegalTransition, UnknownTask, CheckpointOfAnother, CheckpointUnusable)
 """What a handle may be told, which is no failure of the agent."""
-_UNFINISHED = (TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.PAUSED)
 
 
 class Agent(Actor[Any]):
@@ -120,7 +117,7 @@ class Agent(Actor[Any]):
         """
         if capabilities is not None:
             own = checked_capabilities(capabilities, type(self).__qualname__)
-            vars(self)["capabilities"] = frozenset(capabilities)  # instead of those of its class
+            vars(self)["capabilities"] = frozenset(own)  # instead of those of its class
         self.sandbox_tool = sandbox_tool
         system = self.context.system
         parts = {"db_config": db_config, "state_manager": state_manager, "event_bus": event_bus}
@@ -302,33 +299,35 @@ class Agent(Actor[Any]):
         """An incarnation is ready: find out what earlier ones have left unfinished."""
         desk = self._desk
         desk.crew.come(desk)
-        desk.cell.belongings().pipe_to_self(self.__load, (), None)
+        if desk.cell.incarnation > 1:
+            desk.cell.belongings().pipe_to_self(self.__load, (), None)
+        else:
+            desk.is_ready = True
 
     async def __load(self) -> None:
-        desk = self._desk
-        system = self.context.system
-        found: list[Work] = []
-        if desk.cell.incarnation > 1:
-            await desk.cell.runtime.mirror.journal.flush()
-            rows = [
-                row
-                for status in _UNFINISHED
-                for row in await system.store.rows(
-                    system.name,
-                    RowQuery(
-                        table=RowTable.TASK_EXECUTION,
-                        where={"agent_id": desk.cell.path, "status": status.value},
-                    ),
-                )
-            ]
-            rows.sort(key=lambda row: (row.fields["created_at"], row.key))
-            found = [work_of(row.fields) for row in rows]
+        desk, life = self._desk, self._desk.cell.belongings()
+        left = await left_behind(desk.cell)
 
         def adopt() -> None:
-            desk.adopt(found)
+            desk.adopt(left)
             self.context.unstash_all()
 
-        await take_step(desk.cell, adopt)
+        await take_step(life, adopt)
+
+    @contextmanager
+    def _answering(self) -> Generator[None, None, None]:
+        """A handler of the runtime's own, which says no by an exception: the task at work loses nothing."""
+        try:
+            yield
+        except Exception:
+            self._desk.keep_state()
+            raise
+
+    def _is_early(self) -> bool:
+        """What earlier incarnations have left is not known yet: the message in hand waits for that."""
+        if not self._desk.is_ready:
+            self.context.stash()
+        return not self._desk.is_ready
 
     # Its messages.
 
@@ -340,28 +339,37 @@ class Agent(Actor[Any]):
             input_data=message.input_data,
             workflow_id=message.workflow_id,
         )
-        self.check_task(task)
+        with self._answering():
+            self.check_task(task)
         following = self._desk.crew.followed(task.task_id)
         mode = None if following is None else following.mode
         return self._desk.accept(Work(task=task, mode=mode or TaskExecutionMode.BACKGROUND))
 
     @handles
     def _cancel_task(self, message: CancelTask) -> bool:
-        return self._desk.cancel(message.task_id)
+        if self._is_early():
+            return False
+        with self._answering():
+            return self._desk.cancel(message.task_id)
 
     @handles
     def _pause_task(self, message: PauseTask) -> str:
-        return self._desk.pause(message.task_id)
+        if self._is_early():
+            return ""
+        with self._answering():
+            return self._desk.pause(message.task_id)
 
     @handles
     def _resume_task(self, message: ResumeTask) -> str:
-        return self._desk.resume(message.task_id)
+        if self._is_early():
+            return ""
+        with self._answering():
+            return self._desk.resume(message.task_id)
 
     @handles
     def _wish_task(self, message: WishTask) -> None:
         desk = self._desk
-        if not desk.is_ready:
-            self.context.stash()  # whether it has the task is not known yet
+        if self._is_early():
             return
         with suppress(UnknownTask, IllegalTransition):  # it is over
             if message.wish == "cancel":
@@ -373,18 +381,24 @@ class Agent(Actor[Any]):
 
     @handles
     def _take_checkpoint(self, message: TakeCheckpoint) -> str:
+        if self._is_early():
+            return ""
         return self._desk.checkpoint(None, message.data)
 
     @handles
     def _restore_checkpoint(self, message: RestoreCheckpoint) -> bool:
-        self._desk.restore(message.found)
+        if self._is_early():
+            return False
+        with self._answering():
+            self._desk.restore(message.found)
         return True
 
     @handles
     def _describe(self, message: DescribeAgent) -> AgentDescription:
         del message
+        self._is_early()
         return self._desk.describe()
 
     @handles
     def _step(self, step: Step) -> None:
-        handle_step(self._desk.cell, step)
+        handle_step(self, self._desk.cell, step)

@@ -62,6 +62,9 @@ class Following:
 
     def bring(self, position: int, item: dict[str, Any]) -> None:
         """An item is committed."""
+        if self._items and position != self._items[-1][0] + 1:
+            self._items.clear()  # those between are in the store
+            self._begins = None
         self.begin(position - 1)
         self._items.append((position, item))
         self.wake()

@@ -8,6 +8,7 @@ event.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from sentient_core.actors.checkpoints import restore, state_bytes
@@ -26,7 +27,13 @@ from sentient_core.agents.statuses import (
 )
 from sentient_core.agents.work import ResumePoint, Wish, Work, data_of
 from sentient_core.codec import digest
-from sentient_core.errors import CheckpointOfAnother, IdTaken, IllegalTransition, UnknownTask
+from sentient_core.errors import (
+    CheckpointOfAnother,
+    IdTaken,
+    IllegalTransition,
+    UnencodableState,
+    UnknownTask,
+)
 from sentient_core.events import EventType
 from sentient_core.store.records import Checkpoint, CheckpointKind, full_id
 from sentient_core.store.row_tables import RowTable, place_of
@@ -34,10 +41,12 @@ from sentient_core.store.row_tables import RowTable, place_of
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
     from sentient_core.agents.agent import Agent
+    from sentient_core.agents.left_behind import LeftBehind
 
 __all__ = ["Desk"]
 
 
+_AT_WORK = (AgentStatus.RUNNING, AgentStatus.PAUSED)
 _TASK = "task_id"
 """In the metadata of a checkpoint: the task that took it."""
 
@@ -88,12 +97,26 @@ class Desk:
         minutes.then(lambda: self._take_on([work]))
         return task.task_id
 
-    def adopt(self, found: list[Work]) -> None:
-        """Go on with what earlier instances have left unfinished, before what has come meanwhile."""
+    def adopt(self, left: LeftBehind) -> None:
+        """Go on as earlier instances have left it, with their unfinished tasks before what came meanwhile."""
         later = self.unfinished
-        self.unfinished = {work.task.task_id: work for work in found} | later
+        self.unfinished = {work.task.task_id: work for work in left.works} | later
         self.is_ready = True
-        self._take_on(found)
+        self._show(left.status, left.context)
+        minutes = Minutes(self.cell)
+        if left.status in _AT_WORK and left.context.get("task_id") not in self.unfinished:
+            self._agent_status(minutes, AgentStatus.IDLE, "it has no task", current_task=None)
+        elif left.status is not AgentStatus.IDLE:  # as which its actor was written down when it started
+            self._agent_status(minutes, left.status, "")
+        self._take_on(left.works)
+
+    def keep_state(self) -> None:
+        """What the task at work has changed in the agent's state stays, whatever becomes of the open turn."""
+        inbox, journal = self.cell.inbox, self.cell.runtime.mirror.journal
+        with suppress(UnencodableState):
+            state = None if inbox is None else inbox.changed_state(self.agent)
+            if inbox is not None and state is not None and journal.append(state, force=True):
+                inbox.save(state)
 
     def cancel(self, task_id: str | None) -> bool:
         """Cancel a task: at once if it was not begun, else at the next await of its run."""
@@ -110,7 +133,7 @@ class Desk:
     def pause(self, task_id: str | None) -> str:
         """Have the task at work stop at its next point. Raises IllegalTransition, UnknownTask."""
         work = self._at_work(task_id, AgentStatus.PAUSED)
-        if work.status is not TaskStatus.PAUSED:
+        if work.status is not TaskStatus.PAUSED and work.wish is not Wish.CANCEL:
             check_transition("task", work.status, TaskStatus.PAUSED)
             self._wish(work, Wish.PAUSE, lambda: None)
         return work.task.task_id
@@ -118,10 +141,13 @@ class Desk:
     def resume(self, task_id: str | None) -> str:
         """Let it go on. Raises IllegalTransition, UnknownTask."""
         work = self._at_work(task_id, AgentStatus.RUNNING)
+        if work.wish is Wish.CANCEL:
+            return work.task.task_id
         if work.status is not TaskStatus.PAUSED and work.wish is not Wish.PAUSE:
-            check_transition("task", work.status, TaskStatus.RUNNING)
+            old, new = work.status.value, TaskStatus.RUNNING.value
+            raise IllegalTransition("task", old, new, [TaskStatus.PAUSED.value])
         run = self.run
-        self._wish(work, None, (lambda: None) if run is None else run.go_on)
+        self._wish(work, None, (lambda: None) if run is None or run.work is not work else run.go_on)
         return work.task.task_id
 
     def describe(self) -> AgentDescription:
@@ -186,11 +212,19 @@ class Desk:
         minutes.row(RowTable.TASK_EXECUTION, (work.task.task_id,), items=position, phase=made["status"])
         self._progress(minutes, work, made["progress"], made["status"])
 
+        told = {**made, "position": position}
+
         def moved() -> None:
             work.position, work.progress = position, made["progress"]
 
+        def bring() -> None:
+            following = self.crew.followed(work.task.task_id)
+            if following is not None:
+                following.bring(position, told)
+
         minutes.then(moved)
-        return {**made, "position": position}
+        minutes.when_committed(bring)
+        return told
 
     def progress(self, work: Work, progress: float, status: str | None) -> None:
         """The task has got on, and yields nothing with it. Raises InvalidItem."""
@@ -205,6 +239,8 @@ class Desk:
 
     def paused(self, work: Work) -> None:
         """The run stands still."""
+        if work.status is TaskStatus.PAUSED or work.wish is not Wish.PAUSE:
+            return
         minutes = Minutes(self.cell)
         self._task_status(minutes, work, TaskStatus.PAUSED, "somebody asked for it")
         minutes.row(
@@ -224,6 +260,8 @@ class Desk:
 
     def went_on(self, work: Work) -> None:
         """The run goes on."""
+        if work.status is not TaskStatus.PAUSED:
+            return
         minutes = Minutes(self.cell)
         self._task_status(minutes, work, TaskStatus.RUNNING, "somebody asked for it")
         minutes.row(
@@ -246,12 +284,13 @@ class Desk:
         minutes = Minutes(self.cell)
         self._task_status(minutes, work, status, ending.error or "its run has ended")
         is_current = self.run is not None and self.run.work is work
+        is_shown = self.context.get("task_id") == task.task_id
         position = work.position
         progress: float = work.progress
         output = ending.output
         item: dict[str, Any] | None = None
-        if status is TaskStatus.CANCELLED and output.get("status") != "cancelled":
-            output = item = cancelled_item(work.progress)
+        if status is TaskStatus.CANCELLED and not ending.is_told:
+            output = item = {**output, **cancelled_item(work.progress)}
         elif status is TaskStatus.COMPLETED and not ending.is_told:
             item = {**output, "progress": 100}
         if item is not None:
@@ -274,7 +313,6 @@ class Desk:
             updated_at=minutes.now,
             data={},
         )
-        has_begun = is_current and self.run is not None and self.run.has_begun
         if status is TaskStatus.COMPLETED:
             minutes.event(
                 EventType.AGENT_COMPLETED, {"task_id": task.task_id, "result": output}, task.workflow_id
@@ -289,7 +327,7 @@ class Desk:
             minutes.event(
                 EventType.TASK_CANCELLED, {"task_id": task.task_id, "progress": progress}, task.workflow_id
             )
-        if has_begun and status is not TaskStatus.FAILED:
+        if is_shown and status is not TaskStatus.FAILED:
             self._agent_status(minutes, AgentStatus.IDLE, f"task {task.task_id}", current_task=None)
         last = Ending(status=status, position=position, output=output, error=ending.error)
 
@@ -431,14 +469,11 @@ class Desk:
             minutes.event(
                 EventType.AGENT_STATUS_CHANGED, {"new_status": new.value, "old_status": old.value}, None
             )
-        self.status = new
-        if context is not None:
-            self.context = context
+        minutes.if_dropped(lambda: self._show(old, old_context))
+        self._show(new, old_context if context is None else context)
 
-        def back() -> None:
-            self.status, self.context = old, old_context
-
-        minutes.if_dropped(back)
+    def _show(self, status: AgentStatus, context: dict[str, Any]) -> None:
+        self.status, self.context = status, context
 
     def _item(self, minutes: Minutes, work: Work, position: int, item: dict[str, Any]) -> None:
         minutes.row(

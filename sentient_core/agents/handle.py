@@ -156,7 +156,12 @@ class AgentHandle(Generic[A_co]):
         crew = crew_of(self._cell.runtime)
         following = crew.follow(watched)
         try:
-            await self.ref.ask(CancelTask(watched), timeout=self.timeout)
+            try:
+                await self.ref.ask(CancelTask(watched), timeout=self.timeout)
+            except UnknownTask:
+                if task_id is not None:
+                    raise
+                return False  # it has ended just now
             return (await self._ending(watched, following)).status is TaskStatus.CANCELLED
         finally:
             crew.leave(watched)
@@ -173,9 +178,9 @@ class AgentHandle(Generic[A_co]):
             while True:
                 news = following.news
                 described = await self.describe()
-                if described.current_task != watched:
+                if described.current_task != watched and watched not in described.waiting:
                     return False
-                if described.status == TaskStatus.PAUSED.value:
+                if described.current_task == watched and described.status == TaskStatus.PAUSED.value:
                     return True
                 await self._change(following, news)
         finally:
@@ -290,9 +295,8 @@ class AgentHandle(Generic[A_co]):
             current_cell.set(None)  # also an actor below the agent may wait, for it waits for no end here
             while cell.is_alive:
                 await cell.wait_for_end(cell.incarnation, is_drain=False)
-                await anyio.sleep(
-                    _LEAST_WAIT
-                )  # one that is down and is not to start again is alive for a while
+                if cell.is_alive:  # down, and to be started again or not: nobody is told which
+                    await anyio.sleep(_LEAST_WAIT)
             has_ended = True
             tasks.cancel_scope.cancel()
 

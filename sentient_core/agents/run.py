@@ -29,7 +29,7 @@ from sentient_core.agents.statuses import TaskStatus
 from sentient_core.agents.steps import take_step
 from sentient_core.agents.work import Wish, Work
 from sentient_core.causes import in_a_line
-from sentient_core.errors import InvalidItem, TaskTimedOut
+from sentient_core.errors import InvalidItem, StaleIncarnation, StoreError, TaskTimedOut
 
 if TYPE_CHECKING:
     from sentient_core.agents.desk import Desk
@@ -44,6 +44,7 @@ class Run:
 
     def __init__(self, desk: Desk, work: Work) -> None:
         self._desk = desk
+        self._life = desk.cell.belongings()
         self.work: Work = work
         self.has_begun: bool = False
         self._scope = anyio.CancelScope()
@@ -82,7 +83,7 @@ class Run:
 
     async def execute(self) -> None:
         """Wait for a place, run the task, and see to its end."""
-        desk, work = self._desk, self.work
+        desk = self._desk
         places = desk.crew.places
         with self._waiting:
             await places.acquire_on_behalf_of(self)
@@ -94,8 +95,7 @@ class Run:
             ending = await self._attempt()
             while ending is None:
                 ending = await self._attempt()
-            last = ending
-            await self.step(lambda: desk.end(work, last))
+            await self._end(ending)
         finally:
             self._give_back()
 
@@ -104,10 +104,7 @@ class Run:
     async def item(self, given: object) -> None:
         """Bring an item: committed, then told."""
         await self.pausable()
-        made = await self.step(lambda: self._desk.item(self.work, given))
-        following = self._desk.crew.followed(self.work.task.task_id)
-        if following is not None:
-            following.bring(made["position"], made)
+        await self.step(lambda: self._desk.item(self.work, given))
 
     async def progress(self, progress: float, status: str | None) -> None:
         """Say how far it is."""
@@ -127,6 +124,7 @@ class Run:
             await self.step(lambda: self._desk.paused(self.work))
             async with self.aside():
                 await self._may_go_on.wait()
+        if self.work.status is TaskStatus.PAUSED:
             await self.step(lambda: self._desk.went_on(self.work))
 
     def place(self, what: str) -> str:
@@ -152,7 +150,19 @@ class Run:
 
     async def step(self, act: Callable[[], T]) -> T:
         """Have the agent do something in a turn of its own; return what comes of it, committed."""
-        return await take_step(self._desk.cell, act)
+        return await take_step(self._life, act)
+
+    async def _end(self, ending: Ending) -> None:
+        """See to its end. A result that no store can hold is a failure of the task, not of the agent."""
+        desk, work = self._desk, self.work
+        try:
+            await self.step(lambda: desk.end(work, ending))
+        except (StoreError, StaleIncarnation):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with what the user's code has made
+            self._log_failure(error)
+            failed = _failed(work, in_a_line(error), type(error).__name__)
+            await self.step(lambda: desk.end(work, failed))
 
     async def _attempt(self) -> Ending | None:
         """Run the user's code once. None: it is to be run again."""
@@ -171,15 +181,16 @@ class Run:
             with self._scope, self._clock:
                 self._clock.deadline = anyio.current_time() + (math.inf if seconds is None else seconds)
                 await self.pausable()
+                await self._take_place()
                 said = fields_of(await self._guarded())
-        except Exception as raised:  # noqa: BLE001 - the supervision boundary: it is the task's failure
-            desk.cell.log().warning(
-                "a task has failed", task_id=work.task.task_id, error=in_a_line(raised), exc_info=raised
-            )
+        except Exception as raised:  # the supervision boundary: it is the task's failure
+            if self._life.is_over:
+                raise  # nothing that it does counts any more
+            self._log_failure(raised)
             error, error_type = in_a_line(raised), type(raised).__name__
         finally:
             current_run.reset(token)
-        if self._scope.cancelled_caught:
+        if self._scope.cancelled_caught or (self._scope.cancel_called and error is not None):
             if self._is_rerun and not self._is_cancelled:
                 return None
             return Ending(status=TaskStatus.CANCELLED, position=work.position, output={})
@@ -187,20 +198,20 @@ class Run:
             error = str(TaskTimedOut(work.task.task_id, desk.cell.path, seconds or 0.0))
             error_type = TaskTimedOut.__name__
         if error is not None:
-            return Ending(
-                status=TaskStatus.FAILED,
-                position=work.position,
-                output={},
-                error=error,
-                error_type=error_type,
-            )
+            return _failed(work, error, error_type)
+        is_told = bool(said) and not self._returns
         if said.get("status") == "cancelled":  # it ended itself so
-            return Ending(status=TaskStatus.CANCELLED, position=work.position, output=said)
+            return Ending(status=TaskStatus.CANCELLED, position=work.position, output=said, is_told=is_told)
         return Ending(
             status=TaskStatus.COMPLETED,
             position=work.position,
             output=result_of(said),
-            is_told=not self._returns,
+            is_told=is_told,
+        )
+
+    def _log_failure(self, error: Exception) -> None:
+        self._desk.cell.log().warning(
+            "a task has failed", task_id=self.work.task.task_id, error=in_a_line(error), exc_info=error
         )
 
     @property
@@ -244,10 +255,22 @@ class Run:
                 last = given
         return last
 
+    async def _take_place(self) -> None:
+        """Have a place, also when it was given back, and then the wait for another one was cut short."""
+        places = self._desk.crew.places
+        if self not in places.statistics().borrowers:
+            await places.acquire_on_behalf_of(self)
+
     def _give_back(self) -> None:
         places = self._desk.crew.places
         if self in places.statistics().borrowers:
             places.release_on_behalf_of(self)
+
+
+def _failed(work: Work, error: str, error_type: str | None) -> Ending:
+    return Ending(
+        status=TaskStatus.FAILED, position=work.position, output={}, error=error, error_type=error_type
+    )
 
 
 def _is_stream(made: object) -> bool:

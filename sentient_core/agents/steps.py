@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sentient_core.actors import delivery
 from sentient_core.actors.notices import Notice
-from sentient_core.errors import TurnFailed
+from sentient_core.errors import StaleIncarnation, TurnFailed, UnencodableState
 
 if TYPE_CHECKING:
+    from sentient_core.actors.actor import Actor
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.incarnation import Incarnation
     from sentient_core.backend import Slot
@@ -26,45 +27,58 @@ T = TypeVar("T")
 class Step:
     """Something to be done in a turn of an agent."""
 
-    __slots__ = ("act", "slot")
+    __slots__ = ("_path", "act", "slot")
 
-    def __init__(self, act: Callable[[], Any], slot: Slot[Any]) -> None:
+    def __init__(self, act: Callable[[], Any], slot: Slot[Any], path: str) -> None:
         self.act: Callable[[], Any] = act
         self.slot: Slot[Any] = slot
         """Gets what `act` returns when the turn is committed, or what it raises."""
+        self._path = path
+
+    def cancel(self) -> None:
+        """Its incarnation is over: nothing comes of it any more, also for code that is not cancelled."""
+        self.slot.fail(StaleIncarnation(self._path))
 
 
-async def take_step(cell: Cell, act: Callable[[], T]) -> T:
-    """Have `act` called in a turn of an agent; return what it returns when that is committed.
+async def take_step(life: Incarnation, act: Callable[[], T]) -> T:
+    """Have `act` called in a turn of an incarnation; return what it returns when that is committed.
 
-    Raises what it raises. `act` raises before it writes anything down, or not at all. From a task of the
-    incarnation at work.
+    Raises what it raises, or why the turn cannot be committed (UnencodableState, TurnTooLarge): nothing is
+    left of it then, and the agent goes on. Raises StaleIncarnation once the incarnation is over.
     """
-    slot = cell.runtime.backend.slot()
-    if cell.mailbox.is_open:
-        delivery.put_anyway(cell, (_StepNotice(cell.belongings(), Step(act, slot)), cell, None, None))
-    # An agent that drains takes no more turns of this kind: this ends with its incarnation.
-    done: T = await slot
+    cell = life.cell
+    if life.is_over:
+        raise StaleIncarnation(cell.path)
+    slot: Slot[Any] = cell.runtime.backend.slot()
+    step = Step(act, slot, cell.path)
+    life.pipes[step] = None
+    try:
+        # An agent that drains takes no more turns of this kind: this ends with its incarnation.
+        if cell.mailbox.is_open:
+            delivery.put_anyway(cell, (_StepNotice(life, step), cell, None, None))
+        done: T = await slot
+    finally:
+        life.pipes.pop(step, None)
     return done
 
 
-def handle_step(cell: Cell, step: Step) -> None:
-    """The handler of steps."""
-    turn = delivery.open_turn()
+def handle_step(actor: Actor[Any], cell: Cell, step: Step) -> None:
+    """The handler of steps. What is wrong with one is told to whoever took it, and fails no agent."""
+    turn, inbox = delivery.open_turn(), cell.inbox
+    if turn is None or inbox is None:  # it has been abandoned meanwhile
+        step.slot.fail(TurnFailed(cell.path))
+        return
     try:
         done = step.act()
-    except Exception as error:  # noqa: BLE001 - it is that of whoever took the step
+        turn.close(actor, settles=False)
+    except UnencodableState as error:
+        inbox.roll_back(actor)  # else no later turn could be committed
         step.slot.fail(error)
-        return
-    if turn is None:
-        step.slot.set(done)
-        return
-    turn.when_closed(lambda: cell.runtime.mirror.journal.when_committed(_Done(step.slot, done)))
-
-    def dropped() -> None:
-        step.slot.fail(TurnFailed(cell.path))
-
-    turn.when_dropped(dropped)
+    except Exception as error:  # noqa: BLE001 - it is that of whoever took the step
+        turn.drop()
+        step.slot.fail(error)
+    else:
+        cell.runtime.mirror.journal.when_committed(_Done(step.slot, done))
 
 
 class _Done:

@@ -10,9 +10,17 @@ import pytest
 
 from sentient_core import ActorSystem, InvalidArgument, MemoryStore
 from sentient_core.agents import Agent, AgentHandle, StateManager, Task, TaskExecutionMode
+from sentient_core.agents.crew import KEPT_ITEMS
 from sentient_core.agents.messages import CancelTask, PauseTask
 from sentient_core.agents.run import Run
-from sentient_core.errors import IllegalTransition, MessageIdConflict, TaskFailed, UnknownTask
+from sentient_core.errors import (
+    AgentGone,
+    IdTaken,
+    IllegalTransition,
+    MessageIdConflict,
+    TaskFailed,
+    UnknownTask,
+)
 from tests.agents.crew import Doer, World
 
 
@@ -248,12 +256,15 @@ async def test_another_task_under_an_id_that_is_taken_is_refused(system: ActorSy
 async def test_a_task_that_is_to_be_cancelled_is_so_also_after_a_restart(
     system: ActorSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def not_yet(run: Run) -> None:
+        del run
+
     world = World()
     agent = await Doer.start(system, world, name="doer")
     await agent.execute_task(task("wait here"), "background")
     await world.gate("here").reached.wait()
     with monkeypatch.context() as patched:  # the agent fails between the commit and the task's next await
-        patched.setattr(Run, "cancel", lambda _run: None)
+        patched.setattr(Run, "cancel", not_yet)
         assert await agent.ref.ask(CancelTask("t1"), timeout=30)
     await agent.ref.kill()
     assert (await agent.execute_task(task("wait here")))["status"] == "cancelled"
@@ -274,3 +285,50 @@ async def test_a_paused_task_stays_so_over_a_restart(system: ActorSystem) -> Non
     assert "t1 c" not in list(world.log)
     await agent.resume_execution()
     assert (await agent.execute_task(given))["status"] == "completed"
+
+
+async def test_who_is_far_behind_gets_every_item_from_the_store(system: ActorSystem) -> None:
+    agent = await Doer.start(system, World(), name="doer")
+    given = task(*("a" for _ in range(2 * KEPT_ITEMS)))
+    items = agent.stream_execution(given)
+    positions = [(await anext(items))["position"]]
+    assert (await agent.execute_task(given))["status"] == "completed"
+    positions += [item["position"] async for item in items]
+    assert positions == list(range(1, 2 * KEPT_ITEMS + 2))
+
+
+async def test_who_waits_for_a_task_of_an_agent_that_ends_for_good_is_told(system: ActorSystem) -> None:
+    world = World()
+    agent = await Doer.start(system, world, name="doer")
+    await agent.execute_task(task("wait here"), "background")
+    await world.gate("here").reached.wait()
+    async with anyio.create_task_group() as tasks:
+
+        async def wait() -> None:
+            with pytest.raises(AgentGone, match="doer"):
+                await agent.execute_task(task("wait here"))
+
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        agent.ref.stop()
+
+
+async def test_of_two_agents_one_has_a_task_of_an_id(system: ActorSystem) -> None:
+    world = World()
+    one, other = await Doer.start(system, world, name="one"), await Doer.start(system, world, name="other")
+    await one.execute_task(task("wait here"), "background")
+    with pytest.raises(IdTaken):
+        await other.execute_task(task("wait here"), "background")
+    world.gate("here").open.set()
+    assert (await one.execute_task(task("wait here")))["status"] == "completed"
+
+
+async def test_a_result_that_no_store_can_hold_fails_its_task_alone(system: ActorSystem) -> None:
+    class Odd(Agent):
+        async def perform(self, task: Task) -> object:
+            return {1, 2}
+
+    agent = await Odd.start(system, name="odd")
+    with pytest.raises(TaskFailed):
+        await agent.execute_task(Task(task_id="x"))
+    assert agent.ref.incarnation == 1

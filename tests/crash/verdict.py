@@ -113,6 +113,8 @@ class _Case:
             intent = self.intents.get(n)
             if death.kind == "Refuse" and death.reason == "failed":
                 continue  # who asked has died: nobody takes the exception as a reply
+            if death.kind == "Seen" and death.reason == "stopped":
+                continue  # of a last turn, committed when its target, which is not durable, had stopped
             if intent is None or intent.fails < ATTEMPTS:
                 yield f"{death.kind} {n} to {path} died: {death.reason}"
 

@@ -1,0 +1,65 @@
+"""What earlier incarnations of an agent have left: the tasks that are to go on, and how the agent stood."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import msgspec
+
+from sentient_core.agents.statuses import AgentStatus, TaskStatus
+from sentient_core.agents.work import Work, work_of
+from sentient_core.errors import StoreUnavailable
+from sentient_core.store.row_models import Row, RowQuery
+from sentient_core.store.row_tables import RowTable
+
+if TYPE_CHECKING:
+    from sentient_core.actors.cell import Cell
+
+__all__ = ["LeftBehind", "left_behind"]
+
+_UNFINISHED = (TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.PAUSED)
+_AGAIN_SECONDS = 0.5
+
+
+class LeftBehind(msgspec.Struct, frozen=True):
+    """See the module."""
+
+    works: list[Work]
+    """Unfinished tasks, in the order in which they are to go on."""
+    status: AgentStatus
+    context: dict[str, Any]
+    """`execution_context` of the agent's row."""
+
+
+async def left_behind(cell: Cell) -> LeftBehind:
+    """Read it, when all that the incarnations have written is there. Waits for a store that is away."""
+    while True:
+        try:
+            return await _read(cell)
+        except StoreUnavailable as error:
+            cell.log().warning("unfinished tasks are looked for again", error=str(error))
+            await anyio.sleep(_AGAIN_SECONDS)
+
+
+async def _read(cell: Cell) -> LeftBehind:
+    system, path = cell.runtime.system, cell.path
+
+    async def rows(query: RowQuery) -> list[Row]:
+        return await system.store.rows(system.name, query)
+
+    await cell.runtime.mirror.journal.flush()
+    tasks: list[Row] = []
+    for status in _UNFINISHED:
+        where = {"agent_id": path, "status": status.value}
+        tasks += await rows(RowQuery(table=RowTable.TASK_EXECUTION, where=where))
+    tasks.sort(key=lambda row: (row.fields.get("started_at") is None, row.fields["created_at"], row.key))
+    agents = await rows(RowQuery(table=RowTable.AGENT_STATE, key=(path,)))
+    # The status in that row is of the actor by now, which has been started again.
+    key = ("agent", path)
+    changes = await rows(RowQuery(table=RowTable.STATUS_CHANGE, key=key, newest_first=True, limit=1))
+    return LeftBehind(
+        works=[work_of(row.fields) for row in tasks],
+        status=AgentStatus(changes[0].fields["new"]) if changes else AgentStatus.IDLE,
+        context=dict(agents[0].fields.get("execution_context") or {}) if agents else {},
+    )
