@@ -22,6 +22,7 @@ from sentient_core.agents.messages import (
     RestoreCheckpoint,
     ResumeTask,
     TakeCheckpoint,
+    id_of_task,
 )
 from sentient_core.agents.models import Task, TaskExecution, TaskExecutionMode
 from sentient_core.agents.statuses import TaskStatus
@@ -239,7 +240,7 @@ class AgentHandle(Generic[A_co]):
             input_data=task.input_data,
             workflow_id=task.workflow_id,
         )
-        await self.ref.ask(message, timeout=self.timeout, message_id=f"task:{task.task_id}")
+        await self.ref.ask(message, timeout=self.timeout, message_id=id_of_task(task.task_id))
 
     async def _at_work(self) -> str | None:
         described = await self.describe()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -18,7 +19,18 @@ __all__ = [
     "ResumeTask",
     "TakeCheckpoint",
     "WishTask",
+    "id_of_task",
 ]
+
+_LONGEST = 990
+"""Ids of messages have at most 1,000 characters, as those of tasks have."""
+
+
+def id_of_task(task_id: str) -> str:
+    """The id of the message that gives a task: the same task again is the same message."""
+    if len(task_id) <= _LONGEST:
+        return f"task:{task_id}"
+    return f"task#{blake2b(task_id.encode(), digest_size=32).hexdigest()}"
 
 
 class AcceptTask(Request[str], frozen=True, tag="agent.accept_task"):

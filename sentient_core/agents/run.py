@@ -28,7 +28,7 @@ from sentient_core.agents.outcome import fields_of, result_of
 from sentient_core.agents.statuses import TaskStatus
 from sentient_core.agents.steps import take_step
 from sentient_core.agents.work import Wish, Work
-from sentient_core.causes import in_a_line
+from sentient_core.causes import in_a_line, last_lines
 from sentient_core.errors import InvalidItem, StaleIncarnation, StoreError, TaskTimedOut
 
 if TYPE_CHECKING:
@@ -211,7 +211,11 @@ class Run:
 
     def _log_failure(self, error: Exception) -> None:
         self._desk.cell.log().warning(
-            "a task has failed", task_id=self.work.task.task_id, error=in_a_line(error), exc_info=error
+            "a task has failed",
+            task_id=self.work.task.task_id,
+            error=in_a_line(error),
+            # Lines, and no traceback: some loggers render that with all of its variables.
+            exception=last_lines(error),
         )
 
     @property

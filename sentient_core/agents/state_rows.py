@@ -16,15 +16,15 @@ import anyio
 import msgspec
 
 from sentient_core.actors.current import current_cell
-from sentient_core.agents.fields import Model
+from sentient_core.agents.fields import Model, check_id
 from sentient_core.agents.models import StatusChange
 from sentient_core.agents.patching import Updates, check_updates, touches, updated
 from sentient_core.agents.statuses import check_transition
 from sentient_core.agents.subjects import Subject, from_row, refuse_owned
 from sentient_core.agents.trail import change_write, moment_after
 from sentient_core.config import DEFAULT_SYSTEM
-from sentient_core.errors import InvalidArgument, InvalidField, RowConflict, StoreUnavailable, SystemClosed
-from sentient_core.paths import EXTERNAL
+from sentient_core.errors import InvalidField, RowConflict, StoreUnavailable, SystemClosed
+from sentient_core.paths import EXTERNAL, check_name
 from sentient_core.store.backoff import Backoff
 from sentient_core.store.protocols import Store, StoreHolder, store_of
 from sentient_core.store.row_models import Row, RowQuery, RowWrite
@@ -55,10 +55,8 @@ class StateRows:
         self._live = where if isinstance(where, ActorSystem) else None
         if system is None:
             system = DEFAULT_SYSTEM if self._live is None else self._live.name
-        if not system or "/" in system:
-            raise InvalidArgument(f"system is {system!r}; it must be the name of a system")
-        self.system: str = system
-        self._actor = actor
+        self.system: str = check_name(system)
+        self._actor = check_id(actor, "actor")
         self._lines: dict[object, _Line] = {}
 
     async def _rows(self, query: RowQuery) -> list[Row]:

@@ -20,7 +20,7 @@ from sentient_core.actors.handlers import handles
 from sentient_core.actors.life_events import report_alert
 from sentient_core.actors.ref import ActorRef, cell_of
 from sentient_core.agents.crew import crew_of
-from sentient_core.agents.messages import AcceptTask, WishTask
+from sentient_core.agents.messages import AcceptTask, WishTask, id_of_task
 from sentient_core.agents.models import Task
 from sentient_core.agents.statuses import WorkflowStatus
 from sentient_core.agents.workflows.board import board_of
@@ -259,7 +259,7 @@ class WorkflowRunner(Actor[Any], tag="workflow"):
             input_data=task.input_data,
             workflow_id=task.workflow_id,
         )
-        await self._ref_at(path).send(message, message_id=f"task:{task.task_id}")
+        await self._ref_at(path).send(message, message_id=id_of_task(task.task_id))
 
     def _await_task(self, name: str, step: StepProgress, progress: Progress, *, is_again: bool) -> None:
         definition, _ = self._known()
