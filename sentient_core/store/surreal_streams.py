@@ -239,7 +239,7 @@ class SurrealStreams:
                 },
                 read=read_plain,
             )
-            pruned = max((pruned, *map(_place, filter(None, gone))))
+            pruned = max((pruned, *(_place(one) for one in gone if one)))
             took = time.monotonic() - began
             found += map(read_placed, rows)
             if len(rows) == left:
