@@ -19,6 +19,7 @@ from sentient_core.errors import (
     IllegalTransition,
     InvalidArgument,
     InvalidField,
+    InvalidName,
     OwnedByActor,
     RowConflict,
     StoreUnavailable,
@@ -134,7 +135,7 @@ def test_its_store_may_be_named_as_the_original_design_does(store: MemoryStore) 
 
 @pytest.mark.parametrize("system", ["", "a/b"])
 def test_it_needs_the_name_of_a_system(store: MemoryStore, system: str) -> None:
-    with pytest.raises(InvalidArgument, match="must be the name of a system"):
+    with pytest.raises(InvalidName, match="cannot be a name"):
         StateManager(store, system=system)
 
 
