@@ -321,14 +321,3 @@ async def test_of_two_agents_one_has_a_task_of_an_id(system: ActorSystem) -> Non
         await other.execute_task(task("wait here"), "background")
     world.gate("here").open.set()
     assert (await one.execute_task(task("wait here")))["status"] == "completed"
-
-
-async def test_a_result_that_no_store_can_hold_fails_its_task_alone(system: ActorSystem) -> None:
-    class Odd(Agent):
-        async def perform(self, task: Task) -> object:
-            return {1, 2}
-
-    agent = await Odd.start(system, name="odd")
-    with pytest.raises(TaskFailed):
-        await agent.execute_task(Task(task_id="x"))
-    assert agent.ref.incarnation == 1
