@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncGenerator, Collection, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -103,7 +104,7 @@ class Agent(Actor[Any]):
 
     def __init__(
         self,
-        *,
+        name: str | None = None,
         capabilities: Collection[str] | None = None,
         db_config: StoreHolder | None = None,
         state_manager: StateManager | None = None,
@@ -112,19 +113,21 @@ class Agent(Actor[Any]):
     ) -> None:
         """`capabilities`: of this one, instead of those of its class.
 
-        `db_config`, `state_manager` and `event_bus` may be given, as in the original design, and have to be
-        of the system's own store: they are what `self.db_config` and so on are then. Raises InvalidArgument.
+        `name` is what `start` was given, and says nothing else here. `db_config`, `state_manager` and
+        `event_bus` may be given, as in the original design, and have to be of the system's own store: they
+        are what `self.db_config` and so on are then. Raises InvalidArgument.
         """
         if capabilities is not None:
             own = checked_capabilities(capabilities, type(self).__qualname__)
             vars(self)["capabilities"] = frozenset(own)  # instead of those of its class
         self.sandbox_tool = sandbox_tool
+        del name
         system = self.context.system
         parts = {"db_config": db_config, "state_manager": state_manager, "event_bus": event_bus}
-        for name, given in parts.items():
+        for what, given in parts.items():
             if given is not None and getattr(given, "store", None) is not system.store:
                 raise InvalidArgument(
-                    f"{name} is of another store than the system '{system.name}': make both of one "
+                    f"{what} is of another store than the system '{system.name}': make both of one "
                     "SurrealDBConfig, ActorSystem(store=config), or leave it out"
                 )
         self.__db_config = db_config
@@ -277,9 +280,15 @@ class Agent(Actor[Any]):
     async def start(
         cls, system: ActorSystem, *args: Any, name: str | None = None, **kwargs: Any
     ) -> AgentHandle[Self]:
-        """Spawn it in a system; returns its handle. Arguments are those of `ActorSystem.spawn`."""
+        """Spawn it in a system; returns its handle. Arguments are those of `ActorSystem.spawn`.
+
+        An `__init__` whose first parameter is `name`, in the manner of the original design, gets that as
+        well.
+        """
         from sentient_core.agents.handle import AgentHandle  # noqa: PLC0415 - handles know agents
 
+        if list(inspect.signature(cls.__init__).parameters)[1:2] == ["name"]:
+            args = (name, *args)
         return AgentHandle(await system.spawn(cls, *args, name=name, **kwargs))
 
     @property

@@ -321,3 +321,17 @@ async def test_of_two_agents_one_has_a_task_of_an_id(system: ActorSystem) -> Non
         await other.execute_task(task("wait here"), "background")
     world.gate("here").open.set()
     assert (await one.execute_task(task("wait here")))["status"] == "completed"
+
+
+async def test_an_init_in_the_manner_of_the_original_design_works(system: ActorSystem) -> None:
+    class Old(Agent):
+        def __init__(self, name: str, sandbox_tool: object = None) -> None:
+            super().__init__(name, ["coding"], sandbox_tool=sandbox_tool)
+            self.called = name
+
+        async def perform(self, task: Task) -> dict[str, Any]:
+            return {"message": f"{self.called}, {self.name}, {self.sandbox_tool}"}
+
+    agent = await Old.start(system, name="old", sandbox_tool="a tool")
+    assert (await agent.execute_task(Task(task_id="x")))["message"] == "old, old, a tool"
+    assert agent.capabilities == {"coding"}
