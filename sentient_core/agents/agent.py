@@ -283,10 +283,15 @@ class Agent(Actor[Any]):
         """Spawn it in a system; returns its handle. Arguments are those of `ActorSystem.spawn`.
 
         An `__init__` whose first parameter is `name`, in the manner of the original design, gets that as
-        well.
+        well. Raises InvalidArgument for a class that does not say what is done for a task.
         """
         from sentient_core.agents.handle import AgentHandle  # noqa: PLC0415 - handles know agents
 
+        if not (cls.__streams__ or cls.__executes__ or cls.perform is not Agent.perform):
+            raise InvalidArgument(
+                f"{cls.__qualname__} does not say what is done for a task: write "
+                "stream_execution(self, task), an async generator, or perform(self, task)"
+            )
         if list(inspect.signature(cls.__init__).parameters)[1:2] == ["name"]:
             args = (name, *args)
         return AgentHandle(await system.spawn(cls, *args, name=name, **kwargs))

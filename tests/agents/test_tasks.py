@@ -335,3 +335,11 @@ async def test_an_init_in_the_manner_of_the_original_design_works(system: ActorS
     agent = await Old.start(system, name="old", sandbox_tool="a tool")
     assert (await agent.execute_task(Task(task_id="x")))["message"] == "old, old, a tool"
     assert agent.capabilities == {"coding"}
+
+
+async def test_a_class_that_does_nothing_for_a_task_is_not_started(system: ActorSystem) -> None:
+    class Nothing(Agent):
+        """Says nothing."""
+
+    with pytest.raises(InvalidArgument, match="Nothing does not say what is done for a task"):
+        await Nothing.start(system, name="nothing")
