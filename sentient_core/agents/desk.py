@@ -69,7 +69,7 @@ class Desk(Course, NamedCheckpoints):
     def adopt(self, left: LeftBehind) -> None:
         """Go on as earlier instances have left it, with their unfinished tasks before what came meanwhile."""
         later = self.unfinished
-        self.unfinished = {work.task.task_id: work for work in left.works} | later
+        self.unfinished: dict[str, Work] = {work.task.task_id: work for work in left.works} | later
         self.is_ready = True
         self._show(left.status, left.context)
         minutes = Minutes(self.cell)
@@ -170,5 +170,6 @@ class Desk(Course, NamedCheckpoints):
 
     def _begin_next(self) -> None:
         if self.run is None and self.is_ready and self.unfinished:
-            self.run = run = Run(self, next(iter(self.unfinished.values())))
+            run = Run(self, next(iter(self.unfinished.values())))
+            self.run: Run | None = run
             self.cell.belongings().pipe_to_self(run.execute, (), None)
