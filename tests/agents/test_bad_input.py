@@ -108,6 +108,13 @@ class Odd(Agent):
         return await self.acts[task.task_id](self) if task.task_id in self.acts else "fine"
 
 
+class Plain(Agent):
+    """Does nothing, and is given whatever an agent is given."""
+
+    async def perform(self, task: Task) -> None:
+        """Nothing."""
+
+
 class Streamer(Agent):
     """Yields what a test put into `items`, if its task is called t1."""
 
@@ -387,7 +394,7 @@ async def test_capabilities_that_are_no_words_are_refused_at_the_start(
     system: ActorSystem, capabilities: Any
 ) -> None:
     with pytest.raises(InvalidArgument, match="set of words"):
-        await Agent.start(system, name="odd", capabilities=capabilities)
+        await Plain.start(system, name="odd", capabilities=capabilities)
     assert system.actors(Agent) == []
 
 
@@ -395,7 +402,7 @@ async def test_capabilities_that_are_no_words_are_refused_at_the_start(
 async def test_a_part_of_another_store_is_refused_at_the_start(system: ActorSystem, part: str) -> None:
     given: dict[str, Any] = {part: 5}
     with pytest.raises(InvalidArgument, match=part):
-        await Agent.start(system, **given)
+        await Plain.start(system, **given)
 
 
 @pytest.mark.parametrize("what", [None, 5, "odd"], ids=repr)

@@ -219,6 +219,9 @@ async def test_what_belongs_to_a_task_is_refused_elsewhere(system: ActorSystem) 
             except NotInTask as error:
                 errors.append(error)
 
+        async def perform(self, task: Task) -> None:
+            """Nothing."""
+
     await Nosy.start(system, name="nosy")
     assert "'nosy': report_progress is for the code of a task" in str(errors[0])
 
