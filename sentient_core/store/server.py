@@ -28,7 +28,15 @@ from sentient_core.store.access import Access
 from sentient_core.store.backoff import Backoff
 from sentient_core.store.connection import Connection, NotSignedIn, Transport
 from sentient_core.store.url import Address
-from sentient_core.store.wire import Refusal, call_request, read_exact, request, understood, use_request
+from sentient_core.store.wire import (
+    Conflict,
+    Refusal,
+    call_request,
+    read_exact,
+    request,
+    understood,
+    use_request,
+)
 
 __all__ = ["SUPPORTED", "ServerClient", "check_version"]
 
@@ -205,13 +213,23 @@ class ServerClient:
         if self._access.is_reader:
             return  # the connection says which database is meant; a `use` would make it
         try:
-            read_exact(await connection.exchange(use_request(self._access.namespace, self._access.database)))
+            await self._use(connection)
         except NotSignedIn as error:
             self._token = None
             if is_news:
                 raise self._denied() from error
             connection.sign(None)  # that token was an older one, and has run out
             await self._prepare(connection)
+
+    async def _use(self, connection: Connection) -> None:
+        choice = use_request(self._access.namespace, self._access.database)
+        backoff = Backoff(0.002, 0.25)
+        while True:  # until the dial has had its time
+            with suppress(Conflict):
+                read_exact(await connection.exchange(choice))
+                return
+            # It makes the database where there is none, which another start may be doing as well.
+            await backoff.wait()
 
     async def _signed_in(self, connection: Connection) -> str | None:
         if self._access.is_anonymous:
