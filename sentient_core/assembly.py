@@ -36,6 +36,7 @@ from sentient_core.supervisor.strategy import Strategy
 from sentient_core.supervisor.supervisor import Supervisor, checked_children
 
 if TYPE_CHECKING:
+    from sentient_core.faults import Faults
     from sentient_core.system import ActorSystem
 
 __all__ = ["Ground", "Parts", "Root", "put_together"]
@@ -104,6 +105,7 @@ def put_together(
     isolation: Isolation,
     on_give_up: Callable[[str, Exception], None],
     on_gap: Callable[[], None],
+    faults: Faults | None,
 ) -> Parts:
     """The parts of a system that owns its records. Nothing of them runs yet.
 
@@ -146,6 +148,7 @@ def put_together(
         alerts=Feed(LimitedLog(log, backend.now, "a subscriber of alerts failed")),
         isolation=isolation,
         on_give_up=on_give_up,
+        faults=faults,
     )
     mirror.on_gap = on_gap
     ground = Ground(backend.slot())

@@ -29,6 +29,7 @@ SentientError
 │   ├── UnknownEventType                 of an event: neither one of ours nor a name with a dot
 │   ├── InvalidPayload (TypeError)       of an event: no store could hold it, or not give it back as it was
 │   │   └── EventTooLarge                more bytes than the store takes in one record
+│   ├── InvalidFaultPlan                 a plan of faults, or a rule of one, that means nothing
 │   ├── InvalidCursor                    no text that an event bus has given out, or one of another store
 │   ├── InvalidCall (TypeError)          arguments that a proxied method, or an __init__, does not take
 │   ├── InvalidField                     a value that a field of a task, a state or an event cannot have
@@ -105,6 +106,7 @@ SentientError
 │   ├── Transient                        gone with another try
 │   ├── Poison                           it is the message's fault: quarantine it, go on
 │   └── BudgetExceeded                   pause until somebody resumes the actor
+├── FaultInjected                        a fault plan has said that this is to fail; says where
 ├── IllegalTransition                    a status that does not follow the one there is; names both
 ├── IdTaken                              there is a row of this id already
 ├── OwnedByActor                         a living actor writes this row; carries its path
@@ -198,6 +200,7 @@ __all__ = [
     "EventBusError",
     "EventBusStopped",
     "EventTooLarge",
+    "FaultInjected",
     "Fenced",
     "ForeignRef",
     "HandlerAbandoned",
@@ -215,6 +218,7 @@ __all__ = [
     "InvalidCursor",
     "InvalidDecision",
     "InvalidEnvFile",
+    "InvalidFaultPlan",
     "InvalidField",
     "InvalidHandler",
     "InvalidIntensity",
@@ -1377,6 +1381,22 @@ class RestartLimitExceeded(SentientError):
             f"'{supervisor or 'the root supervisor'}' gave up on '{child}': more than "
             f"{max_restarts} restart{'' if max_restarts == 1 else 's'} within {within:g} s{where}"
         )
+
+
+class InvalidFaultPlan(InvalidArgument):
+    """A plan of faults, or a rule of one, that could never do what it says."""
+
+
+class FaultInjected(SentientError):
+    """The system's fault plan says that this fails here."""
+
+    def __init__(self, point: str, actor: str, message_type: str, nth: int, reason: str) -> None:
+        self.point = point
+        self.actor = actor
+        self.message_type = message_type
+        self.nth = nth
+        what = f" with {message_type}" if message_type else ""
+        super().__init__(reason or f"the fault plan says so, at {point} {nth} of '{actor}'{what}")
 
 
 class IllegalTransition(SentientError):

@@ -43,6 +43,7 @@ from sentient_core.errors import (
 )
 from sentient_core.events import EventBus, EventType
 from sentient_core.events.split_streams import streams_of
+from sentient_core.faults import FaultPlan, Faults
 from sentient_core.flushing import FlushProgress, flush
 from sentient_core.health import Health, Phase, health_of
 from sentient_core.in_thread import BackendName, SystemThread
@@ -62,6 +63,7 @@ from sentient_core.recovering import (
 )
 from sentient_core.store import MemoryStore
 from sentient_core.store.audit import Audit
+from sentient_core.store.faulty import has_store_rules, inject
 from sentient_core.store.protocols import (
     Backlog,
     JournalOptions,
@@ -153,6 +155,8 @@ class ActorSystem:
     is spent, an actor that fails is not restarted, and the one below the root that it belongs to ends for
     good with an alert. Virtual actors are never given up: they, and whatever they spawn, do not count.
 
+    `faults` is a plan of what goes wrong in it, for tests and benchmarks (`sentient_core.faults`).
+
     `threads` is how many threads `Actor.run_sync` uses at the same time, for all actors together.
 
     A handler that keeps the event loop from running for `watchdog` seconds is named in the log and in a
@@ -177,6 +181,7 @@ class ActorSystem:
         isolation: IsolationName = "none",
         restart_budget: RestartBudget | None = None,
         on_give_up: OnGiveUp = "end",
+        faults: FaultPlan | None = None,
     ) -> None:
         self.name: str = check_name(name)
         check_seconds("drain_patience", drain_patience, is_optional=False)
@@ -198,6 +203,10 @@ class ActorSystem:
         self._isolation = _checked_isolation(isolation)
         self._root_strategy = msgspec.structs.replace(Root.strategy, budget=restart_budget)
         self._stops_when_given_up = _is_stop(on_give_up)
+        if faults is not None and not isinstance(faults, FaultPlan):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgument(f"faults must be a FaultPlan(...), not {faults!r}")
+        self.faults: Faults | None = None if faults is None else Faults(faults)
+        """What goes wrong on purpose: `.injected` says what has, `.pause()` lets nothing more."""
         self._options = msgspec.structs.replace(
             journal or JournalOptions(), log_level=self.settings.log_level
         )
@@ -222,6 +231,8 @@ class ActorSystem:
         self._phase = Phase.STARTING
         if self._is_default_store:
             self._log.info("no store was named, so it is where the settings say", store=self.store.url)
+        if self.faults is not None and has_store_rules(self.faults):
+            inject(self.store, self.faults)
         try:
             journal = await self.store.open_journal(
                 self.name, options=self._options, on_fenced=self._on_fenced, on_outage=self._on_outage
@@ -244,6 +255,7 @@ class ActorSystem:
             isolation=self._isolation,
             on_give_up=self._on_give_up,
             on_gap=self._on_gap,
+            faults=self.faults,
         )
         try:
             tasks.start_soon(parts.runtime.timekeeper.run, name="sentient-core timekeeper")
@@ -918,6 +930,8 @@ class ActorSystem:
                 self._own_store.retire()  # else a later question would open it again and keep its lock
 
     async def _close_store(self) -> None:
+        if self.faults is not None and has_store_rules(self.faults):
+            inject(self.store, None)
         if self._own_store is not None:
             with anyio.CancelScope(shield=True):
                 await self._own_store.close()

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 LAYERS: list[set[str]] = [
     {"errors", "backend", "codec", "paths", "logs", "causes", "feed", "secret"},
+    {"faults"},
     {"mailbox"},
     {"store"},
     {"config", "own_store"},

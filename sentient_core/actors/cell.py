@@ -25,13 +25,14 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context
 from enum import StrEnum
+from functools import partial
 from itertools import filterfalse
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, TypeVar
 
 import anyio
 
-from sentient_core.actors import delivery
+from sentient_core.actors import delivery, injecting
 from sentient_core.actors.abandoning import abandon, settle_abandoned
 from sentient_core.actors.actor import IGNORE, Actor, new_actor
 from sentient_core.actors.asking import NOT_YET
@@ -78,6 +79,7 @@ from sentient_core.causes import class_sent, in_a_line
 from sentient_core.errors import (
     ActorKilled,
     ActorStopped,
+    FaultInjected,
     HandlerAbandoned,
     SentientError,
     StartFailed,
@@ -101,6 +103,7 @@ __all__ = ["NO_KWARGS", "Cell", "CellStatus"]
 T = TypeVar("T")
 
 NO_KWARGS: Final[Mapping[str, Any]] = MappingProxyType({})
+NO_HANDLERS: Final[Mapping[type, Handler]] = MappingProxyType({})
 
 _STAYS_PENDING = "the message stays pending, for the next start of the actor"
 
@@ -550,7 +553,9 @@ class Cell:
 
         False: it has not been tried.
         """
-        if not self.blueprint.starts_at_once or (self.ledger is not None and self.ledger.is_known):
+        if not self.blueprint.starts_at_once or self.runtime.faults is not None:
+            return False
+        if self.ledger is not None and self.ledger.is_known:
             return False
         self.runtime.dispatcher.check_thread()
         self.status = _STARTING
@@ -701,6 +706,8 @@ class Cell:
         handler_of = (self.blueprint if self.life is None else self.life).handlers.get
         now = time.perf_counter
         mailbox.high_water = max(mailbox.high_water, len(queue))
+        if self.runtime.faults is not None:
+            handler_of = NO_HANDLERS.get  # each message is looked into
         ledger = self.ledger if self.blueprint.saves else None
         left = budget = BUDGET if ledger is None else self._budget(ledger)
         due_bytes = self.blueprint.checkpoint_bytes
@@ -874,6 +881,12 @@ class Cell:
 
         None: there is nothing to handle, and what there was is settled.
         """
+        faults = self.runtime.faults
+        if faults is None:
+            return self._look_inside(entry)
+        return injecting.look_inside(self, faults, entry, self._look_inside)
+
+    def _look_inside(self, entry: Entry) -> tuple[Entry, Handler] | None:
         message = entry[0]
         if isinstance(message, Begun):
             self.in_hand = message.in_hand
@@ -1066,6 +1079,8 @@ class Cell:
             restored = load_state(self, actor, checkpoints) if checkpoints else None
             self._begin_life(actor)
             hooks = self.blueprint.hooks
+            if self.runtime.faults is not None:
+                await self._finished(injecting.start(self, self.runtime.faults))
             if is_restart and "on_restart" in hooks:
                 await self._finished(actor.on_restart(cause))
             if "on_start" in hooks and await self._finished(actor.on_start()) is IGNORE:
@@ -1165,7 +1180,7 @@ class Cell:
         """A state that cannot be stored is its actor's failure."""
         try:
             save(actor)
-        except UnencodableState as error:
+        except (UnencodableState, FaultInjected) as error:
             report_failure(self, error, None, "checkpoint")
             await self._obey_directive(self.above.decide(self, error).directive, error)
 
@@ -1224,7 +1239,7 @@ class Cell:
     async def _fail(self, error: Exception) -> None:
         self.status = _FAILING
         self._cause = error
-        if self.family is None and not self.blueprint.winds_up:
+        if self.family is None and not self._winds_up:
             self._down(error)
         else:
             await self._after_family()
@@ -1233,10 +1248,14 @@ class Cell:
         """Go on with the end of this incarnation: now, or when the children are down."""
         if self.family is not None and self.family.stop_all(kill=False):
             return
-        if self.blueprint.winds_up:
+        if self._winds_up:
             await self._wind_up()
         else:
             self._down(self._cause)
+
+    @property
+    def _winds_up(self) -> bool:
+        return self.blueprint.winds_up or self.runtime.faults is not None
 
     async def _on_family_gone(self) -> None:
         if self.status not in (_STOPPING, _FAILING):
@@ -1255,8 +1274,12 @@ class Cell:
             if isinstance(cause, Exception) and "on_failure" in hooks:
                 failure = cause
                 await self._call_hook(actor, "on_failure", lambda: actor.on_failure(failure))
-            if "on_stop" in hooks:
-                error = await self._call_hook(actor, "on_stop", actor.on_stop)
+            faults = self.runtime.faults
+            if "on_stop" in hooks or faults is not None:
+                hook: Callable[[], Any] = actor.on_stop
+                if faults is not None:
+                    hook = partial(injecting.stop, self, faults, hook)
+                error = await self._call_hook(actor, "on_stop", hook)
                 cause = cause or error
             # A path that the runtime made means nothing to the next start.
             if cause is None and self._saves_at_end:
@@ -1274,7 +1297,7 @@ class Cell:
                 self.log().error(
                     "the last checkpoint was not taken: the store has another owner, or is closed"
                 )
-        except UnencodableState as error:
+        except (UnencodableState, FaultInjected) as error:
             report_failure(self, error, None, "checkpoint")
             return error
         return None

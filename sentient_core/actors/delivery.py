@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentient_core.actors.counting import COUNTED
 from sentient_core.actors.current import current_cell, current_event, current_turn
+from sentient_core.actors.fated import with_fate
 from sentient_core.actors.isolating import isolated
 from sentient_core.actors.posting import Posted
 from sentient_core.actors.sent_ids import UnderWay
@@ -96,7 +97,8 @@ def tell(cell: Cell, message: object, posting: Posting | None = None) -> None:
     if not mailbox.is_open:
         _tell_closed(cell, message, posting)
         return
-    if message is None or posting is not None or mailbox.isolation is not _AS_IT_IS or cell.inbox is not None:
+    is_plain = mailbox.isolation is _AS_IT_IS and cell.runtime.faults is None
+    if message is None or posting is not None or not is_plain or cell.inbox is not None:
         _put_or_drop(cell, new_entry(cell, message, None, posting))
         return
     queue = mailbox.queue
@@ -354,11 +356,14 @@ def check_message(message: object) -> None:
 def new_entry(cell: Cell, message: object, reply: Slot[Any] | None, posting: Posting | None = None) -> Entry:
     """What a message is queued as; all that can be wrong with it is found here.
 
-    Raises InvalidArgument, UnencodableMessage, UncopyableMessage, ForeignRef.
+    Raises InvalidArgument, UnencodableMessage, UncopyableMessage, ForeignRef, FaultInjected.
     """
     mailbox = cell.mailbox
     sender = current_cell.get()
     content = content_for(cell, message)
+    faults = cell.runtime.faults
+    if faults is not None:
+        content = with_fate(cell, faults, content)
     event = event_of(cell, message, sender, current_event.get()) if mailbox.is_mirrored else None
     if posting is not None:
         content = as_posted(cell, Posted.by(posting, content, cell.runtime.backend.now()))

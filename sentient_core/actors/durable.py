@@ -193,7 +193,7 @@ class DurableCell(Cell):
         """Handle a message that was taken from the queue. False: it was not handled."""
         self.in_hand = entry
         handler = self.behaviour.handlers.get(type(entry[0]))
-        if handler is None:
+        if handler is None or self.runtime.faults is not None:
             found = self._other_handler(entry)
             if found is None:
                 return False

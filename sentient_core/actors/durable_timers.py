@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sentient_core.actors import delivery
+from sentient_core.actors import delivery, injecting
 from sentient_core.actors.life_events import report_alert
 from sentient_core.actors.posting import FOR_EVER
 from sentient_core.actors.stored_letter import decoded
 from sentient_core.codec import tag_of
 from sentient_core.errors import InvalidArgument, NotRedrivable
+from sentient_core.faults.points import FaultAction
 from sentient_core.store.records import Accepted, TimerGone, TimerSet, Turn
 
 if TYPE_CHECKING:
@@ -174,8 +175,15 @@ class _Timer:
         if not (cell.mailbox.is_open and inbox.has_room()):
             self._wait(AGAIN_SECONDS)
             return
+        faults = cell.runtime.faults
+        fault = None if faults is None else injecting.ring(cell, faults, self._message)
+        if fault is not None and fault.action is FaultAction.DELAY:
+            self._wait(fault.seconds)
+            return
         again = self._set_again()
-        if self._last is None or not inbox.is_pending(self._last):  # one tick at a time is enough
+        if fault is not None:  # its tick is dropped
+            cell.runtime.mirror.journal.append(again or TimerGone(cell.path, record.key), force=True)
+        elif self._last is None or not inbox.is_pending(self._last):  # one tick at a time is enough
             self._last = event = cell.runtime.mirror.message(
                 self._message, cell.path, cell.path, cell.incarnation, 0, 0, record.payload
             )

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from sentient_core.actors.delivery import open_turn
 from sentient_core.causes import in_a_line, last_lines
 from sentient_core.events import AgentEvent, EventBus
-from sentient_core.events.publishing import JournalPublisher
+from sentient_core.events.publishing import JournalPublisher, Publisher
+from sentient_core.faults.points import FaultPoint
 from sentient_core.mailbox import DeadLetter, DeadLetterReason
 
 if TYPE_CHECKING:
     from sentient_core.actors.runtime import Runtime
     from sentient_core.config import Settings
+    from sentient_core.faults import Faults
     from sentient_core.store.protocols import Store
     from sentient_core.store.records import Published
     from sentient_core.store.streams import EventStreams
@@ -26,8 +28,26 @@ def bus_of(
 ) -> EventBus:
     """The event bus of a running system; its `serve` is to run."""
     mirror = runtime.mirror
+    publisher: Publisher
     publisher = JournalPublisher(mirror, runtime.backend, partial(_in_turn, runtime), partial(_bury, runtime))
+    if runtime.faults is not None:
+        publisher = _FaultyPublisher(publisher, runtime.faults)
     return EventBus.of_journal(store, system, streams, mirror.journal, publisher, settings)
+
+
+class _FaultyPublisher:
+    """PUBLISH, and the publisher behind it."""
+
+    def __init__(self, publisher: Publisher, faults: Faults) -> None:
+        self._faults = faults
+        self._behind = publisher
+        self.settle = publisher.settle
+        self.bury = publisher.bury
+
+    async def publish(self, event: AgentEvent) -> None:
+        """See `Publisher.publish`. Raises FaultInjected."""
+        await self._faults.pass_by(FaultPoint.PUBLISH, event.source_agent, str(event.event_type))
+        await self._behind.publish(event)
 
 
 def _in_turn(runtime: Runtime, event: Published) -> bool:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import anyio
 import msgspec
 
+from sentient_core.actors import injecting
 from sentient_core.actors.attempts import PutBack
 from sentient_core.actors.checkpoints import check_fits, check_readable, is_of_today, restore, state_bytes
 from sentient_core.actors.durable_timers import DurableTimers
@@ -267,7 +268,7 @@ class Inbox:
     def changed_state(self, actor: Actor) -> Checkpoint | None:
         """The state as it is now, if it is not that of the savepoint.
 
-        Raises UnencodableState, StateTooLarge.
+        Raises UnencodableState, StateTooLarge, FaultInjected.
         """
         cell, savepoint = self._cell, self.savepoint
         if not cell.blueprint.has_state:
@@ -275,6 +276,8 @@ class Inbox:
         data = state_bytes(cell.runtime.codec, actor.state, cell.path, cell.blueprint)
         if savepoint is not None and data == savepoint.state and is_of_today(savepoint, cell.blueprint):
             return None
+        if cell.runtime.faults is not None:
+            injecting.checkpoint(cell, cell.runtime.faults)
         check_fits(data, cell.path, self._journal.largest_record)
         return self._record_of(data)
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.watching import Watch
     from sentient_core.actors.water import MailboxNotice
     from sentient_core.backend import Slot
+    from sentient_core.faults import Faults
     from sentient_core.feed import Feed
     from sentient_core.store.records import Origin
     from sentient_core.supervisor.strategy import Strategy
@@ -144,6 +145,7 @@ class Runtime:
         "failing",
         "failure_log",
         "failures",
+        "faults",
         "given_up",
         "has_durable",
         "is_ending",
@@ -192,6 +194,7 @@ class Runtime:
         alerts: Feed[Alert],
         isolation: Isolation,
         on_give_up: Callable[[str, Exception], None],
+        faults: Faults | None,
     ) -> None:
         self.system: ActorSystem = system
         self.backend: Backend = backend
@@ -218,6 +221,9 @@ class Runtime:
         self.tasks: TaskGroup = tasks
         """For what runs beside an actor, which sees to its end itself."""
         self.limits: Limits = limits
+        self.faults: Faults | None = faults
+        """What is to go wrong in this run, if anything."""
+        dispatcher.warmth.has_short_cuts = faults is None
         self.chance: Random = Random()
         """For the jitter of backoffs."""
         self.isolation: Isolation = isolation

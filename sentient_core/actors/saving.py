@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 import msgspec
 
+from sentient_core.actors import injecting
 from sentient_core.actors.checkpoints import RejectedCheckpoint, check_fits, is_of_today, restore, save
 from sentient_core.actors.life_events import write_status
 from sentient_core.errors import (
@@ -160,7 +161,12 @@ def load_state(cell: Cell, actor: Actor, checkpoints: Sequence[Checkpoint]) -> C
 def save_state(
     cell: Cell, actor: Actor, why: str, *, if_changed: bool = False, is_last: bool = False
 ) -> bool:
-    """Write a checkpoint. False: the journal has no room. Raises UnencodableState, StateTooLarge."""
+    """Write a checkpoint. False: the journal has no room.
+
+    Raises UnencodableState, StateTooLarge, FaultInjected.
+    """
+    if cell.runtime.faults is not None:
+        injecting.checkpoint(cell, cell.runtime.faults)
     mirror = cell.runtime.mirror
     checkpoint_id = full_id(mirror.epoch, mirror.next_seq())
     checkpoint = save(

@@ -13,9 +13,10 @@ import weakref
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-from sentient_core.actors import delivery
+from sentient_core.actors import delivery, injecting
 from sentient_core.actors.notices import Notice, check_message, check_seconds, notice_entry
 from sentient_core.errors import InvalidArgument
+from sentient_core.faults.points import FaultAction
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
@@ -196,7 +197,19 @@ class Timer:
             self._set_alarm()
             if self._is_queued:
                 return
-        if not cell.mailbox.is_open:
+        runtime = cell.runtime
+        fault = None if runtime.faults is None else injecting.ring(cell, runtime.faults, self._message)
+        if fault is None:
+            self._put()
+        elif fault.action is FaultAction.DELAY:
+            later = runtime.timekeeper.after(fault.seconds, self._put)
+            self._alarm = later if interval is None else self._alarm
+        else:
+            self.accept_tick()  # as if it had come
+
+    def _put(self) -> None:
+        cell = self._life.cell
+        if self.is_over or self._is_queued or not cell.mailbox.is_open:
             return
         tick = _Tick(self, self._message)
         entry = notice_entry(self._life, tick, cell, "timer")

@@ -131,7 +131,7 @@ class Mailbox:
         short of the high water mark until that is reached."""
         self.plain_capacity: int = 0
         """Below it, appending is all there is to do for a message: the limit, or where it gets crowded; 0 for
-        a mailbox that is closed, mirrored or isolated."""
+        a mailbox that is closed, mirrored, isolated, or of a system with a plan of faults."""
         self.queue: Queue | None = None
         self.high_water: int = 0
         self.line: Line | None = None
@@ -234,6 +234,7 @@ class Mailbox:
     def be_plain(self) -> None:
         """Let `tell` take its short cut, if this mailbox has one."""
         has_short_cut = self.is_open and not self.is_mirrored and self.isolation is _AS_IT_IS
+        has_short_cut = has_short_cut and self._warmth.has_short_cuts
         self.plain_capacity = min(self.limit, CROWDED) if has_short_cut else 0
 
     @property
@@ -367,10 +368,12 @@ class Mailbox:
 class Warmth:
     """The mailboxes of one system that have a deque: those in use, and the last ones that were."""
 
-    __slots__ = ("_warm",)
+    __slots__ = ("_warm", "has_short_cuts")
 
     def __init__(self) -> None:
         self._warm: deque[Mailbox] = deque()
+        self.has_short_cuts: bool = True
+        """Messages may be put into these mailboxes without a look; see `Mailbox.plain_capacity`."""
 
     def add(self, mailbox: Mailbox) -> None:
         """A mailbox got a deque: the oldest with an empty one loses it, which is not used again.

@@ -31,11 +31,13 @@ from sentient_core.errors import (
 )
 from sentient_core.logs import LogLevel, runtime_log
 from sentient_core.store.backoff import Backoff
+from sentient_core.store.faulty import execute
 from sentient_core.store.thread import StoreThread
 from sentient_core.store.url import Address
 from sentient_core.store.wire import Conflict, Reader, read_exact, request, use_request
 
 if TYPE_CHECKING:
+    from sentient_core.faults import Faults
     from sentient_core.store.connection import Connection
 
 __all__ = ["DATABASE", "NAMESPACE", "Client", "Connect", "Engine", "embedded"]
@@ -92,6 +94,7 @@ class Engine:
         namespace: str = NAMESPACE,
         database: str = DATABASE,
         log_level: LogLevel = LogLevel.DEBUG,
+        faults: Callable[[], Faults | None] = lambda: None,
     ) -> None:
         self.thread: StoreThread = StoreThread("sentient-core-store")
         self._address = address
@@ -100,6 +103,7 @@ class Engine:
         self._reopen_bytes = reopen_bytes
         self._place = (namespace, database)
         self._log = runtime_log(None, log_level)
+        self._faults = faults
         self._client: Client | None = None
         self._opening: asyncio.Task[None] | None = None
         self._shutting: asyncio.Task[None] | None = None
@@ -209,7 +213,8 @@ class Engine:
         self._is_idle.clear()
         try:
             async with asyncio.timeout(timeout):
-                return await client.execute(data)
+                faults = self._faults()
+                return await (client.execute(data) if faults is None else execute(faults, client, data))
         except TimeoutError as error:
             self._is_suspect = True
             raise StoreUnavailable(f"the database did not answer within {timeout:g} s") from error

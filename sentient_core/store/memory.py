@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -20,9 +21,12 @@ import msgspec
 
 from sentient_core.backend import Backend, current_backend
 from sentient_core.errors import Fenced, StoreError, StoreRefused, StoreUnavailable
+from sentient_core.faults import FaultAction, FaultPoint, Faults, Injected
+from sentient_core.faults.faults import die, suffer
 from sentient_core.store.accounts import Account, Books, Carried
 from sentient_core.store.audit import Audit, Counts, counted_on
 from sentient_core.store.event_filter import EventFilter
+from sentient_core.store.faulty import damaged, error_of
 from sentient_core.store.fold import (
     AgentEffect,
     Effect,
@@ -96,6 +100,8 @@ from sentient_core.store.waiting import RoomLine, WaitingLine
 __all__ = ["MemoryJournal", "MemoryStore"]
 
 _PAUSED = "the memory store is paused"
+_TRY_AGAIN_SECONDS = 0.05
+"""How long a commit that a fault has let fail waits for its next try."""
 
 
 class MemoryStore:
@@ -115,6 +121,8 @@ class MemoryStore:
         self._keep_events = keep_events
         self._systems: dict[str, _Records] = {}
         self.is_paused: bool = False
+        self.faults: Faults | None = None
+        """What is to go wrong here, if anything: see `faulty`."""
         self._streams = MemoryStreams(self._stream, self._check_up, keep_events)
 
     async def open_journal(
@@ -274,12 +282,23 @@ class MemoryStore:
         records = await self._read(name)
         return self._systems.setdefault(name, records) if "/" in name else records
 
+    async def pass_by_read(self) -> bool:
+        """STORE_READ. True: what is read is damaged. Raises StoreError."""
+        fault = None if self.faults is None else self.faults.choose(FaultPoint.STORE_READ)
+        if fault is None:
+            return False
+        if fault.action is FaultAction.REJECT:
+            raise error_of(fault)
+        await suffer(fault)
+        return fault.action is FaultAction.CORRUPT
+
     def _check_up(self) -> None:
         if self.is_paused:
             raise StoreUnavailable(_PAUSED)
 
     async def _read(self, system: str) -> _Records:
         await current_backend().checkpoint()
+        await self.pass_by_read()
         records = self._systems.get(system)
         if records is None:
             return _Records(self._keep_events)
@@ -312,6 +331,8 @@ class MemoryJournal:
         self._on_fenced = on_fenced
         self._on_outage = on_outage
         self._away_since = 0.0
+        self._is_held = False
+        self._is_mute = False
         self._failure: StoreError | None = None
         self._is_refusing = False
         self._pending: list[AnyRecord] = []
@@ -345,7 +366,7 @@ class MemoryJournal:
         """See `Journal.append`. The tail can only be full while the store is paused."""
         if self._is_refusing:
             return False
-        if self._store.is_paused:
+        if self._is_away:
             weight = record.weight
             limit = self._options.tail_bytes * (1 + RESERVE) if from_reserve else self._options.tail_bytes
             if not force and self._pending_bytes + weight > limit:
@@ -364,14 +385,14 @@ class MemoryJournal:
         if self._final is not None:
             return self._final
         # Not settled here, since health is asked for from other threads, too.
-        has_pending = self._store.is_paused or self._failure is not None
+        has_pending = self._is_away or self._failure is not None
         pending = len(self._pending) if has_pending else 0
         return Backlog(
             records=pending,
             bytes=self._pending_bytes,
             uncommitted=pending,
             is_full=self._pending_bytes + LEAST_WEIGHT > self._options.tail_bytes,
-            is_down=self._store.is_paused,
+            is_down=self._is_away,
         )
 
     def mark(self) -> int:
@@ -422,9 +443,10 @@ class MemoryJournal:
     ) -> Estate:
         """See `Journal.estate`."""
         await self.committed(mark)
-        return self._estate(path, limit, after)
+        is_damaged = await self._store.pass_by_read()
+        return self._estate(path, limit, after, is_damaged=is_damaged)
 
-    def _estate(self, path: str, limit: int, after: Key | None) -> Estate:
+    def _estate(self, path: str, limit: int, after: Key | None, *, is_damaged: bool) -> Estate:
         state = self._records.states.get(path)
         pending = [
             Pending(key[1], effect.accepted.record, effect.tries)
@@ -432,7 +454,7 @@ class MemoryJournal:
             if after is None or key > after
         ]
         return Estate(
-            state=None if state is None else state.record,
+            state=None if state is None else _as_read(state.record, is_damaged=is_damaged),
             pending=pending[:limit],
             is_all=len(pending) <= limit,
             timers=[timer for (of, _), timer in self._records.timers.items() if of == path],
@@ -443,7 +465,8 @@ class MemoryJournal:
     ) -> Mapping[str, Estate]:
         """See `Journal.estates`."""
         await self.committed(mark)
-        return {path: self._estate(path, limit, None) for path in paths}
+        is_damaged = await self._store.pass_by_read()
+        return {path: self._estate(path, limit, None, is_damaged=is_damaged) for path in paths}
 
     def postponed_rows(self) -> AbstractContextManager[None]:
         """See `Journal.postponed_rows`: there is nothing to postpone."""
@@ -458,12 +481,14 @@ class MemoryJournal:
     async def outcomes(self, keys: Sequence[IdKey]) -> Mapping[IdKey, Outcome]:
         """See `Journal.outcomes`."""
         await self.committed()
+        await self._store.pass_by_read()
         known = self._records.ids
         return {key: known[key] for key in keys if key in known}
 
     async def memos(self, key: Key) -> Mapping[str, Outcome]:
         """See `Journal.memos`."""
         await self.committed()
+        await self._store.pass_by_read()
         return dict(self._records.memos.get(key, {}))
 
     async def flush(self) -> None:
@@ -473,7 +498,9 @@ class MemoryJournal:
     async def checkpoints(self, path: str, limit: int, *, mark: int | None = None) -> Sequence[Checkpoint]:
         """See `Journal.checkpoints`."""
         await self.committed(mark)
-        return [placed.record for placed in self._records.turns.get(path, ())[:limit]]
+        is_damaged = await self._store.pass_by_read()
+        newest = [placed.record for placed in self._records.turns.get(path, ())[:limit]]
+        return [_as_read(record, is_damaged=is_damaged and n == 0) for n, record in enumerate(newest)]
 
     async def prune(self, retention: Retention) -> Pruned:
         """See `Journal.prune`. What is pending counts as projected, unless the store is paused."""
@@ -481,7 +508,7 @@ class MemoryJournal:
         self.settle()
         if self._failure is not None:
             raise self._failure
-        if self._store.is_paused:
+        if self._is_away:
             raise StoreUnavailable(_PAUSED)
         return self._prune(retention)
 
@@ -501,7 +528,7 @@ class MemoryJournal:
 
     def settle(self) -> None:
         """Commit what is pending, unless the store is paused or this journal has ended."""
-        if self._store.is_paused or self._failure is not None or not self._pending:
+        if self._is_away or self._failure is not None or not self._pending or self._fails_to_commit():
             return
         entry = Entry(self.epoch, tuple(self._pending))
         number = self._records.take(entry, self._options.kept_checkpoints)
@@ -510,7 +537,8 @@ class MemoryJournal:
         if self._follower is not None:
             self._follower.take(number, events_of(number, entry, self._follower.wants))
         self._store.event_streams.moved()
-        self._line.advance(self._appended)
+        self._pass_by_committed()
+        self._announce()
         self._look_for_room()
         retention = self._options.retention
         if retention is not None and self._backend.now() >= self._prune_at:
@@ -542,7 +570,56 @@ class MemoryJournal:
         self._settles_soon = False
         self.settle()
         if not self._pending:
-            self._line.advance(self._appended)
+            self._announce()
+
+    def _announce(self) -> None:
+        if not self._is_mute:
+            self._line.advance(self._appended - len(self._pending))
+
+    @property
+    def _is_away(self) -> bool:
+        return self._store.is_paused or self._is_held
+
+    def _fails_to_commit(self) -> bool:
+        """STORE_APPEND: the group of now is not committed yet."""
+        faults = self._store.faults
+        fault = None if faults is None else faults.choose(FaultPoint.STORE_APPEND)
+        if fault is None:
+            return False
+        if fault.action is FaultAction.KILL:
+            die()
+        self._is_held = True
+        self._pending_bytes = sum(record.weight for record in self._pending)
+        self.begin_outage()
+        self._later(fault, self._come_back)
+        return True
+
+    def _pass_by_committed(self) -> None:
+        """STORE_COMMITTED: nobody hears of this group for now."""
+        faults = self._store.faults
+        fault = None if faults is None else faults.choose(FaultPoint.STORE_COMMITTED)
+        if fault is None:
+            return
+        if fault.action is FaultAction.KILL:
+            die()
+        self._is_mute = True
+        self._later(fault, self._speak)
+
+    def _later(self, fault: Injected, call: Callable[[], None]) -> None:
+        """Call when what the fault stands for is over: soon after a try that failed, never after a hang."""
+        if fault.action is not FaultAction.HANG:
+            seconds = fault.seconds or _TRY_AGAIN_SECONDS
+            self._backend.start_task(partial(_after, seconds, call), "sentient-core faults of a memory store")
+
+    def _come_back(self) -> None:
+        self._is_held = False
+        if not self._store.is_paused:
+            self.end_outage()
+        self.settle()
+
+    def _speak(self) -> None:
+        self._is_mute = False
+        self._announce()
 
     def begin_outage(self) -> None:
         """The store was paused."""
@@ -572,6 +649,15 @@ class MemoryJournal:
         self._is_refusing = True
         self._line.fail(error)
         self._room_line.fail(error)
+
+
+async def _after(seconds: float, call: Callable[[], None]) -> None:
+    await anyio.sleep(seconds)
+    call()
+
+
+def _as_read(record: Checkpoint, *, is_damaged: bool) -> Checkpoint:
+    return msgspec.structs.replace(record, state=damaged(record.state)) if is_damaged else record
 
 
 class _Records:

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 from sentient_core.backend import current_backend
 from sentient_core.errors import InvalidArgument, LiveQueriesUnavailable, StoreError, StoreUnavailable
+from sentient_core.faults import Faults
 from sentient_core.logs import LogLevel
 from sentient_core.store.access import Access
 from sentient_core.store.audit import Audit
@@ -123,6 +124,8 @@ class SurrealStore:
         self._log_level = log_level
         self._shared: _Shared | None = None
         self._is_retired = False
+        self.faults: Faults | None = None
+        """What is to go wrong here, if anything: see `faulty`."""
         self._streams = SurrealStreams(
             self._ask,
             self._run,
@@ -394,6 +397,7 @@ class SurrealStore:
                     namespace=self._access.namespace,
                     database=self._access.database,
                     log_level=self._log_level,
+                    faults=lambda: self.faults,
                 ),
                 _NO_BOUND if self._address.endpoint is None else max(1, self._access.pool // 2),
             )

@@ -41,6 +41,7 @@ from sentient_core.errors import (
     StartIgnored,
     StartTimeout,
 )
+from sentient_core.faults.points import FaultPoint
 from sentient_core.mailbox.signals import SUPERVISOR, Signal, SignalKind
 from sentient_core.paths import join
 from sentient_core.store.records import Origin
@@ -174,6 +175,10 @@ class Children:
         Raises NameTaken, ChildPresent, or what kept it from starting; nothing of it is then left, but for
         one that is listed and has ignored its start. Cancelling it kills the child.
         """
+        faults = self._runtime.faults
+        if faults is not None:
+            path = join(self.owner.path, spec.name or "*")
+            await faults.pass_by(FaultPoint.SPAWN, path, spec.cls.__name__)
         child = self._new_child(spec, None, is_listed=is_listed)
         try:
             if not child.cell.start_at_once():

@@ -33,7 +33,6 @@ from sentient_core.errors import (
     TurnTooLarge,
 )
 from sentient_core.store import Journal, JournalOptions, SurrealStore, silence, wire
-from sentient_core.store import server as server_client
 from sentient_core.store.access import Access
 from sentient_core.store.protocols import LARGEST_RECORD, Outage
 from sentient_core.store.records import full_id
@@ -245,7 +244,7 @@ async def test_starts_that_race_for_an_empty_database_all_come_in(
 async def test_who_loses_the_race_to_make_the_database_comes_in_at_another_try(
     server: Server, scheme: str, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use, conflicts = server_client.use_request, 2
+    use, conflicts = wire.use_request, 2
 
     def losing(*place: str) -> bytes:
         nonlocal conflicts
@@ -254,7 +253,7 @@ async def test_who_loses_the_race_to_make_the_database_comes_in_at_another_try(
             return wire.request("THROW 'Write conflict. This transaction can be retried'", {})
         return use(*place)
 
-    monkeypatch.setattr(server_client, "use_request", losing)
+    monkeypatch.setattr("sentient_core.store.server.use_request", losing)
     store = server.store(scheme, database=database)
 
     assert await store.query("RETURN 1") == [1]
