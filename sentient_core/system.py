@@ -20,6 +20,7 @@ from sentient_core.actors.current import current_cell
 from sentient_core.actors.event_publishing import bus_of
 from sentient_core.actors.from_thread import FromThread
 from sentient_core.actors.groups import Group, Topic
+from sentient_core.actors.interruptible import unwound
 from sentient_core.actors.letter_office import DeadLetterOffice
 from sentient_core.actors.many import Answer, ask_many, broadcast
 from sentient_core.actors.ref import ActorRef, cell_of
@@ -888,6 +889,7 @@ class ActorSystem:
             await parts.ground.is_down
         parts.root.bury()
         await runtime.burials.finish()
+        await unwound(runtime)
         if runtime.has_durable:
             # What their last turns have sent, and answered, leaves with the commit.
             with anyio.move_on_after(self._patience), suppress(StoreError):

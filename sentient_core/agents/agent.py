@@ -38,6 +38,7 @@ from sentient_core.errors import (
     InvalidArgument,
     NotInTask,
     SandboxMissing,
+    StaleIncarnation,
     UnknownTask,
 )
 from sentient_core.events import EventBus
@@ -305,6 +306,8 @@ class Agent(Actor[Any]):
 
     def _running(self, what: str) -> Run:
         run = current_run.get()
+        if isinstance(run, Run) and run.is_abandoned:
+            raise StaleIncarnation(self.agent_id)
         if isinstance(run, Run) and run is self._desk.run:
             return run
         raise NotInTask(self.agent_id, what)
