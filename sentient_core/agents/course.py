@@ -51,7 +51,12 @@ class Course(Books):
             updated_at=minutes.now,
         )
         self._agent_status(
-            minutes, AgentStatus.RUNNING, f"task {task.task_id}", current_task=task.task_id, context=context
+            minutes,
+            AgentStatus.RUNNING,
+            f"task {task.task_id}",
+            current_task=task.task_id,
+            context=context,
+            workflow_id=task.workflow_id,
         )
         if is_new:
             payload = {"task_id": task.task_id, "task_description": task.description}
@@ -101,43 +106,28 @@ class Course(Books):
 
     def paused(self, work: Work) -> None:
         """The run stands still."""
-        if work.status is TaskStatus.PAUSED or work.wish is not Wish.PAUSE:
-            return
-        minutes = Minutes(self.cell)
-        self._task_status(minutes, work, TaskStatus.PAUSED, "somebody asked for it")
-        minutes.row(
-            RowTable.TASK_EXECUTION,
-            (work.task.task_id,),
-            status=TaskStatus.PAUSED.value,
-            updated_at=minutes.now,
-        )
-        self._agent_status(minutes, AgentStatus.PAUSED, f"task {work.task.task_id}")
-
-        def stands() -> None:
-            work.status = TaskStatus.PAUSED
-            self._wake_followers(work)
-
-        minutes.when_committed(lambda: self._wake_followers(work))
-        minutes.then(stands)
+        if work.status is not TaskStatus.PAUSED and work.wish is Wish.PAUSE:
+            self._turn(work, TaskStatus.PAUSED, AgentStatus.PAUSED)
 
     def went_on(self, work: Work) -> None:
         """The run goes on."""
-        if work.status is not TaskStatus.PAUSED:
-            return
+        if work.status is TaskStatus.PAUSED:
+            self._turn(work, TaskStatus.RUNNING, AgentStatus.RUNNING)
+
+    def _turn(self, work: Work, status: TaskStatus, agent_status: AgentStatus) -> None:
+        """Between running and paused, as somebody has asked for."""
+        task_id = work.task.task_id
         minutes = Minutes(self.cell)
-        self._task_status(minutes, work, TaskStatus.RUNNING, "somebody asked for it")
-        minutes.row(
-            RowTable.TASK_EXECUTION,
-            (work.task.task_id,),
-            status=TaskStatus.RUNNING.value,
-            updated_at=minutes.now,
-        )
-        self._agent_status(minutes, AgentStatus.RUNNING, f"task {work.task.task_id}")
+        self._task_status(minutes, work, status, "somebody asked for it")
+        minutes.row(RowTable.TASK_EXECUTION, (task_id,), status=status.value, updated_at=minutes.now)
+        self._agent_status(minutes, agent_status, f"task {task_id}", workflow_id=work.task.workflow_id)
 
-        def goes() -> None:
-            work.status = TaskStatus.RUNNING
+        def turned() -> None:
+            work.status = status
+            self._wake_followers(work)
 
-        minutes.then(goes)
+        minutes.then(turned)
+        minutes.when_committed(lambda: self._wake_followers(work))
 
     def end(self, work: Work, ending: Ending) -> None:
         """The task is over."""
@@ -179,18 +169,36 @@ class Course(Books):
             minutes.event(
                 EventType.AGENT_COMPLETED, {"task_id": task.task_id, "result": output}, task.workflow_id
             )
-            self._agent_status(minutes, AgentStatus.COMPLETED, f"task {task.task_id}", current_task=None)
+            self._agent_status(
+                minutes,
+                AgentStatus.COMPLETED,
+                f"task {task.task_id}",
+                current_task=None,
+                workflow_id=task.workflow_id,
+            )
         elif status is TaskStatus.FAILED:
             minutes.event(
                 EventType.AGENT_FAILED, {"error": ending.error, "task_id": task.task_id}, task.workflow_id
             )
-            self._agent_status(minutes, AgentStatus.FAILED, ending.error or "", current_task=None)
+            self._agent_status(
+                minutes,
+                AgentStatus.FAILED,
+                ending.error or "",
+                current_task=None,
+                workflow_id=task.workflow_id,
+            )
         else:
             minutes.event(
                 EventType.TASK_CANCELLED, {"task_id": task.task_id, "progress": progress}, task.workflow_id
             )
         if is_shown and status is not TaskStatus.FAILED:
-            self._agent_status(minutes, AgentStatus.IDLE, f"task {task.task_id}", current_task=None)
+            self._agent_status(
+                minutes,
+                AgentStatus.IDLE,
+                f"task {task.task_id}",
+                current_task=None,
+                workflow_id=task.workflow_id,
+            )
         last = Ending(status=status, position=position, output=output, error=ending.error)
 
         def over() -> None:

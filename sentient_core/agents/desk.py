@@ -62,7 +62,7 @@ class Desk(Course, NamedCheckpoints):
             created_at=minutes.now,
             updated_at=minutes.now,
         )
-        minutes.status("task", task.task_id, None, work.status.value, "it was taken on")
+        minutes.status("task", task.task_id, None, work.status.value, "it was taken on", task.workflow_id)
         minutes.then(lambda: self._take_on([work]))
         return task.task_id
 
@@ -74,9 +74,15 @@ class Desk(Course, NamedCheckpoints):
         self._show(left.status, left.context)
         minutes = Minutes(self.cell)
         if left.status in _AT_WORK and left.context.get("task_id") not in self.unfinished:
-            self._agent_status(minutes, AgentStatus.IDLE, "it has no task", current_task=None)
+            self._agent_status(
+                minutes,
+                AgentStatus.IDLE,
+                "it has no task",
+                current_task=None,
+                workflow_id=left.context.get("workflow_id"),
+            )
         elif left.status is not AgentStatus.IDLE:  # as which its actor was written down when it started
-            self._agent_status(minutes, left.status, "")
+            self._agent_status(minutes, left.status, "", workflow_id=left.context.get("workflow_id"))
         self._take_on(left.works)
 
     def keep_state(self) -> None:
