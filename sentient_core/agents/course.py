@@ -212,6 +212,7 @@ class Course(Books):
 
         def told() -> None:
             self.crew.unfinished.discard(task.task_id)
+            self.crew.ids.note_over(task.task_id)
             following = self.crew.followed(task.task_id)
             if following is not None:
                 if item is not None:

@@ -15,6 +15,7 @@ from sentient_core.agents.course import Course
 from sentient_core.agents.crew import Ending
 from sentient_core.agents.messages import AgentDescription
 from sentient_core.agents.minutes import Minutes
+from sentient_core.agents.models import Task
 from sentient_core.agents.named_checkpoints import NamedCheckpoints
 from sentient_core.agents.run import Run
 from sentient_core.agents.statuses import (
@@ -24,11 +25,13 @@ from sentient_core.agents.statuses import (
     TaskStatus,
     check_transition,
 )
+from sentient_core.agents.task_ids import Standing, is_open, is_same, standing_of
 from sentient_core.agents.work import Wish, Work, data_of
 from sentient_core.errors import IdTaken, IllegalTransition, UnencodableState, UnknownTask
 from sentient_core.store.row_tables import RowTable
 
 if TYPE_CHECKING:
+    from sentient_core.agents.agent import Agent
     from sentient_core.agents.left_behind import LeftBehind
 
 __all__ = ["Desk"]
@@ -39,16 +42,54 @@ _AT_WORK = (AgentStatus.RUNNING, AgentStatus.PAUSED)
 class Desk(Course, NamedCheckpoints):
     """What handles ask for, and which task is next. See the module."""
 
-    def accept(self, work: Work) -> str:
-        """Take a task on. One that is here already is not taken on twice. IdTaken: another agent has it."""
+    def __init__(self, agent: Agent) -> None:
+        super().__init__(agent)
+        self._found: dict[str, dict[str, Any]] = {}
+        """Rows of tasks that were given to this agent, which it had to look for."""
+        self._looked_for: set[str] = set()
+        """Those that it is looking for: whoever gives one of them again is behind who gave it first."""
+
+    def standing(self, task: Task) -> Standing | None:
+        """What is known of a task that somebody gives; None: the rows have to be looked into first.
+
+        Raises IdTaken: another agent has it, or has done it.
+        """
+        task_id, path, ids = task.task_id, self.cell.path, self.crew.ids
+        work = self.unfinished.get(task_id)
+        if work is not None:
+            here = work.task
+            is_it = is_same(task, here.description, here.input_data, here.workflow_id)
+            return Standing.KNOWN if is_it else Standing.ANOTHER
+        taker = ids.taker(task_id)
+        if taker not in (None, path):
+            raise IdTaken("task", task_id, taker)
+        if task_id in self._looked_for:
+            return None
+        if ids.is_reserved(task_id, path):
+            return Standing.NEW
+        row = self._found.pop(task_id, None)
+        return None if row is None else standing_of(row, task, path)
+
+    def look_for(self, task_id: str) -> bool:
+        """Its row is to be looked for; False: that is under way."""
+        is_new = task_id not in self._looked_for
+        self._looked_for.add(task_id)
+        return is_new
+
+    def note_found(self, task_id: str, row: dict[str, Any] | None) -> None:
+        """What the rows say of it."""
+        self._looked_for.discard(task_id)
+        if row is None or is_open(row):
+            self.crew.ids.reserve(task_id, self.cell.path)
+        else:
+            self._found[task_id] = row
+
+    def accept(self, work: Work) -> None:
+        """Take a new task on."""
         task = work.task
-        if task.task_id in self.unfinished:
-            return task.task_id
-        if task.task_id in self.crew.unfinished and any(
-            task.task_id in desk.unfinished for desk in self.crew.desks()
-        ):
-            raise IdTaken("task", task.task_id)
         minutes = Minutes(self.cell)
+        self.crew.ids.take(task.task_id, self.cell.path)
+        minutes.if_dropped(lambda: self.crew.ids.give_up(task.task_id))
         minutes.row(
             RowTable.TASK_EXECUTION,
             (task.task_id,),
@@ -64,7 +105,6 @@ class Desk(Course, NamedCheckpoints):
         )
         minutes.status("task", task.task_id, None, work.status.value, "it was taken on", task.workflow_id)
         minutes.then(lambda: self._take_on([work]))
-        return task.task_id
 
     def adopt(self, left: LeftBehind) -> None:
         """Go on as earlier instances have left it, with their unfinished tasks before what came meanwhile."""
@@ -168,6 +208,7 @@ class Desk(Course, NamedCheckpoints):
         for work in works:
             self.unfinished.setdefault(work.task.task_id, work)
             self.crew.unfinished.add(work.task.task_id)
+            self.crew.ids.take(work.task.task_id, self.cell.path)
             following = self.crew.followed(work.task.task_id)
             if following is not None:
                 following.begin(work.position)
