@@ -28,9 +28,23 @@ class Course(Books):
 
     def begin(self, run: Run) -> bool:
         """The task has a place: it is at work from now on. False: it was cancelled meanwhile."""
-        work, task = run.work, run.work.task
+        task = run.work.task
         if task.task_id not in self.unfinished:
             return False
+        self._begin(run)
+        return True
+
+    def _begin_at_once(self, work: Work) -> Run | None:
+        """Begin a task in the turn of now, where there is a place for it; None: it has to wait for one."""
+        run = self._run_of(work)
+        if not run.take_place():
+            return None
+        Minutes(self.cell).if_dropped(run.leave_place)
+        self._begin(run)
+        return run
+
+    def _begin(self, run: Run) -> None:
+        work, task = run.work, run.work.task
         minutes = Minutes(self.cell)
         is_new = work.started_at is None
         began = work.started_at or minutes.now
@@ -68,7 +82,6 @@ class Course(Books):
             run.has_begun = True
 
         minutes.then(begun)
-        return True
 
     def item(self, work: Work, given: object) -> dict[str, Any]:
         """The task has yielded an item; returns it as followers get it. Raises InvalidItem."""
@@ -199,6 +212,8 @@ class Course(Books):
                 current_task=None,
                 workflow_id=task.workflow_id,
             )
+        others = [other for other in self.unfinished.values() if other is not work]
+        next_run = self._begin_at_once(others[0]) if is_current and self.is_ready and others else None
         last = Ending(status=status, position=position, output=output, error=ending.error)
 
         def over() -> None:
@@ -208,22 +223,26 @@ class Course(Books):
                 if self.run is not None and not self.run.has_begun:
                     self.run.give_up()
                 self.run = None
-            self._begin_next()
+            self._begin_next(next_run)
 
         def told() -> None:
             self.crew.unfinished.discard(task.task_id)
             self.crew.ids.note_over(task.task_id)
-            following = self.crew.followed(task.task_id)
-            if following is not None:
+            follows = self.crew.followed(task.task_id)
+            if follows is not None:
                 if item is not None:
-                    following.bring(position, {**item, "position": position})
-                following.end(last)
+                    follows.bring(position, {**item, "position": position})
+                follows.end(last)
 
         minutes.then(over)
         minutes.when_committed(told)
 
-    def _begin_next(self) -> None:
-        """No task is at work: begin the next one."""
+    def _run_of(self, work: Work) -> Run:
+        """A run of a task."""
+        raise NotImplementedError
+
+    def _begin_next(self, begun: Run | None = None) -> None:
+        """No task is at work: go on with the one that was begun, or have the next one wait for a place."""
         raise NotImplementedError
 
     def _wake_followers(self, work: Work) -> None:

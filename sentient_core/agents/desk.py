@@ -104,7 +104,9 @@ class Desk(Course, NamedCheckpoints):
             updated_at=minutes.now,
         )
         minutes.status("task", task.task_id, None, work.status.value, "it was taken on", task.workflow_id)
-        minutes.then(lambda: self._take_on([work]))
+        is_next = self.run is None and self.is_ready and not self.unfinished
+        begun = self._begin_at_once(work) if is_next else None
+        minutes.then(lambda: self._take_on([work], begun))
 
     def adopt(self, left: LeftBehind) -> None:
         """Go on as earlier instances have left it, with their unfinished tasks before what came meanwhile."""
@@ -204,7 +206,7 @@ class Desk(Course, NamedCheckpoints):
             raise IllegalTransition("agent", old.value, new.value, allowed, "has no task at work")
         return work
 
-    def _take_on(self, works: list[Work]) -> None:
+    def _take_on(self, works: list[Work], begun: Run | None = None) -> None:
         for work in works:
             self.unfinished.setdefault(work.task.task_id, work)
             self.crew.unfinished.add(work.task.task_id)
@@ -213,10 +215,14 @@ class Desk(Course, NamedCheckpoints):
             if following is not None:
                 following.begin(work.position)
                 following.wake()
-        self._begin_next()
+        self._begin_next(begun)
 
-    def _begin_next(self) -> None:
-        if self.run is None and self.is_ready and self.unfinished:
-            run = Run(self, next(iter(self.unfinished.values())))
-            self.run: Run | None = run
-            self.cell.belongings().pipe_to_self(run.execute, (), None)
+    def _run_of(self, work: Work) -> Run:
+        return Run(self, work)
+
+    def _begin_next(self, begun: Run | None = None) -> None:
+        if begun is None and self.run is None and self.is_ready and self.unfinished:
+            begun = Run(self, next(iter(self.unfinished.values())))
+        if begun is not None:
+            self.run: Run | None = begun
+            self.cell.belongings().pipe_to_self(begun.execute, (), None)

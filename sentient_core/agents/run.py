@@ -59,6 +59,7 @@ class Run:
         self._is_cancelled = False
         self._is_overdue = False
         self._is_rerun = False
+        self._hold = _Hold(self._give_back)
         self._may_go_on = anyio.Event()
         self._waiting = anyio.CancelScope()
         self._calls: Counter[str] = Counter()
@@ -83,18 +84,35 @@ class Run:
         """It has not begun, and is not to."""
         self._waiting.cancel()
 
+    def take_place(self) -> bool:
+        """Have a place at once, for a run that is begun in the turn of now; False: there is none.
+
+        It is given back by `execute`, by `leave_place`, or with the incarnation.
+        """
+        try:
+            self._desk.crew.places.acquire_on_behalf_of_nowait(self)
+        except anyio.WouldBlock:
+            return False
+        self._life.pipes[self._hold] = None
+        return True
+
+    def leave_place(self) -> None:
+        """It is not begun after all."""
+        self._life.pipes.pop(self._hold, None)
+        self._give_back()
+
     # For the agent's pipe.
 
     async def execute(self) -> None:
         """Wait for a place, run the task, and see to its end."""
         desk = self._desk
-        places = desk.crew.places
+        self._life.pipes.pop(self._hold, None)
         with self._waiting:
-            await places.acquire_on_behalf_of(self)
+            await self._take_place()
         if self._waiting.cancelled_caught:
             return
         try:
-            if not await self.step(lambda: desk.begin(self)):
+            if not self.has_begun and not await self.step(lambda: desk.begin(self)):
                 return
             ending = await self._attempt()
             while ending is None and not self._is_over:
@@ -341,6 +359,18 @@ class Run:
         places = self._desk.crew.places
         if self in places.statistics().borrowers:
             places.release_on_behalf_of(self)
+
+
+class _Hold:
+    """Of a place that a run has before it is at work: its incarnation may end before that."""
+
+    __slots__ = ("_give_back",)
+
+    def __init__(self, give_back: Callable[[], None]) -> None:
+        self._give_back = give_back
+
+    def cancel(self) -> None:
+        self._give_back()
 
 
 def _failed(work: Work, error: str, error_type: str | None) -> Ending:
