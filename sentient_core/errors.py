@@ -1416,12 +1416,15 @@ class IllegalTransition(SentientError):
 class IdTaken(SentientError):
     """There is a row of this id already; it was left as it is."""
 
-    def __init__(self, what: str, id_: str) -> None:
+    def __init__(self, what: str, id_: str, owner: str | None = None) -> None:
         self.what = what
         self.id = id_
-        super().__init__(
-            f"there is a {what} {id_!r} already. Update that one, or leave the id out to be given a new one."
-        )
+        self.owner = owner
+        """Path of the actor whose it is; None: nobody's, or nobody has looked."""
+        advice = "Update that one, or leave the id out to be given a new one."
+        if owner is not None:
+            advice = f"It is the agent '{owner}' that has it: ask that one, or give this one another id."
+        super().__init__(f"there is a {what} {id_!r} already. {advice}")
 
 
 class OwnedByActor(SentientError):

@@ -20,7 +20,9 @@ from sentient_core.causes import in_a_line
 from sentient_core.codec import tag_of
 from sentient_core.errors import InvalidArgument, InvalidCall, NameTaken
 from sentient_core.paths import is_anonymous
+from sentient_core.store.protocols import Store
 from sentient_core.store.records import DurableActor, Origin
+from sentient_core.store.unfinished import actors_with_tasks
 from sentient_core.supervisor.children import Children
 from sentient_core.supervisor.spec import ChildSpec, Restart
 from sentient_core.supervisor.virtual import check_arguments, virtual_ref
@@ -103,6 +105,7 @@ class Recovery:
         family_of: Callable[[Cell], Children],
         classes: Mapping[str, list[type[Actor]]],
         timed: Iterable[str],
+        store: Store,
         progress: Callable[[RecoveryProgress], object] | None,
     ) -> None:
         self._root = root
@@ -112,6 +115,7 @@ class Recovery:
         self._classes = classes
         self._timed = frozenset(timed)
         """Paths with durable timers."""
+        self._store = store
         self._progress = progress
         self._started = self._activated = self._pending = self._done = self._total = 0
         self._skipped: dict[str, str] = {}
@@ -124,15 +128,13 @@ class Recovery:
             if actor is None or actor.origin is not Origin.VIRTUAL or self._has_to_do(path)
         }
         self._total = len(found)
-        levels: dict[int, list[str]] = {}
-        for path in found:
-            levels.setdefault(path.count("/"), []).append(path)
         self._runtime.recoveries += 1
         try:
             with self._runtime.mirror.journal.postponed_rows():
-                for _, paths in sorted(levels.items()):
-                    for some in self._parts(paths):
-                        await self._recover_all({path: found[path] for path in some})
+                await self._start_all(found)
+            with_tasks = await self._with_tasks()
+            self._total += len(with_tasks)
+            await self._start_all(with_tasks)
         finally:
             self._runtime.recoveries -= 1
             self._runtime.adoption.forget_ahead()
@@ -142,6 +144,35 @@ class Recovery:
             pending=self._pending,
             skipped=dict(sorted(self._skipped.items())),
         )
+
+    async def _start_all(self, found: Mapping[str, DurableActor | None]) -> None:
+        levels: dict[int, list[str]] = {}
+        for path in found:
+            levels.setdefault(path.count("/"), []).append(path)
+        for _, paths in sorted(levels.items()):
+            for some in self._parts(paths):
+                await self._recover_all({path: found[path] for path in some})
+
+    async def _with_tasks(self) -> dict[str, DurableActor]:
+        """The virtual actors still dormant that have tasks to go on with, which no message tells them of.
+
+        What the store has of tasks is known when all rows are written; so these come behind the others.
+        """
+        asleep = {
+            path: actor
+            for path, actor in self._registry.dormant().items()
+            if actor is not None and actor.origin is Origin.VIRTUAL and path not in self._skipped
+        }
+        if not any(self._may_have_tasks(kind) for kind in {actor.kind for actor in asleep.values()}):
+            return {}
+        await self._runtime.mirror.journal.flush()
+        paths = await actors_with_tasks(self._store, self._runtime.system.name)
+        return {path: actor for path, actor in asleep.items() if path in paths}
+
+    def _may_have_tasks(self, kind: str) -> bool:
+        """Actors of this tag see for themselves what there is to do, once they are awake; or nobody knows."""
+        classes = self._classes.get(kind, [])
+        return not classes or any(cls.__blueprint__.at_ready is not None for cls in classes)
 
     def _parts(self, paths: Iterable[str]) -> Iterator[list[str]]:
         """Paths in parts that may be in memory together."""

@@ -20,6 +20,7 @@ from sentient_core.actors.current import current_cell
 from sentient_core.actors.event_publishing import bus_of
 from sentient_core.actors.from_thread import FromThread
 from sentient_core.actors.groups import Group, Topic
+from sentient_core.actors.interruptible import unwound
 from sentient_core.actors.letter_office import DeadLetterOffice
 from sentient_core.actors.many import Answer, ask_many, broadcast
 from sentient_core.actors.ref import ActorRef, cell_of
@@ -615,7 +616,7 @@ class ActorSystem:
 
         What was spawned (below the root, by `context.spawn`, by `start_child`, in a pool) is spawned again
         where it was, as `transient` if not by the spec of a pool; virtual actors are activated that have
-        messages or durable timers. Their classes are found by tag among `actors`, else among all that are
+        messages, durable timers, or tasks that are not over. Their classes are found by tag among `actors`, else among all that are
         imported. One whose class is not known, that needs arguments, whose parent is not there, or that
         does not start, stays dormant, and is in `skipped` with the reason; one that had ended for good in
         order is left alone. Returns when all that were spawned are ready; until then each of them handles
@@ -628,6 +629,7 @@ class ActorSystem:
             self._family_of,
             classes_by_tag(actors),
             parts.runtime.mirror.journal.timers_due,
+            self.store,
             progress,
         )
         began = parts.runtime.backend.now()
@@ -900,6 +902,7 @@ class ActorSystem:
             await parts.ground.is_down
         parts.root.bury()
         await runtime.burials.finish()
+        await unwound(runtime)
         if runtime.has_durable:
             # What their last turns have sent, and answered, leaves with the commit.
             with anyio.move_on_after(self._patience), suppress(StoreError):

@@ -228,7 +228,7 @@ class _End:
     def _is_quiet(self) -> bool:
         """No actor has anything to do, and none that is to be started again has messages."""
         runtime = self._runtime
-        if runtime.dispatcher.busy > _hung(runtime):
+        if runtime.dispatcher.busy > sum(not turn.is_beside for turn in runtime.abandoned):
             return False
         if self._awaited is None or not _will_handle(self._awaited):
             self._awaited = next(filter(_will_handle, runtime.registry), None)
@@ -302,7 +302,7 @@ def _has_messages(cell: Cell | None) -> bool:
 
 
 def _hung(runtime: Runtime) -> int:
-    """Handlers that go on in spite of being cancelled."""
+    """Handlers, and tasks of agents, that go on in spite of being cancelled."""
     return len(runtime.abandoned)
 
 

@@ -9,7 +9,7 @@ reply, and the cell does not listen to it any more (`Cell.generation`). The syst
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -28,9 +28,18 @@ from sentient_core.events import EventType
 if TYPE_CHECKING:
     from sentient_core.actors.actor import Actor
     from sentient_core.actors.cell import Cell
+    from sentient_core.actors.runtime import Runtime
+    from sentient_core.logs import RuntimeLog
     from sentient_core.mailbox.envelope import Entry
 
-__all__ = ["AbandonedTurn", "abandon", "settle_abandoned"]
+__all__ = [
+    "AbandonedTurn",
+    "abandon",
+    "be_nobody",
+    "report_abandoned",
+    "report_ended",
+    "settle_abandoned",
+]
 
 _ABANDONED = "abandoned what does not end although it was cancelled"
 _GOES_ON = (Directive.RESUME, Directive.QUARANTINE, Directive.PAUSE)
@@ -47,6 +56,8 @@ class AbandonedTurn(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Of the message in hand; None in a hook."""
     since: float
     """On the loop's clock: when it was abandoned."""
+    is_beside: bool = False
+    """It ran beside the mailbox: no turn of its actor."""
 
     def __str__(self) -> str:
         return f"{self.handler or 'a turn'} of '{self.path}'"
@@ -72,13 +83,14 @@ def abandon(cell: Cell, lease: Lease, actor: Actor | None) -> None:
         message_type=None if entry is None else tag_of(type(plain(entry)[0])),
         since=runtime.backend.now(),
     )
-    _report(cell, turn, error)
+    report_failure(cell, error, cell.in_hand, "handler" if cell.in_hand else turn.handler or "hook")
+    report_abandoned(cell, turn, error)
     if actor is not None:
         fence_off(actor)
     if cell.vars is not None:
-        cell.vars.run(_be_nobody)
+        cell.vars.run(be_nobody)
     runtime.abandoned[turn] = None
-    lease.abandon(lambda ended_with: _ended(cell, turn, ended_with))
+    lease.abandon(lambda ended_with: report_ended(cell.runtime, turn, ended_with))
     cell.leave_to_itself(error, lease)
 
 
@@ -92,40 +104,45 @@ def settle_abandoned(cell: Cell, entry: Entry, error: HandlerAbandoned) -> None:
     settle_failed(cell, entry, error, decision, in_a_line(error))
 
 
-def _be_nobody() -> None:
+def be_nobody() -> None:
+    """What the code that runs sends from now on, is sent by nobody."""
     current_cell.set(None)
     current_event.set(None)
 
 
-def _report(cell: Cell, turn: AbandonedTurn, error: HandlerAbandoned) -> None:
-    what = {
+def report_abandoned(cell: Cell, turn: AbandonedTurn, error: HandlerAbandoned, **more: Any) -> None:
+    """Name it in the log and in an event."""
+    what = more | {
         "handler": turn.handler,
         "message_type": turn.message_type,
         "seconds": error.seconds,
         "stack": error.stack,
     }
     if cell.runtime.limited_logs.admits(_ABANDONED):
-        cell.log().error(_ABANDONED, **what)
-    report_failure(cell, error, cell.in_hand, "handler" if cell.in_hand else turn.handler or "hook")
+        log = cell.log() if not turn.is_beside else _log_of(cell.runtime, turn)
+        log.error(_ABANDONED, **what)
     if cell.blueprint.is_mirrored:
-        trace = None if cell.in_hand is None else cell.in_hand[3]
+        trace = None if cell.in_hand is None or turn.is_beside else cell.in_hand[3]
         cell.runtime.mirror.happened(
             EventType.HANDLER_ABANDONED,
             cell.path,
             what,
-            incarnation=cell.incarnation,
+            incarnation=turn.incarnation,
             about=trace,
         )
 
 
-def _ended(cell: Cell, turn: AbandonedTurn, error: BaseException) -> None:
+def report_ended(runtime: Runtime, turn: AbandonedTurn, error: BaseException | None) -> None:
     """The abandoned code has ended after all."""
-    runtime = cell.runtime
     runtime.abandoned.pop(turn, None)
     with_what = error.ended_with if isinstance(error, TurnAbandoned) else error
-    runtime.log.bind(path=turn.path, incarnation=turn.incarnation).warning(
+    _log_of(runtime, turn).warning(
         "what was abandoned has ended",
         handler=turn.handler,
         seconds=round(runtime.backend.now() - turn.since, 3),
         error=None if with_what is None else in_a_line(with_what),
     )
+
+
+def _log_of(runtime: Runtime, turn: AbandonedTurn) -> RuntimeLog:
+    return runtime.log.bind(path=turn.path, incarnation=turn.incarnation)

@@ -93,7 +93,7 @@ from sentient_core.logs import RuntimeLog
 from sentient_core.mailbox import DeadLetterReason, Envelope, Isolation, Mailbox, Queue
 from sentient_core.mailbox.envelope import Entry
 from sentient_core.mailbox.mailbox import CROWDED
-from sentient_core.mailbox.signals import SUPERVISION, SUPERVISOR, Signal, SignalKind
+from sentient_core.mailbox.signals import BESIDE, SUPERVISION, SUPERVISOR, Signal, SignalKind
 from sentient_core.mailbox.statistics import BUDGET
 from sentient_core.paths import is_anonymous
 from sentient_core.store.records import Checkpoint, Event
@@ -156,6 +156,7 @@ _AS_IT_IS = Isolation.NONE
 _GOES_ON = (Directive.RESUME, Directive.QUARANTINE)
 _IS_PAUSED = Directive.PAUSE
 _PAUSES = (SignalKind.PAUSE, SignalKind.RESUME)
+_NO_GOING_ON = (SUPERVISION, BESIDE)
 _LAST_HOOKS = frozenset({"on_failure", "on_stop"})
 _UP = (CellStatus.STARTING, CellStatus.RUNNING, CellStatus.PAUSED)
 _NOT_YET = (CellStatus.NEW, CellStatus.STARTING, CellStatus.DOWN, CellStatus.PASSIVE)
@@ -1231,7 +1232,8 @@ class Cell:
     async def _on_fail(self, cause: BaseException | None, where: str) -> None:
         if self.status in _UP and isinstance(cause, Exception):
             report_failure(self, cause, None, where)
-            if where == SUPERVISION or self.status is _STARTING:  # there is no going on without the children
+            # There is no going on without the children, nor beside code that was abandoned.
+            if where in _NO_GOING_ON or self.status is _STARTING:
                 await self._fail(cause)
             else:
                 await self._obey_directive(self.above.decide(self, cause).directive, cause)

@@ -11,7 +11,7 @@ wait for it, or to abandon it (`abandoning`).
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.dispatcher import Schedulable
     from sentient_core.actors.timekeeper import Alarm
 
-__all__ = ["Lease", "TurnAbandoned", "frames_of"]
+__all__ = ["MOST_RESUMED", "Lease", "TurnAbandoned", "frames_of", "where_in"]
 
 MOST_RESUMED = 100
 """Awaits of a cancelled turn that are cancelled, too."""
@@ -94,11 +94,15 @@ class Lease:
 
     def where(self) -> tuple[str | None, str]:
         """The actor's method that the turn is suspended in, if it can be seen, and the stack from it on."""
-        frames = self.frames()
-        own = next((at for at, frame in enumerate(frames) if not _is_ours(frame)), None)
-        shown = frames if own is None else frames[own:]
-        stack = traceback.StackSummary.extract((frame, frame.f_lineno) for frame in shown[-_MOST_FRAMES:])
-        return None if own is None else frames[own].f_code.co_qualname, "".join(stack.format())
+        return where_in(self.frames())
+
+
+def where_in(frames: Sequence[FrameType]) -> tuple[str | None, str]:
+    """The user's function that comes first, by its qualified name, if there is one, and the stack from it."""
+    own = next((at for at, frame in enumerate(frames) if not _is_ours(frame)), None)
+    shown = frames if own is None else frames[own:]
+    stack = traceback.StackSummary.extract((frame, frame.f_lineno) for frame in shown[-_MOST_FRAMES:])
+    return None if own is None else frames[own].f_code.co_qualname, "".join(stack.format())
 
 
 def frames_of(awaiting: Any) -> Iterator[FrameType]:

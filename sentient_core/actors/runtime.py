@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sentient_core.actors.alerts import Alert
     from sentient_core.actors.cell import Cell
     from sentient_core.actors.decision import Decision
+    from sentient_core.actors.interruptible import Interruptible
     from sentient_core.actors.ref import ActorRef
     from sentient_core.actors.watching import Watch
     from sentient_core.actors.water import MailboxNotice
@@ -168,6 +169,7 @@ class Runtime:
         "system",
         "tasks",
         "timekeeper",
+        "unwinding",
         "waits",
         "watchers",
     )
@@ -252,6 +254,8 @@ class Runtime:
         """Who is to be told of whose end."""
         self.abandoned: dict[AbandonedTurn, None] = {}
         """Turns that were left to themselves and have not ended yet."""
+        self.unwinding: dict[Interruptible, None] = {}
+        """What runs beside actors, was interrupted, and has neither ended yet nor been abandoned."""
         self.failing: dict[str, BaseException] = {}
         """Why actors are down, by path, until they are up again or given up."""
         self.paused: dict[str, str] = {}

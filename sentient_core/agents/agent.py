@@ -13,7 +13,7 @@ from sentient_core.actors.current import current_run
 from sentient_core.actors.handlers import handles
 from sentient_core.agents.desk import Desk
 from sentient_core.agents.fields import check_payload
-from sentient_core.agents.left_behind import left_behind
+from sentient_core.agents.left_behind import left_behind, waiting_for_store
 from sentient_core.agents.messages import (
     AcceptTask,
     AgentDescription,
@@ -29,6 +29,7 @@ from sentient_core.agents.models import Task, TaskExecutionMode
 from sentient_core.agents.run import Run
 from sentient_core.agents.state_manager import StateManager
 from sentient_core.agents.steps import Step, handle_step, take_step
+from sentient_core.agents.task_ids import Standing
 from sentient_core.agents.work import Work
 from sentient_core.errors import (
     CheckpointOfAnother,
@@ -36,8 +37,10 @@ from sentient_core.errors import (
     IdTaken,
     IllegalTransition,
     InvalidArgument,
+    MessageIdConflict,
     NotInTask,
     SandboxMissing,
+    StaleIncarnation,
     UnknownTask,
 )
 from sentient_core.events import EventBus
@@ -49,7 +52,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Agent"]
 
-_ANSWERS = (IdTaken, IllegalTransition, UnknownTask, CheckpointOfAnother, CheckpointUnusable)
+_ANSWERS = (
+    IdTaken,
+    MessageIdConflict,
+    IllegalTransition,
+    UnknownTask,
+    CheckpointOfAnother,
+    CheckpointUnusable,
+)
 """What a handle may be told, which is no failure of the agent."""
 
 
@@ -305,6 +315,8 @@ class Agent(Actor[Any]):
 
     def _running(self, what: str) -> Run:
         run = current_run.get()
+        if isinstance(run, Run) and run.is_abandoned:
+            raise StaleIncarnation(self.agent_id)
         if isinstance(run, Run) and run is self._desk.run:
             return run
         raise NotInTask(self.agent_id, what)
@@ -327,6 +339,17 @@ class Agent(Actor[Any]):
             self.context.unstash_all()
 
         await take_step(life, adopt)
+
+    async def __look(self, task_id: str) -> None:
+        """Find out what the rows say of a task that somebody wants to give."""
+        desk, life = self._desk, self._desk.cell.belongings()
+        row = await waiting_for_store(desk.cell, lambda: desk.crew.ids.look(task_id))
+
+        def found() -> None:
+            desk.note_found(task_id, row)
+            self.context.unstash_all()
+
+        await take_step(life, found)
 
     @contextmanager
     def _answering(self) -> Generator[None, None, None]:
@@ -353,11 +376,20 @@ class Agent(Actor[Any]):
             input_data=message.input_data,
             workflow_id=message.workflow_id,
         )
+        desk = self._desk
         with self._answering():
-            self.check_task(task)
-        following = self._desk.crew.followed(task.task_id)
-        mode = None if following is None else following.mode
-        return self._desk.accept(Work(task=task, mode=mode or TaskExecutionMode.BACKGROUND))
+            standing = desk.standing(task)
+            if standing is Standing.ANOTHER:
+                raise MessageIdConflict(message, self.context.ref, task.task_id)
+            if standing is Standing.NEW:
+                self.check_task(task)
+        if standing is None:
+            self.context.stash()
+            if desk.look_for(task.task_id):
+                desk.cell.belongings().pipe_to_self(self.__look, (task.task_id,), None)
+        elif standing is Standing.NEW:
+            desk.accept(Work(task=task, mode=message.mode))
+        return task.task_id
 
     @handles
     def _cancel_task(self, message: CancelTask) -> bool:

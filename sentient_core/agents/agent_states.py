@@ -204,7 +204,8 @@ class AgentStates(StateRows):
 
     async def _filled(self, state: AgentState) -> AgentState:
         """With the ids of its checkpoints, oldest first."""
-        rows = await self._rows(RowQuery(table=RowTable.STATE_CHECKPOINT, key=(state.agent_id,)))
+        key, fields = (state.agent_id,), ("timestamp",)
+        rows = await self._rows(RowQuery(table=RowTable.STATE_CHECKPOINT, key=key, fields=fields))
         rows.sort(key=lambda row: row.fields["timestamp"])
         return msgspec.structs.replace(state, checkpoints=[row.key[1] for row in rows])
 

@@ -39,7 +39,8 @@ class Books:
 
     def _task_status(self, minutes: Minutes, work: Work, new: TaskStatus, cause: str) -> None:
         check_transition("task", work.status, new)
-        minutes.status("task", work.task.task_id, work.status.value, new.value, cause)
+        task = work.task
+        minutes.status("task", task.task_id, work.status.value, new.value, cause, task.workflow_id)
 
     def _agent_status(
         self,
@@ -49,8 +50,9 @@ class Books:
         *,
         current_task: str | None = "",
         context: dict[str, Any] | None = None,
+        workflow_id: str | None = None,
     ) -> None:
-        """`current_task` "": as it is; None: there is none any more."""
+        """`current_task` "": as it is; None: there is none any more. `workflow_id`: for which it changes."""
         old, old_context = self.status, self.context
         fields: dict[str, Any] = {"status": new.value, "updated_at": minutes.now}
         if current_task != "":
@@ -61,7 +63,7 @@ class Books:
         minutes.row(RowTable.AGENT_STATE, (self.cell.path,), **fields)
         if old is not new:
             check_transition("agent", old, new)
-            minutes.status("agent", self.cell.path, old.value, new.value, cause)
+            minutes.status("agent", self.cell.path, old.value, new.value, cause, workflow_id)
             minutes.event(
                 EventType.AGENT_STATUS_CHANGED, {"new_status": new.value, "old_status": old.value}, None
             )

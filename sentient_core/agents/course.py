@@ -28,9 +28,23 @@ class Course(Books):
 
     def begin(self, run: Run) -> bool:
         """The task has a place: it is at work from now on. False: it was cancelled meanwhile."""
-        work, task = run.work, run.work.task
+        task = run.work.task
         if task.task_id not in self.unfinished:
             return False
+        self._begin(run)
+        return True
+
+    def _begin_at_once(self, work: Work) -> Run | None:
+        """Begin a task in the turn of now, where there is a place for it; None: it has to wait for one."""
+        run = self._run_of(work)
+        if not run.take_place():
+            return None
+        Minutes(self.cell).if_dropped(run.leave_place)
+        self._begin(run)
+        return run
+
+    def _begin(self, run: Run) -> None:
+        work, task = run.work, run.work.task
         minutes = Minutes(self.cell)
         is_new = work.started_at is None
         began = work.started_at or minutes.now
@@ -51,7 +65,12 @@ class Course(Books):
             updated_at=minutes.now,
         )
         self._agent_status(
-            minutes, AgentStatus.RUNNING, f"task {task.task_id}", current_task=task.task_id, context=context
+            minutes,
+            AgentStatus.RUNNING,
+            f"task {task.task_id}",
+            current_task=task.task_id,
+            context=context,
+            workflow_id=task.workflow_id,
         )
         if is_new:
             payload = {"task_id": task.task_id, "task_description": task.description}
@@ -63,7 +82,6 @@ class Course(Books):
             run.has_begun = True
 
         minutes.then(begun)
-        return True
 
     def item(self, work: Work, given: object) -> dict[str, Any]:
         """The task has yielded an item; returns it as followers get it. Raises InvalidItem."""
@@ -101,43 +119,28 @@ class Course(Books):
 
     def paused(self, work: Work) -> None:
         """The run stands still."""
-        if work.status is TaskStatus.PAUSED or work.wish is not Wish.PAUSE:
-            return
-        minutes = Minutes(self.cell)
-        self._task_status(minutes, work, TaskStatus.PAUSED, "somebody asked for it")
-        minutes.row(
-            RowTable.TASK_EXECUTION,
-            (work.task.task_id,),
-            status=TaskStatus.PAUSED.value,
-            updated_at=minutes.now,
-        )
-        self._agent_status(minutes, AgentStatus.PAUSED, f"task {work.task.task_id}")
-
-        def stands() -> None:
-            work.status = TaskStatus.PAUSED
-            self._wake_followers(work)
-
-        minutes.when_committed(lambda: self._wake_followers(work))
-        minutes.then(stands)
+        if work.status is not TaskStatus.PAUSED and work.wish is Wish.PAUSE:
+            self._turn(work, TaskStatus.PAUSED, AgentStatus.PAUSED)
 
     def went_on(self, work: Work) -> None:
         """The run goes on."""
-        if work.status is not TaskStatus.PAUSED:
-            return
+        if work.status is TaskStatus.PAUSED:
+            self._turn(work, TaskStatus.RUNNING, AgentStatus.RUNNING)
+
+    def _turn(self, work: Work, status: TaskStatus, agent_status: AgentStatus) -> None:
+        """Between running and paused, as somebody has asked for."""
+        task_id = work.task.task_id
         minutes = Minutes(self.cell)
-        self._task_status(minutes, work, TaskStatus.RUNNING, "somebody asked for it")
-        minutes.row(
-            RowTable.TASK_EXECUTION,
-            (work.task.task_id,),
-            status=TaskStatus.RUNNING.value,
-            updated_at=minutes.now,
-        )
-        self._agent_status(minutes, AgentStatus.RUNNING, f"task {work.task.task_id}")
+        self._task_status(minutes, work, status, "somebody asked for it")
+        minutes.row(RowTable.TASK_EXECUTION, (task_id,), status=status.value, updated_at=minutes.now)
+        self._agent_status(minutes, agent_status, f"task {task_id}", workflow_id=work.task.workflow_id)
 
-        def goes() -> None:
-            work.status = TaskStatus.RUNNING
+        def turned() -> None:
+            work.status = status
+            self._wake_followers(work)
 
-        minutes.then(goes)
+        minutes.then(turned)
+        minutes.when_committed(lambda: self._wake_followers(work))
 
     def end(self, work: Work, ending: Ending) -> None:
         """The task is over."""
@@ -179,18 +182,38 @@ class Course(Books):
             minutes.event(
                 EventType.AGENT_COMPLETED, {"task_id": task.task_id, "result": output}, task.workflow_id
             )
-            self._agent_status(minutes, AgentStatus.COMPLETED, f"task {task.task_id}", current_task=None)
+            self._agent_status(
+                minutes,
+                AgentStatus.COMPLETED,
+                f"task {task.task_id}",
+                current_task=None,
+                workflow_id=task.workflow_id,
+            )
         elif status is TaskStatus.FAILED:
             minutes.event(
                 EventType.AGENT_FAILED, {"error": ending.error, "task_id": task.task_id}, task.workflow_id
             )
-            self._agent_status(minutes, AgentStatus.FAILED, ending.error or "", current_task=None)
+            self._agent_status(
+                minutes,
+                AgentStatus.FAILED,
+                ending.error or "",
+                current_task=None,
+                workflow_id=task.workflow_id,
+            )
         else:
             minutes.event(
                 EventType.TASK_CANCELLED, {"task_id": task.task_id, "progress": progress}, task.workflow_id
             )
         if is_shown and status is not TaskStatus.FAILED:
-            self._agent_status(minutes, AgentStatus.IDLE, f"task {task.task_id}", current_task=None)
+            self._agent_status(
+                minutes,
+                AgentStatus.IDLE,
+                f"task {task.task_id}",
+                current_task=None,
+                workflow_id=task.workflow_id,
+            )
+        others = [other for other in self.unfinished.values() if other is not work]
+        next_run = self._begin_at_once(others[0]) if is_current and self.is_ready and others else None
         last = Ending(status=status, position=position, output=output, error=ending.error)
 
         def over() -> None:
@@ -200,21 +223,26 @@ class Course(Books):
                 if self.run is not None and not self.run.has_begun:
                     self.run.give_up()
                 self.run = None
-            self._begin_next()
+            self._begin_next(next_run)
 
         def told() -> None:
             self.crew.unfinished.discard(task.task_id)
-            following = self.crew.followed(task.task_id)
-            if following is not None:
+            self.crew.ids.note_over(task.task_id)
+            follows = self.crew.followed(task.task_id)
+            if follows is not None:
                 if item is not None:
-                    following.bring(position, {**item, "position": position})
-                following.end(last)
+                    follows.bring(position, {**item, "position": position})
+                follows.end(last)
 
         minutes.then(over)
         minutes.when_committed(told)
 
-    def _begin_next(self) -> None:
-        """No task is at work: begin the next one."""
+    def _run_of(self, work: Work) -> Run:
+        """A run of a task."""
+        raise NotImplementedError
+
+    def _begin_next(self, begun: Run | None = None) -> None:
+        """No task is at work: go on with the one that was begun, or have the next one wait for a place."""
         raise NotImplementedError
 
     def _wake_followers(self, work: Work) -> None:

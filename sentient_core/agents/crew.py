@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import msgspec
 
-from sentient_core.agents.models import TaskExecutionMode
 from sentient_core.agents.statuses import TaskStatus
+from sentient_core.agents.task_ids import TaskIds
 
 if TYPE_CHECKING:
     from sentient_core.actors.runtime import Runtime
@@ -43,7 +43,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 class Following:
     """One task, for those who wait for it."""
 
-    __slots__ = ("_begins", "_changed", "_items", "ending", "mode", "users")
+    __slots__ = ("_begins", "_changed", "_items", "ending", "users")
 
     def __init__(self) -> None:
         self._items: deque[tuple[int, dict[str, Any]]] = deque(maxlen=KEPT_ITEMS)
@@ -51,8 +51,6 @@ class Following:
         """Behind this position, items were brought here; None: none was yet."""
         self._changed = anyio.Event()
         self.ending: Ending | None = None
-        self.mode: TaskExecutionMode | None = None
-        """In which it was given first, by this process."""
         self.users: int = 0
 
     def begin(self, position: int) -> None:
@@ -95,9 +93,10 @@ class Following:
 class Crew:
     """See the module."""
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, runtime: Runtime, places: int) -> None:
         self.places: anyio.CapacityLimiter = anyio.CapacityLimiter(places)
         """Tasks at work at the same time, first come, first served."""
+        self.ids: TaskIds = TaskIds(runtime)
         self.unfinished: set[str] = set()
         """Ids of the tasks that agents of this process have taken on and not ended."""
         self._followed: dict[str, Following] = {}
@@ -161,5 +160,5 @@ def crew_of(runtime: Runtime) -> Crew:
     """That of a system, made on first use."""
     crew = runtime.extensions.get(Crew)
     if not isinstance(crew, Crew):
-        crew = runtime.extensions[Crew] = Crew(runtime.system.settings.max_concurrent_agents)
+        crew = runtime.extensions[Crew] = Crew(runtime, runtime.system.settings.max_concurrent_agents)
     return crew

@@ -15,6 +15,7 @@ from sentient_core.agents.course import Course
 from sentient_core.agents.crew import Ending
 from sentient_core.agents.messages import AgentDescription
 from sentient_core.agents.minutes import Minutes
+from sentient_core.agents.models import Task
 from sentient_core.agents.named_checkpoints import NamedCheckpoints
 from sentient_core.agents.run import Run
 from sentient_core.agents.statuses import (
@@ -24,11 +25,13 @@ from sentient_core.agents.statuses import (
     TaskStatus,
     check_transition,
 )
+from sentient_core.agents.task_ids import Standing, is_open, is_same, standing_of
 from sentient_core.agents.work import Wish, Work, data_of
 from sentient_core.errors import IdTaken, IllegalTransition, UnencodableState, UnknownTask
 from sentient_core.store.row_tables import RowTable
 
 if TYPE_CHECKING:
+    from sentient_core.agents.agent import Agent
     from sentient_core.agents.left_behind import LeftBehind
 
 __all__ = ["Desk"]
@@ -39,16 +42,54 @@ _AT_WORK = (AgentStatus.RUNNING, AgentStatus.PAUSED)
 class Desk(Course, NamedCheckpoints):
     """What handles ask for, and which task is next. See the module."""
 
-    def accept(self, work: Work) -> str:
-        """Take a task on. One that is here already is not taken on twice. IdTaken: another agent has it."""
+    def __init__(self, agent: Agent) -> None:
+        super().__init__(agent)
+        self._found: dict[str, dict[str, Any]] = {}
+        """Rows of tasks that were given to this agent, which it had to look for."""
+        self._looked_for: set[str] = set()
+        """Those that it is looking for: whoever gives one of them again is behind who gave it first."""
+
+    def standing(self, task: Task) -> Standing | None:
+        """What is known of a task that somebody gives; None: the rows have to be looked into first.
+
+        Raises IdTaken: another agent has it, or has done it.
+        """
+        task_id, path, ids = task.task_id, self.cell.path, self.crew.ids
+        work = self.unfinished.get(task_id)
+        if work is not None:
+            here = work.task
+            is_it = is_same(task, here.description, here.input_data, here.workflow_id)
+            return Standing.KNOWN if is_it else Standing.ANOTHER
+        taker = ids.taker(task_id)
+        if taker not in (None, path):
+            raise IdTaken("task", task_id, taker)
+        if task_id in self._looked_for:
+            return None
+        if ids.is_reserved(task_id, path):
+            return Standing.NEW
+        row = self._found.pop(task_id, None)
+        return None if row is None else standing_of(row, task, path)
+
+    def look_for(self, task_id: str) -> bool:
+        """Its row is to be looked for; False: that is under way."""
+        is_new = task_id not in self._looked_for
+        self._looked_for.add(task_id)
+        return is_new
+
+    def note_found(self, task_id: str, row: dict[str, Any] | None) -> None:
+        """What the rows say of it."""
+        self._looked_for.discard(task_id)
+        if row is None or is_open(row):
+            self.crew.ids.reserve(task_id, self.cell.path)
+        else:
+            self._found[task_id] = row
+
+    def accept(self, work: Work) -> None:
+        """Take a new task on."""
         task = work.task
-        if task.task_id in self.unfinished:
-            return task.task_id
-        if task.task_id in self.crew.unfinished and any(
-            task.task_id in desk.unfinished for desk in self.crew.desks()
-        ):
-            raise IdTaken("task", task.task_id)
         minutes = Minutes(self.cell)
+        self.crew.ids.take(task.task_id, self.cell.path)
+        minutes.if_dropped(lambda: self.crew.ids.give_up(task.task_id))
         minutes.row(
             RowTable.TASK_EXECUTION,
             (task.task_id,),
@@ -62,9 +103,10 @@ class Desk(Course, NamedCheckpoints):
             created_at=minutes.now,
             updated_at=minutes.now,
         )
-        minutes.status("task", task.task_id, None, work.status.value, "it was taken on")
-        minutes.then(lambda: self._take_on([work]))
-        return task.task_id
+        minutes.status("task", task.task_id, None, work.status.value, "it was taken on", task.workflow_id)
+        is_next = self.run is None and self.is_ready and not self.unfinished
+        begun = self._begin_at_once(work) if is_next else None
+        minutes.then(lambda: self._take_on([work], begun))
 
     def adopt(self, left: LeftBehind) -> None:
         """Go on as earlier instances have left it, with their unfinished tasks before what came meanwhile."""
@@ -74,9 +116,15 @@ class Desk(Course, NamedCheckpoints):
         self._show(left.status, left.context)
         minutes = Minutes(self.cell)
         if left.status in _AT_WORK and left.context.get("task_id") not in self.unfinished:
-            self._agent_status(minutes, AgentStatus.IDLE, "it has no task", current_task=None)
+            self._agent_status(
+                minutes,
+                AgentStatus.IDLE,
+                "it has no task",
+                current_task=None,
+                workflow_id=left.context.get("workflow_id"),
+            )
         elif left.status is not AgentStatus.IDLE:  # as which its actor was written down when it started
-            self._agent_status(minutes, left.status, "")
+            self._agent_status(minutes, left.status, "", workflow_id=left.context.get("workflow_id"))
         self._take_on(left.works)
 
     def keep_state(self) -> None:
@@ -158,18 +206,23 @@ class Desk(Course, NamedCheckpoints):
             raise IllegalTransition("agent", old.value, new.value, allowed, "has no task at work")
         return work
 
-    def _take_on(self, works: list[Work]) -> None:
+    def _take_on(self, works: list[Work], begun: Run | None = None) -> None:
         for work in works:
             self.unfinished.setdefault(work.task.task_id, work)
             self.crew.unfinished.add(work.task.task_id)
+            self.crew.ids.take(work.task.task_id, self.cell.path)
             following = self.crew.followed(work.task.task_id)
             if following is not None:
                 following.begin(work.position)
                 following.wake()
-        self._begin_next()
+        self._begin_next(begun)
 
-    def _begin_next(self) -> None:
-        if self.run is None and self.is_ready and self.unfinished:
-            run = Run(self, next(iter(self.unfinished.values())))
-            self.run: Run | None = run
-            self.cell.belongings().pipe_to_self(run.execute, (), None)
+    def _run_of(self, work: Work) -> Run:
+        return Run(self, work)
+
+    def _begin_next(self, begun: Run | None = None) -> None:
+        if begun is None and self.run is None and self.is_ready and self.unfinished:
+            begun = Run(self, next(iter(self.unfinished.values())))
+        if begun is not None:
+            self.run: Run | None = begun
+            self.cell.belongings().pipe_to_self(begun.execute, (), None)

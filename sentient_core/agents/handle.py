@@ -22,11 +22,18 @@ from sentient_core.agents.messages import (
     RestoreCheckpoint,
     ResumeTask,
     TakeCheckpoint,
-    id_of_task,
 )
 from sentient_core.agents.models import Task, TaskExecution, TaskExecutionMode
 from sentient_core.agents.statuses import TaskStatus
-from sentient_core.errors import AgentGone, CheckpointOfAnother, InvalidArgument, TaskFailed, UnknownTask
+from sentient_core.agents.task_ids import Standing, standing_of
+from sentient_core.errors import (
+    AgentGone,
+    CheckpointOfAnother,
+    InvalidArgument,
+    MessageIdConflict,
+    TaskFailed,
+    UnknownTask,
+)
 from sentient_core.store.row_models import RowQuery
 from sentient_core.store.row_tables import RowTable, place_of
 
@@ -95,7 +102,7 @@ class AgentHandle(Generic[A_co]):
         crew = crew_of(self._cell.runtime)
         following = crew.follow(_task_of(task).task_id)
         try:
-            await self._hand_over(task, following, how)
+            await self._hand_over(task, how)
             if how is TaskExecutionMode.BACKGROUND:
                 return {"status": "started", "task_id": task.task_id}
             return await self._answer(task.task_id, await self._ending(task.task_id, following), how)
@@ -119,7 +126,7 @@ class AgentHandle(Generic[A_co]):
         following = crew.follow(task_id)
         try:
             if not isinstance(task, str):
-                await self._hand_over(task, following, TaskExecutionMode.STREAMING)
+                await self._hand_over(task, TaskExecutionMode.STREAMING)
             if task_id not in crew.unfinished:
                 known = await self.get_task(task_id)
                 if known is None:
@@ -232,15 +239,26 @@ class AgentHandle(Generic[A_co]):
         fields = {name: value for name, value in rows[0].fields.items() if name in TaskExecution.rules}
         return TaskExecution.from_dict({**fields, "revision": rows[0].revision})
 
-    async def _hand_over(self, task: Task, following: Following, mode: TaskExecutionMode) -> None:
-        following.mode = following.mode or mode
+    async def _hand_over(self, task: Task, mode: TaskExecutionMode) -> None:
         message = AcceptTask(
             task_id=task.task_id,
             description=task.description,
             input_data=task.input_data,
             workflow_id=task.workflow_id,
+            mode=mode,
         )
-        await self.ref.ask(message, timeout=self.timeout, message_id=id_of_task(task.task_id))
+        ids = crew_of(self._cell.runtime).ids
+        if ids.taker(task.task_id) is None:
+            standing = standing_of(await ids.look(task.task_id), task, self.agent_id)
+            if standing is Standing.KNOWN:
+                return
+            if standing is Standing.ANOTHER:
+                raise MessageIdConflict(message, self.ref, task.task_id)
+            ids.reserve(task.task_id, self.agent_id)
+        try:
+            await self.ref.ask(message, timeout=self.timeout)
+        finally:
+            ids.release(task.task_id, self.agent_id)
 
     async def _at_work(self) -> str | None:
         described = await self.describe()

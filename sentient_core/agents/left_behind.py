@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import msgspec
@@ -16,7 +17,9 @@ from sentient_core.store.row_tables import RowTable
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
 
-__all__ = ["LeftBehind", "left_behind"]
+__all__ = ["LeftBehind", "left_behind", "waiting_for_store"]
+
+T = TypeVar("T")
 
 _UNFINISHED = (TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.PAUSED)
 _AGAIN_SECONDS = 0.5
@@ -34,11 +37,16 @@ class LeftBehind(msgspec.Struct, frozen=True):
 
 async def left_behind(cell: Cell) -> LeftBehind:
     """Read it, when all that the incarnations have written is there. Waits for a store that is away."""
+    return await waiting_for_store(cell, lambda: _read(cell))
+
+
+async def waiting_for_store(cell: Cell, read: Callable[[], Awaitable[T]]) -> T:
+    """What can be read, when the store is there."""
     while True:
         try:
-            return await _read(cell)
+            return await read()
         except StoreUnavailable as error:
-            cell.log().warning("unfinished tasks are looked for again", error=str(error))
+            cell.log().warning("tasks are looked for again", error=str(error))
             await anyio.sleep(_AGAIN_SECONDS)
 
 

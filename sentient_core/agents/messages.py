@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from sentient_core.actors.request import Request
+from sentient_core.agents.models import TaskExecutionMode
 
 __all__ = [
     "AcceptTask",
@@ -27,22 +28,21 @@ _LONGEST = 990
 
 
 def id_of_task(task_id: str) -> str:
-    """The id of the message that gives a task: the same task again is the same message."""
+    """The id of the message by which a workflow gives a task: sent again, it is the same message."""
     if len(task_id) <= _LONGEST:
         return f"task:{task_id}"
     return f"task#{blake2b(task_id.encode(), digest_size=32).hexdigest()}"
 
 
 class AcceptTask(Request[str], frozen=True, tag="agent.accept_task"):
-    """Take on a task; the answer, its id, comes when it is written down. It is begun when its turn comes.
-
-    It says nothing of the mode, in which the same task may be given twice.
-    """
+    """Take on a task; the answer, its id, comes when it is written down. It is begun when its turn comes."""
 
     task_id: str
     description: str
     input_data: dict[str, Any]
     workflow_id: str | None
+    mode: TaskExecutionMode = TaskExecutionMode.BACKGROUND
+    """That of whoever gives it first counts."""
 
 
 class CancelTask(Request[bool], frozen=True, tag="agent.cancel_task"):

@@ -48,7 +48,9 @@ class Minutes:
         )
         self._turn.record(event, at_close=_nothing, undo=_nothing)
 
-    def status(self, subject: str, subject_id: str, old: str | None, new: str, cause: str) -> None:
+    def status(
+        self, subject: str, subject_id: str, old: str | None, new: str, cause: str, workflow_id: str | None
+    ) -> None:
         """Leave a line in the trail of changes of status."""
         mirror = self._cell.runtime.mirror
         change_id = f"{place_of(mirror.epoch)}.{place_of(mirror.next_seq())}"  # sorts as they came
@@ -61,6 +63,7 @@ class Minutes:
             new=new,
             cause=cause,
             actor=self._cell.path,
+            workflow_id=workflow_id,
             timestamp=self.now,
         )
 

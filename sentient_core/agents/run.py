@@ -6,22 +6,25 @@ nothing of an old incarnation writes for the next one: that finds the task unfin
 its last checkpoint.
 
 A run holds one of the system's places while it works, and gives it back while it is paused. Cancelling and
-the time limit act at its next await, by cancel scopes; pausing acts at its points alone.
+the time limit act at its next await (`Interruptible`); pausing acts at its points alone. Code that does not
+end for that is left to itself: its task is over, and so is the instance that it could still change.
 """
 
 from __future__ import annotations
 
 import inspect
-import math
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
+import msgspec
 
 from sentient_core.actors.current import current_run
 from sentient_core.actors.escaped import stray
+from sentient_core.actors.interruptible import Interruptible
+from sentient_core.actors.life_events import report_alert
 from sentient_core.agents.crew import Ending
 from sentient_core.agents.models import Task, TaskExecutionMode
 from sentient_core.agents.outcome import fields_of, result_of
@@ -29,9 +32,11 @@ from sentient_core.agents.statuses import TaskStatus
 from sentient_core.agents.steps import take_step
 from sentient_core.agents.work import Wish, Work
 from sentient_core.causes import in_a_line, last_lines
-from sentient_core.errors import InvalidItem, StaleIncarnation, StoreError, TaskTimedOut
+from sentient_core.errors import HandlerAbandoned, InvalidItem, StaleIncarnation, StoreError, TaskTimedOut
+from sentient_core.mailbox.signals import BESIDE, Signal, SignalKind
 
 if TYPE_CHECKING:
+    from sentient_core.actors.timekeeper import Alarm
     from sentient_core.agents.desk import Desk
 
 __all__ = ["Run"]
@@ -47,14 +52,14 @@ class Run:
         self._life = desk.cell.belongings()
         self.work: Work = work
         self.has_begun: bool = False
-        self._scope = anyio.CancelScope()
-        """Around the user's code."""
-        self._clock = anyio.CancelScope()
-        """Within it: its time limit."""
-        self._left = math.inf
-        """Of that limit, while it is paused."""
+        self._code = Interruptible(self._life, self._left_to_itself, task_id=work.task.task_id)
+        """The user's."""
+        self._limit: Alarm | None = None
+        """Goes off when it has been at work for as long as it may be."""
         self._is_cancelled = False
+        self._is_overdue = False
         self._is_rerun = False
+        self._hold = _Hold(self._give_back)
         self._may_go_on = anyio.Event()
         self._waiting = anyio.CancelScope()
         self._calls: Counter[str] = Counter()
@@ -64,12 +69,12 @@ class Run:
     def cancel(self) -> None:
         """End it at its next await."""
         self._is_cancelled = True
-        self._scope.cancel()
+        self._code.interrupt()
 
     def begin_again(self) -> None:
         """Run it again, from the checkpoint it has now."""
         self._is_rerun = True
-        self._scope.cancel()
+        self._code.interrupt()
 
     def go_on(self) -> None:
         """Pausing is over."""
@@ -79,23 +84,41 @@ class Run:
         """It has not begun, and is not to."""
         self._waiting.cancel()
 
+    def take_place(self) -> bool:
+        """Have a place at once, for a run that is begun in the turn of now; False: there is none.
+
+        It is given back by `execute`, by `leave_place`, or with the incarnation.
+        """
+        try:
+            self._desk.crew.places.acquire_on_behalf_of_nowait(self)
+        except anyio.WouldBlock:
+            return False
+        self._life.pipes[self._hold] = None
+        return True
+
+    def leave_place(self) -> None:
+        """It is not begun after all."""
+        self._life.pipes.pop(self._hold, None)
+        self._give_back()
+
     # For the agent's pipe.
 
     async def execute(self) -> None:
         """Wait for a place, run the task, and see to its end."""
         desk = self._desk
-        places = desk.crew.places
+        self._life.pipes.pop(self._hold, None)
         with self._waiting:
-            await places.acquire_on_behalf_of(self)
+            await self._take_place()
         if self._waiting.cancelled_caught:
             return
         try:
-            if not await self.step(lambda: desk.begin(self)):
+            if not self.has_begun and not await self.step(lambda: desk.begin(self)):
                 return
             ending = await self._attempt()
-            while ending is None:
+            while ending is None and not self._is_over:
                 ending = await self._attempt()
-            await self._end(ending)
+            if ending is not None and not self._is_over:
+                await self._end(ending)
         finally:
             self._give_back()
 
@@ -119,6 +142,7 @@ class Run:
     async def pausable(self) -> None:
         """A point at which the task may stand still, until it is resumed or cancelled."""
         await anyio.lowlevel.checkpoint()
+        self._check()
         while self.work.wish is Wish.PAUSE:
             self._may_go_on = anyio.Event()
             await self.step(lambda: self._desk.paused(self.work))
@@ -140,16 +164,19 @@ class Run:
     @asynccontextmanager
     async def aside(self) -> AsyncGenerator[None, None]:
         """Wait for somebody: without a place, and with the time limit standing still."""
-        self._left, self._clock.deadline = self._clock.deadline - anyio.current_time(), math.inf
+        self._check()
+        left = self._stop_clock()
         self._give_back()
         try:
             yield
         finally:
-            await self._desk.crew.places.acquire_on_behalf_of(self)
-            self._clock.deadline = anyio.current_time() + self._left
+            self._check()
+            await self._take_place()
+            self._start_clock(left)
 
     async def step(self, act: Callable[[], T]) -> T:
         """Have the agent do something in a turn of its own; return what comes of it, committed."""
+        self._check()
         return await take_step(self._life, act)
 
     async def _end(self, ending: Ending) -> None:
@@ -165,12 +192,12 @@ class Run:
             await self.step(lambda: desk.end(work, failed))
 
     async def _attempt(self) -> Ending | None:
-        """Run the user's code once. None: it is to be run again."""
+        """Run the user's code once. None: it is to be run again, or nothing that it does counts any more."""
         desk, work = self._desk, self.work
         seconds = desk.agent.task_timeout
-        self._is_rerun = False
+        self._is_rerun = self._is_overdue = False
         self._calls.clear()
-        self._scope, self._clock = anyio.CancelScope(), anyio.CancelScope()
+        self._code = code = Interruptible(self._life, self._left_to_itself, task_id=work.task.task_id)
         if work.wish is Wish.CANCEL:
             self.cancel()
         token = current_run.set(self)
@@ -178,25 +205,24 @@ class Run:
         error: str | None = None
         error_type: str | None = None
         try:
-            with self._scope, self._clock:
-                self._clock.deadline = anyio.current_time() + (math.inf if seconds is None else seconds)
-                await self.pausable()
-                await self._take_place()
-                said = fields_of(await self._guarded())
-        except Exception as raised:  # the supervision boundary: it is the task's failure
-            if self._life.is_over:
-                raise  # nothing that it does counts any more
+            said = fields_of(await code.run(self._from_its_place(seconds)))
+        except Exception as raised:  # noqa: BLE001 - the supervision boundary: it is the task's failure
+            if self._is_over:
+                return None
             self._log_failure(raised)
             error, error_type = in_a_line(raised), type(raised).__name__
         finally:
+            self._stop_clock()
             current_run.reset(token)
-        if self._scope.cancelled_caught or (self._scope.cancel_called and error is not None):
-            if self._is_rerun and not self._is_cancelled:
+        if self._is_over:
+            return None
+        if code.was_cut_short or (code.is_interrupted and not self._is_overdue and error is not None):
+            if self._is_cancelled:
+                return Ending(status=TaskStatus.CANCELLED, position=work.position, output={})
+            if self._is_rerun:
                 return None
-            return Ending(status=TaskStatus.CANCELLED, position=work.position, output={})
-        if self._clock.cancelled_caught:
-            error = str(TaskTimedOut(work.task.task_id, desk.cell.path, seconds or 0.0))
-            error_type = TaskTimedOut.__name__
+        if code.was_cut_short:
+            return self._overdue()
         if error is not None:
             return _failed(work, error, error_type)
         is_told = bool(said) and not self._returns
@@ -208,6 +234,64 @@ class Run:
             output=result_of(said),
             is_told=is_told,
         )
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Its code has not ended when it was interrupted, and counts no more."""
+        return self._code.is_abandoned
+
+    @property
+    def _is_over(self) -> bool:
+        return self._life.is_over or self.is_abandoned
+
+    def _check(self) -> None:
+        """Nothing of code that was abandoned counts."""
+        if self.is_abandoned:
+            raise StaleIncarnation(self._desk.cell.path)
+
+    def _start_clock(self, seconds: float | None) -> None:
+        def ring() -> None:
+            self._limit, self._is_overdue = None, True
+            self._code.interrupt()
+
+        if seconds is not None:
+            self._limit = self._desk.cell.runtime.timekeeper.after(seconds, ring)
+
+    def _stop_clock(self) -> float | None:
+        """Seconds that are left; None: there is no limit, or it has passed."""
+        limit, self._limit = self._limit, None
+        if limit is None or limit.due is None:
+            return None
+        limit.cancel()
+        return limit.due - self._desk.cell.runtime.backend.now()
+
+    def _overdue(self) -> Ending:
+        timed_out = TaskTimedOut(
+            self.work.task.task_id, self._desk.cell.path, self._desk.agent.task_timeout or 0.0
+        )
+        return _failed(self.work, str(timed_out), TaskTimedOut.__name__)
+
+    def _left_to_itself(self, error: HandlerAbandoned) -> None:
+        """The user's code goes on in spite of its cancellation: the system goes on without it."""
+        self._give_back()
+        self._stop_clock()
+        report_alert(self._desk.cell, "task abandoned", error, task_id=self.work.task.task_id)
+        if not self._life.is_over:  # else the next incarnation goes on with the task
+            self._life.pipe_to_self(self._go_down, (error,), None)
+
+    async def _go_down(self, error: HandlerAbandoned) -> None:
+        """End the task in the records, if it is to end, and then the instance that its code could change."""
+        desk, work, why = self._desk, self.work, in_a_line(error)
+        desk.is_ready = False  # whatever is next is for the next instance
+        ending: Ending | None = None
+        if self._is_cancelled:
+            ending = Ending(status=TaskStatus.CANCELLED, position=work.position, output={}, error=why)
+        elif self._is_overdue:
+            ending = msgspec.structs.replace(self._overdue(), error=f"{self._overdue().error}; {why}")
+        if ending is not None:
+            done = ending
+            await take_step(self._life, lambda: desk.end(work, done))
+        self._desk.cell.signal(Signal(SignalKind.FAIL, error, where=BESIDE))
 
     def _log_failure(self, error: Exception) -> None:
         self._desk.cell.log().warning(
@@ -225,12 +309,18 @@ class Run:
         executes = agent.__executes__ and self.work.mode is not TaskExecutionMode.STREAMING
         return executes or not agent.__streams__
 
+    async def _from_its_place(self, seconds: float | None) -> object:
+        self._start_clock(seconds)
+        await self.pausable()
+        await self._take_place()
+        return await self._guarded()
+
     async def _guarded(self) -> object:
         """The user's code. A cancellation that comes from none of the scopes around it is its failure."""
         try:
             return await self._body()
         except BaseException as error:
-            is_asked_for = anyio.current_effective_deadline() == -math.inf
+            is_asked_for = self._code.is_interrupted or self._life.is_over
             if is_asked_for or not self._desk.cell.runtime.backend.absorb_cancellation(error):
                 raise
             raise stray(error) from error
@@ -269,6 +359,18 @@ class Run:
         places = self._desk.crew.places
         if self in places.statistics().borrowers:
             places.release_on_behalf_of(self)
+
+
+class _Hold:
+    """Of a place that a run has before it is at work: its incarnation may end before that."""
+
+    __slots__ = ("_give_back",)
+
+    def __init__(self, give_back: Callable[[], None]) -> None:
+        self._give_back = give_back
+
+    def cancel(self) -> None:
+        self._give_back()
 
 
 def _failed(work: Work, error: str, error_type: str | None) -> Ending:

@@ -110,7 +110,7 @@ class StateRows:
             )
 
     async def _keys(self, table: RowTable, prefix: tuple[str, ...]) -> list[tuple[RowTable, tuple[str, ...]]]:
-        rows = await self._rows(RowQuery(table=table, key=prefix))
+        rows = await self._rows(RowQuery(table=table, key=prefix, fields=()))
         return [(table, row.key) for row in rows]
 
     async def _delete(

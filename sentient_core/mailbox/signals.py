@@ -8,11 +8,14 @@ import msgspec
 
 from sentient_core.mailbox.envelope import Entry
 
-__all__ = ["SUPERVISION", "SUPERVISOR", "Signal", "SignalKind"]
+__all__ = ["BESIDE", "SUPERVISION", "SUPERVISOR", "Signal", "SignalKind"]
 
 
 SUPERVISION = "supervision"
 """`Signal.where` of what an actor's children have brought about."""
+
+BESIDE = "beside"
+"""`Signal.where` of code beside an actor that was abandoned, and could still change the instance."""
 
 SUPERVISOR = "supervisor"
 """`Signal.where` of a STOP from the supervisor, who knows what is to come after it."""

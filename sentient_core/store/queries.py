@@ -12,7 +12,7 @@ from sentient_core.store.event_filter import EventFilter
 from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.protocols import AgentRow, CheckpointRow, DeadLetterRow, EventRow
 from sentient_core.store.records import LetterStatus
-from sentient_core.store.row_models import Row, RowQuery, order_of, plan_of
+from sentient_core.store.row_models import Row, RowQuery, order_of, plan_of, with_fields
 from sentient_core.store.row_sql import read_row, rows_query
 from sentient_core.store.rows import (
     DELTA_PLACE,
@@ -164,7 +164,8 @@ class Queries:
         sql, parameters = rows_query(system, query, plan)
         (found,) = await self._engine.query(sql, parameters, read=read_plain)
         rows = [read_row(plan.shape, row) for row in found]
-        return sorted(rows, key=order_of(plan), reverse=query.newest_first)
+        rows.sort(key=order_of(plan), reverse=query.newest_first)
+        return [with_fields(row, query.fields) for row in rows]
 
     async def _projected(self, system: str) -> int:
         (found,) = await self._engine.query(_PROJECTED, {"owner": record_id("ownership", system)})

@@ -12,7 +12,7 @@ from sentient_core.errors import RowConflict
 from sentient_core.store.fold import AgentEffect
 from sentient_core.store.retention import Cutoffs, Removed, Retention, oldest_beyond
 from sentient_core.store.row_effects import OF_STATUS, RowEffect
-from sentient_core.store.row_models import Row, RowQuery, RowWrite, order_of, plan_of
+from sentient_core.store.row_models import Row, RowQuery, RowWrite, order_of, plan_of, with_fields
 from sentient_core.store.row_tables import (
     BELONGING,
     FINAL_STATUSES,
@@ -80,7 +80,7 @@ class RowBook:
         values = wanted(shape, query)
         found = [row for row in self._rows(shape) if _meets(row, shape, query, values)]
         found.sort(key=order_of(plan), reverse=query.newest_first)
-        return found if query.limit is None else found[: query.limit]
+        return [with_fields(row, query.fields) for row in found[: query.limit]]
 
     def forget(self, path: str) -> Removed:
         """Delete what an actor has written, with what belongs to it, and what was written about it."""

@@ -11,7 +11,7 @@ import msgspec
 from sentient_core.errors import InvalidArgument
 from sentient_core.store.row_tables import Shape, shape_of
 
-__all__ = ["Plan", "Row", "RowQuery", "RowWrite", "known_shape", "order_of", "plan_of"]
+__all__ = ["Plan", "Row", "RowQuery", "RowWrite", "known_shape", "order_of", "plan_of", "with_fields"]
 
 
 class RowQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +39,8 @@ class RowQuery(msgspec.Struct, frozen=True, kw_only=True):
     newest_first: bool = False
     """The other way round."""
     limit: int | None = None
+    fields: tuple[str, ...] | None = None
+    """Those to read, by their names; (): the keys alone. None: all. The others are missing then."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -89,6 +91,9 @@ def plan_of(query: RowQuery) -> Plan:
         raise InvalidArgument(f"limit is {query.limit!r}; it must be at least 0, or None for all")
     if len(query.key) > shape.parts:
         raise InvalidArgument(f"a key of {shape.table} has {shape.parts} parts, not {len(query.key)}")
+    unknown = [] if query.fields is None else [name for name in query.fields if name not in shape.fields]
+    if unknown:
+        raise InvalidArgument(f"{shape.table} has no field {unknown[0]!r} to be read")
     for name, bound in (("since", query.since), ("until", query.until)):
         if bound is not None and bound.tzinfo is None:
             raise InvalidArgument(f"{name} is {bound!r}, without a time zone: give an aware datetime")
@@ -115,6 +120,14 @@ def order_of(plan: Plan) -> Callable[[Row], tuple[Any, ...]]:
         return ((False,) if time is None else (True, time), row.key)
 
     return by_time if plan.is_by_time else lambda row: row.key
+
+
+def with_fields(row: Row, fields: tuple[str, ...] | None) -> Row:
+    """A row with what of it is asked for."""
+    if fields is None:
+        return row
+    kept = {name: value for name, value in row.fields.items() if name in fields}
+    return Row(row.key, kept, row.revision)
 
 
 def _by_index(shape: Shape, query: RowQuery) -> Plan:

@@ -91,7 +91,12 @@ def rows_query(system: str, query: RowQuery, plan: Plan) -> tuple[str, dict[str,
     limit = ""
     if query.limit is not None:
         limit, parameters["limit"] = " LIMIT $limit", query.limit
-    return f"SELECT * FROM {source}{where}{order}{limit}", parameters  # noqa: S608 - declared names
+    what = "*"
+    if query.fields is not None:
+        also = {shape.time} if plan.is_by_time else set[str]()  # the database sorts by what it reads
+        also |= {"in", "out"} if shape.edge is not None else set()
+        what = ", ".join(["id", "revision", *sorted({*query.fields, *filter(None, also)})])
+    return f"SELECT {what} FROM {source}{where}{order}{limit}", parameters  # noqa: S608 - declared names
 
 
 def read_row(shape: Shape, row: Mapping[str, Any]) -> Row:

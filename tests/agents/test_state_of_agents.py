@@ -7,6 +7,8 @@ import pytest
 from sentient_core import ActorSystem, MemoryStore
 from sentient_core.agents import StateManager, Task
 from sentient_core.errors import OwnedByActor
+from sentient_core.store.row_models import Row, RowQuery
+from sentient_core.store.row_tables import RowTable
 from tests.agents.crew import Doer, World
 
 
@@ -44,7 +46,9 @@ async def test_tasks_states_checkpoints_and_trail_of_an_agent_are_read_as_all_ot
             ("pending", "running"),
             ("running", "completed"),
         ]
-        assert {change.actor for change in changes} == {"dev"}
+        assert {(change.actor, change.workflow_id) for change in changes} == {("dev", "w")}
+        of_agent = [change.workflow_id for change in await manager.get_status_history("dev")]
+        assert set(of_agent) == {"w"}
         assert "running" in [change.new for change in await manager.get_status_history("dev")]
 
         for call in (
@@ -55,3 +59,25 @@ async def test_tasks_states_checkpoints_and_trail_of_an_agent_are_read_as_all_ot
         ):
             with pytest.raises(OwnedByActor, match="belongs to the actor 'dev'"):
                 await call
+
+
+async def test_of_checkpoints_only_what_is_shown_is_read_to_list_them() -> None:
+    store, asked = MemoryStore(), list[tuple[str, ...] | None]()
+    reads = store.rows
+
+    async def rows(system: str, query: RowQuery) -> list[Row]:
+        if query.table == RowTable.STATE_CHECKPOINT:
+            asked.append(query.fields)
+        return await reads(system, query)
+
+    store.rows = rows  # type: ignore[method-assign]
+    manager = StateManager(store)
+    await manager.create_agent_state({"agent_id": "dev", "name": "dev"})
+    await manager.create_checkpoint({"agent_id": "dev", "progress_data": {"x": "x" * 100_000}})
+    asked.clear()
+
+    (state,) = await manager.list_agent_states()
+    assert len(state.checkpoints) == 1
+    assert await manager.get_agent_state("dev") == state
+    assert await manager.delete_agent_state("dev")
+    assert asked == [("timestamp",), ("timestamp",), ()]

@@ -8,11 +8,13 @@ from typing import Any
 import anyio
 import pytest
 
-from sentient_core import ActorSystem, InvalidArgument, MemoryStore
+from sentient_core import ActorSystem, InvalidArgument, MemoryStore, Settings
 from sentient_core.agents import Agent, AgentHandle, StateManager, Task, TaskExecutionMode
-from sentient_core.agents.crew import KEPT_ITEMS
+from sentient_core.agents.crew import KEPT_ITEMS, crew_of
+from sentient_core.agents.desk import Desk
 from sentient_core.agents.messages import CancelTask, PauseTask
 from sentient_core.agents.run import Run
+from sentient_core.agents.work import Work
 from sentient_core.errors import (
     AgentGone,
     IdTaken,
@@ -21,6 +23,7 @@ from sentient_core.errors import (
     TaskFailed,
     UnknownTask,
 )
+from sentient_core.system import runtime_of
 from tests.agents.crew import Doer, World
 
 
@@ -343,3 +346,46 @@ async def test_a_class_that_does_nothing_for_a_task_is_not_started(system: Actor
 
     with pytest.raises(InvalidArgument, match="Nothing does not say what is done for a task"):
         await Nothing.start(system, name="nothing")
+
+
+async def test_an_idle_agent_has_begun_a_task_when_it_has_taken_it_on(system: ActorSystem) -> None:
+    world = World()
+    agent = await Doer.start(system, world, name="doer")
+    await agent.execute_task(task("a"), "background")
+    await agent.execute_task(task("wait here", id_="t2"), "background")
+    assert (await agent.execute_task(task("a")))["status"] == "completed"
+    known = await agent.get_task("t2")
+    assert known is not None
+    assert known.status == "running", "in the very commit that has ended the one before"
+    changes = await StateManager(system).get_status_history("doer")
+    assert [change.new for change in changes] == ["running", "completed", "idle", "running"]
+    world.gate("here").open.set()
+
+
+async def test_a_place_that_was_taken_for_a_task_is_given_back_with_the_incarnation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, store, has_accepted = World(), MemoryStore(), anyio.Event()
+    accept = Desk.accept
+
+    def accept_and_wait(desk: Desk, work: Work) -> None:
+        store.pause()  # the task is begun, and its code waits for the commit of that
+        accept(desk, work)
+        has_accepted.set()
+
+    async with ActorSystem("shop", store=store, settings=Settings(max_concurrent_agents=1)) as system:
+        agent = await Doer.start(system, world, name="doer")
+        places = crew_of(runtime_of(system, "test")).places
+        async with anyio.create_task_group() as tasks:
+            with monkeypatch.context() as patched:
+                patched.setattr(Desk, "accept", accept_and_wait)
+                tasks.start_soon(agent.execute_task, task("a"))
+                await has_accepted.wait()
+            await anyio.wait_all_tasks_blocked()
+            assert places.borrowed_tokens == 1
+            agent.ref.kill()
+            await anyio.wait_all_tasks_blocked()
+            assert places.borrowed_tokens == 0
+            store.resume()
+        assert places.borrowed_tokens == 0
+    assert list(world.log) == ["t1 from 0", "t1 a"]

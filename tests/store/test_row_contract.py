@@ -93,6 +93,29 @@ async def test_a_row_is_read_as_it_was_written_and_empty_where_nothing_was(store
     assert row.fields["created_at"].tzinfo is UTC
 
 
+async def test_of_rows_the_keys_alone_can_be_read_or_some_of_their_fields(store: Store) -> None:
+    at = [NOON + timedelta(seconds=n) for n in range(3)]
+    await store.write_rows(
+        "bank",
+        [write(RowTable.STATUS_CHANGE, "task", f"t{n}", "1", new="x" * n, timestamp=at[n]) for n in range(3)],
+    )
+    await store.write_rows("bank", [write(RowTable.SPAWNED, "a", "b")])
+
+    by_key = RowQuery(table=RowTable.STATUS_CHANGE, key=("task",), fields=())
+    by_time = RowQuery(table=RowTable.STATUS_CHANGE, newest_first=True, limit=2, fields=("new",))
+    edges = RowQuery(table=RowTable.SPAWNED, where={"in": ("a",)}, fields=())
+
+    assert [(row.key[1], row.fields) for row in await store.rows("bank", by_key)] == [
+        ("t0", {}), ("t1", {}), ("t2", {}),
+    ]  # fmt: skip
+    assert [row.fields for row in await store.rows("bank", by_time)] == [{"new": "xx"}, {"new": "x"}]
+    assert [(row.key, row.fields, row.revision) for row in await store.rows("bank", edges)] == [
+        (("a", "b"), {}, 1)
+    ]
+    with pytest.raises(InvalidArgument, match="no field 'id; DELETE x'"):
+        await store.rows("bank", RowQuery(table=TASKS, fields=("id; DELETE x",)))
+
+
 @pytest.mark.parametrize("table", RowTable)
 async def test_every_field_of_every_table_is_read_as_it_was_written(store: Store, table: RowTable) -> None:
     shape = SHAPES[table]

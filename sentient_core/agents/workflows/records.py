@@ -47,7 +47,7 @@ class Records:
             input_data=new.input_data,
             created_at=minutes.now,
         )
-        minutes.status("workflow", self._id, None, WorkflowStatus.PENDING.value, "it was started")
+        minutes.status("workflow", self._id, None, WorkflowStatus.PENDING.value, "it was started", self._id)
         after = definition.after
         for part in definition.steps:
             self._new_step(
@@ -73,7 +73,7 @@ class Records:
         moved = status_changes(old, new)
         for was, becomes in moved:
             why = cause if new.goal is Goal.COMPLETE else new.cause
-            self.minutes.status("workflow", self._id, was.value, becomes.value, why)
+            self.minutes.status("workflow", self._id, was.value, becomes.value, why, self._id)
             payload = {"workflow_id": self._id, "old_status": was.value, "new_status": becomes.value}
             self.minutes.event(EventType.WORKFLOW_STATUS_CHANGED, payload, self._id)
             self.history("status", old_status=was.value, new_status=becomes.value, cause=why)
