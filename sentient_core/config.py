@@ -160,7 +160,9 @@ def _checked(name: str, value: object, source: str) -> Any:
     try:
         return kind.read(value)
     except InvalidStoreUrl as error:  # it names what is wrong, and shows no credentials
-        raise InvalidSetting(variable, f"(from the {source}) cannot be used: {error}") from None
+        raise InvalidSetting(
+            variable, f"(from the {source}) cannot be used: {str(error).rstrip('.')}"
+        ) from None
     except ValueError:
         # A secret's value is not repeated, wherever it was found; `from None`: nor is the text it came from.
         shown = "cannot be used" if _is_secret(name) else f"is {_short(value)}"

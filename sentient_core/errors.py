@@ -57,6 +57,7 @@ SentientError
 ├── UncopyableMessage (TypeError)        a message (or reply) of which isolation can make no copy
 ├── UnencodableResult (TypeError)        what was done once has a result that the store could not hold
 ├── MessageIdConflict                    a message was sent before under the same message_id, another one
+│   └── TaskIdConflict                   an agent was given another task under the same task_id before
 ├── DeliveryError                        a message was not accepted, or an ask has no reply; carries the
 │   │                                    message and the ref: what to catch around a `send` or an `ask`
 │   ├── ActorStopped                     the target has ended, or ended before it replied
@@ -73,6 +74,7 @@ SentientError
 │       ├── ReplyUnreadable              the recorded reply to an earlier try is none that the code knows
 │       ├── HandlerFailed                the handler raised; `__cause__` is what it raised
 │       └── UnhandledMessage             the target has no handler for this type
+├── NotSpawned                           an instance of an actor class that belongs to no system
 ├── NotInTurn                            a stash, timer or the like was used outside of a turn
 ├── StashFull                            no room for another stashed message
 ├── ActorKilled                          why an actor that was killed is down
@@ -255,6 +257,7 @@ __all__ = [
     "NotInTask",
     "NotInTurn",
     "NotRedrivable",
+    "NotSpawned",
     "OwnedByActor",
     "Poison",
     "PoolFull",
@@ -293,6 +296,7 @@ __all__ = [
     "SystemClosed",
     "TaskError",
     "TaskFailed",
+    "TaskIdConflict",
     "TaskTimedOut",
     "TooManySignals",
     "Transient",
@@ -800,6 +804,20 @@ class MessageIdConflict(SentientError):
         )
 
 
+class TaskIdConflict(MessageIdConflict):
+    """The agent was given another task under the same `task_id` before; this one was not taken on."""
+
+    def __init__(self, message: object, ref: ActorRef, task_id: str) -> None:
+        self.message = message
+        self.ref = ref
+        self.message_id = self.task_id = task_id
+        SentientError.__init__(
+            self,
+            f"'{ref.path}' was given another task {task_id!r} before: description, input_data or workflow_id "
+            "are not those of then. The same task is given again as it was; another one takes another id.",
+        )
+
+
 class NotExposed(SentientError, AttributeError):
     """A name that a proxy does not reach; `why` says whether it is private, the runtime's, or unknown."""
 
@@ -998,6 +1016,17 @@ class MessageChanged(DeliveryError):
 _ONLY_IN_TURN = (
     "can be used only while it handles a message or runs a hook, and by the handler or hook itself."
 )
+
+
+class NotSpawned(SentientError):
+    """An instance that a program made by itself: an actor is made by the system that it belongs to."""
+
+    def __init__(self, actor: str) -> None:
+        self.actor = actor
+        super().__init__(
+            f"this {actor} was made by calling its class, and belongs to no system: let that make it, by "
+            f"`await system.spawn({actor}, ...)`, or, if it is an agent, `await {actor}.start(system, ...)`"
+        )
 
 
 class NotInTurn(SentientError):
@@ -1527,12 +1556,15 @@ class TaskError(SentientError):
 class TaskFailed(TaskError):
     """The code of a task raised, or took too long."""
 
-    def __init__(self, task_id: str, agent: str, error: str) -> None:
+    def __init__(self, task_id: str, agent: str, error: str, error_type: str | None = None) -> None:
         self.task_id = task_id
         self.agent = agent
         self.error = error
         """What was raised, in a line."""
-        super().__init__(f"task '{task_id}' of '{agent}' has failed: {error}")
+        self.error_type = error_type
+        """Its class, such as `ValueError`; `TaskTimedOut` where the task took too long."""
+        name = f"task '{task_id}' of '{agent}'"
+        super().__init__(error if error.startswith(name) else f"{name} has failed: {error}")
 
 
 class TaskTimedOut(TaskError, TimeoutError):
@@ -1549,14 +1581,25 @@ class TaskTimedOut(TaskError, TimeoutError):
 
 
 class UnknownTask(TaskError, LookupError):
-    """There is no such task, or it is not unfinished any more."""
+    """There is no such task, or it is not unfinished any more.
 
-    def __init__(self, task_id: str, agent: str, unfinished: Sequence[str]) -> None:
+    `unfinished` are those that the agent has; None where that does not matter: nobody was given such a task.
+    """
+
+    def __init__(self, task_id: str, agent: str, unfinished: Sequence[str] | None) -> None:
         self.task_id = task_id
         self.agent = agent
-        self.unfinished: tuple[str, ...] = tuple(unfinished)
-        has = f"it has {', '.join(map(repr, unfinished[:5]))}" if unfinished else "it has none"
-        super().__init__(f"'{agent}' has no unfinished task '{task_id}'; {has}")
+        self.unfinished: tuple[str, ...] = tuple(unfinished or ())
+        if unfinished is None:
+            text = (
+                f"there is no task '{task_id}': neither '{agent}' nor another agent was given one of this id"
+            )
+        elif unfinished:
+            few = ", ".join(map(repr, unfinished[:5]))
+            text = f"'{agent}' has no unfinished task '{task_id}'; it has {few}"
+        else:
+            text = f"'{agent}' has no unfinished task '{task_id}', nor any other"
+        super().__init__(text)
 
 
 class NotInTask(TaskError):

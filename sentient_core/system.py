@@ -226,6 +226,9 @@ class ActorSystem:
         self._is_own_end_told = False
         """That call has returned why; the block need not raise it."""
 
+    def __repr__(self) -> str:
+        return f"<ActorSystem '{self.name}' at {self.store.url}: {self._phase}>"
+
     async def __aenter__(self) -> Self:
         if self._parts is not None:
             raise SentientError(f"the actor system '{self.name}' has been entered before: make a new one")

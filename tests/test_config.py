@@ -137,6 +137,8 @@ def test_an_error_names_the_variable_and_where_it_was_found(name: str, text: str
     assert caught.value.variable == name.upper()
     assert str(caught.value).startswith(f"{name.upper()} ")
     assert "environment" in str(caught.value)
+    assert str(caught.value).endswith(".")
+    assert not str(caught.value).endswith("..")
     assert isinstance(caught.value, InvalidArgument)
     with pytest.raises(InvalidSetting, match=f"^{name.upper()} .*argument"):
         load(others, **{name: text})

@@ -54,6 +54,12 @@ def a_system(name: str = "test") -> ActorSystem:
     return ActorSystem(name, store=MemoryStore())
 
 
+async def test_printed_it_says_its_name_its_store_and_how_it_is() -> None:
+    async with ActorSystem("bank", store=MemoryStore()) as system:
+        assert repr(system) == f"<ActorSystem 'bank' at {system.store.url}: it is running>"
+    assert repr(system).endswith("it has ended>")
+
+
 async def test_leaving_stops_the_actors_last_started_first() -> None:
     log = Log()
 

@@ -19,6 +19,7 @@ from sentient_core.actors.once import once
 from sentient_core.actors.overdue import heartbeat
 from sentient_core.actors.request import Askable, Request
 from sentient_core.actors.saving import check_at_work, save_and_wait
+from sentient_core.errors import NotSpawned
 from sentient_core.mailbox import MailboxOptions
 from sentient_core.paths import check_name
 
@@ -172,7 +173,10 @@ class Actor(Generic[M_contra]):
         """Where this actor stands: its ref, parent, children, system, the message in hand."""
         context = self.__context
         if context is None:
-            cell = self.__cell
+            try:
+                cell = self.__cell
+            except AttributeError:
+                raise NotSpawned(type(self).__name__) from None
             context = self.__context = Context(cell, cell.incarnation_of(self))
         return context
 

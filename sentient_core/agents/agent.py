@@ -37,10 +37,10 @@ from sentient_core.errors import (
     IdTaken,
     IllegalTransition,
     InvalidArgument,
-    MessageIdConflict,
     NotInTask,
     SandboxMissing,
     StaleIncarnation,
+    TaskIdConflict,
     UnknownTask,
 )
 from sentient_core.events import EventBus
@@ -54,7 +54,7 @@ __all__ = ["Agent"]
 
 _ANSWERS = (
     IdTaken,
-    MessageIdConflict,
+    TaskIdConflict,
     IllegalTransition,
     UnknownTask,
     CheckpointOfAnother,
@@ -380,7 +380,7 @@ class Agent(Actor[Any]):
         with self._answering():
             standing = desk.standing(task)
             if standing is Standing.ANOTHER:
-                raise MessageIdConflict(message, self.context.ref, task.task_id)
+                raise TaskIdConflict(message, self.context.ref, task.task_id)
             if standing is Standing.NEW:
                 self.check_task(task)
         if standing is None:

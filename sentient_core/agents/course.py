@@ -214,7 +214,9 @@ class Course(Books):
             )
         others = [other for other in self.unfinished.values() if other is not work]
         next_run = self._begin_at_once(others[0]) if is_current and self.is_ready and others else None
-        last = Ending(status=status, position=position, output=output, error=ending.error)
+        last = Ending(
+            status=status, position=position, output=output, error=ending.error, error_type=ending.error_type
+        )
 
         def over() -> None:
             work.status = status

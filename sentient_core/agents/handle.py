@@ -30,8 +30,8 @@ from sentient_core.errors import (
     AgentGone,
     CheckpointOfAnother,
     InvalidArgument,
-    MessageIdConflict,
     TaskFailed,
+    TaskIdConflict,
     UnknownTask,
 )
 from sentient_core.store.row_models import RowQuery
@@ -93,8 +93,8 @@ class AgentHandle(Generic[A_co]):
         the agent says. `streaming` waits as well and returns the last item. `background` returns `{"status":
         "started", "task_id"}` as soon as the task is written down. One that was cancelled returns `{"status":
         "cancelled", "progress"}`; one that fails raises TaskFailed. Raises InvalidArgument for a mode that
-        there is not, MessageIdConflict or IdTaken where another task has this id, AgentGone when the agent
-        ends for good meanwhile.
+        there is not, TaskIdConflict where this agent was given another task of this id, IdTaken where another
+        agent was, AgentGone when the agent ends for good meanwhile.
         """
         how = _mode_of(mode)
         if how is not TaskExecutionMode.BACKGROUND:
@@ -130,7 +130,7 @@ class AgentHandle(Generic[A_co]):
             if task_id not in crew.unfinished:
                 known = await self.get_task(task_id)
                 if known is None:
-                    raise UnknownTask(task_id, self.agent_id, ())
+                    raise UnknownTask(task_id, self.agent_id, None)
                 done = _ending_of(known)
                 if done is not None:
                     following.end(done)
@@ -149,7 +149,7 @@ class AgentHandle(Generic[A_co]):
                 if not items:
                     await self._change(following, news)
             if ending.status is TaskStatus.FAILED:
-                raise TaskFailed(task_id, self.agent_id, ending.error or "")
+                raise TaskFailed(task_id, self.agent_id, ending.error or "", ending.error_type)
         finally:
             crew.leave(task_id)
 
@@ -253,7 +253,7 @@ class AgentHandle(Generic[A_co]):
             if standing is Standing.KNOWN:
                 return
             if standing is Standing.ANOTHER:
-                raise MessageIdConflict(message, self.ref, task.task_id)
+                raise TaskIdConflict(message, self.ref, task.task_id)
             ids.reserve(task.task_id, self.agent_id)
         try:
             await self.ref.ask(message, timeout=self.timeout)
@@ -280,7 +280,7 @@ class AgentHandle(Generic[A_co]):
 
     async def _answer(self, task_id: str, ending: Ending, mode: TaskExecutionMode) -> dict[str, Any]:
         if ending.status is TaskStatus.FAILED:
-            raise TaskFailed(task_id, self.agent_id, ending.error or "")
+            raise TaskFailed(task_id, self.agent_id, ending.error or "", ending.error_type)
         if mode is TaskExecutionMode.STREAMING and ending.position:
             following = crew_of(self._cell.runtime).followed(task_id)
             items = None if following is None else following.items_after(ending.position - 1)
@@ -365,4 +365,5 @@ def _ending_of(known: TaskExecution) -> Ending | None:
         position=known.items,
         output=known.output_data or {},
         error=known.error_message,
+        error_type=known.error_type,
     )

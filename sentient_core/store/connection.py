@@ -147,7 +147,7 @@ class _WebSocket:
                 autoping=False,  # it would keep the answers to pings to itself
             )
         except (aiohttp.ClientError, OSError) as error:
-            raise _unreachable(error) from error
+            raise _unreachable(error, self._url) from error
 
     async def exchange(self, request: bytes) -> bytes:
         socket = self._socket
@@ -161,7 +161,7 @@ class _WebSocket:
         try:
             await socket.send_bytes(request)
         except (aiohttp.ClientError, OSError) as error:
-            raise _unreachable(error) from error
+            raise _unreachable(error, self._url) from error
         answer = await self.receive()
         if is_not_allowed(answer):
             raise NotSignedIn
@@ -178,7 +178,7 @@ class _WebSocket:
                 else:
                     self._is_there.set()
         except (aiohttp.ClientError, OSError) as error:
-            raise _unreachable(error) from error
+            raise _unreachable(error, self._url) from error
         self._is_there.set()
         if message.type is not aiohttp.WSMsgType.BINARY:
             raise StoreUnavailable("the database server ended the connection")
@@ -192,7 +192,7 @@ class _WebSocket:
         try:
             await self._socket.ping()
         except (aiohttp.ClientError, OSError) as error:
-            raise _unreachable(error) from error
+            raise _unreachable(error, self._url) from error
         await self._is_there.wait()
 
     def sign(self, token: str | None) -> None:
@@ -238,7 +238,7 @@ class _Requests:
                 answer = await response.read()
                 status = response.status
         except (aiohttp.ClientError, OSError) as error:
-            raise _unreachable(error) from error
+            raise _unreachable(error, self._url) from error
         if status in (401, 403) or is_not_allowed(answer):
             raise NotSignedIn
         if status == 413:
@@ -249,7 +249,9 @@ class _Requests:
         if status == 400:
             raise StoreRefused("the database could not read a request (HTTP 400)")
         if status != 200:
-            raise StoreUnavailable(f"what answers is no database server that is ready (HTTP {status})")
+            raise StoreUnavailable(
+                f"what answers at {self._url} is no database server that is ready (HTTP {status})"
+            )
         return answer
 
     async def receive(self) -> bytes:
@@ -273,23 +275,25 @@ def _body(request: bytes) -> bytes | io.BytesIO:
     return request if len(request) <= _AT_ONCE_BYTES else io.BytesIO(request)
 
 
-def _unreachable(error: Exception) -> StoreError:
-    """What an error of the transport means. Its own text may hold the address, so it is not repeated."""
+def _unreachable(error: Exception, url: str) -> StoreError:
+    """What an error of the transport means. Its own text may say anything, so it is not repeated."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return StoreTlsFailed(_of_certificate(error.certificate_error))
     if isinstance(error, aiohttp.ClientConnectorSSLError | ssl.SSLError):
         return StoreTlsFailed("what answers at the address does not speak TLS as expected")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return StoreUnavailable("the database server's name is not known: is the address right?")
+        return StoreUnavailable(
+            f"the name of the database server at {url} is not known: is the address right?"
+        )
     if isinstance(error, aiohttp.WSServerHandshakeError):
         return StoreUnavailable(
-            f"what answers is no database server that is ready for WebSockets (HTTP {error.status})"
+            f"what answers at {url} is no database server that is ready for WebSockets (HTTP {error.status})"
         )
     if isinstance(error, aiohttp.ClientConnectorError):
         # Not its `strerror`: asyncio puts the address there.
         number = error.os_error.errno
         why = os.strerror(number) if number else type(error.os_error).__name__
-        return StoreUnavailable(f"the database server cannot be reached ({why}): is it running?")
+        return StoreUnavailable(f"the database server at {url} cannot be reached ({why}): is it running?")
     return StoreUnavailable(f"the connection to the database server broke ({type(error).__name__})")
 
 

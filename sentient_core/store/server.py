@@ -244,15 +244,17 @@ class ServerClient:
             return str(token)
         raise StoreAccessDenied(
             "it knows no such user with this password",
-            f"Check username= and password=; it may be a user of the server, of the namespace "
-            f"'{self._access.namespace}' or of its database '{self._access.database}'.",
+            f"Check username= and password= (SURREALDB_USERNAME, SURREALDB_PASSWORD); it may be a user of "
+            f"the server, of the namespace '{self._access.namespace}' or of its database "
+            f"'{self._access.database}'.",
         )
 
     def _denied(self) -> StoreAccessDenied:
         if self._access.is_anonymous:
             return StoreAccessDenied(
                 "it lets nobody in without signing in",
-                "Give SurrealStore(url, username=..., password=...); neither belongs into the address.",
+                "Set SURREALDB_USERNAME and SURREALDB_PASSWORD, or give SurrealStore(url, username=..., "
+                "password=...); neither belongs into the address.",
             )
         return StoreAccessDenied(
             "this user may not ask anything of it",

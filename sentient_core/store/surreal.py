@@ -145,6 +145,9 @@ class SurrealStore:
             return LARGEST_RECORD
         return min((self._access.largest_request - _AROUND_RECORD) // 2, LARGEST_RECORD)
 
+    def __repr__(self) -> str:
+        return f"<SurrealStore {self.url}>"
+
     @property
     def url(self) -> str:
         """The address, as it was given."""

@@ -128,8 +128,8 @@ def _server(url: str, scheme: str) -> Address:
     if shown != url:
         raise InvalidStoreUrl(
             shown,
-            "an address is logged and shown, so it holds no credentials: give them as "
-            "SurrealStore(url, username=..., password=...)",
+            "an address is logged and shown, so it holds no credentials: set SURREALDB_USERNAME and "
+            "SURREALDB_PASSWORD, or give them as SurrealStore(url, username=..., password=...)",
         )
     try:
         parts = urlsplit(url)

@@ -180,8 +180,12 @@ async def test_a_task_that_takes_too_long_fails_and_says_what_its_limit_is(syste
             await anyio.sleep_forever()
 
     agent = await Slow.start(system, name="slow")
-    with pytest.raises(TaskFailed, match=r"at work for 0\.01 seconds.*AGENT_EXECUTION_TIMEOUT"):
+    with pytest.raises(TaskFailed, match=r"^task 'x' of 'slow' was at work for 0\.01 s.*TIMEOUT") as caught:
         await agent.execute_task(Task(task_id="x"))
+    assert caught.value.error_type == "TaskTimedOut"
+    with pytest.raises(TaskFailed) as later:
+        await agent.execute_task(Task(task_id="x"))
+    assert later.value.error_type == "TaskTimedOut"
     known = await agent.get_task("x")
     assert known is not None
     assert known.error_type == "TaskTimedOut"

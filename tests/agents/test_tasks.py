@@ -20,7 +20,9 @@ from sentient_core.errors import (
     IdTaken,
     IllegalTransition,
     MessageIdConflict,
+    NotSpawned,
     TaskFailed,
+    TaskIdConflict,
     UnknownTask,
 )
 from sentient_core.system import runtime_of
@@ -252,8 +254,27 @@ async def test_what_an_agent_is_given_has_to_be_of_the_systems_store(system: Act
 async def test_another_task_under_an_id_that_is_taken_is_refused(system: ActorSystem) -> None:
     agent = await Doer.start(system, World(), name="doer")
     await agent.execute_task(task("a"))
-    with pytest.raises(MessageIdConflict):
+    with pytest.raises(TaskIdConflict, match="'doer' was given another task 't1' before") as caught:
         await agent.execute_task(task("b"))
+    assert isinstance(caught.value, MessageIdConflict)
+
+
+async def test_a_stream_of_a_task_that_nobody_was_given_says_so(system: ActorSystem) -> None:
+    agent = await Doer.start(system, World(), name="doer")
+    with pytest.raises(UnknownTask, match="there is no task 'nope'"):
+        await items_of(agent, "nope")
+
+
+async def test_an_agent_that_was_made_by_calling_its_class_says_how_it_is_made(system: ActorSystem) -> None:
+    class Plain(Agent):
+        async def perform(self, task: Task) -> None:
+            """Nothing."""
+
+    with pytest.raises(NotSpawned, match=r"await Plain\.start\(system"):
+        Plain("plain")
+    doer = Doer(World())  # its own __init__ asks for nothing of a system
+    with pytest.raises(NotSpawned, match="this Doer was made by calling its class"):
+        assert doer.agent_id
 
 
 async def test_a_task_that_is_to_be_cancelled_is_so_also_after_a_restart(

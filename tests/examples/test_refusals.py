@@ -74,7 +74,11 @@ def test_a_database_server_that_does_not_run(source: Path, out: Path) -> None:
 
     line = refusal(Site(source, out, "asyncio"), f"--store=ws://127.0.0.1:{port}/rpc")
 
-    assert line == "error: the database server cannot be reached (Connection refused): is it running?"
+    where = f"ws://127.0.0.1:{port}/rpc"
+    assert (
+        line
+        == f"error: the database server at {where} cannot be reached (Connection refused): is it running?"
+    )
 
 
 @ONCE
