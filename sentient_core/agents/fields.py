@@ -7,7 +7,7 @@ neither model nor field. So a model names a rule per field, which hold wherever 
 from __future__ import annotations
 
 import difflib
-import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
+from sentient_core.actors.posting import FOR_EVER
 from sentient_core.errors import InvalidArgument, InvalidField
 from sentient_core.store.plain_values import check_storable
 
@@ -28,6 +29,7 @@ __all__ = [
     "check_id",
     "check_payload",
     "count",
+    "duration",
     "flag",
     "identity",
     "moment",
@@ -174,9 +176,17 @@ def count(value: object, _: str) -> int:
 
 def amount(value: object, _: str) -> float:
     """A number from 0 on."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
         raise _Unfit(f"is {_shown(value)}; it must be a number from 0 on")
-    return value
+    return float(value)
+
+
+def duration(value: object, where: str) -> float:
+    """Seconds, as many as a durable timer can be set for."""
+    seconds = amount(value, where)
+    if seconds > FOR_EVER:
+        raise _Unfit(f"is {_shown(value)}; it can be {FOR_EVER:g} seconds at most")
+    return seconds
 
 
 def percentage(value: object, _: str) -> float:
