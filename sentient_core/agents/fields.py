@@ -28,6 +28,7 @@ __all__ = [
     "amount",
     "check_id",
     "check_payload",
+    "check_revision",
     "count",
     "duration",
     "flag",
@@ -121,6 +122,12 @@ def check_id(value: object, what: str) -> str:
         return identity(value, what)
     except _Unfit as error:
         raise InvalidArgument(f"{what} {error}") from None
+
+
+def check_revision(value: object) -> None:
+    """Return for a revision that is expected, or None, or raise InvalidArgument: for calls that take one."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise InvalidArgument(f"expects is {_shown(value)}; it is the `revision` that was read, from 1 on")
 
 
 def check_payload(value: object, what: str) -> dict[str, Any]:
