@@ -161,16 +161,17 @@ def _checked(name: str, value: object, source: str) -> Any:
         return kind.read(value)
     except InvalidStoreUrl as error:  # it names what is wrong, and shows no credentials
         raise InvalidSetting(
-            variable, f"(from the {source}) cannot be used: {str(error).rstrip('.')}"
+            variable, f"(from the {source}) cannot be used: {str(error).removesuffix('.')}"
         ) from None
-    except ValueError:
-        # A secret's value is not repeated, wherever it was found; `from None`: nor is the text it came from.
-        shown = "cannot be used" if _is_secret(name) else f"is {_short(value)}"
+    except (ValueError, OverflowError):  # OverflowError: a number beyond all floats
+        # What may hold a secret is not repeated, wherever it was found; `from None`: nor in what led to it.
+        shown = "cannot be used" if _may_hold_secret(name) else f"is {_short(value)}"
         raise InvalidSetting(variable, f"{shown} (from the {source}); it can be {kind.can_be}") from None
 
 
-def _is_secret(name: str) -> bool:
-    return _KINDS[name].read is _secret
+def _may_hold_secret(name: str) -> bool:
+    # Somebody may have put name and password into an address, before it was found to be none.
+    return _KINDS[name].read in (_secret, _url)
 
 
 def _short(value: object) -> str:

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from sentient_core.config import Settings, StorageBackend
+from sentient_core.errors import InvalidSetting
 from sentient_core.store import MemoryStore, SurrealStore
 from sentient_core.store.url import parse_url
 
@@ -28,8 +29,15 @@ def default_store(settings: Settings, system: str) -> SurrealStore | MemoryStore
 
 
 def default_url(settings: Settings, system: str) -> str:
-    """`SURREALDB_URL`, or the address of the directory for this system's data."""
-    return settings.surrealdb_url or f"surrealkv://{data_directory(system)}"
+    """`SURREALDB_URL`, or the address of the directory for this system's data. Raises InvalidSetting."""
+    if settings.surrealdb_url is not None:
+        return settings.surrealdb_url
+    directory = str(data_directory(system))
+    if "?" in directory:  # the rest would be options
+        raise InvalidSetting(
+            "SURREALDB_URL", f"is missing, and there can be no database in {directory!r}: its path has a '?'"
+        )
+    return f"surrealkv://{directory}"
 
 
 def data_directory(system: str) -> Path:

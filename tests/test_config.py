@@ -234,6 +234,26 @@ def test_a_password_is_taken_as_it_stands_and_never_repeated(text: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "url",
+    [f"ws://root:{PASSWORD}\udcff@h:1", f"ws://root:{PASSWORD}@h:1", f"root:{PASSWORD}@h", PASSWORD.encode()],
+)
+def test_what_somebody_has_put_into_an_address_is_not_repeated(url: Any) -> None:
+    with pytest.raises(InvalidSetting, match="SURREALDB_URL") as caught:
+        load(
+            {"SURREALDB_URL": url} if isinstance(url, str) else {},
+            surrealdb_url=None if isinstance(url, str) else url,
+        )
+    shown = "".join(traceback.format_exception(caught.value))
+    assert PASSWORD not in shown
+    assert not str(caught.value).endswith("..")
+
+
+def test_a_number_beyond_all_others_is_a_typed_error() -> None:
+    with pytest.raises(InvalidSetting, match="AGENT_EXECUTION_TIMEOUT"):
+        Settings(agent_execution_timeout=10**400)
+
+
 @given(st.dictionaries(st.sampled_from(sorted(ENVIRONMENT)), st.text(), max_size=4))
 def test_whatever_the_environment_holds_is_settings_or_an_error_with_a_name(environ: dict[str, str]) -> None:
     wrong = ""

@@ -189,3 +189,11 @@ def test_the_address_of_a_directory_is_one(name: str) -> None:
 
     assert isinstance(store, SurrealStore)
     assert store.url == f"surrealkv://{data_directory(name)}"
+
+
+def test_a_data_directory_whose_address_would_have_options_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "what?sync=never"))
+    with pytest.raises(InvalidSetting, match=r"SURREALDB_URL is missing.*sync=never"):
+        default_store(Settings(), "bank")

@@ -8,7 +8,7 @@ been a message. It always finds room, since there is never more than one for eac
 
 from __future__ import annotations
 
-import math
+import sys
 from typing import TYPE_CHECKING
 
 from sentient_core.actors import delivery
@@ -69,5 +69,5 @@ def check_message(cell: Cell, message: object) -> None:
 
 def check_seconds(what: str, seconds: object, *, least: float = 0.0) -> None:
     """Raise InvalidArgument for what is no finite number of seconds of at least `least`."""
-    if not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds < least:
+    if not isinstance(seconds, int | float) or not least <= seconds <= sys.float_info.max:
         raise InvalidArgument(f"{what} must be a number of seconds of at least {least:g}, not {seconds!r}")

@@ -145,12 +145,18 @@ class AgentStates(StateRows):
         for name in ("owner", "revision"):
             fields.pop(name)
         key = (checkpoint.agent_id, checkpoint.checkpoint_id)
-        if await self.get_checkpoint(checkpoint.checkpoint_id) is not None:  # of another agent as well
-            raise IdTaken("checkpoint", checkpoint.checkpoint_id)
-        try:
-            await self._write([RowWrite(table=RowTable.STATE_CHECKPOINT, key=key, fields=fields, expects=0)])
-        except RowConflict:
-            raise IdTaken("checkpoint", checkpoint.checkpoint_id) from None
+        async with self._in_line((RowTable.STATE_CHECKPOINT, checkpoint.checkpoint_id)):
+            if await self.get_checkpoint(checkpoint.checkpoint_id) is not None:  # of another agent as well
+                raise IdTaken("checkpoint", checkpoint.checkpoint_id)
+            try:
+                write = RowWrite(table=RowTable.STATE_CHECKPOINT, key=key, fields=fields, expects=0)
+                await self._write([write])
+            except RowConflict:
+                raise IdTaken("checkpoint", checkpoint.checkpoint_id) from None
+            if len(await self._checkpoint_rows(checkpoint.checkpoint_id)) > 1:
+                # Somebody has given this id to another agent's just now: he finds this one, or was first.
+                await self._write([RowWrite(table=RowTable.STATE_CHECKPOINT, key=key, fields=None)])
+                raise IdTaken("checkpoint", checkpoint.checkpoint_id)
         return msgspec.structs.replace(checkpoint, revision=1)
 
     async def get_checkpoint(self, checkpoint_id: str) -> StateCheckpoint | None:
@@ -198,9 +204,12 @@ class AgentStates(StateRows):
         return checkpoint
 
     async def _checkpoint_row(self, checkpoint_id: str) -> Row | None:
-        where = {"named": check_id(checkpoint_id, "checkpoint_id")}
-        rows = await self._rows(RowQuery(table=RowTable.STATE_CHECKPOINT, where=where))
+        rows = await self._checkpoint_rows(checkpoint_id)
         return rows[0] if rows else None
+
+    async def _checkpoint_rows(self, checkpoint_id: str) -> list[Row]:
+        where = {"named": check_id(checkpoint_id, "checkpoint_id")}
+        return await self._rows(RowQuery(table=RowTable.STATE_CHECKPOINT, where=where))
 
     async def _filled(self, state: AgentState) -> AgentState:
         """With the ids of its checkpoints, oldest first."""

@@ -7,7 +7,7 @@ neither model nor field. So a model names a rule per field, which hold wherever 
 from __future__ import annotations
 
 import difflib
-import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
+from sentient_core.actors.posting import FOR_EVER
 from sentient_core.errors import InvalidArgument, InvalidField
 from sentient_core.store.plain_values import check_storable
 
@@ -27,7 +28,9 @@ __all__ = [
     "amount",
     "check_id",
     "check_payload",
+    "check_revision",
     "count",
+    "duration",
     "flag",
     "identity",
     "moment",
@@ -121,6 +124,12 @@ def check_id(value: object, what: str) -> str:
         raise InvalidArgument(f"{what} {error}") from None
 
 
+def check_revision(value: object) -> None:
+    """Return for a revision that is expected, or None, or raise InvalidArgument: for calls that take one."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise InvalidArgument(f"expects is {_shown(value)}; it is the `revision` that was read, from 1 on")
+
+
 def check_payload(value: object, what: str) -> dict[str, Any]:
     """A copy of `value` as it is stored, or InvalidArgument, UnstorableValue: for calls that take one."""
     try:
@@ -174,9 +183,17 @@ def count(value: object, _: str) -> int:
 
 def amount(value: object, _: str) -> float:
     """A number from 0 on."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
         raise _Unfit(f"is {_shown(value)}; it must be a number from 0 on")
-    return value
+    return float(value)
+
+
+def duration(value: object, where: str) -> float:
+    """Seconds, as many as a durable timer can be set for."""
+    seconds = amount(value, where)
+    if seconds > FOR_EVER:
+        raise _Unfit(f"is {_shown(value)}; it can be {FOR_EVER:g} seconds at most")
+    return seconds
 
 
 def percentage(value: object, _: str) -> float:

@@ -11,6 +11,7 @@ from typing_extensions import TypeVar
 from sentient_core.actors.current import current_cell
 from sentient_core.actors.ref import ActorRef, cell_of
 from sentient_core.agents.agent import Agent
+from sentient_core.agents.committed_rows import committed_rows
 from sentient_core.agents.crew import Ending, Following, crew_of
 from sentient_core.agents.fields import check_id, check_payload
 from sentient_core.agents.messages import (
@@ -25,6 +26,7 @@ from sentient_core.agents.messages import (
 )
 from sentient_core.agents.models import Task, TaskExecution, TaskExecutionMode
 from sentient_core.agents.statuses import TaskStatus
+from sentient_core.agents.subjects import from_row
 from sentient_core.agents.task_ids import Standing, standing_of
 from sentient_core.errors import (
     AgentGone,
@@ -34,7 +36,7 @@ from sentient_core.errors import (
     TaskIdConflict,
     UnknownTask,
 )
-from sentient_core.store.row_models import RowQuery
+from sentient_core.store.row_models import Row, RowQuery
 from sentient_core.store.row_tables import RowTable, place_of
 
 __all__ = ["AgentHandle"]
@@ -213,10 +215,8 @@ class AgentHandle(Generic[A_co]):
         CheckpointOfAnother, CheckpointUnusable.
         """
         checkpoint_id = check_id(checkpoint_id, "checkpoint_id")
-        await self._cell.runtime.mirror.journal.flush()
         query = RowQuery(table=RowTable.STATE_CHECKPOINT, where={"named": checkpoint_id}, limit=1)
-        system = self._cell.runtime.system
-        rows = await system.store.rows(system.name, query)
+        rows = await self._rows(query)
         if not rows:
             return False
         found = rows[0].fields
@@ -231,13 +231,8 @@ class AgentHandle(Generic[A_co]):
     async def get_task(self, task_id: str) -> TaskExecution | None:
         """A task, with all that was written down before this call; None: there is no such task."""
         task_id = check_id(task_id, "task_id")
-        await self._cell.runtime.mirror.journal.flush()
-        system = self._cell.runtime.system
-        rows = await system.store.rows(system.name, RowQuery(table=RowTable.TASK_EXECUTION, key=(task_id,)))
-        if not rows:
-            return None
-        fields = {name: value for name, value in rows[0].fields.items() if name in TaskExecution.rules}
-        return TaskExecution.from_dict({**fields, "revision": rows[0].revision})
+        rows = await self._rows(RowQuery(table=RowTable.TASK_EXECUTION, key=(task_id,)))
+        return from_row(TaskExecution, rows[0]) if rows else None
 
     async def _hand_over(self, task: Task, mode: TaskExecutionMode) -> None:
         message = AcceptTask(
@@ -292,16 +287,16 @@ class AgentHandle(Generic[A_co]):
 
     async def _stored_items(self, task_id: str, position: int) -> list[tuple[int, dict[str, Any]]]:
         """At most a page of a task's items behind a position."""
-        await self._cell.runtime.mirror.journal.flush()
-        system = self._cell.runtime.system
         query = RowQuery(
             table=RowTable.TASK_ITEM, key=(task_id,), after=(task_id, place_of(position)), limit=_PAGE
         )
-        rows = await system.store.rows(system.name, query)
         return [
             (row.fields["position"], {**row.fields["item"], "position": row.fields["position"]})
-            for row in rows
+            for row in await self._rows(query)
         ]
+
+    async def _rows(self, query: RowQuery) -> list[Row]:
+        return await committed_rows(self._cell.runtime, query)
 
     async def _change(self, following: Following, news: anyio.Event) -> None:
         """Return when there is news of a task. Raises AgentGone when its agent has ended for good."""

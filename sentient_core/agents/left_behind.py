@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 import msgspec
 
+from sentient_core.agents.committed_rows import committed_rows
 from sentient_core.agents.statuses import AgentStatus, TaskStatus
 from sentient_core.agents.work import Work, work_of
 from sentient_core.errors import StoreUnavailable
@@ -51,21 +52,17 @@ async def waiting_for_store(cell: Cell, read: Callable[[], Awaitable[T]]) -> T:
 
 
 async def _read(cell: Cell) -> LeftBehind:
-    system, path = cell.runtime.system, cell.path
-
-    async def rows(query: RowQuery) -> list[Row]:
-        return await system.store.rows(system.name, query)
-
-    await cell.runtime.mirror.journal.flush()
+    runtime, path = cell.runtime, cell.path
     tasks: list[Row] = []
     for status in _UNFINISHED:
         where = {"agent_id": path, "status": status.value}
-        tasks += await rows(RowQuery(table=RowTable.TASK_EXECUTION, where=where))
+        tasks += await committed_rows(runtime, RowQuery(table=RowTable.TASK_EXECUTION, where=where))
     tasks.sort(key=lambda row: (row.fields.get("started_at") is None, row.fields["created_at"], row.key))
-    agents = await rows(RowQuery(table=RowTable.AGENT_STATE, key=(path,)))
+    agents = await committed_rows(runtime, RowQuery(table=RowTable.AGENT_STATE, key=(path,)))
     # The status in that row is of the actor by now, which has been started again.
     key = ("agent", path)
-    changes = await rows(RowQuery(table=RowTable.STATUS_CHANGE, key=key, newest_first=True, limit=1))
+    newest = RowQuery(table=RowTable.STATUS_CHANGE, key=key, newest_first=True, limit=1)
+    changes = await committed_rows(runtime, newest)
     return LeftBehind(
         works=[work_of(row.fields) for row in tasks],
         status=AgentStatus(changes[0].fields["new"]) if changes else AgentStatus.IDLE,

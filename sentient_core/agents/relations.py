@@ -7,7 +7,6 @@ depends_on             step -> the step that has to be completed before it, of o
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -17,7 +16,7 @@ from sentient_core.agents.fields import check_id, now
 from sentient_core.agents.graph import cycle_through, reachable
 from sentient_core.agents.models import WorkflowStep
 from sentient_core.agents.patching import Updates
-from sentient_core.agents.state_rows import StateRows
+from sentient_core.agents.state_rows import StateRows, touched
 from sentient_core.agents.subjects import STEP, from_row, refuse_owned
 from sentient_core.errors import DependencyCycle, IdTaken, InvalidArgument, InvalidField, RowConflict
 from sentient_core.paths import join
@@ -134,7 +133,7 @@ class Relations(StateRows):
                 )
             ]
             writes += [_edge(workflow_id, step.name, on) for on in dict.fromkeys(step.depends_on)]
-            await self._write([*writes, _touched(workflow)])
+            await self._write([*writes, touched(workflow)])
             return msgspec.structs.replace(step, revision=1)
 
         return await self._one_at_a_time((RowTable.WORKFLOW_STATE, key), attempt)
@@ -203,7 +202,7 @@ class Relations(StateRows):
             if cycle:
                 raise DependencyCycle(workflow_id, cycle)
             # The workflow is written too: of two edges added at once, one is decided on after the other.
-            await self._write([_edge(workflow_id, step, depends_on), _touched(workflow)])
+            await self._write([_edge(workflow_id, step, depends_on), touched(workflow)])
             return True
 
         return await self._one_at_a_time((RowTable.WORKFLOW_STATE, key), attempt)
@@ -296,17 +295,6 @@ def _ends(agent_id: str, other_id: str) -> tuple[str, str]:
 def _edge(workflow_id: str, step: str, depends_on: str) -> RowWrite:
     key = (workflow_id, step, workflow_id, depends_on)
     return RowWrite(table=RowTable.DEPENDS_ON, key=key, fields={"timestamp": now()})
-
-
-def _touched(workflow: Row) -> RowWrite:
-    """A change of the workflow's row, if it is as it was read."""
-    last: datetime | None = workflow.fields.get("updated_at")
-    return RowWrite(
-        table=RowTable.WORKFLOW_STATE,
-        key=workflow.key,
-        fields={"updated_at": max(now(), last) if last else now()},
-        expects=workflow.revision,
-    )
 
 
 def _step_fields(step: Mapping[str, Any] | WorkflowStep) -> Mapping[str, Any]:

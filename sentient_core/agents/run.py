@@ -151,6 +151,11 @@ class Run:
         if self.work.status is TaskStatus.PAUSED:
             await self.step(lambda: self._desk.went_on(self.work))
 
+    @property
+    def comes_again(self) -> bool:
+        """What is cut short now is run again: by the next incarnation or start, or from a checkpoint."""
+        return self._life.is_over or self._desk.cell.runtime.is_ending or self._is_rerun
+
     def place(self, what: str) -> str:
         """A name for the place in the code that calls this: the same whenever the task is run again.
 

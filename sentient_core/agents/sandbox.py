@@ -22,7 +22,8 @@ import anyio
 from anyio import to_thread
 from anyio.abc import SocketListener, TaskGroup, TaskStatus
 
-from sentient_core.agents.confined import ConfinedDirectory, Parts, parts_of
+from sentient_core.agents.confined import ConfinedDirectory
+from sentient_core.agents.sandbox_paths import Parts, parts_of
 from sentient_core.agents.serving import DirectoryServer
 from sentient_core.errors import (
     InvalidArgument,
@@ -79,7 +80,7 @@ class LocalSandbox:
         self._tasks: TaskGroup | None = None
         self._server: TaskGroup | None = None
         self._has_ended = anyio.Event()
-        """The server has, and every connection to it."""
+        """The server has, and every connection to it. Of each server its own."""
         self._one_at_a_time = anyio.Lock()
         self._is_closed = False
         self._url: str | None = None
@@ -161,6 +162,7 @@ class LocalSandbox:
             raise SandboxUnusable(where, error.strerror or str(error)) from error
         port: int = bound.getsockname()[1]
         server = DirectoryServer(confined, port)
+        self._has_ended = anyio.Event()  # that of a start that was cancelled is set
         self._server = await tasks.start(self._run, bound, server, name="sentient-core sandbox")
         return f"http://{_LOOPBACK}:{port}/"
 

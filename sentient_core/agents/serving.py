@@ -22,7 +22,8 @@ import msgspec
 from anyio import to_thread
 from anyio.abc import ByteStream
 
-from sentient_core.agents.confined import ConfinedDirectory, Parts, is_servable
+from sentient_core.agents.confined import ConfinedDirectory
+from sentient_core.agents.sandbox_paths import Parts, is_servable
 
 __all__ = ["Asked", "DirectoryServer", "asked_of", "media_type"]
 
@@ -31,6 +32,7 @@ _CHUNK_BYTES = 256 * 1024
 _PATIENCE_SECONDS = 10.0
 """Within which a request must be there, and within which a part of its answer must be taken."""
 _AT_ONCE = 64
+_USUAL_PORT = 80
 
 _INDEX = "index.html"
 _TEXT = "; charset=utf-8"
@@ -103,8 +105,15 @@ class DirectoryServer:
 
     def __init__(self, directory: ConfinedDirectory, port: int) -> None:
         self._directory = directory
-        self._hosts = {f"{name}:{port}".encode() for name in ("127.0.0.1", "localhost")}
+        names = ("127.0.0.1", "localhost")
+        self._hosts = {f"{name}:{port}".encode() for name in names}
+        if port == _USUAL_PORT:  # browsers leave it out then
+            self._hosts |= {name.encode() for name in names}
         self._room = anyio.Semaphore(_AT_ONCE)
+
+    def is_mine(self, host: bytes) -> bool:
+        """Whether a request's `Host` is this server's."""
+        return host.lower() in self._hosts
 
     async def answer(self, stream: ByteStream) -> None:
         """Read one request, answer it, close. Whatever the other side does, nothing is raised."""
@@ -124,8 +133,8 @@ class DirectoryServer:
                 pass
 
     async def _answer(self, wire: _Wire, request: h11.Request) -> None:
-        hosts = [value.lower() for name, value in request.headers if name == b"host"]
-        if not set(hosts) <= self._hosts:
+        hosts = [value for name, value in request.headers if name == b"host"]
+        if not all(map(self.is_mine, hosts)):
             await wire.refuse(421)
         elif request.method not in (b"GET", b"HEAD"):
             await wire.refuse(405, ("Allow", "GET, HEAD"))

@@ -16,7 +16,7 @@ import anyio
 import msgspec
 
 from sentient_core.actors.current import current_cell
-from sentient_core.agents.fields import Model, check_id
+from sentient_core.agents.fields import Model, check_id, check_revision
 from sentient_core.agents.models import StatusChange
 from sentient_core.agents.patching import Updates, check_updates, touches, updated
 from sentient_core.agents.statuses import check_transition
@@ -31,7 +31,7 @@ from sentient_core.store.row_models import Row, RowQuery, RowWrite
 from sentient_core.store.row_tables import RowTable
 from sentient_core.system import ActorSystem
 
-__all__ = ["StateRows"]
+__all__ = ["StateRows", "touched"]
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
@@ -160,6 +160,7 @@ class StateRows:
         `filled` completes a model by what stands in other rows, for updates that look there; `more` is what
         else is written with the change, from the model before and after it.
         """
+        check_revision(expects)
         checked = check_updates(subject.model, updates)
         if isinstance(checked, dict):
             checked.pop("updated_at", None)  # the change sets it
@@ -239,6 +240,16 @@ class StateRows:
             return actor
         cell = current_cell.get()
         return self._actor if cell is None else cell.path
+
+
+def touched(workflow: Row) -> RowWrite:
+    """A change of a workflow's row, if it is as it was read: for what belongs to it, and goes with it."""
+    return RowWrite(
+        table=RowTable.WORKFLOW_STATE,
+        key=workflow.key,
+        fields={"updated_at": moment_after(workflow.fields.get("updated_at"))},
+        expects=workflow.revision,
+    )
 
 
 class _Line(msgspec.Struct, eq=False):

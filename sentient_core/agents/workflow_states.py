@@ -12,7 +12,7 @@ from sentient_core.agents.fields import Fields, check_id, payload
 from sentient_core.agents.listing import check_limit, newest_of
 from sentient_core.agents.models import AgentState, WorkflowState
 from sentient_core.agents.patching import Updates
-from sentient_core.agents.state_rows import StateRows
+from sentient_core.agents.state_rows import StateRows, touched
 from sentient_core.agents.statuses import StatusKind, WorkflowStatus, status_of
 from sentient_core.agents.subjects import WORKFLOW, from_row, refuse_owned
 from sentient_core.agents.trail import moment_after, place_in_time
@@ -124,20 +124,25 @@ class WorkflowStates(StateRows):
     async def add_workflow_history_entry(self, workflow_id: str, entry: Mapping[str, Any]) -> bool:
         """Add what has happened to a workflow's history, with its `timestamp`; False where there is none.
 
-        An entry is a row of its own: none overwrites another, however many come at once. Raises
-        UnstorableValue; OwnedByActor where a living actor runs the workflow.
+        An entry is a row of its own: none overwrites another, however many come at once. The workflow counts
+        as changed by it. Raises UnstorableValue; OwnedByActor where a living actor runs the workflow.
         """
         key = (check_id(workflow_id, "workflow_id"),)
         if not isinstance(entry, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - users' input
             raise InvalidArgument(f"an entry of a history is a dict, not {entry!r:.100}")
         kept = payload(entry, "entry")
         kept.pop("timestamp", None)
-        row = await self._row(RowTable.WORKFLOW_STATE, key)
-        if row is None:
-            return False
-        refuse_owned("workflow", RowTable.WORKFLOW_STATE, row)
-        await self._write(_entries(workflow_id, [kept]))
-        return True
+
+        async def attempt() -> bool:
+            row = await self._row(RowTable.WORKFLOW_STATE, key)
+            if row is None:
+                return False
+            refuse_owned("workflow", RowTable.WORKFLOW_STATE, row)
+            # The workflow is written too: else somebody could delete it meanwhile, and the entry would stay.
+            await self._write([*_entries(workflow_id, [kept]), touched(row)])
+            return True
+
+        return await self._one_at_a_time((RowTable.WORKFLOW_STATE, key), attempt)
 
     async def get_workflow_history(
         self, workflow_id: str, *, limit: int | None = None

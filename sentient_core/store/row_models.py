@@ -87,15 +87,15 @@ def known_shape(table: str) -> Shape:
 def plan_of(query: RowQuery) -> Plan:
     """How a question is answered. InvalidArgument for one that no index answers, or that makes no sense."""
     shape = known_shape(query.table)
-    if query.limit is not None and query.limit < 0:
-        raise InvalidArgument(f"limit is {query.limit!r}; it must be at least 0, or None for all")
+    if query.limit is not None and not (_is_number(query.limit) and query.limit >= 0):
+        raise InvalidArgument(f"limit is {query.limit!r}; it must be a number from 0 on, or None for all")
     if len(query.key) > shape.parts:
         raise InvalidArgument(f"a key of {shape.table} has {shape.parts} parts, not {len(query.key)}")
     unknown = [] if query.fields is None else [name for name in query.fields if name not in shape.fields]
     if unknown:
         raise InvalidArgument(f"{shape.table} has no field {unknown[0]!r} to be read")
     for name, bound in (("since", query.since), ("until", query.until)):
-        if bound is not None and bound.tzinfo is None:
+        if bound is not None and not (_is_time(bound) and bound.utcoffset() is not None):
             raise InvalidArgument(f"{name} is {bound!r}, without a time zone: give an aware datetime")
     if not query.where:
         is_by_time = not query.key and query.after is None and shape.time_index is not None
@@ -128,6 +128,14 @@ def with_fields(row: Row, fields: tuple[str, ...] | None) -> Row:
         return row
     kept = {name: value for name, value in row.fields.items() if name in fields}
     return Row(row.key, kept, row.revision)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, datetime)
 
 
 def _by_index(shape: Shape, query: RowQuery) -> Plan:

@@ -22,6 +22,7 @@ __all__ = ["Change", "read_row", "row_id", "rows_query", "writing"]
 Change = tuple[Shape, tuple[str, ...], Mapping[str, Any], int, int]
 """A row's table and key, the fields to write, how many changes that is, and when the first was."""
 
+_MOST_ROWS = 2**62  # an integer to every database
 _NONE = cbor2.CBORTag(6, None)
 _INSERT = "INSERT INTO {table} ${name} ON DUPLICATE KEY UPDATE {fields} RETURN NONE;\n"
 # An edge cannot be made by UPSERT, and ON DUPLICATE KEY UPDATE of one knows nothing of what is there.
@@ -90,7 +91,7 @@ def rows_query(system: str, query: RowQuery, plan: Plan) -> tuple[str, dict[str,
     order = f" ORDER BY {shape.time if plan.is_by_time else 'id'}{' DESC' if query.newest_first else ''}"
     limit = ""
     if query.limit is not None:
-        limit, parameters["limit"] = " LIMIT $limit", query.limit
+        limit, parameters["limit"] = " LIMIT $limit", min(query.limit, _MOST_ROWS)
     what = "*"
     if query.fields is not None:
         also = {shape.time} if plan.is_by_time else set[str]()  # the database sorts by what it reads

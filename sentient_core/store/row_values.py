@@ -130,8 +130,9 @@ def fitting(table: str, key: Sequence[str], encoded: bytes) -> Fields | None:
 
 def _checked_write(write: RowWrite, largest: int) -> tuple[tuple[str, ...], Fields | None]:
     key = checked_key(write.table, write.key)
-    if write.expects is not None and write.expects < 0:
-        raise UnstorableRow(write.table, key, f"it expects revision {write.expects!r}, below 0")
+    if write.expects is not None and not (_is_whole(write.expects) and 0 <= write.expects < _LARGEST_INT):
+        why = f"it expects revision {write.expects!r:.100}; a revision is a number from 0 on"
+        raise UnstorableRow(write.table, key, why)
     if write.fields is None:
         return key, None
     fields = _checked(write.table, key, write.fields)
@@ -221,7 +222,10 @@ def _plain(value: object, depth: int) -> object:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError(f"{value!r} has no time zone: give an aware datetime")
-        return value.astimezone(UTC)
+        try:
+            return value.astimezone(UTC)
+        except OverflowError:
+            raise ValueError(f"{value!r} is outside of the years 1 to 9999 in UTC") from None
     if depth == 0:
         raise ValueError(f"it is nested deeper than {MAX_DEPTH}")
     if isinstance(value, Mapping):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentient_core import SandboxPathRefused, SandboxUnusable
-from sentient_core.agents.confined import ConfinedDirectory, is_servable, parts_of
+from sentient_core.agents.confined import (
+    ConfinedDirectory,
+    _stage,  # pyright: ignore[reportPrivateUsage] - what a kill interrupts
+)
+from sentient_core.agents.sandbox_paths import is_servable, parts_of
 
 
 @pytest.fixture
@@ -141,14 +147,14 @@ def test_a_link_that_comes_after_the_look_leads_nowhere(
     """Somebody exchanges a folder for a link, and a file for one, between checking and writing."""
     confined.write({("a", "index.html"): b"a", ("outside.html",): b"ours"})
 
-    def exchange(parts: object) -> None:
+    def exchange(root: int, parts: object) -> None:
         (confined.path / "outside.html").unlink(missing_ok=True)
         (confined.path / "outside.html").symlink_to(outside)
         if not (confined.path / "a").is_symlink():
             (confined.path / "a").rename(confined.path / "b")
             (confined.path / "a").symlink_to(outside.parent)
 
-    monkeypatch.setattr(confined, "_check", exchange)
+    monkeypatch.setattr("sentient_core.agents.confined._check", exchange)
 
     with pytest.raises(SandboxUnusable):
         confined.write({("a", "outside.html"): b"theirs"})
@@ -188,7 +194,8 @@ def test_what_is_in_the_way_is_named(confined: ConfinedDirectory) -> None:
 
 
 def test_what_a_killed_process_has_left_of_a_file_goes_with_the_next(confined: ConfinedDirectory) -> None:
-    confined._stage(("index.html",), b"half")  # pyright: ignore[reportPrivateUsage] - as if killed here
+    with confined._held() as root:  # pyright: ignore[reportPrivateUsage] - as if killed here
+        _stage(root, ("index.html",), b"half")
     (left,) = confined.path.iterdir()
     assert not is_servable(left.name)
 
@@ -224,3 +231,55 @@ def test_a_directory_belongs_to_one_sandbox(confined: ConfinedDirectory) -> None
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path, outside: Path) -> None:
     with pytest.raises(SandboxUnusable, match=r"outside\.html"):
         ConfinedDirectory(outside)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "half\ud800"])
+def test_a_directory_that_no_file_system_can_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SandboxUnusable, match=r"null byte|surrogates"):
+        ConfinedDirectory(tmp_path / name)
+
+
+def test_a_lock_that_cannot_be_had_for_another_reason_is_not_blamed_on_a_sandbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(SandboxUnusable, match="No locks available"):
+        ConfinedDirectory(tmp_path / "site")
+
+
+def test_closed_while_a_thread_writes_it_writes_into_its_own_directory_and_then_lets_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    confined = ConfinedDirectory(tmp_path / "site")
+    is_writing, may_go_on = threading.Event(), threading.Event()
+
+    def fsync(descriptor: int) -> None:
+        is_writing.set()
+        assert may_go_on.wait(10)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    writer = threading.Thread(target=confined.write, args=({("a.html",): b"x", ("b", "c.html"): b"y"},))
+    writer.start()
+    assert is_writing.wait(10)
+
+    confined.close()
+    confined.close()
+    (tmp_path / "other").mkdir()
+    others = [os.open(tmp_path / "other", os.O_RDONLY) for _ in range(3)]  # one has the number it had
+    with pytest.raises(SandboxUnusable, match="another sandbox"):
+        ConfinedDirectory(confined.path)
+    may_go_on.set()
+    writer.join()
+
+    assert list((tmp_path / "other").iterdir()) == []
+    assert (confined.path / "a.html").read_bytes() == b"x"
+    assert (confined.path / "b/c.html").read_bytes() == b"y"
+    ConfinedDirectory(confined.path).close()
+    with pytest.raises(SandboxUnusable, match="closed"):
+        confined.write({("d.html",): b""})
+    assert confined.open(("a.html",)) is None
+    for other in others:
+        os.close(other)

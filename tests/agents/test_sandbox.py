@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.abc import SocketListener
 
 from sentient_core import (
     InvalidArgument,
@@ -194,6 +196,27 @@ async def test_a_cancelled_block_ends(tmp_path: Path) -> None:
     assert scope.cancelled_caught
     with pytest.raises(OSError, match="connection attempts failed"):
         await anyio.connect_tcp("127.0.0.1", port_of(url))
+
+
+async def test_a_start_of_serving_that_was_cancelled_is_made_good_by_the_next_which_ends_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def from_socket(bound: object) -> SocketListener:
+        scope.cancel()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async with LocalSandbox(tmp_path) as sandbox:
+        with monkeypatch.context() as patch, anyio.CancelScope() as scope:
+            patch.setattr(SocketListener, "from_socket", from_socket)
+            await sandbox.run_async({"files": {"index.html": "x"}, "commands": SERVE})
+        assert sandbox.url is None
+
+        url = await served(sandbox, index="x")
+        assert (await get(url, "/")).status == 200
+        await sandbox.aclose()
+        with pytest.raises(ConnectionRefusedError):  # at once: nothing else has run since
+            socket.create_connection(("127.0.0.1", port_of(url)))
 
 
 async def test_outside_of_its_block_it_says_how_it_is_used(tmp_path: Path) -> None:

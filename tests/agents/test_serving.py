@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentient_core.agents import LocalSandbox
-from sentient_core.agents.serving import Asked, asked_of, media_type
+from sentient_core.agents.confined import ConfinedDirectory
+from sentient_core.agents.serving import Asked, DirectoryServer, asked_of, media_type
 from tests.agents.http import exchange, get, port_of
 
 FILES = {
@@ -201,3 +202,14 @@ def test_no_target_names_anything_above(pieces: list[bytes]) -> None:
 
 def test_a_target_is_decoded_once() -> None:
     assert asked_of(b"/%2561/") == Asked(("%61",), is_folder=True)
+
+
+def test_at_the_usual_port_browsers_leave_it_out(tmp_path: Path) -> None:
+    directory = ConfinedDirectory(tmp_path)
+    try:
+        assert DirectoryServer(directory, 80).is_mine(b"localhost")
+        assert DirectoryServer(directory, 80).is_mine(b"127.0.0.1:80")
+        assert not DirectoryServer(directory, 8080).is_mine(b"localhost")
+        assert not DirectoryServer(directory, 80).is_mine(b"localhost.example")
+    finally:
+        directory.close()

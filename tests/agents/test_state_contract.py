@@ -125,7 +125,7 @@ async def test_twenty_at_once_keep_twenty(manager: StateManager, other: StateMan
     assert sorted(entry["n"] for entry in found.execution_history) == list(range(20))
     assert sorted(found.metadata["log"]) == list(range(20))
     assert len(agent.checkpoints) == 20
-    assert found.revision == 21
+    assert found.revision == 41
 
 
 async def test_who_creates_at_once_leaves_one(manager: StateManager, other: StateManager) -> None:

@@ -26,6 +26,7 @@ from sentient_core.errors import (
     UnstorableValue,
 )
 from sentient_core.store.row_models import RowWrite
+from sentient_core.store.row_tables import RowTable
 from tests.virtual_time import anyio_backend
 
 __all__ = ["anyio_backend"]
@@ -105,6 +106,10 @@ BAD: dict[str, tuple[Callable[[StateManager], Awaitable[object]], str]] = {
     "nobody's history": (lambda m: m.get_status_history(), "name one of agent_id, workflow_id and task_id"),
     "two histories": (lambda m: m.get_status_history("a", task_id="t"), "name one of"),
     "naive time": (lambda m: m.list_status_changes(since=datetime(2026, 1, 1)), "time zone"),  # noqa: DTZ001
+    "revision": (lambda m: m.update_workflow("w", {}, expects="a"), "expects is 'a'"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    "revision 0": (lambda m: m.update_agent_state("a", {}, expects=0), "expects is 0; it is the `revision`"),
+    "revision True": (lambda m: m.update_task("t", {}, expects=True), "expects is True"),
+    "no time": (lambda m: m.list_status_changes(since="2026"), "give an aware datetime"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     "other workflow": (
         lambda m: m.create_workflow_step("w", {"name": "a", "workflow_id": "v"}),
         "WorkflowStep.workflow_id is 'v', not 'w'",
@@ -509,3 +514,59 @@ async def test_too_much_is_refused_by_the_name_of_its_place(manager: StateManage
         await manager.create_agent_state(
             {"agent_id": "a", "name": "A", "execution_context": {"page": "x" * 20_000_000}}
         )
+
+
+class Meeting(MemoryStore):
+    """What is written into one table waits until all who are to write there have come."""
+
+    def __init__(self, table: RowTable, guests: int) -> None:
+        super().__init__()
+        self.table = table
+        self.left = guests
+        self.may_write = anyio.Event()
+
+    async def write_rows(self, system: str, writes: Sequence[RowWrite]) -> None:
+        if any(write.table == self.table for write in writes) and self.left > 0:
+            self.left -= 1
+            if not self.left:
+                self.may_write.set()
+            await self.may_write.wait()
+        await super().write_rows(system, writes)
+
+
+async def test_an_entry_that_comes_while_its_workflow_is_deleted_leaves_nothing() -> None:
+    store = Meeting(RowTable.WORKFLOW_HISTORY, 2)
+    manager, other = StateManager(store), StateManager(store)
+    await manager.create_workflow({"workflow_id": "w"})
+    answers: list[bool] = []
+
+    async def add() -> None:
+        answers.append(await manager.add_workflow_history_entry("w", {"note": "late"}))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(add)
+        await anyio.sleep(1)  # it has seen that the workflow is there
+        assert await other.delete_workflow("w")
+        store.may_write.set()
+
+    assert answers == [False]
+    assert await manager.get_workflow_history("w") == []
+
+
+async def test_an_id_that_two_give_to_checkpoints_of_different_agents_at_once_is_not_there_twice() -> None:
+    store = Meeting(RowTable.STATE_CHECKPOINT, 2)
+    refused: list[str] = []
+
+    async def make(agent: str) -> None:
+        try:
+            await StateManager(store).create_checkpoint({"agent_id": agent, "checkpoint_id": "c"})
+        except IdTaken:
+            refused.append(agent)
+
+    async with anyio.create_task_group() as tasks:
+        for agent in "ab":
+            tasks.start_soon(make, agent)
+
+    manager = StateManager(store)
+    left = [*await manager.list_checkpoints("a"), *await manager.list_checkpoints("b")]
+    assert len(left) == 2 - len(refused) < 2

@@ -3,7 +3,7 @@
 Every life does the same: it starts agents and two workflows, sends the signal that they wait for, and waits
 for what they come to. What the agents do they write into DIARY, which no kill takes back; at the NTH time
 that the process comes to POINT of the database, counted from when its system is entered, it ends as by `kill
--9`.
+-9`. With a name of `BROKEN_WORKFLOWS` behind, its runner is broken in this way.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from sentient_core.agents.workflows.definition import Approval, Compensation, De
 from sentient_core.agents.workflows.workflows import Workflows
 from sentient_core.errors import WorkflowFailed
 from sentient_core.store.engine import Client, embedded
+from tests.crash.broken_workflows import BROKEN_WORKFLOWS
 from tests.crash.points import REQUESTS
 
 __all__ = ["DOOMED", "GOOD", "Diary"]
@@ -145,6 +146,8 @@ async def main(url: str, diary: Diary) -> None:
 
 
 if __name__ == "__main__":
-    _url, _diary, _backend, Deadly.point, _nth = sys.argv[1:]
+    _url, _diary, _backend, Deadly.point, _nth, *_broken = sys.argv[1:]
     Deadly.left = int(_nth)
+    for _name in _broken:
+        BROKEN_WORKFLOWS[_name]()
     anyio.run(main, _url, Diary(_diary), backend=_backend)

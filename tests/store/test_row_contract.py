@@ -260,6 +260,10 @@ async def test_keys_and_values_may_be_any_text(store: Store, nasty: str) -> None
     assert await keys(store, ITEMS, key=(nasty,)) == [(nasty, nasty)]
 
 
+LAST = datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))
+"""In UTC there is no such time."""
+
+
 class Odd:
     """Nothing that could be stored."""
 
@@ -300,6 +304,7 @@ def nested(depth: int) -> object:
         ({"data": nested(5_000)}, "nested"),
         ({"created_at": "2026-11-22"}, "holds a datetime"),
         ({"created_at": datetime(2026, 11, 22)}, "time zone"),  # noqa: DTZ001
+        ({"created_at": LAST}, "years 1 to 9999"),
     ],
 )
 async def test_what_cannot_be_stored_is_refused_before_anything_is_written(
@@ -407,6 +412,9 @@ async def test_all_of_a_table_with_an_index_on_time_come_in_its_order(store: Sto
     assert [key[1] for key in await keys(store, trail, newest_first=True, limit=2)] == ["a0", "a2"]
     assert [key[1] for key in await keys(store, trail, since=NOON + timedelta(minutes=3))] == ["a2", "a0"]
     assert await keys(store, trail, key=("agent", "a1"), since=NOON + timedelta(minutes=2)) == []
+    first = datetime.min.replace(tzinfo=timezone(timedelta(hours=5)))
+    assert len(await keys(store, trail, since=first, until=LAST, limit=2**70)) == 3
+    assert await keys(store, trail, since=LAST) == await keys(store, trail, until=first) == []
 
 
 @pytest.mark.parametrize(
@@ -418,6 +426,9 @@ async def test_all_of_a_table_with_an_index_on_time_come_in_its_order(store: Sto
         {"where": {"bogus": 1}},
         {"key": ("a", "b")},
         {"limit": -1},
+        {"limit": True},
+        {"limit": "1"},
+        {"since": "2026-11-22"},
         {"since": datetime(2026, 11, 22)},  # noqa: DTZ001
         {"since": NOON},
         {"after": ("t1",), "newest_first": True},

@@ -30,7 +30,7 @@ from sentient_core.agents.workflows.progress import (
     errand_of,
     undoing,
 )
-from sentient_core.agents.workflows.signals import answered, for_approval
+from sentient_core.agents.workflows.signals import answered, for_approval, withdrawn
 from sentient_core.agents.workflows.sizes import bytes_of_result, check_input
 from sentient_core.errors import InvalidArgument, MissingInput
 
@@ -46,6 +46,7 @@ __all__ = [
     "resumed",
     "signalled",
     "task_of",
+    "unawaited",
 ]
 
 _SECOND = 1_000_000_000
@@ -89,7 +90,7 @@ def assigned(definition: Workflow, progress: Progress, name: str, agent: str, no
         status=TaskStatus.RUNNING,
         attempts=attempt,
         agent=agent,
-        task_id=f"{progress.workflow_id}:{name}:{attempt}",
+        task_id=_task_id(progress.workflow_id, name, attempt),
         is_at_work=True,
         wakes_at=0,
         expires_at=0 if timeout is None else now + round(timeout * _SECOND),
@@ -180,6 +181,11 @@ def signalled(
     return _advanced(definition, answered(progress, name, dict(data)), now)
 
 
+def unawaited(definition: Workflow, progress: Progress, key: str, now: int) -> Progress:
+    """The code of a task waits no longer at the place that `key` names."""
+    return _advanced(definition, withdrawn(progress, key), now)
+
+
 def paused(progress: Progress, now: int) -> Progress:
     """Nothing is begun any more until it is resumed; time limits stand still. Raises IllegalTransition."""
     check_transition("workflow", progress.status, WorkflowStatus.PAUSED)
@@ -209,6 +215,11 @@ def cancelled(definition: Workflow, progress: Progress, compensate: bool, cause:
     new = _unpaused(progress, now) if progress.status is WorkflowStatus.PAUSED else progress
     new = msgspec.structs.replace(new, goal=Goal.CANCEL, is_compensating=compensate, cause=cause)
     return _advanced(definition, new, now)
+
+
+def _task_id(workflow_id: str, name: str, attempt: int) -> str:
+    # Ids of workflows may hold colons, and neither they nor names of steps a slash: no two are the same.
+    return f"{workflow_id}:{name.replace(UNDO, '/undo')}:{attempt}"
 
 
 def _unpaused(progress: Progress, now: int) -> Progress:

@@ -12,9 +12,20 @@ from typing import Any, ClassVar, TypeAlias, TypeVar, cast
 
 import msgspec
 
-from sentient_core.agents.fields import Model, Rule, amount, count, identity, names, optional, payload, text
+from sentient_core.agents.fields import (
+    Model,
+    Rule,
+    amount,
+    count,
+    duration,
+    identity,
+    names,
+    optional,
+    payload,
+    text,
+)
 from sentient_core.agents.workflows.inputs import WORKFLOW_INPUT, check_path, step_of_path
-from sentient_core.agents.workflows.order import earlier_steps, waits_for
+from sentient_core.agents.workflows.order import Waits, checked_order, earlier_steps, waits_for
 from sentient_core.agents.workflows.sizes import MOST_STEPS
 from sentient_core.errors import InvalidField, InvalidWorkflow
 
@@ -49,9 +60,9 @@ class Retry(Model, frozen=True):
 
     rules: ClassVar[Mapping[str, Rule]] = {
         "attempts": count,
-        "backoff": amount,
+        "backoff": duration,
         "factor": amount,
-        "longest": amount,
+        "longest": duration,
     }
 
     attempts: int = 1
@@ -68,9 +79,10 @@ class Retry(Model, frozen=True):
 
     def wait_after(self, attempt: int) -> float:
         """Seconds between an attempt, from 1 on, that has failed and the next one."""
-        if self.factor > 1 and attempt > 64:  # far beyond any `longest`, and near what a float can hold
+        try:
+            return min(self.backoff * self.factor ** (attempt - 1), self.longest)
+        except OverflowError:  # beyond any `longest`, and what a float can hold
             return self.longest if self.backoff else 0.0
-        return min(self.backoff * self.factor ** (attempt - 1), self.longest)
 
 
 class Compensation(Model, frozen=True):
@@ -87,7 +99,7 @@ class Compensation(Model, frozen=True):
         "input_data": payload,
         "inputs": _paths,
         "retry": _a(Retry),
-        "timeout": optional(amount),
+        "timeout": optional(duration),
     }
 
     capability: str | None = None
@@ -104,6 +116,7 @@ class Compensation(Model, frozen=True):
             raise InvalidField(
                 "Compensation", "agent", "is given, and a capability as well: give one of them"
             )
+        _check_timeout("Compensation", "a compensation", self.timeout)
 
 
 class Step(Model, frozen=True, tag="step", tag_field="kind"):
@@ -122,7 +135,7 @@ class Step(Model, frozen=True, tag="step", tag_field="kind"):
         "inputs": _paths,
         "after": optional(names),
         "retry": _a(Retry),
-        "timeout": optional(amount),
+        "timeout": optional(duration),
         "compensate": optional(_a(Compensation)),
     }
 
@@ -157,7 +170,7 @@ class Step(Model, frozen=True, tag="step", tag_field="kind"):
             raise InvalidField(
                 "Step", "agent", f"of {self.name!r} is given, and a capability as well: give one of them"
             )
-        _check_timeout("Step", self.name, self.timeout)
+        _check_timeout("Step", repr(self.name), self.timeout)
 
 
 class Approval(Model, frozen=True, tag="approval", tag_field="kind"):
@@ -171,7 +184,7 @@ class Approval(Model, frozen=True, tag="approval", tag_field="kind"):
         "name": text,
         "signal": optional(identity),
         "after": optional(names),
-        "timeout": optional(amount),
+        "timeout": optional(duration),
     }
 
     name: str
@@ -184,7 +197,7 @@ class Approval(Model, frozen=True, tag="approval", tag_field="kind"):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_name("Approval", self.name)
-        _check_timeout("Approval", self.name, self.timeout)
+        _check_timeout("Approval", repr(self.name), self.timeout)
 
     @property
     def awaited(self) -> str:
@@ -195,7 +208,7 @@ class Approval(Model, frozen=True, tag="approval", tag_field="kind"):
 class Delay(Model, frozen=True, tag="delay", tag_field="kind"):
     """Waits for some time, by wall clock: also while the process is down, or the workflow paused."""
 
-    rules: ClassVar[Mapping[str, Rule]] = {"name": text, "seconds": amount, "after": optional(names)}
+    rules: ClassVar[Mapping[str, Rule]] = {"name": text, "seconds": duration, "after": optional(names)}
 
     name: str
     seconds: float
@@ -258,7 +271,7 @@ class Workflow(Model, frozen=True):
             raise InvalidWorkflow(self.name, "has no steps, so there is nothing to do")
         if len(self.steps) > MOST_STEPS:
             raise InvalidWorkflow(self.name, f"has {len(self.steps):,} steps; it may have {MOST_STEPS:,}")
-        order = waits_for(self.name, [(part.name, part.after) for part in self.steps])
+        order = checked_order(self.name, [(part.name, part.after) for part in self.steps])
         for part in self.steps:
             if isinstance(part, Step) and (part.inputs or part.compensate is not None):
                 known = earlier_steps(order, part.name)
@@ -267,9 +280,9 @@ class Workflow(Model, frozen=True):
                     self._check_inputs(part.name, part.compensate.inputs, known | {part.name})
 
     @property
-    def after(self) -> dict[str, tuple[str, ...]]:
+    def after(self) -> Waits:
         """What each step waits for, by name, in the order of the list."""
-        return waits_for(self.name, [(part.name, part.after) for part in self.steps])
+        return waits_for((part.name, part.after) for part in self.steps)
 
     def _check_inputs(self, step: str, inputs: Mapping[str, str], known: frozenset[str]) -> None:
         for name, path in inputs.items():
@@ -294,6 +307,6 @@ def _check_name(kind: str, name: str) -> None:
         raise InvalidField(kind, "name", f"is {name!r}, which stands for what the workflow is started with")
 
 
-def _check_timeout(kind: str, name: str, timeout: float | None) -> None:
+def _check_timeout(kind: str, of: str, timeout: float | None) -> None:
     if timeout == 0:
-        raise InvalidField(kind, "timeout", f"of {name!r} is 0 seconds; None is for no limit")
+        raise InvalidField(kind, "timeout", f"of {of} is 0 seconds; None is for no limit")

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
+from sentient_core.agents.committed_rows import committed_rows
 from sentient_core.agents.fields import check_id
 from sentient_core.agents.models import WorkflowState, WorkflowStep
 from sentient_core.agents.statuses import WorkflowStatus, check_transition, is_final
+from sentient_core.agents.subjects import from_row
 from sentient_core.agents.workflows.board import board_of
 from sentient_core.agents.workflows.messages import (
     UNKNOWN,
@@ -64,7 +66,7 @@ class WorkflowHandle:
         with anyio.fail_after(timeout), board_of(self._runtime).watching(self.workflow_id) as watched:
             while True:
                 news = watched.news
-                row = await self._row()
+                row = (await self._row()).fields
                 if is_final("workflow", row["status"]):
                     return self._outcome(row)
                 while not watched.is_over:
@@ -73,16 +75,15 @@ class WorkflowHandle:
 
     async def status(self) -> WorkflowStatus:
         """How it stands. Raises UnknownWorkflow."""
-        return WorkflowStatus((await self._row())["status"])
+        return WorkflowStatus((await self._row()).fields["status"])
 
     async def state(self) -> WorkflowState:
         """All that its row says: `current_step` of `total_steps` are completed. Raises UnknownWorkflow."""
-        return WorkflowState.from_dict(_of_model(WorkflowState, await self._row()))
+        return from_row(WorkflowState, await self._row())
 
     async def steps(self) -> list[WorkflowStep]:
         """Its steps in their order, each with what compensates it (`build:undo`), once that has begun."""
-        found = await self._rows(RowTable.WORKFLOW_STEP)
-        steps = [WorkflowStep.from_dict(_of_model(WorkflowStep, _fields(row))) for row in found]
+        steps = [from_row(WorkflowStep, row) for row in await self._rows(RowTable.WORKFLOW_STEP)]
         return sorted(steps, key=lambda step: (step.position, step.name))
 
     async def history(self) -> list[dict[str, Any]]:
@@ -151,16 +152,14 @@ class WorkflowHandle:
             raise UnknownWorkflow(self.workflow_id)
         return status
 
-    async def _row(self) -> dict[str, Any]:
+    async def _row(self) -> Row:
         rows = await self._rows(RowTable.WORKFLOW_STATE)
         if not rows:
             raise UnknownWorkflow(self.workflow_id)
-        return _fields(rows[0])
+        return rows[0]
 
     async def _rows(self, table: RowTable) -> list[Row]:
-        await self._runtime.mirror.journal.flush()
-        system = self._runtime.system
-        return await system.store.rows(system.name, RowQuery(table=table, key=(self.workflow_id,)))
+        return await committed_rows(self._runtime, RowQuery(table=table, key=(self.workflow_id,)))
 
     def _outcome(self, row: Mapping[str, Any]) -> dict[str, Any]:
         if row["status"] == WorkflowStatus.COMPLETED:
@@ -171,11 +170,3 @@ class WorkflowHandle:
         if row["status"] == WorkflowStatus.CANCELLED:
             raise WorkflowCancelled(self.workflow_id, cause, undone)
         raise WorkflowFailed(self.workflow_id, data.get("failed_step") or "", cause, undone)
-
-
-def _fields(row: Row) -> dict[str, Any]:
-    return {**row.fields, "revision": row.revision}
-
-
-def _of_model(model: type[WorkflowState | WorkflowStep], fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name in model.rules}

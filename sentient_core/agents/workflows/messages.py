@@ -21,6 +21,7 @@ __all__ = [
     "SendSignal",
     "SignalAnswer",
     "StartWorkflow",
+    "StopAwaiting",
     "TaskEnded",
     "TimeIsUp",
 ]
@@ -79,6 +80,12 @@ class AwaitSignal(Request[SignalAnswer], frozen=True, tag="workflow.await_signal
     timeout: float | None
     is_late: bool
     """Its time is up, by the clock of who waits."""
+
+
+class StopAwaiting(msgspec.Struct, frozen=True, tag="workflow.stop_awaiting"):
+    """The code of a task has gone on without the signal that it had waited for at this place."""
+
+    key: str
 
 
 class TaskEnded(msgspec.Struct, frozen=True, tag="workflow.task_ended"):

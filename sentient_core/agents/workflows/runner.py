@@ -34,6 +34,7 @@ from sentient_core.agents.workflows.deciding import (
     resumed,
     signalled,
     task_of,
+    unawaited,
 )
 from sentient_core.agents.workflows.definition import Workflow
 from sentient_core.agents.workflows.errand import PATIENCE, outcome_of
@@ -48,6 +49,7 @@ from sentient_core.agents.workflows.messages import (
     SendSignal,
     SignalAnswer,
     StartWorkflow,
+    StopAwaiting,
     TaskEnded,
     TimeIsUp,
 )
@@ -74,12 +76,14 @@ class WorkflowRunner(Actor[Any], tag="workflow"):
     class State(msgspec.Struct):
         """Of a workflow that was never started: nothing."""
 
-        definition: Workflow | None = None
+        definition: msgspec.Raw = msgspec.Raw(b"\xc0")
+        """A `Workflow`, encoded, or nothing: it never changes, and so is not read with every turn."""
         progress: Progress | None = None
         timer: int = 0
         """The moment for which its timer is set."""
 
     state: State
+    _definition: Workflow | None = None
     _looks_for_agents: bool = False
 
     async def on_start(self) -> None:
@@ -94,13 +98,12 @@ class WorkflowRunner(Actor[Any], tag="workflow"):
 
     @handles
     async def _start(self, message: StartWorkflow) -> bool:
-        known = self.state
-        if known.definition is not None:
-            is_same = known.progress is not None and known.progress.input_data == message.input_data
-            return is_same and known.definition == message.definition
+        if self.state.progress is not None:
+            definition, progress = self._known()
+            return progress.input_data == message.input_data and definition == message.definition
         now, workflow_id = time.time_ns(), self.context.ref.name
-        known.definition = message.definition
-        known.progress = Progress(workflow_id=workflow_id)
+        self.state.definition = msgspec.Raw(msgspec.msgpack.encode(message.definition))
+        self.state.progress = Progress(workflow_id=workflow_id)
         new = begun(message.definition, workflow_id, message.input_data, now)
         self._records().begin(new)
         await self._come_to(new, now, "it was started")
@@ -174,6 +177,15 @@ class WorkflowRunner(Actor[Any], tag="workflow"):
         return SignalAnswer(wait.data, wait.has_expired, left)
 
     @handles
+    async def _stop_awaiting(self, message: StopAwaiting) -> None:
+        if self.state.progress is not None:
+            definition, progress = self._known()
+            now = time.time_ns()
+            await self._come_to(
+                unawaited(definition, progress, message.key, now), now, "a task waits no longer"
+            )
+
+    @handles
     async def _task_ended(self, message: TaskEnded) -> None:
         definition, progress = self._known()
         now = time.time_ns()
@@ -204,10 +216,12 @@ class WorkflowRunner(Actor[Any], tag="workflow"):
         return cell_of(self.context.ref)
 
     def _known(self) -> tuple[Workflow, Progress]:
-        definition, progress = self.state.definition, self.state.progress
-        if definition is None or progress is None:
+        progress = self.state.progress
+        if progress is None:
             raise LookupError(f"there is no workflow '{self.context.ref.name}'")
-        return definition, progress
+        if self._definition is None:
+            self._definition = msgspec.msgpack.decode(self.state.definition, type=Workflow)
+        return self._definition, progress
 
     def _records(self) -> Records:
         definition, progress = self._known()

@@ -12,7 +12,7 @@ import msgspec
 
 from sentient_core.agents.workflows.progress import KeptSignal, Progress, SignalWait
 
-__all__ = ["answered", "awaited", "for_approval"]
+__all__ = ["answered", "awaited", "for_approval", "withdrawn"]
 
 _SECOND = 1_000_000_000
 
@@ -29,6 +29,18 @@ def for_approval(progress: Progress, name: str) -> tuple[Progress, dict[str, Any
             rest = progress.signals[:index] + progress.signals[index + 1 :]
             return msgspec.structs.replace(progress, signals=rest), signal.data
     return progress, None
+
+
+def withdrawn(progress: Progress, key: str) -> Progress:
+    """Nobody waits at this place any more; a signal that was meant for it is for the next who waits."""
+    wait = progress.waits.get(key)
+    if wait is None or wait.has_expired:
+        return progress
+    signals = progress.signals
+    if wait.data is not None:
+        signals = (KeptSignal(wait.name, wait.data), *signals)
+    waits = {other: its for other, its in progress.waits.items() if other != key}
+    return msgspec.structs.replace(progress, waits=waits, signals=signals)
 
 
 def awaited(

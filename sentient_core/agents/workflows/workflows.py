@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+import anyio
 import msgspec
 
 from sentient_core.actors.alerts import raise_alert
+from sentient_core.agents.committed_rows import committed_rows
 from sentient_core.agents.fields import new_id
 from sentient_core.agents.statuses import WorkflowStatus
 from sentient_core.agents.workflows.board import board_of
@@ -18,7 +20,7 @@ from sentient_core.agents.workflows.runner import WorkflowRunner
 from sentient_core.agents.workflows.sizes import MOST_BYTES_OF_DEFINITION, MOST_BYTES_OF_INPUT
 from sentient_core.causes import in_a_line
 from sentient_core.codec import tag_of
-from sentient_core.errors import IdTaken, InvalidArgument
+from sentient_core.errors import IdTaken, InvalidArgument, StoreError
 from sentient_core.paths import join
 from sentient_core.store.plain_values import check_storable
 from sentient_core.store.row_models import RowQuery
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Workflows"]
 
+_AGAIN_SECONDS = 1.0
 _UNFINISHED = (WorkflowStatus.PENDING, WorkflowStatus.RUNNING, WorkflowStatus.PAUSED)
 
 
@@ -95,12 +98,11 @@ class Workflows:
 
     async def recover(self) -> int:
         """Go on with all that is unfinished; how many that are. Done once by itself, see the class."""
-        await self._runtime.mirror.journal.flush()
-        kind, name = tag_of(WorkflowRunner), self._system.name
+        kind = tag_of(WorkflowRunner)
         found: set[str] = set()
         for status in _UNFINISHED:
             query = RowQuery(table=RowTable.WORKFLOW_STATE, where={"status": status.value})
-            for row in await self._system.store.rows(name, query):
+            for row in await committed_rows(self._runtime, query):
                 if row.fields.get("owner") == join(kind, row.key[0]):
                     found.add(row.key[0])
         for actor in self._system.dormant():
@@ -111,8 +113,18 @@ class Workflows:
         return len(found)
 
     async def _recover(self) -> None:
-        try:
-            await self.recover()
-        except Exception as error:  # noqa: BLE001 - of the store, or of a system that ends: nobody waits for it
-            if not self._runtime.is_ending:
-                raise_alert(self._runtime, "workflows were not recovered", in_a_line(error))
+        is_told = False
+        while True:
+            try:
+                await self.recover()
+            except Exception as error:  # noqa: BLE001 - of the store, or of a system that ends: nobody waits for it
+                if self._runtime.is_ending:
+                    return
+                if not is_told:
+                    raise_alert(self._runtime, "workflows were not recovered", in_a_line(error))
+                if not isinstance(error, StoreError):
+                    return
+                is_told = True
+                await anyio.sleep(_AGAIN_SECONDS)
+            else:
+                return

@@ -85,6 +85,14 @@ def test_steps_that_wait_for_each_other_are_named() -> None:
         (lambda: Delay("a", -1), "must be a number from 0"),
         (lambda: Approval("a", timeout=0), "Approval.timeout of .a. is 0"),
         (lambda: Compensation("x", "bob"), "Compensation.agent is given"),
+        (lambda: Compensation("x", timeout=0), "of a compensation is 0"),
+        (lambda: Delay("a", 1e300), "Delay.seconds is 1e.300; it can be 1e.09 seconds"),
+        (lambda: Delay("a", 10**400), "Delay.seconds is 1000.*a number from 0"),
+        (lambda: Step("a", "x", timeout=2e9), "Step.timeout .* at most"),
+        (lambda: Approval("a", timeout=10**30), "Approval.timeout .* at most"),
+        (lambda: Retry(2, backoff=1e10), "Retry.backoff .* at most"),
+        (lambda: Retry(2, longest=1e300), "Retry.longest .* at most"),
+        (lambda: Retry(2, factor=10**400), "Retry.factor .* from 0"),
         (lambda: Workflow("", steps=[Delay("a", 1)]), "is empty"),
         (lambda: flow("a"), "can hold Step, Approval and Delay"),
         (lambda: flow({"kind": "party", "name": "a"}), "the kinds are step, approval, delay"),
@@ -108,3 +116,6 @@ def test_waits_between_attempts_grow_up_to_the_longest() -> None:
     retry = Retry(10, backoff=1, factor=3, longest=20)
     assert [retry.wait_after(attempt) for attempt in (1, 2, 3, 4, 5000)] == [1, 3, 9, 20, 20]
     assert Retry(2, backoff=0).wait_after(5000) == 0
+    steep = Retry(10, factor=1e200, longest=20)
+    assert [steep.wait_after(attempt) for attempt in (1, 2, 3, 4)] == [1, 20, 20, 20]
+    assert Retry(2, backoff=0, factor=1e200).wait_after(3) == 0

@@ -8,7 +8,9 @@ import pytest
 from sentient_core import ActorSystem, MemoryStore
 from sentient_core.agents.workflows.definition import Approval, Compensation, Delay, Workflow
 from sentient_core.agents.workflows.workflows import Workflows
-from sentient_core.errors import WorkflowCancelled
+from sentient_core.errors import StoreUnavailable, WorkflowCancelled
+from sentient_core.store.row_models import Row, RowQuery
+from sentient_core.store.row_tables import RowTable
 from tests.agents.crew import World
 from tests.agents.workflows.staff import Worker, does
 
@@ -135,6 +137,32 @@ async def test_recovery_finds_what_is_unfinished_and_nothing_else() -> None:
                 await workflows.get(f"w{number}").signal("go")
                 assert await workflows.get(f"w{number}").result() == {"go": {}}
             assert await workflows.recover() == 0
+
+
+async def test_a_store_that_is_away_at_the_start_delays_recovery_and_somebody_is_told() -> None:
+    class Away(MemoryStore):
+        """Does not answer what is asked of workflows, so often."""
+
+        times = 0
+
+        async def rows(self, system: str, query: RowQuery) -> list[Row]:
+            if query.table == RowTable.WORKFLOW_STATE and self.times:
+                self.times -= 1
+                raise StoreUnavailable("it is away")
+            return await super().rows(system, query)
+
+    store = Away()
+    with anyio.fail_after(10_000):
+        async with ActorSystem("shop", store=store) as system:
+            await Workflows(system).start(Workflow("w", steps=[Delay("rest", 100)]), workflow_id="w")
+        store.times = 3
+        async with ActorSystem("shop", store=store) as system:
+            Workflows(system)
+            await anyio.sleep(1_000)
+            assert await Workflows(system).get("w").status() == "completed"
+            await system.flush()
+            alerts = [event.payload for event in await store.events("shop", event_type="system_alert")]
+    assert [alert["alert"] for alert in alerts] == ["workflows were not recovered"]
 
 
 async def test_the_agent_of_a_task_that_is_not_there_is_told_of() -> None:

@@ -201,8 +201,8 @@ async def test_a_failure_undoes_what_was_completed_last_first(system: ActorSyste
         await run.result()
     assert caught.value.uncompensated == ()
     assert [line for line in world.log if "undo" in line and "from" not in line] == [
-        "w:c:undo:1 undo",
-        "w:a:undo:1 undo",
+        "w:c/undo:1 undo",
+        "w:a/undo:1 undo",
     ]
     steps = {step.name: step for step in await run.steps()}
     assert (steps["c:undo"].status, steps["c:undo"].depends_on) == ("completed", ["c"])
@@ -656,3 +656,79 @@ async def test_what_an_agent_has_against_a_task_fails_its_step(system: ActorSyst
     with pytest.raises(WorkflowFailed, match="no such colour"):
         await run.result()
     assert (await run.steps())[0].attempts == 1
+
+
+async def test_a_signal_is_for_who_still_waits_and_not_for_who_has_gone_on(system: ActorSystem) -> None:
+    class Impatient(Worker):
+        async def stream_execution(self, task: Task) -> AsyncGenerator[dict[str, Any], None]:
+            with anyio.move_on_after(60):
+                await self.signal("go")
+            self.world.log(f"{task.task_id} went on")
+            await self.world.gate(task.task_id)()
+            got = await self.signal("go")
+            self.world.log(f"{task.task_id} got {got}")
+            yield {"status": "completed", "progress": 100, "result": got}
+
+    world = World()
+    for name in ("ann", "bob"):
+        await Impatient.start(system, world, name=name)
+    run = await started(system, does("a", after=[]), does("b", after=[]))
+    for name in "ab":
+        await world.log.until(f"w:{name}:1 went on")
+    world.gate("w:b:1").open.set()
+    await world.gate("w:b:1").reached.wait()
+    await run.signal("go", {"for": "b"})
+    await world.log.until("w:b:1 got {'for': 'b'}")
+    assert (await run.steps())[0].status == "running"
+    world.gate("w:a:1").open.set()
+    await run.signal("go", {"for": "a"})
+    assert {step: result["result"] for step, result in (await run.result()).items()} == {
+        "a": {"for": "a"},
+        "b": {"for": "b"},
+    }
+
+
+async def test_a_task_beside_the_steps_that_is_cancelled_takes_no_signal_with_it(system: ActorSystem) -> None:
+    world = World()
+    beside = await Worker.start(system, world, "other", name="beside")
+    run = await started(system, does("a", "signal go"))
+    await beside.execute_task(
+        Task(task_id="own", workflow_id="w", input_data={"steps": ["signal go"]}), "background"
+    )
+    await world.log.until("own from 0")
+    await anyio.sleep(1)
+    assert await beside.cancel_execution("own")
+
+    await Worker.start(system, world, name="ann")
+    await run.signal("go", {"n": 1})
+    await run.result()
+    assert "w:a:1 got {'n': 1}" in [*world.log]
+
+
+async def test_names_that_look_like_those_of_compensations_are_other_tasks(system: ActorSystem) -> None:
+    world = World()
+    await Worker.start(system, world, name="ann")
+    undo = Compensation(input_data={"steps": ["undone"]})
+    with pytest.raises(WorkflowFailed):
+        await (await started(system, does("a", "x", compensate=undo), does("b", "fail it"))).result()
+
+    other = await Workflows(system).start(Workflow("w", steps=[does("undo", "y")]), workflow_id="w:a")
+
+    assert (await other.result())["undo"]["artifacts"] == ["y"]
+    assert [line for line in world.log if "undo" in line and "from" not in line] == [
+        "w:a/undo:1 undone",
+        "w:a:undo:1 y",
+    ]
+
+
+@pytest.mark.parametrize("seconds", [1e10, 10**400, float("inf")])
+async def test_a_wait_for_a_signal_that_no_clock_could_end_fails_the_task(
+    system: ActorSystem, seconds: float
+) -> None:
+    class Patient(Worker):
+        async def stream_execution(self, task: Task) -> AsyncGenerator[dict[str, Any], None]:
+            yield await self.signal("go", seconds)
+
+    await Patient.start(system, World(), name="ann")
+    with pytest.raises(WorkflowFailed, match="InvalidArgument: timeout"):
+        await (await started(system, does("a"))).result()
