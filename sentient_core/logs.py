@@ -72,8 +72,10 @@ class RuntimeLog:
     def exception(self, event: str, **keys: Any) -> None:
         """See `failure`: of the exception that is being handled."""
         error = sys.exc_info()[1]
-        assert error is not None
-        self.failure(event, error, **keys)
+        if error is None:
+            self.error(event, **keys)
+        else:
+            self.failure(event, error, **keys)
 
     def failure(self, event: str, error: BaseException, **keys: Any) -> None:
         """An error, with the words of an exception.
