@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
@@ -373,6 +374,49 @@ async def test_the_history_of_a_time(bus: EventBus) -> None:
         await bus.get_event_history(since=datetime(2026, 5, 1))  # noqa: DTZ001 - that is the mistake
 
 
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+LATER = NOON + timedelta(seconds=1)
+
+PAGED: dict[str, tuple[dict[str, Any], Callable[[AgentEvent], bool], bool]] = {
+    "an agent": ({"agent_id": "a"}, lambda event: event.source_agent == "a", True),
+    "a type": ({"event_type": "shop.sold", "until": LATER}, lambda _: True, True),
+    "a time": (
+        {"since": NOON + timedelta(seconds=1)},
+        lambda event: event.timestamp > NOON + timedelta(seconds=0.9),
+        False,
+    ),
+    "nothing": ({}, lambda _: True, False),
+}
+"""Questions, what they mean, and whether the answer goes by time, or by commits."""
+
+
+@pytest.mark.parametrize("store", ["memory", "mem"], indirect=True)
+@pytest.mark.parametrize("what", PAGED)
+async def test_all_pages_have_each_event_once_whatever_the_timestamps_say(bus: EventBus, what: str) -> None:
+    fields, is_meant, is_by_time = PAGED[what]
+    chance = random.Random(11)
+    published: list[AgentEvent] = []
+
+    async def publish_one() -> None:
+        time = NOON + timedelta(milliseconds=chance.choice((0, 1, 500, 1_000)))
+        if "until" in fields:
+            time -= timedelta(milliseconds=1)
+        published.append(an_event(len(published), timestamp=time, source_agent=chance.choice("ab")))
+        await bus.publish_event(published[-1])
+
+    for _ in range(30):
+        await publish_one()
+    there = [event for event in published if is_meant(event)]
+    if is_by_time:
+        there.sort(key=lambda event: event.timestamp)  # of equal ones, those published later are newer
+    found: list[AgentEvent] = []
+    while page := await bus.get_event_history(**fields, limit=4, before=found[-1].cursor if found else None):
+        found += page
+        await publish_one()  # what comes meanwhile is of no page
+
+    assert [event.event_id for event in found] == [event.event_id for event in reversed(there)]
+
+
 async def test_the_history_in_pages_has_each_event_once(bus: EventBus) -> None:
     for n in range(7):
         await publish(bus, n, workflow_id="w")
@@ -509,6 +553,9 @@ async def test_what_can_never_work_is_refused_at_the_call(bus: EventBus, store: 
         bus.subscription("a.b", after="1.1*-2.2*")
     with pytest.raises(InvalidCursor):
         await bus.get_event_history(before="1")
+    for cursor in ("1.1*-2@", "1.1*-2@5", "1.1*-2@5/1", "1-2@5/1-1", "1.1*-2@x/1-1", "1.1*-2@5/1-1-1"):
+        with pytest.raises(InvalidCursor):
+            await bus.get_event_history(before=cursor)
     with pytest.raises(InvalidCursor, match="ahead"):
         async with bus.subscription("a.b", after="9-99"):
             pass
