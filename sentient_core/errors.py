@@ -34,6 +34,8 @@ SentientError
 │   ├── InvalidCall (TypeError)          arguments that a proxied method, or an __init__, does not take
 │   ├── InvalidField                     a value that a field of a task, a state or an event cannot have
 │   ├── UnstorableValue                  what no payload can hold; names its place
+│   │   └── InvalidPayload (TypeError)   of an event
+│   │       └── EventTooLarge            more bytes than the store takes in one record
 │   ├── InvalidPatch                     a JSON Patch that is none, or cannot be applied; names the operation
 │   ├── InvalidWorkflow                  steps that do not fit together
 │   ├── DependencyCycle                  a step of a workflow would wait for itself
@@ -365,28 +367,6 @@ class UnknownEventType(InvalidArgument):
         )
 
 
-class InvalidPayload(InvalidArgument, TypeError):
-    """The payload of an event, which no store could hold, or not give back as it was; `where` says what."""
-
-    def __init__(self, where: str, why: str) -> None:
-        self.where = where
-        self.why = why
-        super().__init__(f"{where} cannot be published: {why}")
-
-
-class EventTooLarge(InvalidPayload):
-    """An event has more bytes than the store takes in one record."""
-
-    def __init__(self, size: int, most: int) -> None:
-        self.size = size
-        self.most = most
-        super().__init__(
-            "payload",
-            f"it has {size:,} bytes, and the store takes at most {most:,} in one event. Keep what is large "
-            "elsewhere, and publish where it is.",
-        )
-
-
 class InvalidCursor(InvalidArgument):
     """A cursor that no event bus of this store has given out."""
 
@@ -555,11 +535,31 @@ class InvalidField(InvalidArgument):
 
 
 class UnstorableValue(InvalidArgument):
-    """What no payload can hold. `where` is its place in what was given: `input_data.items[3].price`."""
+    """What no payload can hold. `where` is its place in what was given: `input_data['items'][3]`."""
 
     def __init__(self, where: str, why: str, advice: str) -> None:
         self.where = where
+        self.why = why
+        self.advice = advice
         super().__init__(f"{where} is {why}, which cannot be stored: {advice}")
+
+
+class InvalidPayload(UnstorableValue, TypeError):
+    """The payload of an event, which no store could hold or give back as it was. Nothing was published."""
+
+
+class EventTooLarge(InvalidPayload):
+    """An event has more bytes than the store takes in one record."""
+
+    def __init__(self, size: int, most: int) -> None:
+        self.size = size
+        self.most = most
+        super().__init__(
+            "payload",
+            f"of {size:,} bytes",
+            f"the store takes at most {most:,} in one event. Keep what is large elsewhere, and publish where "
+            "it is.",
+        )
 
 
 class InvalidPatch(InvalidArgument):

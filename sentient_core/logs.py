@@ -5,12 +5,15 @@ Nothing is configured here: the lines go wherever the program sends structlog's.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
 import structlog
+
+from sentient_core.causes import in_a_line, last_lines
 
 __all__ = ["LimitedLog", "LimitedLogs", "LogLevel", "RuntimeLog", "runtime_log"]
 
@@ -67,7 +70,20 @@ class RuntimeLog:
         self._write("error", event, keys)
 
     def exception(self, event: str, **keys: Any) -> None:
-        self._write("error", event, {**keys, "exc_info": True})
+        """See `failure`: of the exception that is being handled."""
+        error = sys.exc_info()[1]
+        if error is None:
+            self.error(event, **keys)
+        else:
+            self.failure(event, error, **keys)
+
+    def failure(self, event: str, error: BaseException, **keys: Any) -> None:
+        """An error, with the words of an exception.
+
+        In words, not as `exc_info`: a console that shows the locals of every frame, as structlog's own
+        does where `rich` is installed, would keep the loop for as long as their texts take.
+        """
+        self.error(event, **keys, error=in_a_line(error), exception=last_lines(error))
 
     def _write(self, level: str, event: str, keys: dict[str, Any]) -> None:
         if _RANKS[level] < _RANKS[self._least.lower()]:

@@ -35,6 +35,27 @@ class _Clock:
         return self.now
 
 
+def test_an_exception_is_logged_in_words_so_that_no_console_looks_into_its_frames() -> None:
+    log = runtime_log("shop")
+
+    def fails() -> None:
+        raise ValueError("bad \ud800")
+
+    with structlog.testing.capture_logs() as lines:
+        try:
+            fails()
+        except ValueError as error:
+            log.exception("in hand", record="Event")
+            log.failure("of a task", error)
+
+    assert [(line["event"], line.get("error")) for line in lines] == [
+        ("in hand", "ValueError: bad \\ud800"),
+        ("of a task", "ValueError: bad \\ud800"),
+    ]
+    assert all(line["log_level"] == "error" and "exc_info" not in line for line in lines)
+    assert all("in fails" in line["exception"] for line in lines)
+
+
 def test_so_many_lines_a_second_and_then_one_that_counts() -> None:
     clock = _Clock()
     log = LimitedLog(structlog.get_logger(), clock, "flood", lines_per_second=3)

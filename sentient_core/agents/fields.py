@@ -219,6 +219,8 @@ def moment(value: object, where: str) -> datetime:
             raise _Unfit(f"is {_shown(value)}, which is no time in ISO 8601") from None
     if not isinstance(value, datetime):
         raise _Unfit(f"is {_shown(value)}; it must be a datetime, or its text in ISO 8601")
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=UTC)
     return cast("datetime", check_storable(value, where))
 
 

@@ -24,6 +24,8 @@ Fields: TypeAlias = dict[str, Any]  # `dict` is a method below
 _KNOWN: Mapping[str, EventType] = {one.value: one for one in EventType}
 _TEXTS = ("event_id", "source_agent", "target_agent", "workflow_id", "correlation_id", "causation_id")
 _MOST = 4_000
+_FIRST, _LAST = datetime(1678, 1, 1, tzinfo=UTC), datetime(2261, 12, 31, tzinfo=UTC)
+"""What can be counted in nanoseconds from 1970 on."""
 
 
 class AgentEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +77,10 @@ class AgentEvent(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidArgument(f"timestamp must be a datetime, not {self.timestamp!r}")
         if self.timestamp.tzinfo is None:
             put(self, "timestamp", self.timestamp.replace(tzinfo=UTC))
+        if not _FIRST <= self.timestamp <= _LAST:
+            raise InvalidArgument(
+                f"timestamp must be in the years {_FIRST:%Y} to {_LAST:%Y}, not {self.timestamp!r}"
+            )
 
     @classmethod
     def of(cls, placed: Placed[Event], cursor: str) -> Self:

@@ -26,7 +26,7 @@ from sentient_core.events.subscription import TRIES, Callback, EventIterator, Ev
 from sentient_core.logs import LimitedLog, LogLevel, runtime_log
 from sentient_core.paths import check_name
 from sentient_core.store.event_filter import EventFilter, check_text
-from sentient_core.store.streams import END, Place, Span, Subscriber, external_stream, just_before
+from sentient_core.store.streams import END, Mark, Place, Span, Subscriber, external_stream, just_before
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -298,14 +298,19 @@ class EventBus:
         before: str | None = None,
         after: str | None = None,
     ) -> list[AgentEvent]:
-        """Stored events, the newest first, by their timestamps; what was published before this call included.
+        """Stored events, the newest first; what was published before this call included.
 
-        `agent_id` is their source. `since` is in, `until` is not; both need a time zone. `before` and `after`
-        are cursors, places in the order of commits: `before=page[-1].cursor` gives the next page, but for
-        events whose given timestamps run against that order: those are looked for with `until`. Each event
-        has a cursor to go on from:
-        `subscribe(..., after=history[0].cursor)` with the same filter gives what has come since. Raises
-        UnknownEventType, InvalidCursor, InvalidArgument; StoreError.
+        Where a workflow, an agent or types are named, the newest are those of the latest timestamps (of equal
+        ones, what was published outside of the system first, and what was committed later); otherwise those
+        that were committed last. `agent_id` is their source. `since` is in, `until` is not; both need a time
+        zone.
+
+        `before=page[-1].cursor` gives the next page of the same question: all pages together have every event
+        once that was there when the first one was asked for. Any other cursor is a place in the order of
+        commits, and bounds what is looked at: `before` gives what comes before it, `after` what comes behind
+        it. `subscribe(..., after=history[0].cursor)` with the same filter gives what has come since, and
+        again those that were committed behind that event with an older timestamp. Raises UnknownEventType,
+        InvalidCursor, InvalidArgument; StoreError.
         """
         wanted = self._filter(event_type)
         wanted = msgspec.structs.replace(
@@ -318,19 +323,30 @@ class EventBus:
         if not _is_count(limit):
             raise InvalidArgument(f"limit must be a whole number above 0, not {limit!r}")
         lower = Cursor() if after is None else Cursor.parse(after)
-        upper = None if before is None else Cursor.parse(before).before
+        upper = None if before is None else Cursor.parse(before)
         await self._publisher.settle()
         names = (self._journal.name, self._external.name)
         heads = await self._rows.heads(names)
         uppers = [(heads[name].number, END) for name in names]
+        mark: Mark | None = None
         if upper is not None:
-            uppers = [min(one, other) for one, other in zip(uppers, upper, strict=True)]
+            bounds = upper.before
+            if upper.at is not None and wanted.is_by_time:
+                bounds = upper.bounds
+                mark = Mark(upper.at, names[upper.is_of_external], upper.own)
+            uppers = [min(one, other) for one, other in zip(uppers, bounds, strict=True)]
         spans = {
             name: Span(low, high)
             for name, low, high in zip(names, (lower.journal, lower.external), uppers, strict=True)
         }
-        found = await self._rows.history(spans, wanted, limit)
+        found = await self._rows.history(spans, wanted, limit, mark)
         cursors = _cursors([(stream == names[1], placed.position) for stream, placed in found], uppers)
+        if wanted.is_by_time:
+            journal, external = uppers
+            cursors = [
+                msgspec.structs.replace(cursor, at=placed.record.at, bounds=(journal, external))
+                for cursor, (_, placed) in zip(cursors, found, strict=True)
+            ]
         return [
             AgentEvent.of(placed, str(cursor)) for (_, placed), cursor in zip(found, cursors, strict=True)
         ]

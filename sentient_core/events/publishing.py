@@ -6,6 +6,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from sentient_core.causes import in_a_line, last_lines
 from sentient_core.errors import StoreUnavailable
 from sentient_core.events.payloads import packed
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["BesidePublisher", "FreePublisher", "JournalPublisher", "Publisher"]
 
 _CAUSE = 2_000
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Publisher(Protocol):
@@ -143,13 +146,15 @@ def _record_of(event: AgentEvent, seq: int, most: int) -> Published:
 
 
 def _letter_of(event: AgentEvent, who: str, cause: BaseException, tries: int, most: int) -> DeadLetterRecord:
-    """The dead letter of an event that a subscriber could not handle."""
+    """The dead letter of an event that a subscriber could not handle: with its payload, where that fits."""
+    known = {"event_id": event.event_id, "cursor": event.cursor}
+    payload = _encode(known | {"payload": event.payload})
     return DeadLetterRecord(
         seq=0,
         recipient=f"$subscriber/{who}",
         sender=event.source_agent,
         message_type="AgentEvent",
-        payload=packed({"event_id": event.event_id, "cursor": event.cursor, "payload": event.payload}, most),
+        payload=payload if len(payload) <= most else _encode(known),
         is_exact=False,
         reason="failed",
         cause=in_a_line(cause)[:_CAUSE],

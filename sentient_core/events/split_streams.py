@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sentient_core.config import Settings, StorageBackend
 from sentient_core.store import MemoryStore
-from sentient_core.store.streams import EventStreams, Place, Span, StreamHead, is_external
+from sentient_core.store.streams import EventStreams, Mark, Place, Span, StreamHead, in_order, is_external
 
 if TYPE_CHECKING:
     from sentient_core.store.event_filter import EventFilter
@@ -64,14 +64,13 @@ class SplitStreams:
         return await self._of(stream).after(stream, place, upto, types=types, limit=limit)
 
     async def history(
-        self, spans: Mapping[str, Span], wanted: EventFilter, limit: int
+        self, spans: Mapping[str, Span], wanted: EventFilter, limit: int, behind: Mark | None = None
     ) -> list[tuple[str, Placed[Event]]]:
         """See `EventStreams.history`."""
         found: list[tuple[str, Placed[Event]]] = []
         for of, names in self._by_store(list(spans)):
-            found += await of.history({name: spans[name] for name in names}, wanted, limit)
-        found.sort(key=lambda one: (one[1].record.at, one[0], one[1].position), reverse=True)
-        return found[:limit]
+            found += await of.history({name: spans[name] for name in names}, wanted, limit, behind)
+        return in_order(found, is_by_time=wanted.is_by_time, limit=limit)
 
     async def subscribers(self, system: str) -> list[Subscriber]:
         """See `EventStreams.subscribers`."""

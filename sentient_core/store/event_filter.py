@@ -57,6 +57,12 @@ class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
             return frozenset((str(self.event_type),))
         return frozenset()
 
+    @property
+    def is_by_time(self) -> bool:
+        """It names something that events are found by in the order of their times."""
+        names = (self.agent, self.source_agent, self.target_agent, self.workflow_id, self.message_type)
+        return self.types is not None or any(name is not None for name in names)
+
     def meets(self, event: Event) -> bool:
         """This is one of them."""
         return (

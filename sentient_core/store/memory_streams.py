@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Protocol
 
 from sentient_core.backend import Backend, current_backend
@@ -14,7 +13,7 @@ from sentient_core.store.fold import LetterEffect, Placed
 from sentient_core.store.protocols import LARGEST_RECORD
 from sentient_core.store.records import DeadLetterRecord, Event, Published
 from sentient_core.store.retention import Retention, held_by
-from sentient_core.store.streams import EventPage, Place, Span, StreamHead, Subscriber
+from sentient_core.store.streams import EventPage, Mark, Place, Span, StreamHead, Subscriber, in_order
 from sentient_core.store.views import nanoseconds
 
 __all__ = ["MemoryStreams"]
@@ -86,7 +85,7 @@ class MemoryStreams:
         return EventPage(events, reached, rows.pruned)
 
     async def history(
-        self, spans: Mapping[str, Span], wanted: EventFilter, limit: int
+        self, spans: Mapping[str, Span], wanted: EventFilter, limit: int, behind: Mark | None = None
     ) -> list[tuple[str, Placed[Event]]]:
         """See `EventStreams.history`."""
         found: list[tuple[str, Placed[Event]]] = []
@@ -95,10 +94,11 @@ class MemoryStreams:
             found += [
                 (stream, placed)
                 for placed in rows.events
-                if span.after < placed.position <= span.upto and wanted.meets(placed.record)
+                if span.after < placed.position <= span.upto
+                and wanted.meets(placed.record)
+                and (behind is None or behind.is_before(stream, placed))
             ]
-        found.sort(key=lambda one: (one[1].record.at, one[0], one[1].position), reverse=True)
-        return list(islice(found, limit))
+        return in_order(found, is_by_time=wanted.is_by_time, limit=limit)
 
     async def subscribers(self, system: str) -> list[Subscriber]:
         """See `EventStreams.subscribers`."""

@@ -112,7 +112,7 @@ class Projector:
                 if isinstance(error, Fenced | StoreDamaged):
                     raise error
                 if error is not None:
-                    self._log.error("the projector failed, it goes on", exc_info=error)
+                    self._log.failure("the projector failed, it goes on", error)
             await backoff.wait()
 
     def wake(self) -> None:

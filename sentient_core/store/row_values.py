@@ -7,16 +7,15 @@ field, and the row carries the bytes and the reason.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from enum import Enum
+from datetime import datetime
 from typing import Any, cast
 
 import msgspec
 
-from sentient_core.errors import InvalidArgument, UnstorableRow
+from sentient_core.errors import InvalidArgument, UnstorableRow, UnstorableValue
 from sentient_core.store.payload import MAX_DEPTH
+from sentient_core.store.plain_values import check_storable
 from sentient_core.store.records import RowChange
 from sentient_core.store.row_models import RowQuery, RowWrite, known_shape
 from sentient_core.store.row_tables import Kind, RowKey, Shape, shape_of
@@ -34,7 +33,6 @@ __all__ = [
 LARGEST_ROW = 32 * 1024 * 1024
 """Most bytes of a row's fields, where the store does not take less."""
 
-_LARGEST_INT = 2**63
 _MOST_PLACES = 5
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -89,7 +87,7 @@ def wanted(shape: Shape, query: RowQuery) -> dict[str, object]:
             continue
         try:
             found[name] = None if value is None else _field(shape, name, value)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise InvalidArgument(f"where={{{name!r}: {value!r:.100}}} meets no row: {error}") from None
     return found
 
@@ -123,14 +121,14 @@ def fitting(table: str, key: Sequence[str], encoded: bytes) -> Fields | None:
         try:
             if not _is_said(shape, name, value, key):
                 fitting[cast("str", name)] = _field(shape, name, value)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             whys.append(f"{name!s:.100}: {error}")
     return fitting | (_refused(encoded, "; ".join(whys)) if whys else {})
 
 
 def _checked_write(write: RowWrite, largest: int) -> tuple[tuple[str, ...], Fields | None]:
     key = checked_key(write.table, write.key)
-    if write.expects is not None and not (_is_whole(write.expects) and 0 <= write.expects < _LARGEST_INT):
+    if write.expects is not None and not (_is_whole(write.expects) and 0 <= write.expects < 2**63):
         why = f"it expects revision {write.expects!r:.100}; a revision is a number from 0 on"
         raise UnstorableRow(write.table, key, why)
     if write.fields is None:
@@ -152,9 +150,10 @@ def _checked(table: str, key: tuple[str, ...], fields: Mapping[str, object]) -> 
         try:
             if not _is_said(shape, name, value, key):
                 checked[name] = _field(shape, name, value)
-        except (ValueError, RecursionError) as error:
-            why = "it is nested too deep" if isinstance(error, RecursionError) else error
-            raise UnstorableRow(table, key, f"{name!r:.100}: {why}") from None
+        except UnstorableValue as error:  # names the place
+            raise UnstorableRow(table, key, str(error)) from error
+        except ValueError as error:
+            raise UnstorableRow(table, key, f"{name!r:.100}: {error}") from None
     return checked
 
 
@@ -196,48 +195,11 @@ def _field(shape: Shape, name: object, value: object) -> object:
         if not field.is_optional:
             raise ValueError("it cannot hold nothing")
         return None
-    plain = _plain(value, MAX_DEPTH)
+    # Deeper than a payload may be: what was checked as one stands in something here.
+    plain = check_storable(value, cast("str", name), most_bytes=None, most_nested=MAX_DEPTH)
     if not _IS_OF[field.kind](plain):
         raise ValueError(f"it holds a {field.kind}, not {type(plain).__name__} {plain!r:.100}")
     return plain
-
-
-def _plain(value: object, depth: int) -> object:
-    if isinstance(value, Enum):
-        value = value.value
-    if value is None or isinstance(value, bool | bytes):
-        return value
-    if isinstance(value, str):
-        if not _is_text(value):
-            raise ValueError(f"{value!r:.100} holds a lone surrogate, which is no text")
-        return str(value)
-    if isinstance(value, int):
-        if not -_LARGEST_INT <= value < _LARGEST_INT:
-            raise ValueError("an integer of more than 64 bits: write it as a text")
-        return int(value)
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{value!r} is no number that can be compared: write nothing, or a text")
-        return float(value)
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise ValueError(f"{value!r} has no time zone: give an aware datetime")
-        try:
-            return value.astimezone(UTC)
-        except OverflowError:
-            raise ValueError(f"{value!r} is outside of the years 1 to 9999 in UTC") from None
-    if depth == 0:
-        raise ValueError(f"it is nested deeper than {MAX_DEPTH}")
-    if isinstance(value, Mapping):
-        items: dict[str, object] = {}
-        for key, item in cast("Mapping[object, object]", value).items():
-            if not isinstance(key, str):
-                raise ValueError(f"{key!r:.100} cannot be a key of an object: only texts can")  # noqa: TRY004
-            items[str(_plain(key, 0))] = _plain(item, depth - 1)
-        return items
-    if isinstance(value, list | tuple):
-        return [_plain(item, depth - 1) for item in cast("Sequence[object]", value)]
-    raise ValueError(f"a {type(value).__qualname__} cannot be stored: make plain data of it")
 
 
 def _is_some_text(value: object) -> bool:

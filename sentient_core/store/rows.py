@@ -314,7 +314,7 @@ def read_event(row: Mapping[str, Any]) -> EventRow:
 def read_placed(row: Mapping[str, Any]) -> Placed[Event]:
     """The event that a row of `agent_event` stands for, read by `wire.read_plain`.
 
-    Its payload is that of the row, encoded anew.
+    Its payload is that of the row, encoded anew. `nano`, where it was asked for, is its time exactly.
     """
     _, number_, index = row["id"].key
     event = Published(
@@ -324,7 +324,7 @@ def read_placed(row: Mapping[str, Any]) -> Placed[Event]:
         target=row.get("target_agent"),
         message_type=row.get("message_type"),
         payload=msgspec.msgpack.encode(_object(row["payload"])),
-        at=nanoseconds(row["timestamp"]),
+        at=row.get("nano") or nanoseconds(row["timestamp"]),
         incarnation=row["incarnation"],
         workflow_id=row.get("workflow_id"),
         event_id=row["event_id"],

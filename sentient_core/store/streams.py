@@ -9,7 +9,7 @@ says all that somebody who follows has to remember.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
@@ -28,12 +28,14 @@ __all__ = [
     "EventFollower",
     "EventPage",
     "EventStreams",
+    "Mark",
     "Place",
     "Span",
     "StreamHead",
     "Subscriber",
     "Watch",
     "external_stream",
+    "in_order",
     "is_external",
     "just_before",
 ]
@@ -74,6 +76,44 @@ class Span(msgspec.Struct, frozen=True):
     """Not in it."""
     upto: Place = (END, END)
     """In it."""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """Where an event stands in a history that goes by time."""
+
+    at: int
+    """Nanoseconds since 1970."""
+    stream: str
+    place: Place
+
+    def is_before(self, stream: str, placed: Placed[Event]) -> bool:
+        """Another event comes behind this one: it is older; of the same time, that of the lower place."""
+        return (placed.record.at, stream, placed.position) < (self.at, self.stream, self.place)
+
+
+def in_order(
+    found: Iterable[tuple[str, Placed[Event]]], *, is_by_time: bool, limit: int
+) -> list[tuple[str, Placed[Event]]]:
+    """As a history has them, the newest first.
+
+    By time; of equal ones, the larger stream and place first. Otherwise those of a stream in the order of
+    its commits, and of two streams always that whose next event has the later time.
+    """
+    if is_by_time:
+        by_time = sorted(found, key=lambda one: (one[1].record.at, one[0], one[1].position), reverse=True)
+        return by_time[:limit]
+    streams: dict[str, list[Placed[Event]]] = {}
+    for stream, placed in found:
+        streams.setdefault(stream, []).append(placed)
+    for events in streams.values():
+        events.sort(key=lambda placed: placed.position)
+    merged: list[tuple[str, Placed[Event]]] = []
+    while streams and len(merged) < limit:
+        newest = max(streams, key=lambda stream: (streams[stream][-1].record.at, stream))
+        merged.append((newest, streams[newest].pop()))
+        if not streams[newest]:
+            del streams[newest]
+    return merged
 
 
 class StreamHead(msgspec.Struct, frozen=True):
@@ -159,9 +199,12 @@ class EventStreams(Protocol):
         ...
 
     async def history(
-        self, spans: Mapping[str, Span], wanted: EventFilter, limit: int
+        self, spans: Mapping[str, Span], wanted: EventFilter, limit: int, behind: Mark | None = None
     ) -> list[tuple[str, Placed[Event]]]:
-        """The newest events of these streams, each with the name of its stream, the newest first."""
+        """The newest events of these streams, each with the name of its stream: see `in_order`.
+
+        By time where `wanted.is_by_time`; then `behind` may say after which one.
+        """
         ...
 
     async def subscribers(self, system: str) -> list[Subscriber]:

@@ -21,7 +21,7 @@ from sentient_core.store.fold import LetterEffect, Placed
 from sentient_core.store.live import LiveQuery
 from sentient_core.store.records import DeadLetterRecord, Event, Published
 from sentient_core.store.rows import RowEncoder, read_placed
-from sentient_core.store.streams import END, EventPage, Place, Span, StreamHead, Subscriber
+from sentient_core.store.streams import END, EventPage, Mark, Place, Span, StreamHead, Subscriber
 from sentient_core.store.wire import array, bindable, read_plain, record_id
 
 __all__ = ["Ask", "SurrealStreams"]
@@ -105,10 +105,10 @@ class SurrealStreams:
         return await self._ask(lambda engine: self._after(engine, stream, place, upto, types, limit))
 
     async def history(
-        self, spans: Mapping[str, Span], wanted: EventFilter, limit: int
+        self, spans: Mapping[str, Span], wanted: EventFilter, limit: int, behind: Mark | None = None
     ) -> list[tuple[str, Placed[Event]]]:
         """See `EventStreams.history`."""
-        return await self._ask(lambda engine: newest_events(engine, spans, wanted, limit))
+        return await self._ask(lambda engine: newest_events(engine, spans, wanted, limit, behind))
 
     async def subscribers(self, system: str) -> list[Subscriber]:
         """See `EventStreams.subscribers`."""

@@ -6,7 +6,7 @@ import asyncio
 import enum
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -27,40 +27,19 @@ from sentient_core.errors import (
     UnstorableValue,
 )
 from tests.agents.crew import Doer, World
+from tests.bad_payloads import BAD, nested
 
 
 class Colour(enum.Enum):
     RED = "red"
 
 
-def nested(levels: int) -> dict[str, Any]:
-    """A payload that is `levels` objects deep."""
-    made: dict[str, Any] = {}
-    for _ in range(levels - 1):
-        made = {"in": made}
-    return made
-
-
-CIRCLE: dict[str, Any] = {}
-CIRCLE["me"] = CIRCLE
-
-UNSTORABLE: dict[str, dict[Any, Any]] = {
-    "a key that is no text": {1: "one"},
-    "half a surrogate pair in a key": {"\ud800": 1},
-    "half a surrogate pair": {"text": "\udfff"},
-    "a set": {"tags": {"a"}},
-    "more than 64 bits": {"n": 2**64},
-    "not a number": {"n": math.nan},
-    "infinity": {"n": -math.inf},
-    "17 MB": {"text": "x" * 17_000_000},
-    "200 levels": nested(200),
-    "a circle": CIRCLE,
-    "a Decimal": {"price": Decimal("1.10")},
-    "a date": {"day": date(2026, 1, 1)},
-    "an object": {"it": object()},
-    "a class": {"it": int},
+UNSTORABLE: dict[str, dict[Any, Any]] = {what: bad.value for what, bad in BAD.items()} | {
+    "17 MB": {"text": "x" * 17_000_000}
 }
 """Payloads of which nothing may come back as something else."""
+A_SET: dict[str, Any] = {"tags": {"a"}}
+"""One of them, for the entrances that are shown to go by the same rule."""
 
 
 def same(payload: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -77,7 +56,7 @@ STORABLE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a tuple": ({"t": (1, 2)}, {"t": [1, 2]}),
     "a UUID": ({"u": UUID(int=1)}, {"u": str(UUID(int=1))}),
     "an enum": ({"c": Colour.RED}, {"c": "red"}),
-    "a naive time": ({"at": datetime(2026, 1, 1)}, {"at": datetime(2026, 1, 1, tzinfo=UTC)}),  # noqa: DTZ001
+    "a Decimal": ({"price": Decimal("1.10")}, {"price": "1.10"}),
     "a time elsewhere": (
         {"at": datetime(2026, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))},
         {"at": datetime(2026, 1, 1, tzinfo=UTC)},
@@ -158,12 +137,9 @@ def test_a_task_that_cannot_be_stored_cannot_be_made(what: str) -> None:
         Task(input_data={"in": UNSTORABLE[what]})
 
 
-@pytest.mark.parametrize("what", UNSTORABLE)
-async def test_a_result_that_cannot_be_stored_fails_the_task_and_not_the_agent(
-    system: ActorSystem, what: str
-) -> None:
+async def test_a_result_that_cannot_be_stored_fails_the_task_and_not_the_agent(system: ActorSystem) -> None:
     async def does(_: Odd) -> object:
-        return UNSTORABLE[what]
+        return A_SET
 
     agent = await act(system, does)
     with pytest.raises(TaskFailed, match="UnstorableValue"):
@@ -171,33 +147,27 @@ async def test_a_result_that_cannot_be_stored_fails_the_task_and_not_the_agent(
     assert await is_well(agent)
 
 
-@pytest.mark.parametrize("what", UNSTORABLE)
-async def test_an_item_that_cannot_be_stored_fails_the_task_and_not_the_agent(
-    system: ActorSystem, what: str
-) -> None:
-    agent = await Streamer.start(system, [{"status": "begun"}, {"status": "x", "value": UNSTORABLE[what]}])
+async def test_an_item_that_cannot_be_stored_fails_the_task_and_not_the_agent(system: ActorSystem) -> None:
+    agent = await Streamer.start(system, [{"status": "begun"}, {"status": "x", "value": A_SET}])
     seen: list[str] = []
     stream = agent.stream_execution(Task(task_id="t1"))
     seen = [(await anext(stream))["status"]]
-    with pytest.raises(TaskFailed, match=r"UnstorableValue: item\.value|a key of item\.value"):
+    with pytest.raises(TaskFailed, match=r"UnstorableValue: item\['value'\]\['tags'\]"):
         await anext(stream)
     assert seen == ["begun"]
     assert await is_well(agent)
 
 
-@pytest.mark.parametrize("what", UNSTORABLE)
-async def test_a_checkpoint_that_cannot_be_stored_is_refused_within_and_without(
-    system: ActorSystem, what: str
-) -> None:
+async def test_a_checkpoint_that_cannot_be_stored_is_refused_within_and_without(system: ActorSystem) -> None:
     async def does(odd: Odd) -> object:
         with pytest.raises(UnstorableValue, match="checkpoint_data"):
-            await odd.create_checkpoint(UNSTORABLE[what])
+            await odd.create_checkpoint(A_SET)
         return "refused"
 
     agent = await act(system, does)
     assert (await agent.execute_task(Task(task_id="t1")))["result"] == "refused"
     with pytest.raises(UnstorableValue, match="checkpoint_data"):
-        await agent.create_checkpoint(UNSTORABLE[what])
+        await agent.create_checkpoint(A_SET)
     assert await is_well(agent)
 
 

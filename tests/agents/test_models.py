@@ -152,8 +152,8 @@ def test_a_missing_field_and_what_is_no_dict_are_said() -> None:
 @pytest.mark.parametrize(
     ("fields", "where"),
     [
-        ({"input_data": {"items": [1, {"price": float("nan")}]}}, "Task.input_data.items[1].price"),
-        ({"input_data": {"a": {1: 2}}}, "Task.input_data.a"),
+        ({"input_data": {"items": [1, {"price": float("nan")}]}}, "Task.input_data['items'][1]['price']"),
+        ({"input_data": {"a": {1: 2}}}, "a key of Task.input_data['a']"),
         ({"description": "\ud800"}, "Task.description"),
         ({"task_id": "\ud800"}, "Task.task_id"),
     ],

@@ -88,7 +88,11 @@ def test_an_operation_that_cannot_be_applied_is_named(operation: Any, says: str)
         ([{"op": "add", "path": "/colour", "value": "red"}], InvalidField, "colour is no field"),
         ([{"op": "replace", "path": "/current_step", "value": 9}], InvalidField, "current_step is 9"),
         ([{"op": "replace", "path": "", "value": [1]}], InvalidPatch, "leaves no object"),
-        ([{"op": "add", "path": "/metadata/x", "value": {1}}], UnstorableValue, r"patch\[0\].value is a set"),
+        (
+            [{"op": "add", "path": "/metadata/x", "value": {1}}],
+            UnstorableValue,
+            r"patch\[0\]\['value'\] is a set",
+        ),
         ([{"op": "add", "path": "/metadata/x", "value": float("nan")}], UnstorableValue, "nan"),
         ("status=running", InvalidArgument, "a dict of fields or a list of JSON Patch operations"),
         (None, InvalidArgument, "a dict of fields or a list"),

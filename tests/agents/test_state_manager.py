@@ -88,9 +88,9 @@ BAD: dict[str, tuple[Callable[[StateManager], Awaitable[object]], str]] = {
     "missing field": (lambda m: m.create_agent_state({"agent_id": "a"}), "AgentState.name is missing"),
     "payload": (
         lambda m: m.create_workflow({"metadata": {"x": [{1}]}}),
-        "WorkflowState.metadata.x[0] is a set",
+        "WorkflowState.metadata['x'][0] is a set",
     ),
-    "entry": (lambda m: m.add_workflow_history_entry("w", {"x": float("nan")}), "entry.x is nan"),
+    "entry": (lambda m: m.add_workflow_history_entry("w", {"x": float("nan")}), "entry['x'] is nan"),
     "no entry": (lambda m: m.add_workflow_history_entry("w", 1), "is a dict, not 1"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     "checkpoints": (
         lambda m: m.create_agent_state({"agent_id": "a", "name": "A", "checkpoints": ["c"]}),
@@ -510,7 +510,7 @@ async def test_a_payload_is_the_callers_no_more(manager: StateManager) -> None:
 
 
 async def test_too_much_is_refused_by_the_name_of_its_place(manager: StateManager) -> None:
-    with pytest.raises(UnstorableValue, match=r"AgentState\.execution_context\.page is beyond"):
+    with pytest.raises(UnstorableValue, match=r"AgentState\.execution_context\['page'\] is beyond"):
         await manager.create_agent_state(
             {"agent_id": "a", "name": "A", "execution_context": {"page": "x" * 20_000_000}}
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
@@ -18,6 +19,7 @@ from sentient_core.store.records import Forgotten, RowChange, Settled, Turn
 from sentient_core.store.row_models import Row, RowQuery, RowWrite
 from sentient_core.store.row_tables import SHAPES, Kind, RowTable, place_of
 from sentient_core.store.row_values import row_change
+from tests.bad_payloads import BAD, nested
 from tests.store.samples import NOW, status
 from tests.store.test_contract import NASTY, Database, database_of
 
@@ -264,17 +266,6 @@ LAST = datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))
 """In UTC there is no such time."""
 
 
-class Odd:
-    """Nothing that could be stored."""
-
-
-def nested(depth: int) -> object:
-    value: object = 1
-    for _ in range(depth):
-        value = {"a": [value]}
-    return value
-
-
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
@@ -285,23 +276,13 @@ def nested(depth: int) -> object:
         ({"status": 1}, "holds a string"),
         ({"status": None}, "cannot hold nothing"),
         ({"status": "\ud800"}, "lone surrogate"),
-        ({"data": {"a": ["\udfff"]}}, "lone surrogate"),
-        ({"data": {"\ud800": 1}}, "lone surrogate"),
-        ({"data": {1: 2}}, "only texts"),
-        ({"data": {"a": {None: 2}}}, "only texts"),
         ({"data": [1]}, "holds a object"),
         ({"task_id": "t1"}, "what the key says"),
-        ({"data": {"a": {1, 2}}}, "set cannot be stored"),
-        ({"data": {"a": Odd()}}, "Odd cannot be stored"),
-        ({"data": {"a": 2**63}}, "more than 64 bits"),
-        ({"data": {"a": -(2**63) - 1}}, "more than 64 bits"),
-        ({"data": {"a": float("nan")}}, "nan"),
+        ({"data": {"a": [1, {1, 2}]}}, r"data\['a'\]\[1\] is a set"),
         ({"progress": float("inf")}, "inf"),
         ({"progress": True}, "holds a number"),
         ({"progress": "30"}, "holds a number"),
         ({"items": 1.5}, "holds a int"),
-        ({"data": nested(100)}, "nested"),
-        ({"data": nested(5_000)}, "nested"),
         ({"created_at": "2026-11-22"}, "holds a datetime"),
         ({"created_at": datetime(2026, 11, 22)}, "time zone"),  # noqa: DTZ001
         ({"created_at": LAST}, "years 1 to 9999"),
@@ -319,6 +300,16 @@ async def test_what_cannot_be_stored_is_refused_before_anything_is_written(
     assert await store.rows("bank", RowQuery(table=TASKS)) == []
     with pytest.raises(UnstorableRow, match=why):
         row_change(TASKS, ("t2",), fields, owner="a", at=NOW)
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_no_payload_can_hold_no_row_can(what: str) -> None:
+    """The others of the rule see `tests/store/test_plain_values.py`; rows may be nested a little deeper."""
+    bad = BAD[what]
+    with pytest.raises(UnstorableRow, match=re.escape(f"data{bad.place}")) as caught:
+        row_change(TASKS, ("t2",), {"data": bad.value}, owner="a", at=NOW)
+
+    assert bad.says in str(caught.value)
 
 
 @pytest.mark.parametrize("key", [(), ("",), ("a", "b"), ("\ud800",), (1,), "t"])
@@ -556,7 +547,7 @@ def record(*, table: str = TASKS, key: tuple[str, ...] = ("t1",), fields: object
         ({"data": {"a": 2**63}, "message": "x"}, {"message": "x"}),
         ({"data": {"a": {1: 2}}}, {}),
         ({"progress": float("nan")}, {}),
-        ({"data": nested(60)}, {}),
+        ({"data": nested(120)}, {}),
     ],
 )
 async def test_what_a_record_holds_that_cannot_be_shown_is_kept_and_loses_nothing_else(
