@@ -20,7 +20,7 @@ from benchmarks.burst import burst
 from benchmarks.checkpoint import checkpoint
 from benchmarks.durable import of_durable
 from benchmarks.events import of_events
-from benchmarks.machine import file_system, load, this_machine
+from benchmarks.faults import main as faults
 from benchmarks.measure import Figure, Measurement, Settings
 from benchmarks.memory import memory
 from benchmarks.mirror import mirror
@@ -28,6 +28,7 @@ from benchmarks.page import as_markdown, picture
 from benchmarks.peer_process import ALL_PEERS, DURABLE_PEERS, Peers
 from benchmarks.report import Run, as_json, print_table
 from benchmarks.tasks import tasks_of
+from sentient_core.bench.machine import file_system, load, this_machine
 
 __all__ = ["main"]
 
@@ -42,6 +43,7 @@ _STORE = [
     checkpoint,
 ]
 _AGENTS = [tasks_of(1), tasks_of(10)]
+_PEERS = (*(peer.name for peer in ALL_PEERS + DURABLE_PEERS), "langgraph-checkpoint-sqlite")
 _QUICK_ROUNDS = 1
 _ROUNDS = 5
 
@@ -49,6 +51,8 @@ _ROUNDS = 5
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line names; 0 when it could be measured, whatever came out."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["faults"]:
+        faults(given[1:])
     options = _parser().parse_args(given)
     # Crashes are part of the work here; what they write would be measured, and hide the progress.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
@@ -82,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         for measurement in chosen:
             figures += measurement.run(settings)
-        machine = this_machine(settings.folder, load_before)
+        machine = this_machine(settings.folder, load_before, _PEERS)
 
     run = Run(
         subject=subject,
@@ -147,7 +151,8 @@ def _parser() -> argparse.ArgumentParser:
         "names",
         nargs="*",
         metavar="NAME",
-        help="`actors`, `supervision`, `store`, `durable`, `agents`, or one of their workloads; else all",
+        help="`actors`, `supervision`, `store`, `durable`, `agents`, `events`, or one of their workloads; "
+        "else all. `faults` as the first is `sentient bench faults`, with that one's options",
     )
     parser.add_argument("--quick", action="store_true", help="a minute or two, rough figures")
     parser.add_argument("--rounds", type=_positive, help=f"by default {_ROUNDS}, {_QUICK_ROUNDS} if quick")

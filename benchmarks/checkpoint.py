@@ -13,11 +13,12 @@ from tempfile import TemporaryDirectory
 import anyio
 import msgspec
 
-from benchmarks.machine import fdatasync_p99
-from benchmarks.measure import VOID_ABOVE, Figure, Goal, Measurement, Settings, observed, percentile
+from benchmarks.measure import VOID_ABOVE, Figure, Goal, Measurement, Settings, observed
 from benchmarks.store import WatchedStore, url_of
 from benchmarks.workloads.restart import Crash, Hire, Office
 from sentient_core import Actor, ActorSystem, ChildSpec, handles
+from sentient_core.bench.machine import fdatasync_p99
+from sentient_core.bench.samples import percentile
 
 __all__ = ["checkpoint"]
 

@@ -23,9 +23,10 @@ from typing import Any
 import anyio
 
 from benchmarks.event_rows import WORKFLOWS, fill, time_of
-from benchmarks.measure import Figure, Goal, Measurement, Settings, compared, observed, percentile
+from benchmarks.measure import Figure, Goal, Measurement, Settings, compared, observed
 from benchmarks.store import url_of
 from sentient_core import ActorSystem, AgentEvent, EventBus, SurrealStore
+from sentient_core.bench.samples import percentile
 
 __all__ = ["of_events"]
 

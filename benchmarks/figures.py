@@ -1,13 +1,13 @@
-"""How a figure and its circumstances are said, on the terminal and on the page."""
+"""How a figure is said, on the terminal and on the page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.machine import Machine
 from benchmarks.measure import Figure
+from sentient_core.bench.wording import value_of
 
-__all__ = ["baseline_of", "circumstances", "goal_of", "missed", "ratio_of", "value_of", "why_missed"]
+__all__ = ["baseline_of", "goal_of", "missed", "ratio_of", "why_missed"]
 
 
 def missed(figures: Sequence[Figure]) -> list[Figure]:
@@ -19,22 +19,6 @@ def why_missed(figure: Figure) -> str:
     """What limits it, and what to know of it."""
     said = [text for text in (f"What limits it: {figure.limit}" if figure.limit else "", figure.note) if text]
     return ("; ".join(said) + ".") if said else ""
-
-
-def circumstances(started: str, seconds: float, seed: int, machine: Machine) -> str:
-    """When, how long, and on what it was measured."""
-    packages = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
-    load = f"load {machine.load[0]:g} before, {machine.load[1]:g} behind"
-    return (
-        f"{started}, {seconds / 60:.1f} min, seed {seed}. {machine.cpu}, {machine.cores} cores, "
-        f"{machine.os}, {machine.file_system}, {load}. {machine.python}, {packages}."
-    )
-
-
-def value_of(value: float, unit: str) -> str:
-    """With three digits or more."""
-    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
-    return f"{value:,.{digits}f} {unit}".strip()
 
 
 def baseline_of(figure: Figure) -> str:

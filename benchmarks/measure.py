@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from sentient_core.bench.samples import spread_of
+
 __all__ = [
     "VOID_ABOVE",
     "Figure",
@@ -25,9 +27,7 @@ __all__ = [
     "compared",
     "interleaved",
     "observed",
-    "percentile",
     "rotated",
-    "spread_of",
 ]
 
 T = TypeVar("T")
@@ -215,16 +215,3 @@ def rotated(items: Sequence[T], by: int) -> list[T]:
     """The same items, beginning with another one."""
     start = by % len(items)
     return [*items[start:], *items[:start]]
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value that `share` of all values do not exceed. 0 for none."""
-    if not values:
-        return 0.0
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
-
-
-def spread_of(values: Sequence[float]) -> tuple[float, float]:
-    """The least and the greatest."""
-    return min(values), max(values)

@@ -17,10 +17,11 @@ from typing import Any
 import anyio
 
 from benchmarks.engine import Bulk, bulk_insert, note_batches
-from benchmarks.measure import Figure, Goal, Settings, compared, observed, percentile
+from benchmarks.measure import Figure, Goal, Settings, compared, observed
 from benchmarks.mirror_run import MirrorRun, run_mirror
 from benchmarks.notes import Note, notes
 from benchmarks.rounds import Disk, Leg, calm_rounds
+from sentient_core.bench.samples import percentile
 
 __all__ = ["mirror"]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.figures import baseline_of, circumstances, goal_of, missed, ratio_of, value_of, why_missed
+from benchmarks.figures import baseline_of, goal_of, missed, ratio_of, why_missed
 from benchmarks.measure import Figure
 from benchmarks.plot import Bar, Group, as_svg
 from benchmarks.report import Run
+from sentient_core.bench.wording import circumstances, value_of
 
 __all__ = ["as_markdown", "picture"]
 

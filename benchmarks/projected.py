@@ -20,8 +20,9 @@ import msgspec
 from benchmarks.accounts import texts
 from benchmarks.callers import CallersRun, call_accounts
 from benchmarks.engine import Bulk, account_batches, bulk_insert
-from benchmarks.measure import Figure, Goal, Measurement, Settings, compared, observed, percentile
+from benchmarks.measure import Figure, Goal, Measurement, Settings, compared, observed
 from benchmarks.rounds import Disk, Leg, calm_rounds
+from sentient_core.bench.samples import percentile
 
 __all__ = ["projected"]
 

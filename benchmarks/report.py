@@ -8,9 +8,10 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.figures import baseline_of, circumstances, goal_of, missed, ratio_of, value_of, why_missed
-from benchmarks.machine import Machine
+from benchmarks.figures import baseline_of, goal_of, missed, ratio_of, why_missed
 from benchmarks.measure import Figure
+from sentient_core.bench.machine import Machine
+from sentient_core.bench.wording import circumstances, value_of
 
 __all__ = ["Run", "as_json", "print_table"]
 

@@ -18,12 +18,13 @@ import msgspec
 
 from benchmarks.accounts import Account, Pay, texts
 from benchmarks.callers import keep_calling
-from benchmarks.measure import Figure, Goal, Measurement, Settings, observed, percentile
+from benchmarks.measure import Figure, Goal, Measurement, Settings, observed
 from benchmarks.notes import Note, Reader, notes
 from benchmarks.rounds import Disk, Leg, calm_rounds
 from benchmarks.store import WatchedStore, url_of
 from benchmarks.workloads.restart import Crash, Hire, Office
 from sentient_core import ActorRef, ActorSystem, ChildSpec, handles
+from sentient_core.bench.samples import percentile
 
 __all__ = ["restarts"]
 

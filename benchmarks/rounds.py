@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from benchmarks.machine import fdatasync_p99
 from benchmarks.measure import VOID_ABOVE, Figure, Settings, observed, rotated
+from sentient_core.bench.machine import fdatasync_p99
 
 __all__ = ["Disk", "Leg", "calm_rounds"]
 

@@ -19,12 +19,13 @@ import msgspec
 
 from benchmarks.accounts import texts
 from benchmarks.callers import CallersRun, call_accounts
-from benchmarks.measure import Figure, Measurement, Settings, compared, observed, percentile
+from benchmarks.measure import Figure, Measurement, Settings, compared, observed
 from benchmarks.rounds import Leg, calm_rounds
 from benchmarks.store import url_of
 from sentient_core import ActorSystem
 from sentient_core import Settings as SystemSettings
 from sentient_core.agents import Agent, AgentHandle, Task, TaskExecutionMode
+from sentient_core.bench.samples import percentile
 
 __all__ = ["tasks_of"]
 

@@ -20,10 +20,11 @@ import msgspec
 from benchmarks.accounts import texts
 from benchmarks.callers import CallersRun, Way, call_accounts
 from benchmarks.engine import rows_in_commits, single_commits
-from benchmarks.measure import Figure, Goal, Measurement, Settings, compared, observed, percentile
+from benchmarks.measure import Figure, Goal, Measurement, Settings, compared, observed
 from benchmarks.peer_process import PeerLeg, Peers
 from benchmarks.plain_sqlite import group_commits, transactions
 from benchmarks.rounds import Disk, Leg, calm_rounds
+from sentient_core.bench.samples import percentile
 
 __all__ = ["turns_of"]
 

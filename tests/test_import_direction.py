@@ -32,6 +32,8 @@ LAYERS: list[set[str]] = [
         "until_signal",
     },
     {"agents"},
+    {"testing"},
+    {"bench"},
     {"cli"},
     {"__init__", "__main__"},
 ]

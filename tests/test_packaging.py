@@ -72,19 +72,22 @@ def test_the_metadata_says_what_we_say(wheel: Path) -> None:
     assert "surrealdb[embedded]==3.0.0b10" in metadata.get_all("Requires-Dist", [])
 
 
-def test_the_installed_wheel_imports_from_anywhere(wheel: Path, tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
+@pytest.fixture(scope="module")
+def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the wheel is installed."""
+    site = tmp_path_factory.mktemp("installed") / "site"
     _run(
         *("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--disable-pip-version-check"),
         *("--target", str(site), str(wheel)),
-        cwd=elsewhere,
+        cwd=site.parent,
     )
+    return site
 
+
+def test_the_installed_wheel_imports_from_anywhere(site: Path, tmp_path: Path) -> None:
     printed = _run(
         *("-c", "import sentient_core, mailbox; print(sentient_core.__file__); print(mailbox.Maildir)"),
-        cwd=elsewhere,
+        cwd=tmp_path,
         PYTHONPATH=str(site),  # comes before the editable install of this environment
     )
 
@@ -93,6 +96,14 @@ def test_the_installed_wheel_imports_from_anywhere(wheel: Path, tmp_path: Path) 
     assert "mailbox.Maildir" in maildir, "the standard library's mailbox is hidden"
     assert sorted(path.name for path in site.iterdir()) == ["bin", "sentient_core", f"{NAME}.dist-info"]
     assert [path.name for path in (site / "bin").iterdir()] == ["sentient"]
+
+
+def test_the_installed_wheel_measures_faults(site: Path, tmp_path: Path) -> None:
+    words = ("bench", "faults", "--quick", "--row", "siblings", "--store", "memory", "--out", "out")
+
+    _run("-m", "sentient_core", *words, cwd=tmp_path, PYTHONPATH=str(site))
+
+    assert "**Every promise held.**" in (tmp_path / "out" / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", ["actors", "mailbox", "supervisor"])

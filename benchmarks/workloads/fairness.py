@@ -11,11 +11,12 @@ import anyio
 import msgspec
 import trio
 
-from benchmarks.measure import Figure, Goal, Measurement, Settings, interleaved, observed, percentile
+from benchmarks.measure import Figure, Goal, Measurement, Settings, interleaved, observed
 from benchmarks.workloads.ask import Clerk
 from benchmarks.workloads.numbers import Number
 from benchmarks.workloads.trial import BACKENDS, CHANNEL, QUEUE, Backend
 from sentient_core import Actor, ActorSystem, MemoryStore, handles
+from sentient_core.bench.samples import percentile
 
 __all__ = ["fairness"]
 

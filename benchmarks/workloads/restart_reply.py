@@ -8,11 +8,12 @@ from collections.abc import Callable
 import anyio
 import msgspec
 
-from benchmarks.measure import Figure, Goal, Measurement, Settings, compared, interleaved, percentile
+from benchmarks.measure import Figure, Goal, Measurement, Settings, compared, interleaved
 from benchmarks.workloads.numbers import Number
 from benchmarks.workloads.restart import Crash, Hire, Office
 from benchmarks.workloads.trial import BACKENDS, Backend
 from sentient_core import Actor, ActorSystem, ChildSpec, MemoryStore, handles
+from sentient_core.bench.samples import percentile
 
 __all__ = ["restart_reply"]
 

@@ -11,10 +11,11 @@ import anyio
 import msgspec
 import trio
 
-from benchmarks.measure import Figure, Goal, Measurement, Settings, interleaved, observed, percentile
+from benchmarks.measure import Figure, Goal, Measurement, Settings, interleaved, observed
 from benchmarks.workloads.spawn import Idle
 from benchmarks.workloads.trial import BACKENDS, TASK, Backend, Trial, Workload
 from sentient_core import ActorSystem, ChildSpec, MemoryStore, Supervisor
+from sentient_core.bench.samples import percentile
 
 __all__ = ["stop_lag", "stop_many", "stop_very_many"]
 

@@ -6,6 +6,7 @@ import click
 
 from sentient_core.cli.audit import audit
 from sentient_core.cli.backup import backup
+from sentient_core.cli.bench import bench
 from sentient_core.cli.events import events
 from sentient_core.cli.history import history
 from sentient_core.cli.letters import letters
@@ -46,3 +47,4 @@ main.add_command(letters)
 main.add_command(events)
 main.add_command(audit)
 main.add_command(history)
+main.add_command(bench)

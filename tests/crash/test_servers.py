@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.proxy import Proxy
+from sentient_core.testing import Direction, Toxics
+from tests.crash.proxy import proxy_to
 from tests.crash.runs import IS_LONG, Run
 from tests.store.server import Server
 
@@ -64,23 +65,20 @@ def test_a_server_that_is_paused_for_longer_than_calls_wait(
 def test_a_server_whose_answers_are_lost_when_it_has_done_what_was_asked(
     server: Server, scheme: str, backend: str, seed: int, tmp_path: Path
 ) -> None:
-    with Proxy(server.port, seed) as proxy:
+    with proxy_to(server.port, seed) as proxy:
 
         def disturb() -> None:
-            proxy.losses = 10
+            proxy.set(Toxics(reset=0.1), Direction.TO_CLIENT)
 
-        def calm() -> None:
-            proxy.losses = 0
-
-        under_load(Run(tmp_path / "run", proxy.url(scheme), backend, seed), disturb, calm)
-        assert proxy.lost
+        under_load(Run(tmp_path / "run", proxy.url(scheme), backend, seed), disturb, proxy.heal)
+        assert proxy.resets
 
 
 def test_a_server_that_is_slow(server: Server, backend: str, seed: int, tmp_path: Path) -> None:
-    with Proxy(server.port) as proxy:
+    with proxy_to(server.port) as proxy:
 
         def disturb() -> None:
-            proxy.delay = 0.01
+            proxy.set(Toxics(latency=0.01))
 
         under_load(Run(tmp_path / "run", proxy.url("ws"), backend, seed), disturb)
 

@@ -9,9 +9,10 @@ from subprocess import Popen
 
 import pytest
 
+from sentient_core.testing import Direction, Toxics
 from sentient_core.until_signal import ExitCode
 from tests.crash.oracle import read_claims
-from tests.crash.proxy import Proxy
+from tests.crash.proxy import proxy_to
 from tests.crash.runs import IS_LONG, Run
 from tests.store.server import Server
 
@@ -47,14 +48,14 @@ IN_FLIGHT = {
 def test_what_a_paused_process_had_under_way_changes_nothing_any_more(
     kind: str, server: Server, backend: str, seed: int, tmp_path: Path
 ) -> None:
-    with Proxy(server.port) as proxy:
+    with proxy_to(server.port) as proxy:
         run = Run(tmp_path / "run", server.url("http"), backend, seed)
         first = under_load(run.start(10_000, is_service=True, url=proxy.url("http")))
-        proxy.keeps = IN_FLIGHT[kind]
-        assert proxy.has_kept.wait(30)
+        proxy.set(Toxics(black_hole_at=IN_FLIGHT[kind]), Direction.TO_SERVER)
+        proxy.held()
         first.send_signal(signal.SIGSTOP)
         newer = run.live()
-        proxy.release()
+        proxy.heal()
         run.check()
 
         first.send_signal(signal.SIGCONT)

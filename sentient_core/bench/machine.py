@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
 
-from benchmarks.measure import percentile
-from benchmarks.peer_process import ALL_PEERS, DURABLE_PEERS
+from sentient_core.bench.samples import percentile
 
 __all__ = ["Machine", "fdatasync_p99", "file_system", "load", "this_machine"]
 
 _PACKAGES = ("sentient-core", "anyio", "trio", "msgspec", "cbor2", "surrealdb", "surrealdb-embedded")
-_PEERS = (*(peer.name for peer in ALL_PEERS + DURABLE_PEERS), "langgraph-checkpoint-sqlite")
 _IN_MEMORY = ("tmpfs", "ramfs")
 _SYNCS = 200
 
@@ -35,15 +34,15 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     else was running."""
 
 
-def this_machine(folder: Path, load_before: float) -> Machine:
-    """This one, with the file system that `folder` is on."""
+def this_machine(folder: Path, load_before: float, packages: Sequence[str] = ()) -> Machine:
+    """This one, with the file system that `folder` is on, and the versions of `packages` too."""
     return Machine(
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         cpu=_cpu(),
         os=f"{platform.system()} {platform.release()}",
         python=f"{platform.python_implementation()} {platform.python_version()}",
         file_system=file_system(folder),
-        packages={name: found for name in _PACKAGES + _PEERS if (found := _version(name)) is not None},
+        packages={name: found for name in (*_PACKAGES, *packages) if (found := _version(name)) is not None},
         load=(round(load_before, 2), round(load(), 2)),
     )
 

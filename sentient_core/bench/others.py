@@ -1,0 +1,87 @@
+"""The load beside a fault: actors that have nothing to do with it, asked all the while."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from sentient_core.actors.actor import Actor
+from sentient_core.actors.handlers import handles
+from sentient_core.actors.ref import ActorRef
+from sentient_core.actors.request import Request
+from sentient_core.bench.load import OpenLoad
+from sentient_core.bench.scene import Scene
+from sentient_core.system import ActorSystem
+
+__all__ = ["DurableOther", "MirroredOther", "Visit", "VolatileOther", "loaded"]
+
+_OTHERS = 8
+_TIMEOUT = 30.0
+"""Longer than any fault: how late an answer is says the load, not the one who asks."""
+
+
+class Visit(Request[int], frozen=True):
+    """One more visitor; the reply says how many there were."""
+
+    number: int
+
+
+class _Other(Actor):
+    class State(msgspec.Struct):
+        visits: int = 0
+
+    state: State
+
+    @handles
+    def visit(self, message: Visit) -> int:
+        self.state.visits += 1
+        return self.state.visits
+
+
+class VolatileOther(_Other):
+    """Remembers nothing, and does not need the store."""
+
+    durability = "volatile"
+
+
+class MirroredOther(_Other):
+    """Is written behind."""
+
+    durability = "mirrored"
+
+
+class DurableOther(_Other):
+    """Answers when its turn is committed."""
+
+    durability = "durable"
+
+
+@asynccontextmanager
+async def loaded(
+    scene: Scene,
+    system: ActorSystem,
+    *,
+    rate: float = 100.0,
+    kinds: tuple[type[_Other], ...] = (VolatileOther, DurableOther),
+    patience: float = 5.0,
+) -> AsyncGenerator[OpenLoad]:
+    """Eight actors of each kind in `system`, asked `rate` times a second in all, while the block runs."""
+    asks: dict[str, Callable[[int], Awaitable[object]]] = {}
+    for cls in kinds:
+        refs = [await system.spawn(cls, name=f"{cls.durability}-other-{n}") for n in range(_OTHERS)]
+        asks[cls.durability] = _asking(refs)
+        for ref in refs:  # each has begun, and its first answer is not the load's
+            await ref.ask(Visit(-1), timeout=_TIMEOUT)
+    load = OpenLoad(asks, rate=rate, dice=scene.dice("load"), patience=patience)
+    async with load:
+        yield load
+
+
+def _asking(refs: list[ActorRef[Any]]) -> Callable[[int], Awaitable[object]]:
+    def ask(number: int) -> Awaitable[object]:
+        return refs[number % len(refs)].ask(Visit(number), timeout=_TIMEOUT)
+
+    return ask

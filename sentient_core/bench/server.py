@@ -1,0 +1,144 @@
+"""A database server of one's own: found, started on a free port with a database on disk, harmed, ended."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from itertools import count
+from pathlib import Path
+from typing import Self
+
+from sentient_core.errors import StoreUnavailable
+
+__all__ = ["PASSWORD", "USER", "VARIABLE", "DatabaseServer", "server_program"]
+
+VARIABLE = "SENTIENT_TEST_SURREAL"
+"""The environment variable that names the program; else it is looked for on PATH."""
+USER, PASSWORD = "root", "S3cret-of-the-tests"
+
+_START_SECONDS = 20.0
+
+
+def server_program() -> str | None:
+    """The server's program: as the environment says, or on PATH. None if there is none.
+
+    Raises StoreUnavailable for a variable that names nothing: who sets it wants that server.
+    """
+    named = os.environ.get(VARIABLE)
+    found = shutil.which(named or "surreal")
+    if named is not None and found is None:
+        raise StoreUnavailable(f"{VARIABLE}={named} is no program that can be run")
+    return found
+
+
+class DatabaseServer:
+    """One server process, as a context manager; it can be killed and started again, on its port and data.
+
+    Starting blocks for a third of a second: call it from a thread where an event loop runs.
+    """
+
+    def __init__(
+        self, program: str, directory: Path, *options: str, is_on_disk: bool = True, **environment: str
+    ) -> None:
+        self._program = program
+        self._directory = directory
+        self._options = options
+        self._place = f"surrealkv://{directory}/served" if is_on_disk else "memory"
+        self._environment = environment
+        self._databases = count(1)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port: int = _free_port()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def url(self, scheme: str = "ws") -> str:
+        """Its address."""
+        return f"{scheme}://127.0.0.1:{self.port}"
+
+    def fresh_database(self) -> str:
+        """The name of a database nobody has used."""
+        return f"test{next(self._databases)}"
+
+    def start(self) -> None:
+        """Return when it takes connections. Raises StoreUnavailable if it does not."""
+        path = self._directory / "server.log"
+        with path.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - the program that the user's environment names
+                [
+                    self._program,
+                    *("start", "--no-banner", "--log", "error", "--user", USER, "--pass", PASSWORD),
+                    *("--bind", f"127.0.0.1:{self.port}"),
+                    *self._options,
+                    self._place,
+                ],
+                env=os.environ | self._environment,
+                stdout=log,
+                stderr=log,
+            )
+        end = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1.0).close()
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > end:
+                    raise StoreUnavailable(
+                        f"{self._program} does not listen: {path.read_text(errors='replace')[-2000:]}"
+                    ) from None
+                time.sleep(0.01)
+            else:
+                return
+
+    def kill(self) -> None:
+        """End it as `kill -9` does. Of one that has ended: nothing."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def start_again(self) -> None:
+        """Return when it takes connections again, after `kill`.
+
+        A kill can leave half a record in its log, behind which it writes on, and where its next start stops
+        reading (SurrealDB 3.2.5; see `Engine`). It ends the log when it ends in order: so it does that once.
+        """
+        self.start()
+        health = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_START_SECONDS)
+        health.request("GET", "/health")
+        health.getresponse()
+        health.close()
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            if process.wait(_START_SECONDS) != 0:
+                raise StoreUnavailable(f"{self._program} did not end in order")
+        self.start()
+
+    def pause(self) -> None:
+        """Connections stay, nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on as if nothing had been."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is None:
+            raise StoreUnavailable("the server is not running")
+        self._process.send_signal(number)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,148 @@
+"""Rows run one after the other, and a run is written down."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from click.testing import CliRunner
+
+from sentient_core.bench import Choice, Findings, Row, Scene, StoreKind, run_rows
+from sentient_core.bench.page import as_markdown
+from sentient_core.bench.report import write_report
+from sentient_core.bench.rows import ROWS
+from sentient_core.bench.server import VARIABLE
+from sentient_core.cli import main
+
+MEMORY = (StoreKind.MEMORY,)
+
+
+async def _fine(scene: Scene, findings: Findings) -> None:
+    async with scene.system() as system:
+        findings.check("systems", "bench", system.name, headline=True)
+    findings.loss("lost", 0, 300, headline=True)
+    findings.curve("recovery", "messages", "seconds", [(1, 0.1), (100, 0.2)])
+    findings.note(f"dice {scene.dice().random():.3f}")
+
+
+async def _broken(scene: Scene, findings: Findings) -> None:
+    findings.loss("lost", 2, 300, headline=True)
+
+
+async def _raising(scene: Scene, findings: Findings) -> None:
+    raise ValueError("no | good")
+
+
+def row(run: object, name: str = "fine") -> Row:
+    return Row(id=name, injects="a fault", shows="figures", run=run, stores=MEMORY)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+def test_a_row_that_raises_is_in_the_report_and_the_others_are_measured(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = [row(_raising, "raising"), row(_fine)]
+
+    report = run_rows(Choice(rows=rows, stores=MEMORY, backends=("asyncio", "trio"), command="it"))
+
+    assert [(r.row, r.backend, r.is_sound) for r in report.results] == [
+        ("raising", "asyncio", False),
+        ("raising", "trio", False),
+        ("fine", "asyncio", True),
+        ("fine", "trio", True),
+    ]
+    assert not report.is_sound
+    assert report.results[0].error == "ValueError: no | good"
+    assert "**error**: ValueError: no \\| good" in as_markdown(report)
+    progress = capsys.readouterr().err
+    assert "fine, memory, trio: ok" in progress
+    assert "_raising" in progress, "the traceback is for who writes the row"
+
+
+def test_the_page_has_what_was_promised_and_what_was_found(tmp_path: Path) -> None:
+    report = run_rows(
+        Choice(rows=[row(_fine), row(_broken, "broken")], stores=MEMORY, seed=5, is_quick=True, command="it")
+    )
+
+    write_report(report, tmp_path / "new")
+
+    page = (tmp_path / "new" / "README.md").read_text("utf-8")
+    assert "0 lost of 300 messages (< 1 % at 95 %)" in page
+    assert "**BROKEN** messages lost: **2, not 0**" in page
+    assert "**Not every promise held: see below.**" in page
+    assert "seed 5" in page
+    assert "A quick run" in page
+    assert "![One quantity over another](curves.svg)" in page
+    drawn = "".join(ET.parse(tmp_path / "new" / "curves.svg").getroot().itertext())
+    assert drawn is not None
+    document = json.loads((tmp_path / "new" / "faults.json").read_bytes())
+    assert [result["findings"]["losses"][0]["of"] for result in document["results"]] == [300, 300]
+    assert document["machine"]["packages"]["anyio"]
+
+
+def test_the_same_seed_throws_the_same_dice_on_every_loop() -> None:
+    def notes(seed: int) -> set[str]:
+        choice = Choice(rows=[row(_fine)], stores=MEMORY, backends=("asyncio", "trio"), seed=seed)
+        return {note for result in run_rows(choice).results for note in result.findings.notes}
+
+    assert len(notes(1)) == 1
+    assert notes(1) == notes(1) != notes(2)
+
+
+def test_without_a_server_its_column_is_left_out_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    anywhere = Row(id="fine", injects="a fault", shows="figures", run=_fine)
+
+    report = run_rows(Choice(rows=[anywhere], stores=[StoreKind.MEMORY, StoreKind.SERVER]))
+
+    assert report.stores() == [StoreKind.MEMORY]
+    assert VARIABLE in report.skipped["server"]
+    assert "Left out: server" in as_markdown(report)
+
+
+def test_a_variable_that_names_no_server_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "/nowhere/at/all")
+
+    done = CliRunner().invoke(main, ["bench", "faults", "--quick", "--row", "siblings"])
+
+    assert done.exit_code == 2
+    assert "/nowhere/at/all" in done.stderr
+
+
+def test_the_command_measures_a_row_prints_json_and_writes_the_report(tmp_path: Path) -> None:
+    words = ["--quick", "--row", "siblings", "--store", "memory", "--json", "--out", str(tmp_path / "out")]
+
+    done = CliRunner().invoke(main, ["bench", "faults", *words])
+
+    assert done.exit_code == 0, done.output
+    (result,) = json.loads(done.stdout)["results"]
+    assert (result["row"], result["store"]) == ("siblings", "memory")
+    assert all(check["is_met"] for check in result["findings"]["checks"])
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"faults.json", "README.md"}
+
+
+def test_a_broken_promise_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sentient_core.bench.rows.ROWS", (row(_broken, "broken"),))
+
+    done = CliRunner().invoke(main, ["bench", "faults", "--quick"])
+
+    assert done.exit_code == 1
+    assert "BROKEN messages lost: 2, not 0" in done.stdout
+
+
+def test_a_row_nobody_knows_is_refused() -> None:
+    done = CliRunner().invoke(main, ["bench", "faults", "--row", "sibling"])
+
+    assert done.exit_code == 2
+    assert "siblings" in done.stderr
+
+
+def test_every_row_has_a_name_of_its_own_that_can_be_typed() -> None:
+    names = [row.id for row in ROWS]
+
+    assert len(set(names)) == len(names)
+    assert all(name.replace("-", "").isalnum() and name == name.lower() for name in names)
