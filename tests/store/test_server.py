@@ -245,7 +245,7 @@ async def test_starts_that_race_for_an_empty_database_all_come_in(
 async def test_who_loses_the_race_to_make_the_database_comes_in_at_another_try(
     server: Server, scheme: str, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use, conflicts = server_client.use_request, 2
+    use, conflicts = wire.use_request, 2
 
     def losing(*place: str) -> bytes:
         nonlocal conflicts
