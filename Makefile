@@ -3,6 +3,8 @@
 # The links at the root (mailbox -> sentient_core/mailbox) must not hide the standard library's modules from
 # programs started here, so the current folder stays out of sys.path: the editable install is found behind them.
 export PYTHONSAFEPATH = 1
+# where it is set, every process that the tests start would compile all modules anew
+unexport PYTHONDONTWRITEBYTECODE
 # pyright's launcher would ask the network whether there is a newer one
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
@@ -23,6 +25,7 @@ demo:  ## turn Markdown into a site by supervised agents that crash (ARGS="--hel
 	@$(BIN)/python -m examples.site $(ARGS)
 
 # a file of tests is one worker's: what it sets up (a database server, say) is set up once
+# SENTIENT_LONG=1 make test: all of what is random, repeated or tried on every kind of store (see tests/long.py)
 test:  ## run the tests, on all processors up to four (ARGS="-m 'not slow' tests/store")
 	@.ci/venv dev
 	@$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)

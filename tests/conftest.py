@@ -10,6 +10,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 from sentient_core.config import Settings
+from tests.long import is_twin
 
 BACKENDS: dict[str, dict[str, Any]] = {"asyncio": {}, "trio": {}}
 """The event loops by name, with their options."""
@@ -23,6 +24,19 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """The event loop and its options: every `async def test_…` runs on asyncio and on trio."""
     name: str = request.param
     return name, BACKENDS[name]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests over several kinds of store (a fixture `store` or `database`) ask each database from one loop."""
+    kept: list[pytest.Item] = []
+    twins: list[pytest.Item] = []
+    for item in items:
+        given: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+        kind = given.get("database", given.get("store"))
+        (twins if is_twin(kind, given.get("anyio_backend")) else kept).append(item)
+    if twins:
+        config.hook.pytest_deselected(items=twins)
+        items[:] = kept
 
 
 @pytest.fixture

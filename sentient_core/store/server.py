@@ -222,10 +222,10 @@ class ServerClient:
             await self._prepare(connection)
 
     async def _use(self, connection: Connection) -> None:
-        choice = use_request(self._access.namespace, self._access.database)
         backoff = Backoff(0.002, 0.25)
         while True:  # until the dial has had its time
             with suppress(Conflict):
+                choice = use_request(self._access.namespace, self._access.database)
                 read_exact(await connection.exchange(choice))
                 return
             # It makes the database where there is none, which another start may be doing as well.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -24,17 +22,14 @@ from sentient_core.errors import (
 from sentient_core.store.row_tables import RowTable
 from sentient_core.store.row_values import row_change
 from tests.store.conftest import open_server
+from tests.store.places import Database, databases
 from tests.store.samples import NOW
-from tests.store.test_contract import NASTY, Database, database_of
+from tests.store.test_contract import NASTY
 
 __all__ = ["open_server"]
 
 
-@pytest.fixture(params=["memory", "mem", "surrealkv", "ws", "http"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    database = database_of(request.param, request, tmp_path)
-    yield database
-    await database.store.close()
+database = databases("memory", "surrealkv", "ws", long=("mem", "http"))
 
 
 @pytest.fixture

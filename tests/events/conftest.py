@@ -1,8 +1,7 @@
-"""The tests of this folder run under virtual time, but for those that ask databases."""
+"""The servers of the tests of the store. Databases are asked, so clocks are real if a module says nothing."""
 
 from __future__ import annotations
 
 from tests.store.conftest import open_server, own_server
-from tests.virtual_time import anyio_backend
 
-__all__ = ["anyio_backend", "open_server", "own_server"]
+__all__ = ["open_server", "own_server"]

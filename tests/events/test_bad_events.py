@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from sentient_core.agents import StateManager
 from sentient_core.errors import InvalidArgument, InvalidCursor, InvalidName, UnknownEventType
 from sentient_core.events import AgentEvent, EventBus
-from sentient_core.store import MemoryStore, Store, SurrealStore
+from sentient_core.store import MemoryStore, Store
 from sentient_core.store.event_filter import EventFilter
-from tests.conftest import BACKENDS
 from tests.events.listeners import Seen, an_event, publish
+from tests.store.places import stores
 
 NO_TEXTS: list[Any] = [5, b"x", ["a"], {}, True, "\ud800"]
 NASTY = [
@@ -29,20 +29,7 @@ NASTY = [
 ]
 
 
-@pytest.fixture(scope="module", params=list(BACKENDS))
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """On real clocks: databases are asked."""
-    name: str = request.param
-    return name, BACKENDS[name]
-
-
-@pytest.fixture(params=["memory", "mem"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    async with SurrealStore("mem://") as store:
-        yield store
+store = stores("memory", "mem")
 
 
 @pytest.fixture

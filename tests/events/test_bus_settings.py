@@ -18,19 +18,11 @@ from sentient_core.agents import SurrealDBConfig
 from sentient_core.config import StorageBackend
 from sentient_core.events import AgentEvent, EventBus
 from sentient_core.store.streams import external_stream
-from tests.conftest import BACKENDS
 from tests.events.listeners import Seen, an_event, publish
 from tests.probes import Add, Counter, Fail, Total
 from tests.store.server import Server
 
 MEMORY = Settings(event_bus_backend=StorageBackend.MEMORY)
-
-
-@pytest.fixture(scope="module", params=list(BACKENDS))
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """On real clocks: databases are asked."""
-    name: str = request.param
-    return name, BACKENDS[name]
 
 
 @pytest.fixture

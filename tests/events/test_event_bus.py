@@ -7,7 +7,6 @@ import re
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -25,37 +24,16 @@ from sentient_core.errors import (
     UnstorableValue,
 )
 from sentient_core.events import AgentEvent, EventBus, EventType
-from sentient_core.store import MemoryStore, Store, SurrealStore
+from sentient_core.store import MemoryStore, Store
 from sentient_core.store.event_filter import EventFilter
 from tests.bad_payloads import BAD, nested
-from tests.conftest import BACKENDS
 from tests.events.listeners import Seen, an_event, publish, until
-from tests.store.server import Server
+from tests.store.places import stores
 
 NASTY = ["a'; REMOVE TABLE agent_event; --", 'quo"ted ` back\\slash', "⟨agent_event:1⟩ $param", "δ漢字🎭\n"]
 
 
-@pytest.fixture(scope="module", params=list(BACKENDS))
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """On real clocks: databases are asked."""
-    name: str = request.param
-    return name, BACKENDS[name]
-
-
-@pytest.fixture(params=["memory", "mem", "ws", "http"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    """One that nobody has used."""
-    kind: str = request.param
-    if kind == "memory":
-        yield MemoryStore()
-        return
-    if kind in ("ws", "http"):
-        server: Server = request.getfixturevalue("open_server")
-        database = SurrealStore(server.url(kind), database=server.fresh_database())
-    else:
-        database = SurrealStore("mem://" if kind == "mem" else f"surrealkv://{tmp_path}/db")
-    async with database:
-        yield database
+store = stores("memory", "surrealkv", "ws", long=("mem", "http"))
 
 
 @pytest.fixture

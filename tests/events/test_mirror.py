@@ -38,6 +38,9 @@ from tests.probes import (
     VolatileCounter,
     running,
 )
+from tests.virtual_time import anyio_backend
+
+__all__ = ["anyio_backend"]
 
 
 class Mirrored(Recorder):

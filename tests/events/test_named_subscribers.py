@@ -5,9 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -18,32 +16,11 @@ from sentient_core.events import EventBus
 from sentient_core.store import Store
 from sentient_core.store.retention import held_by
 from sentient_core.store.streams import END
-from tests.conftest import BACKENDS, ONCE
+from tests.conftest import ONCE
 from tests.events.listeners import Seen, publish
-from tests.store.server import Server
+from tests.store.places import stores
 
-
-@pytest.fixture(scope="module", params=list(BACKENDS))
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """On real clocks: databases are asked."""
-    name: str = request.param
-    return name, BACKENDS[name]
-
-
-@pytest.fixture(params=["memory", "surrealkv", "ws"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    """One that nobody has used."""
-    kind: str = request.param
-    if kind == "memory":
-        yield MemoryStore()
-        return
-    if kind == "ws":
-        server: Server = request.getfixturevalue("open_server")
-        database = SurrealStore(server.url(), database=server.fresh_database())
-    else:
-        database = SurrealStore(f"surrealkv://{tmp_path}/db")
-    async with database:
-        yield database
+store = stores("memory", "surrealkv", "ws")
 
 
 async def test_the_next_of_the_name_goes_on_where_the_last_has_acknowledged(store: Store) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -13,16 +12,8 @@ import pytest
 from sentient_core import ActorSystem, SurrealStore
 from sentient_core.errors import StoreError
 from sentient_core.events import EventBus, EventType
-from tests.conftest import BACKENDS
 from tests.events.listeners import Seen, an_event, publish
 from tests.store.server import PASSWORD, USER, Server
-
-
-@pytest.fixture(scope="module", params=list(BACKENDS))
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """On real clocks: a server is asked."""
-    name: str = request.param
-    return name, BACKENDS[name]
 
 
 async def live_queries(store: SurrealStore) -> set[str]:

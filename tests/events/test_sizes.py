@@ -29,6 +29,9 @@ from sentient_core import (
 from sentient_core.store.memory import MemoryJournal
 from sentient_core.store.protocols import LARGEST_RECORD
 from tests.probes import Save, Say, running
+from tests.virtual_time import anyio_backend
+
+__all__ = ["anyio_backend"]
 
 SMALL = JournalOptions(record_bytes=1_000)
 

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
 
-from sentient_core import ActorSystem, MemoryStore, Retention, SurrealStore
+from sentient_core import ActorSystem, Retention
 from sentient_core.events import EventBus
 from sentient_core.events.streams import Expired, RowStream
 from sentient_core.store import Store
 from sentient_core.store.streams import END, EventPage, EventStreams, Place, StreamHead, external_stream
-from tests.conftest import BACKENDS
 from tests.events.listeners import publish
+from tests.store.places import stores
 
-
-@pytest.fixture(scope="module", params=list(BACKENDS))
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """On real clocks: databases are asked."""
-    name: str = request.param
-    return name, BACKENDS[name]
-
-
-@pytest.fixture(params=["memory", "surrealkv"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    """One that nobody has used."""
-    kind: str = request.param
-    if kind == "memory":
-        yield MemoryStore()
-        return
-    async with SurrealStore(f"surrealkv://{tmp_path}/db") as database:
-        yield database
+store = stores("memory", "surrealkv")
 
 
 ALL = Retention(events_age=0)

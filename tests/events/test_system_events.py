@@ -2,46 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import anyio
 import msgspec
 import pytest
 
-from sentient_core import Actor, ActorSystem, MemoryStore, SurrealStore, SystemClosed, handles
+from sentient_core import Actor, ActorSystem, SystemClosed, handles
 from sentient_core.actors.actor import DurabilityName
 from sentient_core.errors import EventBusStopped
 from sentient_core.events import AgentEvent, EventBus, EventSubscription, EventType
 from sentient_core.store import Store
 from sentient_core.store.event_filter import EventFilter
-from tests.conftest import BACKENDS
 from tests.events.listeners import Seen, an_event, publish
-from tests.store.server import Server
+from tests.store.places import stores
 
-
-@pytest.fixture(scope="module", params=list(BACKENDS))
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """On real clocks: databases are asked."""
-    name: str = request.param
-    return name, BACKENDS[name]
-
-
-@pytest.fixture(params=["memory", "surrealkv", "ws"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    """One that nobody has used."""
-    kind: str = request.param
-    if kind == "memory":
-        yield MemoryStore()
-        return
-    if kind == "ws":
-        server: Server = request.getfixturevalue("open_server")
-        database = SurrealStore(server.url(), database=server.fresh_database())
-    else:
-        database = SurrealStore(f"surrealkv://{tmp_path}/db")
-    async with database:
-        yield database
+store = stores("memory", "surrealkv", "ws")
 
 
 class Sell(msgspec.Struct, frozen=True):

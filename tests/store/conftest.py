@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -68,12 +67,3 @@ def served_url(tmp_path: Path) -> Iterator[str]:
     """The address of a database on a server of the test's own that lets everybody in."""
     with Server(tmp_path, "--unauthenticated") as server:
         yield server.url()
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The contract over a server on asyncio alone: its client lives on the store's thread, whoever calls."""
-    is_twin = re.compile(r"contract\.py.*\btrio-(ws|http)\b").search
-    twins = [item for item in items if is_twin(item.nodeid)]
-    if twins:
-        config.hook.pytest_deselected(items=twins)
-        items[:] = [item for item in items if item not in set(twins)]

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
 
@@ -21,8 +20,8 @@ from sentient_core.store.accounts import ACCEPTED, FORGOTTEN, HANDLED, Books, Ca
 from sentient_core.store.records import Accepted, LetterRedriven, Settled, full_id
 from sentient_core.store.retention import Retention
 from tests.conftest import ONCE
+from tests.store.places import Database, databases
 from tests.store.samples import dead_letter, event
-from tests.store.test_contract import Database, database_of
 from tests.store.test_estates import Reference
 
 ALL_ACCOUNTS = Retention(
@@ -30,11 +29,7 @@ ALL_ACCOUNTS = Retention(
 )
 
 
-@pytest.fixture(params=["memory", "mem", "surrealkv", "ws"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    database = database_of(request.param, request, tmp_path)
-    yield database
-    await database.store.close()
+database = databases("memory", "mem", "surrealkv", "ws")
 
 
 def books_of(*lines: Line) -> Books:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -15,11 +14,12 @@ import pytest
 from sentient_core.backend import current_backend
 from sentient_core.errors import Fenced, StoreError, StoreUnavailable
 from sentient_core.mailbox import DeadLetterReason
-from sentient_core.store import Journal, JournalOptions, MemoryStore, Store, SurrealStore
+from sentient_core.store import Journal, JournalOptions
 from sentient_core.store.letters import DeadLetterFilter
 from sentient_core.store.outcomes import Outcome, OutcomeKind
 from sentient_core.store.records import Answered, CheckpointKind, LetterStatus, Noted, Settled, Turn
 from sentient_core.store.retention import Retention
+from tests.store.places import Database, databases
 from tests.store.samples import (
     NOW,
     accepted,
@@ -32,7 +32,6 @@ from tests.store.samples import (
     sent_as,
     status,
 )
-from tests.store.server import Server
 
 NASTY = [
     "alice'; REMOVE TABLE agent_event; --",
@@ -43,39 +42,7 @@ NASTY = [
 ]
 
 
-class Database:
-    """One place for data; `store` is what uses it now."""
-
-    def __init__(self, make: Callable[[], Store], is_lasting: bool) -> None:
-        self._make = make
-        self._is_lasting = is_lasting
-        self.store: Store = make()
-
-    async def restart(self) -> Store:
-        """As another process would find it, as far as the data outlives this one."""
-        if self._is_lasting:
-            await self.store.close()
-            self.store = self._make()
-        return self.store
-
-
-def database_of(kind: str, request: pytest.FixtureRequest, directory: Path) -> Database:
-    """One that nobody has used: memory, mem, surrealkv, ws or http."""
-    if kind == "memory":
-        return Database(MemoryStore, is_lasting=False)
-    if kind in ("ws", "http"):
-        server: Server = request.getfixturevalue("open_server")
-        name = server.fresh_database()
-        return Database(lambda: SurrealStore(server.url(kind), database=name), is_lasting=True)
-    url = "mem://" if kind == "mem" else f"surrealkv://{directory}/db"
-    return Database(lambda: SurrealStore(url), is_lasting=kind == "surrealkv")
-
-
-@pytest.fixture(params=["memory", "mem", "surrealkv", "ws", "http"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    database = database_of(request.param, request, tmp_path)
-    yield database
-    await database.store.close()
+database = databases("memory", "mem", "surrealkv", "ws", "http")
 
 
 @pytest.fixture

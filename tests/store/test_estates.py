@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from random import Random
 
 import msgspec
@@ -25,18 +24,14 @@ from sentient_core.store.records import (
     Tried,
     Turn,
 )
+from tests.store.places import Database, databases
 from tests.store.samples import checkpoint, dead_letter, event, status
-from tests.store.test_contract import Database, database_of
 
 PATHS = ("a", "a/b", "b")
 KEYS = ("tick", "tock")
 
 
-@pytest.fixture(params=["memory", "mem", "surrealkv", "ws"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    database = database_of(request.param, request, tmp_path)
-    yield database
-    await database.store.close()
+database = databases("memory", "mem", "surrealkv", "ws")
 
 
 class Reference:

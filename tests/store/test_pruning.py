@@ -7,7 +7,6 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -20,6 +19,7 @@ from sentient_core.store import Journal, JournalOptions, MemoryStore, Store, Sur
 from sentient_core.store.records import Accepted, CheckpointKind, LetterStatus, Settled, TimerSet
 from sentient_core.store.retention import Retention
 from tests.conftest import ONCE
+from tests.store.places import Database, databases
 from tests.store.samples import (
     Faults,
     checkpoint,
@@ -30,7 +30,6 @@ from tests.store.samples import (
     status,
     until,
 )
-from tests.store.test_contract import Database, database_of
 
 NOW = time.time_ns()
 SECOND = 1_000_000_000
@@ -52,11 +51,7 @@ def keeping(**limits: Any) -> Retention:
     return msgspec.structs.replace(FOR_EVER, **limits)
 
 
-@pytest.fixture(params=["memory", "mem", "surrealkv"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    database = database_of(request.param, request, tmp_path)
-    yield database
-    await database.store.close()
+database = databases("memory", "mem", "surrealkv")
 
 
 @pytest.fixture

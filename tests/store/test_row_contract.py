@@ -6,7 +6,6 @@ import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -20,19 +19,16 @@ from sentient_core.store.row_models import Row, RowQuery, RowWrite
 from sentient_core.store.row_tables import SHAPES, Kind, RowTable, place_of
 from sentient_core.store.row_values import row_change
 from tests.bad_payloads import BAD, nested
+from tests.store.places import Database, databases
 from tests.store.samples import NOW, status
-from tests.store.test_contract import NASTY, Database, database_of
+from tests.store.test_contract import NASTY
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 FROM_BANK: dict[str, Any] = {"in": ("bank",), "out": ("bank/a",)}
 TASKS, ITEMS, AGENTS = RowTable.TASK_EXECUTION, RowTable.TASK_ITEM, RowTable.AGENT_STATE
 
 
-@pytest.fixture(params=["memory", "mem", "surrealkv", "ws", "http"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    database = database_of(request.param, request, tmp_path)
-    yield database
-    await database.store.close()
+database = databases("memory", "surrealkv", "ws", long=("mem", "http"))
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from msgspec import structs
@@ -16,7 +15,7 @@ from sentient_core.store.retention import Retention
 from sentient_core.store.row_models import RowQuery
 from sentient_core.store.row_tables import RowTable, place_of
 from sentient_core.store.row_values import row_change
-from tests.store.test_contract import Database, database_of
+from tests.store.places import Database, databases
 
 DAY = 86_400
 UNLIMITED = Retention(
@@ -32,11 +31,7 @@ TABLES = (
 )
 
 
-@pytest.fixture(params=["memory", "mem", "ws"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    database = database_of(request.param, request, tmp_path)
-    yield database
-    await database.store.close()
+database = databases("memory", "mem", "ws")
 
 
 @pytest.fixture

@@ -1,0 +1,32 @@
+"""How much runs of what is random, repeated or tried on every kind of store: a handful; in a long run all.
+
+`SENTIENT_LONG=1 make test` is the long run, for a change to what these tests are about, and before a release.
+`SENTIENT_CRASH` and `SENTIENT_MODEL` make the crash tests and the supervisor's model longer still.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TypeVar
+
+__all__ = ["IS_LONG", "few", "is_twin"]
+
+T = TypeVar("T")
+
+IS_LONG = "SENTIENT_LONG" in os.environ
+"""More is wanted than what every run of the tests can take the time for."""
+
+ONE_LOOP = {"mem": "asyncio", "surrealkv": "trio", "ws": "asyncio", "http": "asyncio"}
+"""Databases are asked on the store's own thread, whoever calls: one event loop in front of each will do."""
+
+
+def few(values: Iterable[T], count: int) -> list[T]:
+    """The first `count` of them, all in a long run."""
+    chosen = [*values]
+    return chosen if IS_LONG else chosen[:count]
+
+
+def is_twin(kind: str | None, loop: str | None) -> bool:
+    """Whether this kind of store has its tests on the other event loop."""
+    return not IS_LONG and kind in ONE_LOOP and ONE_LOOP[kind] != loop
