@@ -97,8 +97,7 @@ def tell(cell: Cell, message: object, posting: Posting | None = None) -> None:
     if not mailbox.is_open:
         _tell_closed(cell, message, posting)
         return
-    is_plain = mailbox.isolation is _AS_IT_IS and cell.runtime.faults is None
-    if message is None or posting is not None or not is_plain or cell.inbox is not None:
+    if message is None or posting is not None or not mailbox.takes_as_it_is or cell.inbox is not None:
         _put_or_drop(cell, new_entry(cell, message, None, posting))
         return
     queue = mailbox.queue

@@ -107,6 +107,7 @@ class Mailbox:
         "options",
         "plain_capacity",
         "queue",
+        "takes_as_it_is",
         "tally",
     )
 
@@ -126,6 +127,8 @@ class Mailbox:
         self.is_mirrored: bool = is_mirrored
         """Its messages are written down."""
         self.isolation: Isolation = isolation
+        self.takes_as_it_is: bool = isolation is _AS_IT_IS and warmth.has_short_cuts
+        """A message is queued as it was given: there is no isolation, and no plan of faults."""
         self.limit: int = options.capacity if options.high_water is None else options.high_water - 1
         """While fewer are queued, a message is taken without a further look: the capacity, or what is one
         short of the high water mark until that is reached."""
@@ -233,8 +236,7 @@ class Mailbox:
 
     def be_plain(self) -> None:
         """Let `tell` take its short cut, if this mailbox has one."""
-        has_short_cut = self.is_open and not self.is_mirrored and self.isolation is _AS_IT_IS
-        has_short_cut = has_short_cut and self._warmth.has_short_cuts
+        has_short_cut = self.is_open and not self.is_mirrored and self.takes_as_it_is
         self.plain_capacity = min(self.limit, CROWDED) if has_short_cut else 0
 
     @property
