@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from sentient_core.store.faulty import faulty
 from sentient_core.store.memory import MemoryStore
 from sentient_core.store.protocols import Journal, JournalOptions, Store
 from sentient_core.store.surreal import SurrealStore
 from sentient_core.store.wire import RecordId
 
-__all__ = ["Journal", "JournalOptions", "MemoryStore", "RecordId", "Store", "SurrealStore", "open_store"]
+__all__ = [
+    "Journal",
+    "JournalOptions",
+    "MemoryStore",
+    "RecordId",
+    "Store",
+    "SurrealStore",
+    "faulty",
+    "open_store",
+]
 
 
 def open_store(url: str) -> SurrealStore:

@@ -63,7 +63,7 @@ class Instructions:
 
 
 @pytest.mark.parametrize("cls", [VolatileCounter, Counter])
-async def test_without_a_plan_tells_and_asks_spend_less_than_a_hundredth_on_points(
+async def test_without_a_plan_tells_and_asks_spend_less_than_a_hundredth_on_it(
     cls: type[Counter],
 ) -> None:
     async with ActorSystem("test", store=MemoryStore(), watchdog=None) as system:
