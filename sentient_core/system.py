@@ -604,11 +604,12 @@ class ActorSystem:
 
         What was spawned (below the root, by `context.spawn`, by `start_child`, in a pool) is spawned again
         where it was, as `transient` if not by the spec of a pool; virtual actors are activated that have
-        messages, durable timers, or tasks that are not over. Their classes are found by tag among `actors`, else among all that are
-        imported. One whose class is not known, that needs arguments, whose parent is not there, or that
-        does not start, stays dormant, and is in `skipped` with the reason; one that had ended for good in
-        order is left alone. Returns when all that were spawned are ready; until then each of them handles
-        a message before any handles two. `progress` is called after each actor. May be called again.
+        messages, durable timers, or tasks that are not over. Their classes are found by tag among `actors`,
+        else among all that are imported. One whose class is not known, that needs arguments, whose parent is
+        not there, or that does not start, stays dormant, and is in `skipped` with the reason; one that had
+        ended for good in order is left alone. Returns when all that were spawned are ready; until then each
+        of them handles a message before any handles two. `progress` is called after each actor. May be called
+        again.
         Raises InvalidArgument, SystemClosed.
         """
         parts = self._open("recover")
