@@ -91,7 +91,10 @@ class Agent(Actor[Any]):
     look there, and not do again what is done. What it yields again is an item of its own, with a position
     behind the others.
 
-    `self.state` may be changed by the task's code, too: it is saved with the next item, report or checkpoint.
+    `self.state` may be changed by the task's code, too: it is saved with the next item, report or checkpoint,
+    and with whatever turn of the agent comes before that. It is one state: a handler that fails puts it back
+    to what the last turn has left, with what the task has changed since. So let a task change it at once,
+    right before such a point, and reach for `self.state` anew behind an await.
     """
 
     durability: ClassVar[DurabilityName] = "durable"

@@ -12,10 +12,9 @@ end for that is left to itself: its task is over, and so is the instance that it
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -26,17 +25,17 @@ from sentient_core.actors.escaped import stray
 from sentient_core.actors.interruptible import Interruptible
 from sentient_core.actors.life_events import report_alert
 from sentient_core.agents.crew import Ending
-from sentient_core.agents.models import Task, TaskExecutionMode
 from sentient_core.agents.outcome import fields_of, result_of
 from sentient_core.agents.statuses import TaskStatus
 from sentient_core.agents.steps import take_step
+from sentient_core.agents.time_limit import TimeLimit
+from sentient_core.agents.user_code import carry_out, returns_result
 from sentient_core.agents.work import Wish, Work
 from sentient_core.causes import in_a_line, last_lines
-from sentient_core.errors import HandlerAbandoned, InvalidItem, StaleIncarnation, StoreError, TaskTimedOut
+from sentient_core.errors import HandlerAbandoned, StaleIncarnation, StoreError, TaskTimedOut
 from sentient_core.mailbox.signals import BESIDE, Signal, SignalKind
 
 if TYPE_CHECKING:
-    from sentient_core.actors.timekeeper import Alarm
     from sentient_core.agents.desk import Desk
 
 __all__ = ["Run"]
@@ -54,10 +53,8 @@ class Run:
         self.has_begun: bool = False
         self._code = Interruptible(self._life, self._left_to_itself, task_id=work.task.task_id)
         """The user's."""
-        self._limit: Alarm | None = None
-        """Goes off when it has been at work for as long as it may be."""
+        self._limit = TimeLimit(desk.cell.runtime, self._interrupt)
         self._is_cancelled = False
-        self._is_overdue = False
         self._is_rerun = False
         self._hold = _Hold(self._give_back)
         self._may_go_on = anyio.Event()
@@ -69,12 +66,12 @@ class Run:
     def cancel(self) -> None:
         """End it at its next await."""
         self._is_cancelled = True
-        self._code.interrupt()
+        self._interrupt()
 
     def begin_again(self) -> None:
         """Run it again, from the checkpoint it has now."""
         self._is_rerun = True
-        self._code.interrupt()
+        self._interrupt()
 
     def go_on(self) -> None:
         """Pausing is over."""
@@ -170,14 +167,14 @@ class Run:
     async def aside(self) -> AsyncGenerator[None, None]:
         """Wait for somebody: without a place, and with the time limit standing still."""
         self._check()
-        left = self._stop_clock()
+        left = self._limit.stop()
         self._give_back()
         try:
             yield
         finally:
             self._check()
             await self._take_place()
-            self._start_clock(left)
+            self._limit.start(left)
 
     async def step(self, act: Callable[[], T]) -> T:
         """Have the agent do something in a turn of its own; return what comes of it, committed."""
@@ -200,7 +197,8 @@ class Run:
         """Run the user's code once. None: it is to be run again, or nothing that it does counts any more."""
         desk, work = self._desk, self.work
         seconds = desk.agent.task_timeout
-        self._is_rerun = self._is_overdue = False
+        self._is_rerun = False
+        self._limit.is_over = False
         self._calls.clear()
         self._code = code = Interruptible(self._life, self._left_to_itself, task_id=work.task.task_id)
         if work.wish is Wish.CANCEL:
@@ -217,11 +215,11 @@ class Run:
             self._log_failure(raised)
             error, error_type = in_a_line(raised), type(raised).__name__
         finally:
-            self._stop_clock()
+            self._limit.stop()
             current_run.reset(token)
         if self._is_over:
             return None
-        if code.was_cut_short or (code.is_interrupted and not self._is_overdue and error is not None):
+        if code.was_cut_short or (code.is_interrupted and not self._limit.is_over and error is not None):
             if self._is_cancelled:
                 return Ending(status=TaskStatus.CANCELLED, position=work.position, output={})
             if self._is_rerun:
@@ -230,7 +228,7 @@ class Run:
             return self._overdue()
         if error is not None:
             return _failed(work, error, error_type)
-        is_told = bool(said) and not self._returns
+        is_told = bool(said) and not returns_result(desk.agent, work.mode)
         if said.get("status") == "cancelled":  # it ended itself so
             return Ending(status=TaskStatus.CANCELLED, position=work.position, output=said, is_told=is_told)
         return Ending(
@@ -254,21 +252,8 @@ class Run:
         if self.is_abandoned:
             raise StaleIncarnation(self._desk.cell.path)
 
-    def _start_clock(self, seconds: float | None) -> None:
-        def ring() -> None:
-            self._limit, self._is_overdue = None, True
-            self._code.interrupt()
-
-        if seconds is not None:
-            self._limit = self._desk.cell.runtime.timekeeper.after(seconds, ring)
-
-    def _stop_clock(self) -> float | None:
-        """Seconds that are left; None: there is no limit, or it has passed."""
-        limit, self._limit = self._limit, None
-        if limit is None or limit.due is None:
-            return None
-        limit.cancel()
-        return limit.due - self._desk.cell.runtime.backend.now()
+    def _interrupt(self) -> None:
+        self._code.interrupt()
 
     def _overdue(self) -> Ending:
         timed_out = TaskTimedOut(
@@ -279,7 +264,7 @@ class Run:
     def _left_to_itself(self, error: HandlerAbandoned) -> None:
         """The user's code goes on in spite of its cancellation: the system goes on without it."""
         self._give_back()
-        self._stop_clock()
+        self._limit.stop()
         report_alert(self._desk.cell, "task abandoned", error, task_id=self.work.task.task_id)
         if not self._life.is_over:  # else the next incarnation goes on with the task
             self._life.pipe_to_self(self._go_down, (error,), None)
@@ -291,12 +276,13 @@ class Run:
         ending: Ending | None = None
         if self._is_cancelled:
             ending = Ending(status=TaskStatus.CANCELLED, position=work.position, output={}, error=why)
-        elif self._is_overdue:
+        elif self._limit.is_over:
             ending = msgspec.structs.replace(self._overdue(), error=f"{self._overdue().error}; {why}")
         if ending is not None:
             done = ending
             await take_step(self._life, lambda: desk.end(work, done))
-        self._desk.cell.signal(Signal(SignalKind.FAIL, error, where=BESIDE))
+        if not self._life.is_over:
+            desk.cell.signal(Signal(SignalKind.FAIL, error, where=BESIDE))
 
     def _log_failure(self, error: Exception) -> None:
         self._desk.cell.log().warning(
@@ -307,15 +293,8 @@ class Run:
             exception=last_lines(error),
         )
 
-    @property
-    def _returns(self) -> bool:
-        """The user's code returns its result; else its last item is that."""
-        agent = self._desk.agent
-        executes = agent.__executes__ and self.work.mode is not TaskExecutionMode.STREAMING
-        return executes or not agent.__streams__
-
     async def _from_its_place(self, seconds: float | None) -> object:
-        self._start_clock(seconds)
+        self._limit.start(seconds)
         await self.pausable()
         await self._take_place()
         return await self._guarded()
@@ -323,36 +302,13 @@ class Run:
     async def _guarded(self) -> object:
         """The user's code. A cancellation that comes from none of the scopes around it is its failure."""
         try:
-            return await self._body()
+            work = self.work
+            return await carry_out(self._desk.agent, work.task, work.mode, self.item)
         except BaseException as error:
             is_asked_for = self._code.is_interrupted or self._life.is_over
             if is_asked_for or not self._desk.cell.runtime.backend.absorb_cancellation(error):
                 raise
             raise stray(error) from error
-
-    async def _body(self) -> object:
-        agent, task = self._desk.agent, self.work.task
-        if agent.__executes__ and self._returns:
-            return await agent.execute_task(task, TaskExecutionMode.BLOCKING)
-        if not agent.__streams__:
-            return await agent.perform(task)
-        stream: Any = agent.stream_execution(task)
-        if not _is_stream(stream):
-            if inspect.iscoroutine(stream):
-                stream.close()
-            raise InvalidItem(
-                f"{type(agent).__qualname__}.stream_execution is no async generator: let it yield items, "
-                "or write perform(self, task) instead"
-            )
-        return await self._stream(stream, task)
-
-    async def _stream(self, stream: AsyncGenerator[Any, None], task: Task) -> object:
-        last: object = None
-        async with aclosing(stream):
-            async for given in stream:
-                await self.item(given)
-                last = given
-        return last
 
     async def _take_place(self) -> None:
         """Have a place, also when it was given back, and then the wait for another one was cut short."""
@@ -382,7 +338,3 @@ def _failed(work: Work, error: str, error_type: str | None) -> Ending:
     return Ending(
         status=TaskStatus.FAILED, position=work.position, output={}, error=error, error_type=error_type
     )
-
-
-def _is_stream(made: object) -> bool:
-    return inspect.isasyncgen(made)

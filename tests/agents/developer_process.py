@@ -1,7 +1,8 @@
-"""A process with a frontend developer: `... developer_process URL DATABASE BACKEND SITE [PLACE]`.
+"""A process with a frontend developer: `... developer_process URL DATABASE BACKEND SITE [PLACE [goes-on]]`.
 
-With a place it takes on its task, says `held` when it is there, and waits to be killed. Without one it sees
-the task through, and prints what came of it.
+With a place it takes on its task, says `held` when it is there, and waits to be killed; or, if it `goes-on`,
+for a line, goes on with the task then, and says `fenced` if that is not its own any more. Without a place it
+sees the task through, and prints what came of it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import anyio
 import msgspec
 import structlog
 
-from sentient_core import ActorSystem, SurrealStore
+from sentient_core import ActorSystem, Fenced, SurrealStore
 from sentient_core.agents import LocalSandbox, Task
 from sentient_core.store.row_models import RowQuery
 from sentient_core.store.row_tables import RowTable
@@ -38,7 +39,7 @@ class Outcome(msgspec.Struct):
     """What is served at the result's address."""
 
 
-async def live(url: str, database: str, site: str, place: str) -> None:
+async def live(url: str, database: str, site: str, place: str, goes_on: bool) -> None:
     """A life of the process."""
     store = SurrealStore(url, database=database)
     async with store, LocalSandbox(site) as sandbox, ActorSystem("shop", store=store) as system:
@@ -48,7 +49,10 @@ async def live(url: str, database: str, site: str, place: str) -> None:
             await agent.execute_task(TASK, "background")
             await hold.gate.reached.wait()
             print("held", flush=True)  # noqa: T201 - its parent waits for it
-            await anyio.sleep_forever()
+            if not goes_on:
+                await anyio.sleep_forever()
+            await anyio.to_thread.run_sync(sys.stdin.readline)
+            hold.gate.open.set()
         result = await agent.execute_task(TASK)
         items = [item["status"] async for item in agent.stream_execution(TASK.task_id)]
         await system.flush()
@@ -64,4 +68,7 @@ async def live(url: str, database: str, site: str, place: str) -> None:
 if __name__ == "__main__":
     address, name, backend, folder, *places = sys.argv[1:]
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    anyio.run(live, address, name, folder, places[0] if places else "", backend=backend)
+    try:
+        anyio.run(live, address, name, folder, places[0] if places else "", len(places) > 1, backend=backend)
+    except Fenced:
+        print("fenced", flush=True)  # noqa: T201 - as above

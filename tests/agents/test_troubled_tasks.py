@@ -10,7 +10,7 @@ import anyio
 import msgspec
 import pytest
 
-from sentient_core import ActorSystem, Backoff, ChildSpec, MemoryStore, Settings, Supervisor
+from sentient_core import ActorSystem, Backoff, ChildSpec, MemoryStore, Settings, Supervisor, handles
 from sentient_core.actors.ref import cell_of
 from sentient_core.agents import Agent, AgentHandle, Task
 from sentient_core.agents.crew import Following, crew_of
@@ -25,7 +25,7 @@ from sentient_core.store.row_models import Row, RowQuery
 from sentient_core.store.row_tables import RowTable
 from sentient_core.system import runtime_of
 from tests.agents.crew import Doer, World
-from tests.probes import Gate, Log
+from tests.probes import Fail, Gate, Log
 
 
 @pytest.fixture
@@ -224,6 +224,36 @@ async def test_a_task_loses_nothing_by_what_somebody_asks_in_vain(system: ActorS
         await agent.resume_execution()
     gate.open.set()
     assert (await agent.execute_task(task()))["message"] == "learnt"
+
+
+async def test_a_handler_that_fails_takes_back_what_the_task_has_changed_since_the_last_turn(
+    system: ActorSystem,
+) -> None:
+    gate = Gate()
+
+    class Refusing(Maker):
+        reply_errors = (ValueError,)
+
+        @handles
+        def refuse(self, message: Fail) -> None:
+            self.state.kept = "the handler's"
+            raise ValueError(message.why)
+
+    async def learn(agent: Maker) -> dict[str, Any]:
+        agent.state.kept = "before its point"
+        await agent.report_progress(10)
+        agent.state.kept = "behind its point"
+        await gate()
+        return {"message": agent.state.kept}
+
+    agent = await Refusing.start(system, learn, name="maker")
+    await agent.execute_task(task(), "background")
+    await gate.reached.wait()
+    with pytest.raises(ValueError, match="asked to"):
+        await agent.ref.ask(Fail(), timeout=30)
+    gate.open.set()
+    assert (await agent.execute_task(task()))["message"] == "before its point"
+    assert restarts(agent) == 0
 
 
 async def test_a_paused_task_that_is_restored_stays_paused_and_has_a_place_again() -> None:
