@@ -189,8 +189,8 @@ def _in_words(value: object) -> str:
             return "–"
         case int() | float():
             return str(value)
-        case [*parts] if parts and all(isinstance(part, _PLAIN) for part in parts):
-            return ", ".join(map(_in_words, parts))
+        case [_, *_] if all(isinstance(part, _PLAIN) for part in cast("list[object]", value)):
+            return ", ".join(map(_in_words, cast("list[object]", value)))
         case _:
             try:
                 return msgspec.json.encode(value).decode()
