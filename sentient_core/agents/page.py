@@ -189,13 +189,17 @@ def _in_words(value: object) -> str:
             return "–"
         case int() | float():
             return str(value)
-        case [_, *_] if all(isinstance(part, _PLAIN) for part in cast("list[object]", value)):
-            return ", ".join(map(_in_words, cast("list[object]", value)))
+        case list() | tuple() if _is_plain_list(cast("Sequence[object]", value)):
+            return ", ".join(map(_in_words, cast("Sequence[object]", value)))
         case _:
             try:
                 return msgspec.json.encode(value).decode()
             except (TypeError, ValueError):  # nothing that JSON has a form for
                 return str(value)
+
+
+def _is_plain_list(value: Sequence[object]) -> bool:
+    return len(value) > 0 and all(isinstance(part, _PLAIN) for part in value)
 
 
 def _section(section: Section) -> Iterator[str]:
