@@ -1817,8 +1817,8 @@ class StoreInUse(StoreError):
         self.path = path
         super().__init__(
             f"the database at '{path}' is in use by another process, or by another store object of this "
-            "one. Stop that process or use a directory of your own; systems of one process share one "
-            "SurrealStore."
+            "one. Stop that process or use a directory of your own (in the user's data directory every name "
+            "of a system has one); systems of one process share one SurrealStore."
         )
 
 

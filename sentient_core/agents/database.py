@@ -313,7 +313,7 @@ class DatabaseConnection:
     def _store(self) -> SurrealStore:
         if self._on_end is None:
             raise StoreUnavailable(
-                "this connection was given back: `async with config.get_connection() as db`"
+                "this connection was given back, or closed: `async with config.get_connection() as db` is one"
             )
         return self._config.store
 

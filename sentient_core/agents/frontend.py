@@ -18,7 +18,7 @@ from sentient_core.agents.models import Task
 from sentient_core.agents.page import PageContent, Section, content_of, rendered
 from sentient_core.agents.sandbox import SandboxTool
 from sentient_core.agents.text_model import TextModel
-from sentient_core.errors import InvalidPage, SandboxMissing
+from sentient_core.errors import InvalidArgument, InvalidPage, SandboxMissing
 
 __all__ = ["FrontendDeveloperAgent", "Phase", "Reached"]
 
@@ -103,6 +103,12 @@ class FrontendDeveloperAgent(Agent):
         sandbox_tool: SandboxTool | None = None,
         model: TextModel | None = None,
     ) -> None:
+        """Raises InvalidArgument for a sandbox tool that is none."""
+        if sandbox_tool is not None and not callable(getattr(sandbox_tool, "run_async", None)):
+            raise InvalidArgument(
+                f"a sandbox tool has a method `run_async`, as LocalSandbox has, and {sandbox_tool!r:.100} "
+                "has none"
+            )
         super().__init__(capabilities=capabilities, sandbox_tool=sandbox_tool)
         self.model: TextModel | None = model
 

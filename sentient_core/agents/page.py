@@ -20,6 +20,7 @@ __all__ = ["Describes", "PageContent", "Section", "content_of", "page_of", "rend
 _THEMES = ("auto", "light", "dark")
 _KNOWN = ("title", "sections", "theme", "language")
 _TITLE_LETTERS = 70
+_PLAIN = (str, bool, int, float)
 _ALLOWED = "default-src 'none'; style-src 'unsafe-inline'"
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 # What HTML does not allow in a text, and lone halves of surrogate pairs, which no file can hold.
@@ -188,11 +189,17 @@ def _in_words(value: object) -> str:
             return "–"
         case int() | float():
             return str(value)
+        case list() | tuple() if _is_plain_list(cast("Sequence[object]", value)):
+            return ", ".join(map(_in_words, cast("Sequence[object]", value)))
         case _:
             try:
                 return msgspec.json.encode(value).decode()
             except (TypeError, ValueError):  # nothing that JSON has a form for
                 return str(value)
+
+
+def _is_plain_list(value: Sequence[object]) -> bool:
+    return len(value) > 0 and all(isinstance(part, _PLAIN) for part in value)
 
 
 def _section(section: Section) -> Iterator[str]:
@@ -241,15 +248,16 @@ header { padding: clamp(3rem, 9vw, 7rem) max(1.5rem, calc(50vw - 33rem)); color:
 h1 { margin: 0 0 1rem; max-width: 20em; font-size: clamp(2rem, 5vw, 3.25rem); line-height: 1.1;
   letter-spacing: -.02em; text-wrap: balance }
 header p { max-width: 42em; margin: .5rem 0 0; font-size: 1.2rem; opacity: .92 }
-main { display: grid; gap: 1.5rem; max-width: 69rem; margin: -2.5rem auto 0; padding: 0 1.5rem 3rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)) }
-section { padding: 1.5rem 1.75rem; border: 1px solid var(--line); border-radius: 1rem;
+main { display: flex; flex-wrap: wrap; gap: 1.5rem; max-width: 69rem; margin: -2.5rem auto 0;
+  padding: 0 1.5rem 3rem }
+section { flex: 1 1 19rem; min-width: 0; padding: 1.5rem 1.75rem;
+  border: 1px solid var(--line); border-radius: 1rem;
   background: var(--card); box-shadow: 0 10px 30px -18px rgb(16 19 28 / .35) }
 h2 { margin: 0 0 .5rem; font-size: 1.25rem; line-height: 1.3 }
 section p, ul { margin: .5rem 0 0 }
 ul { padding-left: 1.2rem }
 p, li, dd { white-space: pre-line }
-.details { grid-column: 1 / -1 }
+.details { flex-basis: 100% }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .4rem 1.5rem; margin: .75rem 0 0 }
 dt { color: var(--quiet); max-width: 16rem }
 dd { margin: 0 }

@@ -85,6 +85,9 @@ class LocalSandbox:
         self._is_closed = False
         self._url: str | None = None
 
+    def __repr__(self) -> str:
+        return f"<LocalSandbox '{self.directory}': {self._url or 'not served'}>"
+
     @property
     def url(self) -> str | None:
         """Where the files are served. None: they are not."""

@@ -43,6 +43,9 @@ class StateManager(AgentStates, WorkflowStates, TaskStates, Relations):
         self.db_config: Store | StoreHolder = db_config
         """What it was given; the name is the original design's."""
 
+    def __repr__(self) -> str:
+        return f"<StateManager of '{self.system}' at {self.store.url}>"
+
 
 SurrealDBStateManager = StateManager
 """`StateManager`, under the name of the original design."""

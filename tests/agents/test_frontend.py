@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from sentient_core import ActorSystem, InvalidPage, MemoryStore, SandboxMissing
+from sentient_core import ActorSystem, InvalidArgument, InvalidPage, MemoryStore, SandboxMissing
 from sentient_core.agents import (
     AgentHandle,
     AsyncFrontendDeveloperAgent,
@@ -152,6 +152,11 @@ async def test_without_a_sandbox_a_task_is_refused_before_anything_is_done(syste
 
     assert await agent.get_task("t1") is None
     assert (await agent.describe()).status == "idle"
+
+
+async def test_a_sandbox_tool_that_is_none_is_refused_at_the_start(system: ActorSystem) -> None:
+    with pytest.raises(InvalidArgument, match="run_async"):
+        await FrontendDeveloperAgent.start(system, name="dev", sandbox_tool="here")
 
 
 async def test_a_task_that_no_page_can_be_made_of_is_refused(system: ActorSystem) -> None:

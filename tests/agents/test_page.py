@@ -66,6 +66,7 @@ def test_a_page_shows_title_description_sections_and_what_else_there_is() -> Non
                 "seats": 12,
                 "prices": {"cup": 3.5},
                 "is_open": True,
+                "by": ["bus", 7],
             },
         )
     )
@@ -74,6 +75,7 @@ def test_a_page_shows_title_description_sections_and_what_else_there_is() -> Non
         *("Tea", "Tea", "Leaves of all kinds.", "Hot and cold."),
         *("Green", "Mild.", "From the hills.", "Sencha", "7", "Just a text", "Black", "One", "Two"),
         *("Details", "opens", "at nine", "seats", "12", "prices", '{"cup":3.5}', "is_open", "yes"),
+        *("by", "bus, 7"),
         "Made by a Sentient-Core agent",
     ]
 

@@ -143,7 +143,9 @@ async def test_a_link_in_the_directory_that_leads_out_is_refused(
 async def test_after_the_block_nobody_listens_and_no_thread_was_made(tmp_path: Path) -> None:
     before = threading.enumerate()
     async with LocalSandbox(tmp_path) as sandbox:
+        assert repr(sandbox) == f"<LocalSandbox '{tmp_path}': not served>"
         url = await served(sandbox, index="x")
+        assert repr(sandbox) == f"<LocalSandbox '{tmp_path}': {url}>"
         stuck = await anyio.connect_tcp("127.0.0.1", port_of(url))
         names = [thread.name for thread in threading.enumerate() if thread not in before]
         # Those of the event loop, which end with it.

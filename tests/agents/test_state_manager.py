@@ -128,6 +128,11 @@ async def test_bad_input_is_refused_and_nothing_is_written(
     assert await manager.list_status_changes() == []
 
 
+def test_printed_it_says_of_which_system_and_where() -> None:
+    store = MemoryStore()
+    assert repr(StateManager(store, system="shop")) == f"<StateManager of 'shop' at {store.url}>"
+
+
 @pytest.mark.parametrize("where", [None, 7, "surrealkv://x"])
 def test_it_needs_a_store(where: Any) -> None:
     with pytest.raises(InvalidArgument):

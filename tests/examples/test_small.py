@@ -14,9 +14,9 @@ from sentient_core import ExitCode
 ROOT = Path(__file__).parents[2]
 
 
-def run(name: str) -> list[str]:
+def run(name: str, *arguments: str) -> list[str]:
     done = subprocess.run(
-        [sys.executable, "-P", "-W", "error", "-m", f"examples.{name}"],
+        [sys.executable, "-P", "-W", "error", "-m", f"examples.{name}", *arguments],
         cwd=ROOT,
         check=False,
         capture_output=True,
@@ -112,3 +112,30 @@ def test_sorting_office(tmp_path: Path) -> None:
         "99 parcels were left over.",
         "The office closes, with 101 parcels sorted.",
     ]
+
+
+def test_newsroom(tmp_path: Path) -> None:
+    news = str(tmp_path / "news")
+    with subprocess.Popen(
+        [sys.executable, "-P", "-u", "-m", "examples.newsroom", news],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as killed:
+        assert killed.stdout is not None
+        before = next(line for line in killed.stdout if line.startswith("the reporter was at"))
+        killed.kill()
+
+    waiting, approved, again = (
+        run("newsroom", news),
+        run("newsroom", news, "--approve"),
+        run("newsroom", news),
+    )
+
+    assert before.strip() == "the reporter was at: The harbour"
+    assert before.strip() not in waiting
+    assert waiting[-2:] == ["print it is running", "It waits for you: give --approve."]
+    assert approved[-2:] == ["the issue is completed", f"There it is: {news}/page/index.html"]
+    assert again == approved
+    page = (tmp_path / "news" / "page" / "index.html").read_text("utf-8")
+    assert "Three ships came in, and two went out. So it goes." in page

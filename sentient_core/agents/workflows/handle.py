@@ -10,6 +10,7 @@ import anyio
 from sentient_core.agents.committed_rows import committed_rows
 from sentient_core.agents.fields import check_id
 from sentient_core.agents.models import WorkflowState, WorkflowStep
+from sentient_core.agents.state_manager import StateManager
 from sentient_core.agents.statuses import WorkflowStatus, check_transition, is_final
 from sentient_core.agents.subjects import from_row
 from sentient_core.agents.workflows.board import board_of
@@ -78,8 +79,11 @@ class WorkflowHandle:
         return WorkflowStatus((await self._row()).fields["status"])
 
     async def state(self) -> WorkflowState:
-        """All that its row says: `current_step` of `total_steps` are completed. Raises UnknownWorkflow."""
-        return from_row(WorkflowState, await self._row())
+        """All that is known of it: `current_step` of `total_steps` are completed. Raises UnknownWorkflow."""
+        state = await StateManager(self._runtime.system).get_workflow(self.workflow_id)
+        if state is None:
+            raise UnknownWorkflow(self.workflow_id)
+        return state
 
     async def steps(self) -> list[WorkflowStep]:
         """Its steps in their order, each with what compensates it (`build:undo`), once that has begun."""

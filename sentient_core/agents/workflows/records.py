@@ -6,6 +6,7 @@ and none that the rows do not tell of.
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,9 @@ class Records:
     def begin(self, new: Progress) -> None:
         """It is new: its row, those of its steps, and what they wait for."""
         minutes, definition = self.minutes, self._definition
+        created_at = (
+            _time(new.began_at) or minutes.now
+        )  # before its steps begin, which is decided before this
         minutes.row(
             RowTable.WORKFLOW_STATE,
             (self._id,),
@@ -45,14 +49,13 @@ class Records:
             current_step=0,
             total_steps=len(definition.steps),
             input_data=new.input_data,
-            created_at=minutes.now,
+            created_at=created_at,
         )
         minutes.status("workflow", self._id, None, WorkflowStatus.PENDING.value, "it was started", self._id)
         after = definition.after
         for part in definition.steps:
-            self._new_step(
-                part.name, list(after[part.name]), part.capability if isinstance(part, Step) else None
-            )
+            capability = part.capability if isinstance(part, Step) else None
+            self._new_step(part.name, list(after[part.name]), capability, created_at)
 
     def change(self, old: Progress, new: Progress, cause: str) -> None:
         """It has come from one state to another."""
@@ -68,8 +71,12 @@ class Records:
                 self._step(name, old.steps.get(name), new.steps[name], new)
             for change in changes.get(name, ()):
                 self._step_status(change)
-        if len(new.signals) < len(old.signals):
-            self.history("signal_used")
+        kept = Counter(signal.name for signal in new.signals)
+        for signal in old.signals:
+            if kept[signal.name]:
+                kept[signal.name] -= 1
+            else:
+                self.history("signal_used", name=signal.name)
         moved = status_changes(old, new)
         for was, becomes in moved:
             why = cause if new.goal is Goal.COMPLETE else new.cause
@@ -115,7 +122,10 @@ class Records:
     def _step(self, name: str, old: StepProgress | None, new: StepProgress, progress: Progress) -> None:
         if old is None and name.endswith(UNDO):
             errand = errand_of(self._definition, name)
-            self._new_step(name, [name.removesuffix(UNDO)], None if errand is None else errand.capability)
+            capability = None if errand is None else errand.capability
+            self._new_step(
+                name, [name.removesuffix(UNDO)], capability, _time(new.began_at) or self.minutes.now
+            )
         before = old or StepProgress()
         fields: dict[str, Any] = {
             "status": new.status.value,
@@ -135,7 +145,7 @@ class Records:
             fields["output_data"] = new.result
         self.minutes.row(RowTable.WORKFLOW_STEP, (self._id, name), **fields, updated_at=self.minutes.now)
 
-    def _new_step(self, name: str, after: list[str], capability: str | None) -> None:
+    def _new_step(self, name: str, after: list[str], capability: str | None, created_at: datetime) -> None:
         names = [part.name for part in self._definition.steps]
         self.minutes.row(
             RowTable.WORKFLOW_STEP,
@@ -146,7 +156,7 @@ class Records:
             status=TaskStatus.PENDING.value,
             capability=capability,
             depends_on=after,
-            created_at=self.minutes.now,
+            created_at=created_at,
             updated_at=self.minutes.now,
         )
         for other in after:

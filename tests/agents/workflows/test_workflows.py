@@ -69,11 +69,16 @@ async def test_rows_history_trail_and_events_agree(system: ActorSystem) -> None:
 
     state = await run.state()
     assert (state.status, state.current_step, state.total_steps, state.name) == ("completed", 2, 2, "w")
+    assert state.execution_history == await run.history()
+    assert state.agent_states["ann"]["status"] == "idle"
     steps = await run.steps()
     assert [(step.name, step.status, step.agent_id, step.attempts) for step in steps] == [
         ("a", "completed", "ann", 1),
         ("b", "completed", "ann", 1),
     ]
+    for step in steps:
+        assert step.started_at is not None
+        assert state.created_at <= step.created_at <= step.started_at
     assert steps[1].input_data == {"steps": ["y"]}
     assert await changes(system, run) == [
         ("a", "pending", "running"),
@@ -257,6 +262,8 @@ async def test_signals_come_before_or_after_somebody_waits_and_twice_is_once(sys
     assert [step.status for step in await run.steps()] == ["completed", "completed", "running"]
     await run.signal("two", {"by": "bob"})
     assert await run.result() == {"one": {}, "two": {"by": "ann"}, "three": {"by": "bob"}}
+    used = [entry["name"] for entry in await run.history() if entry["event"] == "signal_used"]
+    assert used == ["two"]  # the one that was kept; the others found somebody who waited
     with pytest.raises(WorkflowOver, match="is completed"):
         await run.signal("one")
 
