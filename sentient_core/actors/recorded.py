@@ -25,7 +25,7 @@ from sentient_core.mailbox import DeadLetterReason
 from sentient_core.store.outcomes import OutcomeKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sentient_core.actors.cell import Cell
     from sentient_core.codec import Codec
@@ -87,11 +87,13 @@ def no_reply(error: Exception) -> str:
 def error_words(codec: Codec, error: Exception) -> dict[str, Any]:
     """An exception that is a reply, as it is written down: in words, and what it takes to make it anew."""
     words: dict[str, Any] = {"error": in_a_line(error)}
-    try:
-        codec.encode(error.args)
-    except Exception:  # noqa: BLE001 - then it is kept in words alone
-        return words
-    return words | {"args": error.args}
+    for name, value in (("args", error.args), ("fields", vars(error))):
+        try:
+            codec.encode(value)
+        except Exception:  # noqa: BLE001 - then it is kept without
+            continue
+        words[name] = value
+    return words
 
 
 def _reply(cell: Cell, message: object, outcome: Outcome) -> Any:
@@ -109,10 +111,25 @@ def _reply_error(cell: Cell, message: object, outcome: Outcome) -> Exception:
     if outcome.name == tag_of(ReplyUnreadable):
         return ReplyUnreadable(message, cell.ref, words["error"])
     kinds = [kind for kind in _and_below(cell.blueprint.reply_errors) if tag_of(kind) == outcome.name]
-    if len(kinds) == 1 and "args" in words:
-        with suppress(Exception):  # its __init__ takes something else than its args
-            return kinds[0](*words["args"])
-    return HandlerFailed(message, cell.ref, f"its handler answered with {words['error']}")
+    made = _made_anew(kinds[0], words) if len(kinds) == 1 else None
+    return made or HandlerFailed(message, cell.ref, f"its handler answered with {words['error']}")
+
+
+def _made_anew(kind: type[Exception], words: Mapping[str, Any]) -> Exception | None:
+    """The exception that was written down; None: it cannot be made of that."""
+    if "args" not in words:
+        return None
+    is_whole = "fields" in words  # else a release before has written it, or they cannot be stored
+    with suppress(Exception):  # its __init__ takes something else than its args
+        made = kind(*words["args"])
+        if not is_whole or in_a_line(made) == words["error"]:
+            return made
+    with suppress(Exception):  # the same with its __new__
+        # Its __init__ has composed a sentence of what are its fields now: so past that, as pickle does.
+        made = kind.__new__(kind, *words["args"])
+        vars(made).update(words["fields"])
+        return made
+    return None
 
 
 def _and_below(kinds: tuple[type[Exception], ...]) -> list[type[Exception]]:

@@ -31,6 +31,7 @@ from sentient_core.agents.state_manager import StateManager
 from sentient_core.agents.steps import Step, handle_step, take_step
 from sentient_core.agents.task_ids import Standing
 from sentient_core.agents.work import Work
+from sentient_core.causes import kind_of
 from sentient_core.errors import (
     CheckpointOfAnother,
     CheckpointUnusable,
@@ -45,10 +46,10 @@ from sentient_core.errors import (
 )
 from sentient_core.events import EventBus
 from sentient_core.store.protocols import StoreHolder
+from sentient_core.system import ActorSystem
 
 if TYPE_CHECKING:
     from sentient_core.agents.handle import AgentHandle
-    from sentient_core.system import ActorSystem
 
 __all__ = ["Agent"]
 
@@ -300,6 +301,8 @@ class Agent(Actor[Any]):
         """
         from sentient_core.agents.handle import AgentHandle  # noqa: PLC0415 - handles know agents
 
+        if not isinstance(system, ActorSystem):  # pyright: ignore[reportUnnecessaryIsInstance] - the user's
+            raise InvalidArgument(f"{cls.__qualname__}.start takes the ActorSystem, not {kind_of(system)}")
         if not (cls.__streams__ or cls.__executes__ or cls.perform is not Agent.perform):
             raise InvalidArgument(
                 f"{cls.__qualname__} does not say what is done for a task: write "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sentient_core.agents.books import Books
 from sentient_core.agents.crew import Ending
 from sentient_core.agents.minutes import Minutes
-from sentient_core.agents.outcome import cancelled_item, checked_item, checked_progress
+from sentient_core.agents.outcome import cancelled_item, checked_item, checked_progress, checked_status
 from sentient_core.agents.statuses import AgentStatus, TaskStatus
 from sentient_core.agents.work import Wish, Work
 from sentient_core.events import EventType
@@ -109,6 +109,8 @@ class Course(Books):
     def progress(self, work: Work, progress: float, status: str | None) -> None:
         """The task has got on, and yields nothing with it. Raises InvalidItem."""
         checked_progress(progress, "report_progress")
+        if status is not None:
+            checked_status(status, "report_progress")
         minutes = Minutes(self.cell)
         self._progress(minutes, work, progress, status)
 

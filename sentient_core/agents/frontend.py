@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Mapping
 from enum import IntEnum, StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import msgspec
 
@@ -145,8 +145,7 @@ class FrontendDeveloperAgent(Agent):
         if reached < Reached.DEPLOYED:
             yield Phase.DEPLOYING.item()
         # Also if it was deployed: a sandbox of a process that was killed serves it no longer.
-        answer = await sandbox.run_async({"files": {_INDEX: page}, "commands": ["serve"]})
-        url = answer.get("url")
+        url = _url_in(await sandbox.run_async({"files": {_INDEX: page}, "commands": ["serve"]}))
         if reached < Reached.DEPLOYED:
             await self.create_checkpoint({"phase": Reached.DEPLOYED.phase, "url": url})
 
@@ -163,7 +162,19 @@ class FrontendDeveloperAgent(Agent):
             "Write the introduction of a web page: two short paragraphs of plain text, without markup.\n\n"
             f"The page is about: {task.description}"
         )
-        return said.strip()[:_INTRODUCTION_LETTERS]
+        if not isinstance(said, str):  # pyright: ignore[reportUnnecessaryIsInstance] - it is the user's
+            raise InvalidArgument(f"model.complete(prompt) is to return text, not {said!r:.100}")
+        return said.encode(errors="replace").decode().strip()[:_INTRODUCTION_LETTERS]
+
+
+def _url_in(answer: object) -> str | None:
+    """Where a sandbox says that the page is; None: it does not say."""
+    url = cast("Mapping[str, object]", answer).get("url") if isinstance(answer, Mapping) else answer
+    if not isinstance(answer, Mapping) or not isinstance(url, str | None):
+        raise InvalidArgument(
+            f"sandbox_tool.run_async(...) is to return such as {{'url': 'http://...'}}, not {answer!r:.100}"
+        )
+    return url
 
 
 def _page(task: Task, introduction: str) -> str:

@@ -8,7 +8,10 @@ from typing import Any, cast
 from sentient_core.errors import InvalidItem
 from sentient_core.store.plain_values import check_storable
 
-__all__ = ["cancelled_item", "checked_item", "checked_progress", "fields_of", "result_of"]
+__all__ = ["cancelled_item", "checked_item", "checked_progress", "checked_status", "fields_of", "result_of"]
+
+_MOST_OF_STATUS = 1_000
+"""Characters: it is told in every list of tasks, and is no place for results."""
 
 
 def checked_progress(progress: object, where: str) -> float:
@@ -16,6 +19,18 @@ def checked_progress(progress: object, where: str) -> float:
     if isinstance(progress, int | float) and not isinstance(progress, bool) and 0 <= progress <= 100:
         return progress
     raise InvalidItem(f"{where}: progress is a number from 0 to 100, not {progress!r}")
+
+
+def checked_status(status: object, where: str) -> str:
+    """What a task is at, in a word or some. Raises InvalidItem."""
+    if not isinstance(status, str) or not status:
+        raise InvalidItem(f"{where}'s status is a word such as 'building', not {status!r:.100}")
+    if len(status) > _MOST_OF_STATUS:
+        raise InvalidItem(
+            f"{where}'s status has {len(status):,} characters, and may have {_MOST_OF_STATUS:,}: "
+            "what there is to say stands better in another field"
+        )
+    return status
 
 
 def checked_item(item: object, before: float) -> dict[str, Any]:
@@ -28,10 +43,8 @@ def checked_item(item: object, before: float) -> dict[str, Any]:
             f'a task yields items such as {{"status": "building", "progress": 60}}, not {item!r}'
         )
     made: dict[str, Any] = check_storable(cast("object", item), "item")
-    status = made.setdefault("status", "running")
-    if not isinstance(status, str) or not status:
-        raise InvalidItem(f"an item's status is a word such as 'building', not {status!r}")
-    made["progress"] = checked_progress(made.get("progress", before), f"the item '{status}'")
+    status = checked_status(made.setdefault("status", "running"), "an item")
+    made["progress"] = checked_progress(made.get("progress", before), f"the item '{status:.100}'")
     return made
 
 

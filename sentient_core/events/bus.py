@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from uuid import uuid4
 
 import anyio
@@ -26,6 +26,7 @@ from sentient_core.events.subscription import TRIES, Callback, EventIterator, Ev
 from sentient_core.logs import LimitedLog, LogLevel, runtime_log
 from sentient_core.paths import check_name
 from sentient_core.store.event_filter import EventFilter, check_text
+from sentient_core.store.protocols import store_of
 from sentient_core.store.streams import END, Mark, Place, Span, Subscriber, external_stream, just_before
 
 if TYPE_CHECKING:
@@ -92,11 +93,7 @@ class EventBus:
         self, db_config: Store | StoreHolder, *, system: str | None = None, live_queries: bool | None = None
     ) -> None:
         """Raises InvalidArgument, InvalidName."""
-        store = db_config if hasattr(db_config, "open_journal") else getattr(db_config, "store", None)
-        if not hasattr(store, "event_streams"):
-            raise InvalidArgument(
-                f"an event bus needs a store, or what has one: SurrealStore('mem://'), not {db_config!r}"
-            )
+        store = store_of(db_config)
         settings = getattr(db_config, "settings", None)
         settings = settings if isinstance(settings, Settings) else Settings()
         if live_queries is None:
@@ -105,9 +102,9 @@ class EventBus:
             raise InvalidArgument(f"live_queries must be True or False, not {live_queries!r}")
         own_name = getattr(db_config, "name", None) if store is not db_config else None
         named = system if system is not None else own_name if isinstance(own_name, str) else DEFAULT_SYSTEM
-        rows = getattr(db_config, "event_streams", None) or cast("Store", store).event_streams
+        rows = getattr(db_config, "event_streams", None) or store.event_streams
         name = check_name(named)
-        self._found(cast("Store", store), name, rows, live_queries=live_queries, log_level=settings.log_level)
+        self._found(store, name, rows, live_queries=live_queries, log_level=settings.log_level)
         self.db_config: Store | StoreHolder = db_config
         """What it was given; the name is the original design's."""
 

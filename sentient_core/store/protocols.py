@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
+from sentient_core.causes import kind_of
 from sentient_core.errors import InvalidArgument, StoreError
 from sentient_core.logs import LogLevel
 from sentient_core.store.audit import Audit
@@ -593,6 +594,7 @@ def store_of(where: Store | StoreHolder) -> Store:
     store = where.store if isinstance(where, StoreHolder) else where
     if not hasattr(store, "open_journal"):
         raise InvalidArgument(
-            f"{where!r} is no store, and has none: SurrealStore('surrealkv://my.db') is one"
+            # Its type alone: it may be an address with a password in it.
+            f"{kind_of(where)} is no store, and has none: SurrealStore('surrealkv://my.db') is one"
         )
     return store

@@ -165,10 +165,15 @@ class SurrealStreams:
         """See `EventStreams.watch`."""
         watch = _Watch(self, current_backend(), on_move, is_live=live and self._is_shared)
         self._watches.add(watch)
-        if watch.is_live:
-            await self._run(self._go_live)
-        else:
-            await current_backend().checkpoint()
+        try:
+            if watch.is_live:
+                await self._run(self._go_live)
+            else:
+                await current_backend().checkpoint()
+        except BaseException:
+            with anyio.CancelScope(shield=True):  # nobody has it who could close it
+                await watch.close()
+            raise
         return watch
 
     def misses_nothing(self, watch: _Watch) -> bool:
@@ -196,6 +201,13 @@ class SurrealStreams:
             await self._live.start()
         else:
             await self._live.tried()
+        if not any(watch.is_live for watch in tuple(self._watches)):  # who wanted it has gone meanwhile
+            await self._end_live()
+
+    async def _end_live(self) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            await live.stop()
 
     def _writer(self, engine: Engine, stream: str) -> ExternalWriter:
         if self._writers_engine is not engine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
@@ -67,15 +67,38 @@ class NotToday(Exception):
     """An answer."""
 
 
+class SoldOut(Exception):
+    """An answer that composes its sentence."""
+
+    def __init__(self, what: str, left: int) -> None:
+        self.what = what
+        self.left = left
+        super().__init__(f"of {what!r} there are {left} left")
+
+
+class Unknown(Exception):
+    """Another, of one argument, which it does not keep."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"there is no {what!r}")
+
+
 class Refuse(Request[None], frozen=True):
     why: str
+
+
+REFUSALS: dict[str, Callable[[], Exception]] = {
+    "sold out": lambda: SoldOut("tea", 2),
+    "unknown": lambda: Unknown("tea"),
+    "key": lambda: KeyError(("tea", 1)),
+}
 
 
 class Shop(Actor):
     """Counts what it is asked to do."""
 
     durability = "durable"
-    reply_errors = (NotToday,)
+    reply_errors = (NotToday, SoldOut, Unknown, KeyError)
 
     class State(msgspec.Struct):
         sold: int = 0
@@ -119,7 +142,8 @@ class Shop(Actor):
 
     @handles
     def refuse(self, message: Refuse) -> None:
-        raise NotToday(message.why)
+        known = REFUSALS.get(message.why)
+        raise NotToday(message.why) if known is None else known()
 
     @handles
     async def wait_at_the_gate(self, message: Pass) -> str:
@@ -283,6 +307,23 @@ async def test_an_error_that_is_an_answer_is_that_error_again() -> None:
         for _ in range(2):
             with pytest.raises(NotToday, match="closed"):
                 await ref.ask(Refuse("closed"), timeout=1, message_id="a")
+
+
+@pytest.mark.parametrize("why", REFUSALS)
+async def test_an_error_that_composes_its_sentence_says_it_once(why: str) -> None:
+    async with shop() as system:
+        ref = await system.spawn(Shop, name="shop")
+        found: list[Exception] = []
+        for _ in range(2):
+            try:
+                await ref.ask(Refuse(why), timeout=1, message_id="a")
+            except Exception as error:  # noqa: BLE001 - whatever it is, is looked at
+                found.append(error)
+
+    live, again = found
+    assert type(again) is type(live) is type(REFUSALS[why]())
+    assert vars(again) == vars(REFUSALS[why]())
+    assert str(again) == str(live).replace("(", "[").replace(")", "]")
 
 
 class Clock(Shop):

@@ -211,6 +211,19 @@ async def test_what_is_no_item_fails_the_task(system: ActorSystem, item: Any) ->
     assert await is_well(agent)
 
 
+@pytest.mark.parametrize("status", ["x" * 1_001, 5], ids=["long", "number"])
+async def test_what_is_no_word_or_some_is_no_status(system: ActorSystem, status: Any) -> None:
+    async def does(odd: Odd) -> object:
+        await odd.report_progress(50, status)
+        return None
+
+    reporter, streamer = await act(system, does), await Streamer.start(system, [{"status": status}])
+    with pytest.raises(TaskFailed, match="InvalidItem: report_progress's status"):
+        await reporter.execute_task(Task(task_id="t1"))
+    with pytest.raises(TaskFailed, match="InvalidItem: an item's status"):
+        await streamer.execute_task(Task(task_id="t2"))
+
+
 class Speechless(Exception):
     def __str__(self) -> str:
         raise ZeroDivisionError

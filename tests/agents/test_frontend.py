@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from sentient_core import ActorSystem, InvalidArgument, InvalidPage, MemoryStore, SandboxMissing
+from sentient_core import ActorSystem, InvalidArgument, InvalidPage, MemoryStore, SandboxMissing, TaskFailed
 from sentient_core.agents import (
     AgentHandle,
     AsyncFrontendDeveloperAgent,
@@ -228,6 +228,41 @@ async def test_a_model_writes_an_introduction_which_is_text_like_any_other(syste
     (page,) = box.pages
     assert "<p>Verse 1.</p>" in page
     assert "<p>&lt;b&gt;Not bold&lt;/b&gt;.</p>" in page
+
+
+@pytest.mark.parametrize("said", [None, 5, ["Verse 1."]])
+async def test_a_model_or_a_sandbox_that_answers_with_something_else_fails_the_task_in_words(
+    system: ActorSystem, said: Any
+) -> None:
+    class Odd(Box, Poet):
+        async def run_async(self, action: Any) -> Any:
+            return said
+
+        async def complete(self, prompt: str) -> Any:
+            return said
+
+    for name, parts, why in (
+        ("a", {"sandbox_tool": Odd()}, r"InvalidArgument: sandbox_tool\.run_async.* is to return"),
+        (
+            "b",
+            {"sandbox_tool": Box(), "model": Odd()},
+            r"InvalidArgument: model\.complete.* is to return text",
+        ),
+    ):
+        agent = await FrontendDeveloperAgent.start(system, name=name, **parts)
+        with pytest.raises(TaskFailed, match=why):
+            await agent.execute_task(Task(description="tea"))
+
+
+async def test_half_a_surrogate_pair_of_a_model_does_not_fail_the_task(system: ActorSystem) -> None:
+    class Torn(Poet):
+        async def complete(self, prompt: str) -> str:
+            return "Verse \ud83d."
+
+    box = Box()
+    agent = await FrontendDeveloperAgent.start(system, name="dev", sandbox_tool=box, model=Torn())
+    await agent.execute_task(TASK)
+    assert "<p>Verse ?.</p>" in box.pages[0]
 
 
 async def test_what_a_model_has_said_is_kept_over_a_restart(system: ActorSystem) -> None:

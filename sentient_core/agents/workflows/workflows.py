@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import anyio
 import msgspec
@@ -18,17 +18,14 @@ from sentient_core.agents.workflows.handle import WorkflowHandle
 from sentient_core.agents.workflows.messages import GoOn, StartWorkflow
 from sentient_core.agents.workflows.runner import WorkflowRunner
 from sentient_core.agents.workflows.sizes import MOST_BYTES_OF_DEFINITION, MOST_BYTES_OF_INPUT
-from sentient_core.causes import in_a_line
+from sentient_core.causes import in_a_line, kind_of
 from sentient_core.codec import tag_of
 from sentient_core.errors import IdTaken, InvalidArgument, StoreError
 from sentient_core.paths import join
 from sentient_core.store.plain_values import check_storable
 from sentient_core.store.row_models import RowQuery
 from sentient_core.store.row_tables import RowTable
-from sentient_core.system import runtime_of
-
-if TYPE_CHECKING:
-    from sentient_core.system import ActorSystem
+from sentient_core.system import ActorSystem, runtime_of
 
 __all__ = ["Workflows"]
 
@@ -53,6 +50,8 @@ class Workflows:
     """
 
     def __init__(self, system: ActorSystem) -> None:
+        if not isinstance(system, ActorSystem):  # pyright: ignore[reportUnnecessaryIsInstance] - the user's
+            raise InvalidArgument(f"Workflows takes the ActorSystem, not {kind_of(system)}")
         self._system = system
         self._runtime = runtime_of(system, "use workflows")
         board = board_of(self._runtime)

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from sentient_core import ActorSystem, MemoryStore
-from sentient_core.agents import StateManager, Task
+from sentient_core.agents import FrontendDeveloperAgent, StateManager, Task
 from sentient_core.agents.workflows.definition import Approval, Compensation, Delay, Retry, Step, Workflow
 from sentient_core.agents.workflows.handle import WorkflowHandle
 from sentient_core.agents.workflows.workflows import Workflows
@@ -438,7 +438,7 @@ async def test_a_task_that_its_agent_had_not_taken_on_when_it_ended_is_given_to_
 
 async def test_a_result_that_is_too_large_fails_its_step(system: ActorSystem) -> None:
     await Worker.start(system, World(), name="ann")
-    run = await started(system, does("a", "x" * 1_100_000, retry=Retry(3)))
+    run = await started(system, does("a", "do " + "x" * 1_100_000, retry=Retry(3)))
     with pytest.raises(WorkflowFailed, match="keep it elsewhere"):
         await run.result()
     assert (await run.steps())[0].attempts == 1
@@ -633,7 +633,7 @@ async def test_results_that_are_too_large_together_fail_the_step_that_is_too_muc
     system: ActorSystem,
 ) -> None:
     await Worker.start(system, World(), name="ann")
-    big = {"big": ["x" * 900_000]}
+    big = {"big": ["do " + "x" * 900_000]}
     steps = [Step(f"s{number}", "do", inputs={"steps": "input.big"}) for number in range(12)]
     run = await started(system, *steps, input_data=big)
     with pytest.raises(WorkflowFailed, match="those of the workflow have"):
@@ -663,6 +663,21 @@ async def test_what_an_agent_has_against_a_task_fails_its_step(system: ActorSyst
     with pytest.raises(WorkflowFailed, match="no such colour"):
         await run.result()
     assert (await run.steps())[0].attempts == 1
+
+
+async def test_what_an_agent_refuses_is_said_once(system: ActorSystem) -> None:
+    await FrontendDeveloperAgent.start(system, name="ann")
+    with pytest.raises(WorkflowFailed) as caught:
+        await (await started(system, Step("a", "html"))).result()
+    assert str(caught.value).count("has no sandbox tool") == 1
+
+
+@pytest.mark.parametrize("nothing", [None, "shop", 5])
+async def test_what_is_no_system_is_refused_by_its_type(nothing: Any) -> None:
+    with pytest.raises(InvalidArgument, match="takes the ActorSystem, not"):
+        Workflows(nothing)
+    with pytest.raises(InvalidArgument, match=r"Worker\.start takes the ActorSystem, not"):
+        await Worker.start(nothing, World())
 
 
 async def test_a_signal_is_for_who_still_waits_and_not_for_who_has_gone_on(system: ActorSystem) -> None:
