@@ -581,7 +581,8 @@ class EventBus:
                 moved = self._moved = anyio.Event()
                 try:
                     if watch is None:
-                        watch = await self._rows.watch(self._note_move, live=self._is_live)
+                        names = [stream.name for stream in streams]
+                        watch = await self._rows.watch(self._note_move, names, live=self._is_live)
                     has_come = await self._look_once(streams, is_first=not has_looked.is_set())
                     has_looked.set()
                     pause = _BUSY if has_come else min(2 * pause, _IDLE)
