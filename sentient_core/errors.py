@@ -1311,17 +1311,18 @@ class EventBusStopped(EventBusError):
 
 
 class CursorExpired(EventBusError):
-    """Events behind a cursor are deleted: whoever was there last has missed some.
+    """Events behind a cursor are deleted, or gone with their database: whoever was there last missed some.
 
     `oldest` is the cursor to go on from with nothing further missed.
     """
 
-    def __init__(self, cursor: str, oldest: str) -> None:
+    def __init__(self, cursor: str, oldest: str, why: str = "") -> None:
         self.cursor = cursor
         self.oldest = oldest
+        why = why or "were deleted by retention (Retention(events_age=...) keeps more)"
         super().__init__(
-            f"events behind the cursor '{cursor}' were deleted by retention. Go on from the oldest there is, "
-            f"after={oldest!r}, and make up for what is missing; Retention(events_age=...) keeps more."
+            f"events behind the cursor '{cursor}' {why}. Go on from the oldest there is, "
+            f"after={oldest!r}, and make up for what is missing."
         )
 
 

@@ -16,6 +16,8 @@ from sentient_core.errors import StoreError, SubscriberTaken
 from sentient_core.events.cursor import Cursor
 
 if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
     from sentient_core.events.agent_event import AgentEvent
     from sentient_core.events.follower import Follower
     from sentient_core.logs import RuntimeLog
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Acknowledger"]
 
+_ACKNOWLEDGING = "sentient-core event acknowledging"
 _HEARTBEAT = 60.0
 """Seconds after which a subscriber says that it is still there, though nothing has come."""
 _IDLE_NOTE = 5.0
@@ -32,15 +35,22 @@ _LAST_SECONDS = 5.0
 
 
 class Acknowledger:
-    """Of one named subscriber, while it follows: an async context manager around its following."""
+    """Of one named subscriber, while it follows: an async context manager around its following.
 
-    def __init__(self, streams: EventStreams, system: str, name: str, owner: str, log: RuntimeLog) -> None:
+    Its task is one of the bus's: so it may be left in another task than it was entered in, and a subscriber
+    that somebody drops can be ended.
+    """
+
+    def __init__(
+        self, streams: EventStreams, system: str, name: str, owner: str, log: RuntimeLog, tasks: TaskGroup
+    ) -> None:
         self._streams = streams
         self._system = system
         self._name = name
         self._owner = owner
         self._log = log
-        self._tasks: anyio.abc.TaskGroup | None = None
+        self._tasks = tasks
+        self._running = anyio.CancelScope()
         self._latest: Cursor | None = None
         self._written: Cursor | None = None
         self._has_event = False
@@ -48,9 +58,7 @@ class Acknowledger:
         self._is_taken = False
 
     async def __aenter__(self) -> Self:
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
-        self._tasks.start_soon(self._run)
+        self._tasks.start_soon(self._run, name=_ACKNOWLEDGING)
         return self
 
     async def __aexit__(
@@ -58,11 +66,8 @@ class Acknowledger:
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> bool | None:
-        tasks = self._tasks
-        if tasks is None:
-            return None
-        tasks.cancel_scope.cancel()
+    ) -> None:
+        self.abandon()
         try:
             with anyio.move_on_after(_LAST_SECONDS, shield=True):
                 await self._write_latest()
@@ -71,11 +76,12 @@ class Acknowledger:
                 raise
             # What ends it, a cancellation too, counts for more; what was not noted comes again.
             self._log.debug("the last acknowledgement is lost", subscriber=self._name, error=str(failure))
-        finally:
-            await tasks.__aexit__(None, None, None)
         if error is None:
             self.check()
-        return None
+
+    def abandon(self) -> None:
+        """Write nothing more by itself."""
+        self._running.cancel()
 
     def note(self, follower: Follower, event: AgentEvent | None = None) -> None:
         """It is done with an event; None: it has come this far, and nothing was meant for it.
@@ -97,6 +103,10 @@ class Acknowledger:
             raise SubscriberTaken(self._name)
 
     async def _run(self) -> None:
+        with self._running:
+            await self._go_on()
+
+    async def _go_on(self) -> None:
         since = anyio.current_time()
         while not self._is_taken:
             with anyio.move_on_after(_IDLE_NOTE):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from uuid import uuid4
+from weakref import WeakValueDictionary
 
 import anyio
 import msgspec
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
+    from sentient_core.backend import Backend
     from sentient_core.store.protocols import DeadLetterRow, Journal, Store, StoreHolder
     from sentient_core.store.streams import EventStreams, Watch
 
@@ -64,6 +67,8 @@ class EventBusStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Calls of callbacks with an event that they have failed with before."""
     dead_lettered: int
     """Events that a callback has failed with at every try."""
+    gaps: int = 0
+    """Callbacks and iterations that were told by CursorExpired that they have missed events."""
 
 
 class EventBus:
@@ -122,7 +127,9 @@ class EventBus:
         self._publisher: Publisher = FreePublisher(self._rows, external_stream(system), self._has_begun)
         self._news: anyio.Event | None = None
         self._moved: anyio.Event | None = None
-        self._subscriptions: dict[str, EventSubscription | EventIterator] = {}
+        self._subscriptions: dict[str, EventSubscription] = {}
+        self._iterators: WeakValueDictionary[str, EventIterator] = WeakValueDictionary()
+        """Not kept for the bus: whoever drops one without closing it follows no more."""
         self._waiting: list[EventSubscription] = []
         """Those that begin when the bus does."""
         self._followers = 0
@@ -134,7 +141,7 @@ class EventBus:
         self._task: object = None
         self._is_of_system = False
         self._failures: LimitedLog | None = None
-        self._published = self._delivered = self._retried = self._dead = 0
+        self._published = self._delivered = self._retried = self._dead = self._gaps = 0
 
     @classmethod
     def of_journal(
@@ -274,13 +281,17 @@ class EventBus:
     def unsubscribe(self, subscription: EventSubscription | EventIterator | str) -> bool:
         """End a subscription, named by itself or by its id. False: there is none of that id (any more)."""
         id_ = subscription if isinstance(subscription, str) else getattr(subscription, "id", None)
+        iterator = self._iterators.get(id_) if isinstance(id_, str) else None
+        if iterator is not None:
+            iterator.unsubscribe()
+            return True
         found = self._subscriptions.get(id_) if isinstance(id_, str) else None
         if found is None:
             return False
         found.unsubscribe()
-        if isinstance(found, EventSubscription) and found in self._waiting:
+        if found in self._waiting:
             self._waiting.remove(found)
-            self.leave(found)
+            self.leave(found.id, found.follower)
         return True
 
     async def get_event_history(
@@ -381,6 +392,7 @@ class EventBus:
             delivered=self._delivered,
             retried=self._retried,
             dead_lettered=self._dead,
+            gaps=self._gaps,
         )
 
     async def serve(self, is_up: anyio.Event | None = None) -> None:
@@ -406,9 +418,12 @@ class EventBus:
         finally:
             self._tasks = None
             closing.set()
-            for one in list(self._subscriptions.values()):
-                one.unsubscribe()
+            for subscription in list(self._subscriptions.values()):
+                subscription.unsubscribe()
+            for iterator in list(self._iterators.values()):
+                iterator.unsubscribe()
             self._subscriptions.clear()
+            self._iterators.clear()
             self._tell()
             if self._failures is not None:
                 self._failures.close()
@@ -438,16 +453,19 @@ class EventBus:
         owner = uuid4().hex
         known = await self._taken(name, owner, places)
         follower.places = [known.journal, known.external]
-        return Acknowledger(self._rows, self.system, name, owner, self._log)
+        if self._tasks is None:
+            raise EventBusStopped("be followed")
+        return Acknowledger(self._rows, self.system, name, owner, self._log, self._tasks)
 
     def enter(self, iterator: EventIterator) -> None:
         """See `Home.enter`."""
-        self._subscriptions[iterator.id] = iterator
+        self._iterators[iterator.id] = iterator
+        iterator.when_dropped(functools.partial(self._drop, current_backend(), iterator.id))
 
-    def leave(self, subscription: EventSubscription | EventIterator) -> None:
+    def leave(self, id_: str, follower: Follower) -> None:
         """See `Home.leave`."""
-        self._subscriptions.pop(subscription.id, None)
-        follower = subscription.follower
+        self._subscriptions.pop(id_, None)
+        self._iterators.pop(id_, None)
         if not follower.is_counted:
             return
         follower.leave()
@@ -478,6 +496,20 @@ class EventBus:
             self._failures = LimitedLog(self._log, time.monotonic, "a subscriber of events failed")
         self._failures.warning(fields)
 
+    def _drop(
+        self, backend: Backend, id_: str, follower: Follower, acknowledger: Acknowledger | None
+    ) -> None:
+        """An iterator is gone that was not closed. On whatever thread that was found out."""
+
+        def leave() -> None:
+            if acknowledger is not None:
+                acknowledger.abandon()
+            self.leave(id_, follower)
+            self._log.warning("an iterator of events was dropped and not closed: use 'async with'", id=id_)
+
+        with suppress(RuntimeError):  # the loop has ended, and the bus with it
+            backend.call_threadsafe(leave)
+
     def _open(self) -> tuple[anyio.Event, anyio.Event]:
         """What closes the bus, and what says that it has ended."""
         if self._closing is None or self._ended is None or self._closing.is_set():
@@ -490,7 +522,7 @@ class EventBus:
             Cursor.parse(after)
         if name is not None:
             check_name(name)
-        return Follower(self._journal, self._external, wanted, self._next_news, self._log)
+        return Follower(self._journal, self._external, wanted, self._next_news, self._note_gap, self._log)
 
     def _filter(self, given: Wanted | None) -> EventFilter:
         if given is None:
@@ -564,6 +596,9 @@ class EventBus:
         if news is not None:
             news.set()
 
+    def _note_gap(self) -> None:
+        self._gaps += 1
+
     def _note_move(self) -> None:
         if self._moved is not None:
             self._moved.set()
@@ -578,7 +613,8 @@ class EventBus:
                 moved = self._moved = anyio.Event()
                 try:
                     if watch is None:
-                        watch = await self._rows.watch(self._note_move, live=self._is_live)
+                        names = [stream.name for stream in streams]
+                        watch = await self._rows.watch(self._note_move, names, live=self._is_live)
                     has_come = await self._look_once(streams, is_first=not has_looked.is_set())
                     has_looked.set()
                     pause = _BUSY if has_come else min(2 * pause, _IDLE)

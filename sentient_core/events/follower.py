@@ -12,7 +12,7 @@ from sentient_core.events.agent_event import AgentEvent
 from sentient_core.events.cursor import Cursor
 from sentient_core.events.streams import Expired, Stream
 from sentient_core.store.event_filter import EventFilter
-from sentient_core.store.streams import Place
+from sentient_core.store.streams import BEGINNING, Place
 
 if TYPE_CHECKING:
     from sentient_core.logs import RuntimeLog
@@ -33,6 +33,7 @@ class Follower:
         external: Stream,
         wanted: EventFilter,
         news: Callable[[], anyio.Event],
+        on_gap: Callable[[], None],
         log: RuntimeLog,
     ) -> None:
         self.places: list[Place] = []
@@ -46,6 +47,8 @@ class Follower:
         self._streams = (journal, external)
         self._types = wanted.types
         self._news = news
+        self._on_gap = on_gap
+        self._breaks: list[int] = []
         self._log = log
         self._turn = 0
 
@@ -58,6 +61,7 @@ class Follower:
     def arrive(self) -> None:
         """Be counted among those who follow, from this moment on."""
         self.is_counted = True
+        self._breaks = [stream.breaks for stream in self._streams]
         self.came = [stream.want(self._types) for stream in self._streams]
 
     def leave(self) -> None:
@@ -87,6 +91,8 @@ class Follower:
         pause = _FIRST_PAUSE
         stream, place = self._streams[which], self.places[which]
         while True:
+            if stream.breaks != self._breaks[which]:
+                raise self._broken()
             try:
                 page = await stream.read(place, self._types)
             except Expired as expired:
@@ -114,4 +120,14 @@ class Follower:
     def _expired(self, which: int, oldest: Place) -> CursorExpired:
         journal, external = self.places
         left = Cursor(journal, oldest) if which else Cursor(oldest, external)
+        self._on_gap()
         return CursorExpired(str(self.cursor), str(left))
+
+    def _broken(self) -> CursorExpired:
+        journal, external = (
+            place if stream.breaks == breaks else BEGINNING
+            for place, stream, breaks in zip(self.places, self._streams, self._breaks, strict=True)
+        )
+        self._on_gap()
+        why = "are gone: the store has less than it had, or is another one"
+        return CursorExpired(str(self.cursor), str(Cursor(journal, external)), why)

@@ -94,11 +94,11 @@ class SplitStreams:
         """See `EventStreams.add_dead_letter`."""
         await self._stored.add_dead_letter(stream, message_id, letter)
 
-    async def watch(self, on_move: Callable[[], None], *, live: bool) -> Watch:
+    async def watch(self, on_move: Callable[[], None], streams: Collection[str], *, live: bool) -> Watch:
         """See `EventStreams.watch`."""
-        stored = await self._stored.watch(on_move, live=live)
+        stored = await self._stored.watch(on_move, streams, live=live)
         try:
-            return _Both(stored, await self._published.watch(on_move, live=live))
+            return _Both(stored, await self._published.watch(on_move, streams, live=live))
         except BaseException:
             await stored.close()
             raise

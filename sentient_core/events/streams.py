@@ -35,6 +35,8 @@ class Stream(Protocol):
 
     name: str
     window: Window
+    breaks: int
+    """How often it was found to reach less far than before: its store holds something else now."""
 
     def want(self, types: Collection[str] | None) -> Place:
         """Somebody follows these types (None: all) from now on; returns the place of this moment.
@@ -61,6 +63,7 @@ class FedStream:
     def __init__(self, name: str, journal: Journal, rows: EventStreams, on_news: Callable[[], None]) -> None:
         self.name: str = name
         self.window: Window = Window(BEGINNING)
+        self.breaks: int = 0
         self._journal = journal
         self._rows = rows
         self._on_news = on_news
@@ -111,6 +114,7 @@ class RowStream:
     def __init__(self, name: str, rows: EventStreams, on_news: Callable[[], None]) -> None:
         self.name: str = name
         self.window: Window = Window(BEGINNING)
+        self.breaks: int = 0
         self._rows = rows
         self._on_news = on_news
 
@@ -133,11 +137,17 @@ class RowStream:
 
     def begin_at(self, number: int) -> None:
         """Nobody follows what came before, unless he reads it himself."""
+        if number < self.window.head[0]:
+            self.window.begin_anew((number, END))
         self.window.skip_to((number, END))
 
     async def fill(self, number: int) -> bool:
         """Read what has come up to this commit; whether there was something. Raises StoreError."""
         window = self.window
+        if number < window.head[0]:
+            self.breaks += 1
+            window.begin_anew(BEGINNING)
+            self._on_news()
         is_news = False
         while window.head < (number, END):
             types = window.types

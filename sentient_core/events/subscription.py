@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
@@ -44,8 +45,8 @@ class _Home(Protocol):
         """It is one of the bus's subscriptions."""
         ...
 
-    def leave(self, subscription: EventSubscription | EventIterator) -> None:
-        """It has ended."""
+    def leave(self, id_: str, follower: Follower, /) -> None:
+        """The subscription of this id has ended."""
         ...
 
     async def bury(self, event: AgentEvent, who: str, cause: BaseException) -> None:
@@ -131,7 +132,7 @@ class EventSubscription:
         finally:
             self.is_active = False
             self._has_begun.set()
-            self._home.leave(self)
+            self._home.leave(self.id, self.follower)
 
     async def _follow(self, acknowledger: Acknowledger | None) -> None:
         while self.is_active:
@@ -189,6 +190,9 @@ class EventIterator:
         self.follower = follower
         self._after = after
         self._acknowledger: Acknowledger | None = None
+        self._noting: list[Acknowledger] = []
+        """The same, for whoever is told when this is dropped."""
+        self._finalizer: weakref.finalize[..., EventIterator] | None = None
         self._page: Iterator[AgentEvent] = iter(())
         self._in_hand: AgentEvent | None = None
         self._waiting: anyio.CancelScope | None = None
@@ -204,8 +208,9 @@ class EventIterator:
             acknowledger = await self._home.begin(self.follower, self._after, self.name)
             if acknowledger is not None:
                 self._acknowledger = await acknowledger.__aenter__()
+                self._noting.append(acknowledger)
         except BaseException:
-            self._home.leave(self)
+            self._leave()
             raise
         self.is_active = True
         return self
@@ -215,16 +220,15 @@ class EventIterator:
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> bool | None:
+    ) -> None:
         self.unsubscribe()
         try:
             if self._acknowledger is not None:
                 if error is None or isinstance(error, StopAsyncIteration):
                     self._acknowledge()
-                return await self._acknowledger.__aexit__(kind, error, trace)
-            return None
+                await self._acknowledger.__aexit__(kind, error, trace)
         finally:
-            self._home.leave(self)
+            self._leave()
 
     def __aiter__(self) -> Self:
         return self
@@ -257,10 +261,26 @@ class EventIterator:
         if self._waiting is not None:
             self._waiting.cancel()
 
+    def when_dropped(self, call: Callable[[Follower, Acknowledger | None], None]) -> None:
+        """Call this if nobody has the iterator any more, and it was not closed."""
+        self._finalizer = weakref.finalize(self, _dropped, call, self.follower, self._noting)
+        self._finalizer.atexit = False
+
+    def _leave(self) -> None:
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        self._home.leave(self.id, self.follower)
+
     def _acknowledge(self) -> None:
         event, self._in_hand = self._in_hand, None
         if event is not None and self._acknowledger is not None:
             self._acknowledger.note(self.follower, event)
+
+
+def _dropped(
+    call: Callable[[Follower, Acknowledger | None], None], follower: Follower, noting: list[Acknowledger]
+) -> None:
+    call(follower, noting[0] if noting else None)
 
 
 def _name(callback: Callable[..., object]) -> str:

@@ -104,11 +104,15 @@ class Window:
     def skip_to(self, head: Place) -> None:
         """What is before this is not looked at: nobody follows that far back here."""
         if head > self.head:
-            self._events.clear()
-            self._places.clear()
-            self._first = self._bytes = 0
-            self.head = self._floor = head
-            self._since = dict.fromkeys(self._since, head)
+            self.begin_anew(head)
+
+    def begin_anew(self, head: Place) -> None:
+        """There is nothing before this."""
+        self._events.clear()
+        self._places.clear()
+        self._first = self._bytes = 0
+        self.head = self._floor = head
+        self._since = dict.fromkeys(self._since, head)
 
     def has(self, place: Place, types: Collection[str] | None) -> bool:
         """All events of these types behind a place are here, up to the head."""

@@ -27,7 +27,16 @@ from sentient_core.store.precedence import Precedence
 from sentient_core.store.projector import Projector
 from sentient_core.store.protocols import Backlog, Estate, JournalOptions, Outage, Waiter
 from sentient_core.store.pruning import Pruner
-from sentient_core.store.records import AnyRecord, Checkpoint, Closed, DurableActor, Entry, Forgotten, Key
+from sentient_core.store.records import (
+    AnyRecord,
+    Checkpoint,
+    Closed,
+    DurableActor,
+    Entry,
+    Forgotten,
+    Key,
+    has_news,
+)
 from sentient_core.store.recovery import Start
 from sentient_core.store.retention import Pruned, Retention
 from sentient_core.store.rows import read_checkpoint, read_outcome
@@ -68,6 +77,8 @@ class SurrealJournal:
         on_outage: Callable[[Outage], None] | None,
         on_end: Callable[[], Coroutine[Any, Any, None]],
         on_rows: Callable[[], None],
+        is_followed: Callable[[], bool],
+        is_shared: bool,
     ) -> None:
         self.largest_record: int = min(options.record_bytes or largest_record, largest_record)
         self.largest_turn: int = largest_turn
@@ -103,7 +114,8 @@ class SurrealJournal:
         self._tail = tail = start.tail
         found_bytes = sum(entry.weight for entry in tail.waiting)
         self._intake = Intake(options, tail.waiting_records, found_bytes)
-        self._precedence = Precedence(self._intake, options, batch_rows)
+        self._precedence = Precedence(self._intake, options, batch_rows, is_followed)
+        self._is_shared = is_shared
         self._writer = Writer(
             engine,
             system,
@@ -384,9 +396,11 @@ class SurrealJournal:
         finally:
             self._has_moved.set()
 
-    def _after_commit(self, began: float, ended: float) -> None:
+    def _after_commit(self, began: float, ended: float, entry: Entry) -> None:
         is_awaited = not self._committed_line.is_empty
         self._precedence.note_commit(began, ended, is_awaited=is_awaited)
+        if self._is_shared and not self._precedence.knows_of_news(ended) and has_news(entry):
+            self._precedence.note_news(ended)
         self._projector.wake()
         self._has_moved.set()
         if is_awaited:

@@ -150,7 +150,7 @@ class MemoryStreams:
         rows = await self._rows(stream)
         rows.letters.setdefault(message_id, LetterEffect(death=Placed(0, 0, 0, letter), attempts=1))
 
-    async def watch(self, on_move: Callable[[], None], *, live: bool) -> _Watch:
+    async def watch(self, on_move: Callable[[], None], streams: Collection[str], *, live: bool) -> _Watch:
         """See `EventStreams.watch`."""
         await current_backend().checkpoint()
         watch = _Watch(self._watches, current_backend(), on_move)

@@ -581,6 +581,11 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     records: tuple[AnyRecord, ...]
 
 
+def has_news(entry: Entry) -> bool:
+    """There are events in it that are not of messages alone: what people follow."""
+    return any(isinstance(record, Event) and record.message_type is None for record in flat(entry.records))
+
+
 def flat(records: Iterable[AnyRecord]) -> Iterator[AnyRecord]:
     """Records in order, turns as the parts they hold: the place of a record in an entry is its place here."""
     for record in records:

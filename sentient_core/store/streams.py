@@ -232,8 +232,8 @@ class EventStreams(Protocol):
         """Write a dead letter that no journal writes, under the name of an external stream."""
         ...
 
-    async def watch(self, on_move: Callable[[], None], *, live: bool) -> Watch:
-        """Call `on_move` on this loop's thread whenever rows of any stream may have come.
+    async def watch(self, on_move: Callable[[], None], streams: Collection[str], *, live: bool) -> Watch:
+        """Call `on_move` on this loop's thread whenever rows of these streams may have come.
 
         `live`: also when other processes have written them, where the database can tell.
         """

@@ -221,6 +221,8 @@ class SurrealStore:
             on_outage=on_outage,
             on_end=leave,
             on_rows=self._streams.moved,
+            is_followed=lambda: self._streams.is_watched(system),
+            is_shared=self._address.endpoint is not None,
         )
         shared.journals.add(journal)
         try:

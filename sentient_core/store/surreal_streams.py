@@ -161,9 +161,14 @@ class SurrealStreams:
         row = RowEncoder(stream).dead_letter(message_id, LetterEffect(death=death, attempts=1), death)
         await self._ask(lambda engine: engine.query(_LETTER, {"rows": array([row])}, indexed_rows=1))
 
-    async def watch(self, on_move: Callable[[], None], *, live: bool) -> _Watch:
+    def is_watched(self, stream: str) -> bool:
+        """Somebody of this process reads its events from rows. From any thread."""
+        return any(stream in watch.streams for watch in tuple(self._watches))
+
+    async def watch(self, on_move: Callable[[], None], streams: Collection[str], *, live: bool) -> _Watch:
         """See `EventStreams.watch`."""
-        watch = _Watch(self, current_backend(), on_move, is_live=live and self._is_shared)
+        is_live = live and self._is_shared
+        watch = _Watch(self, current_backend(), on_move, frozenset(streams), is_live=is_live)
         self._watches.add(watch)
         try:
             if watch.is_live:
@@ -269,9 +274,16 @@ class _Watch:
     """See `Watch`."""
 
     def __init__(
-        self, streams: SurrealStreams, backend: Backend, on_move: Callable[[], None], *, is_live: bool
+        self,
+        home: SurrealStreams,
+        backend: Backend,
+        on_move: Callable[[], None],
+        streams: frozenset[str],
+        *,
+        is_live: bool,
     ) -> None:
-        self._streams = streams
+        self.streams: frozenset[str] = streams
+        self._home = home
         self._backend = backend
         self._on_move = on_move
         self._is_open = True
@@ -279,7 +291,7 @@ class _Watch:
 
     @property
     def misses_nothing(self) -> bool:
-        return self._streams.misses_nothing(self)
+        return self._home.misses_nothing(self)
 
     def tell(self) -> None:
         try:
@@ -294,7 +306,7 @@ class _Watch:
     async def close(self) -> None:
         if self._is_open:
             self._is_open = False
-            await self._streams.leave(self)
+            await self._home.leave(self)
 
 
 def _place(found: Sequence[int]) -> Place:

@@ -45,7 +45,7 @@ class Writer:
         intake: Intake,
         tail: Tail,
         options: JournalOptions,
-        on_commit: Callable[[float, float], None],
+        on_commit: Callable[[float, float, Entry], None],
         on_outage: Callable[[Outage], None],
     ) -> None:
         self._engine = engine
@@ -125,7 +125,7 @@ class Writer:
             self.told = entry.number
             if self.on_entry is not None:
                 self.on_entry(entry.number, content)
-            self._on_commit(began, ended)
+            self._on_commit(began, ended, content)
 
     def _take(self) -> tuple[TailEntry, Entry] | None:
         source = self._intake.records

@@ -12,7 +12,7 @@ import pytest
 from sentient_core import ActorSystem, SurrealStore
 from sentient_core.errors import StoreError
 from sentient_core.events import EventBus, EventType
-from tests.events.listeners import Seen, an_event, publish
+from tests.events.listeners import Seen, an_event, publish, until
 from tests.store.server import PASSWORD, USER, Server
 
 
@@ -155,6 +155,13 @@ async def test_a_server_that_is_killed_and_comes_back_costs_nobody_an_event(own_
         bus.subscribe("shop.sold", seen)
         bus.subscribe("shop.sold", named, name="billing")
         acknowledged: list[int] = []
+        iterated: list[object] = []
+
+        async def iterate() -> None:
+            nonlocal iterated
+            async with bus.subscription("shop.sold", after="0-0") as events:
+                async for event in events:
+                    iterated += [event.payload["n"]]
 
         async def publish_on(first: int, last: int) -> None:
             for n in range(first, last):
@@ -169,14 +176,18 @@ async def test_a_server_that_is_killed_and_comes_back_costs_nobody_an_event(own_
             while not (of_the_killed := await live_queries(store)):  # noqa: ASYNC110
                 await anyio.sleep(0.005)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(publish_on, 20, 60)
-            await anyio.sleep(0.02)
-            own_server.kill()
-            await anyio.sleep(0.3)
-            await anyio.to_thread.run_sync(own_server.start_again)
-        await publish_on(60, 80)
-
-        await seen.until(len(acknowledged))
+            tasks.start_soon(iterate)
+            async with anyio.create_task_group() as publishing:
+                publishing.start_soon(publish_on, 20, 60)
+                await anyio.sleep(0.02)
+                own_server.kill()
+                await anyio.sleep(0.3)
+                await anyio.to_thread.run_sync(own_server.start_again)
+            await publish_on(60, 80)
+            await seen.until(len(acknowledged))
+            await until(lambda: len(iterated) >= len(seen.numbers))
+            tasks.cancel_scope.cancel()
+        assert iterated == seen.numbers
         with anyio.fail_after(20):
             while set(acknowledged) - {n for n in seen.numbers if isinstance(n, int)}:  # noqa: ASYNC110
                 await anyio.sleep(0.01)

@@ -8,11 +8,16 @@ import msgspec
 import pytest
 
 from sentient_core.store import JournalOptions
-from sentient_core.store.precedence import Precedence
+from sentient_core.store.precedence import FOLLOWED_SECONDS, Precedence
+from sentient_core.store.records import Entry, Event, Published, Turn, has_news
 from sentient_core.store.tail import Intake
 
 OPTIONS = JournalOptions(tail_bytes=1_000, tail_seconds=30.0)
 NOW = 1_000.0
+
+
+def an_event(seq: int, message_type: str | None = None) -> Event:
+    return Event("x", seq, "a", None, message_type, b"", 0)
 
 
 def commits(precedence: Precedence, *, every: float, lasting: float, is_awaited: bool = True) -> None:
@@ -158,3 +163,35 @@ def test_beside_commits_a_first_rate_counts_when_rows_are_late_anyway() -> None:
 
     precedence.note_rows(NOW, NOW - 16.0, 100, 1.0)
     assert (precedence.rate, made.room_records) == (100, 3_000)
+
+
+def test_rows_that_somebody_follows_wait_for_a_moment_only() -> None:
+    is_followed = True
+    precedence = Precedence(intake(), OPTIONS, 10, lambda: is_followed)
+    commits(precedence, every=0.002, lasting=0.0019)
+
+    assert precedence.is_with_commits(NOW, NOW)
+    assert not precedence.is_with_commits(NOW, NOW - 2 * FOLLOWED_SECONDS)
+    with precedence.reading():
+        assert not precedence.is_with_commits(NOW, NOW - 2 * FOLLOWED_SECONDS)
+    is_followed = False
+    assert precedence.is_with_commits(NOW, NOW - 2 * FOLLOWED_SECONDS)
+
+
+def test_rows_that_somebody_elsewhere_may_follow_wait_for_a_moment_only_as_long_as_there_is_news() -> None:
+    precedence = busy(intake())
+    precedence.note_news(NOW - 0.5)
+
+    assert not precedence.is_with_commits(NOW, NOW - 2 * FOLLOWED_SECONDS)
+    assert not precedence.knows_of_news(NOW)
+    precedence.note_news(NOW - 2.0)
+    assert precedence.is_with_commits(NOW, NOW - 2 * FOLLOWED_SECONDS)
+
+
+def test_news_is_what_is_not_of_messages_alone() -> None:
+    message, fact = an_event(1, message_type="Note"), an_event(2)
+    published = Published("a.b", 3, "a", None, None, b"", 0)
+
+    assert not has_news(Entry(1, (message, Turn((message,)))))
+    assert has_news(Entry(1, (message, fact)))
+    assert has_news(Entry(1, (Turn((message, published)),)))
