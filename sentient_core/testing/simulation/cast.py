@@ -49,6 +49,7 @@ class Worker(Actor):
     """Counts in its state what it has handled."""
 
     reply_errors = (Refused,)
+    handler_timeout = 20.0
 
     class State(msgspec.Struct):
         handled: dict[str, int] = {}
@@ -79,6 +80,13 @@ class Worker(Actor):
             witness.note(f"{path} #{incarnation} does not start")
             witness.lives.goes_down(path, witness.now())
             raise Failed("a bad start")
+
+    def on_failure(self, cause: Exception) -> None:
+        process, path = current_process.get(), self.context.ref.path
+        if not process.is_over:
+            process.witness.note(f"{path} has failed: {type(cause).__name__}")
+            if self.max_attempts > 1 and not isinstance(cause, Failed):  # it may be for another attempt
+                process.witness.lives.costs_nothing(path, process.witness.now())
 
     def on_stop(self) -> None:
         process, path = current_process.get(), self.context.ref.path
@@ -115,7 +123,9 @@ class Worker(Actor):
         witness, path, id_ = process.witness, self.context.ref.path, message.task.id
         envelope = self.context.message
         attempt = 1 if envelope is None else envelope.attempt
-        witness.note(f"{path} begins {id_} {message.task.way}{'' if attempt == 1 else f', attempt {attempt}'}")
+        witness.note(
+            f"{path} begins {id_} {message.task.way}{'' if attempt == 1 else f', attempt {attempt}'}"
+        )
         witness.books.begins(path, id_, message.sender, message.number, attempt)
         witness.lives.takes(path, id_)
         is_well = False
@@ -266,9 +276,7 @@ class Team(Supervisor):
         if not process.is_over:
             process.refs[path] = self.context.ref
             process.witness.note(f"{path} #{self.context.incarnation} starts")
-            process.witness.lives.starts(
-                path, self.context.incarnation, _above(self), process.witness.now()
-            )
+            process.witness.lives.starts(path, self.context.incarnation, _above(self), process.witness.now())
 
     def on_failure(self, cause: Exception) -> None:
         process = current_process.get()

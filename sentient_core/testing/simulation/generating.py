@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from random import Random
 
+from sentient_core.faults import FaultAction, FaultPlan, FaultPoint, Rule
 from sentient_core.testing.simulation.program import Do, Kind, Part, Program, Step, Task, Way, paths_of
 
-__all__ = ["generate"]
+__all__ = ["STEPS", "generate"]
+
+STEPS = 40
+"""Of a program."""
+
+_FAULTY = 0.5
+"""The share of programs with a plan of faults."""
 
 _WAYS: dict[Way, int] = {
     Way.NOTE: 10,
@@ -46,7 +53,30 @@ _DOES: dict[Do, int] = {
 _STRATEGIES = ("one_for_one", "one_for_one", "one_for_all", "rest_for_one")
 
 
-def generate(seed: int, steps: int = 40) -> Program:
+_RULES: tuple[tuple[FaultPoint, FaultAction, float], ...] = (
+    (FaultPoint.RECEIVE, FaultAction.RAISE, 0.2),
+    (FaultPoint.RECEIVE, FaultAction.DELAY, 0.3),
+    (FaultPoint.RECEIVE, FaultAction.CANCEL, 0.1),
+    (FaultPoint.MAILBOX_PUT, FaultAction.DROP, 0.2),
+    (FaultPoint.MAILBOX_GET, FaultAction.DROP, 0.2),
+    (FaultPoint.START, FaultAction.RAISE, 0.2),
+    (FaultPoint.START, FaultAction.DELAY, 0.5),
+    (FaultPoint.START, FaultAction.CANCEL, 0.1),
+    (FaultPoint.SPAWN, FaultAction.RAISE, 0.2),
+    (FaultPoint.SPAWN, FaultAction.DELAY, 0.5),
+    (FaultPoint.TIMER, FaultAction.DELAY, 0.5),
+    (FaultPoint.STORE_APPEND, FaultAction.RAISE, 0.2),
+    (FaultPoint.STORE_APPEND, FaultAction.DELAY, 0.2),
+    (FaultPoint.STORE_COMMITTED, FaultAction.RAISE, 0.2),
+    (FaultPoint.STORE_COMMITTED, FaultAction.DELAY, 0.2),
+    (FaultPoint.STORE_READ, FaultAction.RAISE, 0.3),
+    (FaultPoint.STORE_READ, FaultAction.DELAY, 0.3),
+)
+"""What goes wrong, and how often at most. Not what makes another message of one, loses one without a word, or
+strikes behind a handler: the witness would have to know of it."""
+
+
+def generate(seed: int, steps: int = STEPS, *, has_faults: bool = True) -> Program:
     """The program of a seed; the same for ever, in this version of the package."""
     chance = Random(f"program {seed}")
     parts = tuple(_team(chance, f"t{n}", depth=2) for n in range(chance.choice((1, 1, 2))))
@@ -56,7 +86,17 @@ def generate(seed: int, steps: int = 40) -> Program:
     teams = [path for path, part in paths_of(parts) if part.kind is Kind.TEAM]
     workers += [f"{kind}-virtual/{key}" for kind, key in virtual]
     program = [_step(chance, str(n), workers, teams) for n in range(steps)]
-    return Program(seed=seed, parts=parts, virtual=virtual, steps=tuple(program))
+    faults = str(_plan(chance, seed)) if has_faults and chance.random() < _FAULTY else ""
+    return Program(seed=seed, parts=parts, virtual=virtual, steps=tuple(program), faults=faults)
+
+
+def _plan(chance: Random, seed: int) -> FaultPlan:
+    rules: list[Rule] = []
+    for point, action, most in chance.sample(_RULES, chance.randint(1, 4)):
+        seconds = chance.choice((0.01, 0.3, 2.0)) if action is FaultAction.DELAY else None
+        probability = round(chance.uniform(0.01, most), 3)
+        rules.append(Rule(point=point, action=action, seconds=seconds, probability=probability))
+    return FaultPlan(seed=seed, rules=tuple(rules))
 
 
 def _team(chance: Random, name: str, depth: int) -> Part:

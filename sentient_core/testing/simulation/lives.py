@@ -1,4 +1,4 @@
-"""The incarnations of every actor: one at a time, growing, and started again as often as the budgets allow."""
+"""The incarnations of every actor: one at a time, growing, and restarted as often as the budgets allow."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ class Lives:
         self._free: dict[str, list[float]] = defaultdict(list)
         """When it was that a restart to come costs nothing of the window."""
         self._started: dict[str, float] = {}
-        self._spent: dict[tuple[str, int], dict[str, list[tuple[float, float]]]] = defaultdict(
-            lambda: defaultdict(list)
-        )
+        self._spent: dict[tuple[str, int], dict[str, list[tuple[float, float]]]] = defaultdict(_windows)
         """Between when and when restarts were decided, by supervisor and its incarnation, then by child."""
         self._under: dict[str, int] = {}
         """The incarnation of the supervisor that has started it."""
@@ -53,7 +51,11 @@ class Lives:
         part = self._parts[path]
         # What leaves nothing in the store begins anew when it has ended for good.
         is_new = part.kind in (Kind.VOLATILE, Kind.TEAM) and incarnation == 1
-        is_new = is_new and (part.restart != "permanent" or self._free[path] or self._under.get(path) != above)
+        is_new = is_new and (
+            part.restart != "permanent" or self._free[path] or self._under.get(path) != above
+        )
+        if part.kind is Kind.TEAM and incarnation == 1:
+            self._spent = defaultdict(_windows, {k: v for k, v in self._spent.items() if k[0] != path})
         if incarnation <= last and not is_new:
             self._complain(f"{path} starts as incarnation {incarnation} behind {last}")
         self._incarnations[path] = incarnation
@@ -112,8 +114,10 @@ class Lives:
                 return
 
     def _decided(self, path: str, team: Part, parent: str, now: float) -> tuple[float, float]:
-        """Between when and when it was: a group waits for those who stop, and for one restart after another."""
+        """Between when and when it was: a group waits for those who stop, and for one restart before another."""
         last = self._downs[path][-1] if self._downs[path] else now
+        if path not in self._is_down:  # it was killed, by whomever
+            return self._started.get(path, 0.0), now
         if team.strategy == "one_for_one":
             return last, last
         since = self._started.get(path, 0.0)
@@ -148,3 +152,7 @@ class Lives:
             self._complain(f"{watcher} is told of the end of {target} without asking, or once more")
         else:
             self._watches[key] = 0
+
+
+def _windows() -> dict[str, list[tuple[float, float]]]:
+    return defaultdict(list)

@@ -30,7 +30,9 @@ class Origin(StrEnum):
 class Message:
     """One message, and what is known of it."""
 
-    def __init__(self, id_: str, to: str, kind: Kind, origin: Origin, cause: Message | None, run: int) -> None:
+    def __init__(
+        self, id_: str, to: str, kind: Kind, origin: Origin, cause: Message | None, run: int
+    ) -> None:
         self.id: str = id_
         self.to: str = to
         self.kind: Kind = kind
@@ -52,6 +54,8 @@ class Message:
         """What it was answered by is known outside."""
         self.may_be_gone: str = ""
         """Why it need not come to an end."""
+        self.is_unsure: bool = False
+        """It was handled by a process that died, and its actor has not been seen since."""
         self.is_lost: bool = False
         """It was in the memory of a process that has died."""
         self.is_stashed: bool = False
@@ -155,6 +159,8 @@ class Books:
             return
         if message.is_void and not message.is_durable:
             self._complain(f"the {message} is a dead letter, and its turn has not ended well")
+        if message.is_unsure:
+            message.handled, message.is_unsure = 0, False
         message.dead += 1
         if not has_row:
             message.may_be_gone = "its letter may not be in the store"
@@ -192,6 +198,7 @@ class Books:
             message.is_stashed = False
             if message.is_durable:
                 message.answered *= message.is_final
+                message.is_unsure = True
                 if not message.is_acknowledged and not message.is_void:
                     message.may_be_gone = message.may_be_gone or "not committed when the process died"
             elif not message.ends:
@@ -202,7 +209,7 @@ class Books:
         """A durable actor came back with these messages in its state, after a death of the process."""
         for message in self._messages.values():
             if message.to == path:
-                message.handled = 1 if message.id in known else 0
+                message.handled, message.is_unsure = int(message.id in known), False
                 message.is_acknowledged = message.is_acknowledged or message.id in known
                 self._at_most_one(message.id)
 

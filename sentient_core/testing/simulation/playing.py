@@ -13,7 +13,15 @@ from anyio.abc import TaskGroup
 
 from sentient_core.actors.ref import ActorRef
 from sentient_core.config import Settings
-from sentient_core.errors import ActivationFailed, AskTimeout, CommitTimeout, Fenced, HandlerFailed, SentientError
+from sentient_core.errors import (
+    ActivationFailed,
+    AskTimeout,
+    CommitTimeout,
+    Fenced,
+    HandlerFailed,
+    SentientError,
+)
+from sentient_core.faults import FaultPlan
 from sentient_core.logs import LogLevel
 from sentient_core.mailbox import DeadLetter, DeadLetterReason
 from sentient_core.store import MemoryStore
@@ -104,9 +112,7 @@ def _processes(steps: Sequence[Step]) -> list[list[Step]]:
 class _Life:
     """One process: it enters a system, takes steps, and ends in order or not."""
 
-    def __init__(
-        self, program: Program, witness: Witness, store: MemoryStore, *, has_crashed: bool
-    ) -> None:
+    def __init__(self, program: Program, witness: Witness, store: MemoryStore, *, has_crashed: bool) -> None:
         self._program = program
         self._witness = witness
         self._store = store
@@ -122,8 +128,14 @@ class _Life:
         witness.note(f"process {witness.books.run} begins")
         current_process.set(self._process)
         system = ActorSystem(
-            _NAME, store=self._store, settings=_SETTINGS, journal=_OPTIONS, watchdog=None
+            _NAME,
+            store=self._store,
+            settings=_SETTINGS,
+            journal=_OPTIONS,
+            watchdog=None,
+            faults=FaultPlan.from_toml(self._program.faults) if self._program.faults else None,
         )
+        _let_go_wrong(system, goes=False)
         async with anyio.create_task_group() as callers:
             try:
                 async with system:
@@ -146,6 +158,8 @@ class _Life:
             letters = await system.dead_letters.list(limit=100_000)
             witness.books.letters_restored({_id_of(letter.payload) for letter in letters})
         system.dead_letters.subscribe(self._on_letter)
+        self._process.backlog = runtime_of(system, "simulate").mirror.journal.backlog
+        _let_go_wrong(system, goes=True)
         for kind, key in self._program.virtual:
             ref = await system.get_or_spawn(virtual_class(kind), key)
             process.refs[ref.path] = ref
@@ -170,7 +184,7 @@ class _Life:
             id_ = letter.message.task.id
             self._witness.note(f"{id_} to {letter.recipient} is a dead letter: {letter.reason}")
             # In an outage the letter of what was not accepted may find no room either.
-            has_row = letter.reason is not DeadLetterReason.FULL and not self._store.is_paused
+            has_row = letter.reason is not DeadLetterReason.FULL and not self._process.is_store_away
             self._witness.books.is_dead(id_, has_row=has_row)
 
     async def _take(self, system: ActorSystem, callers: TaskGroup, step: Step) -> None:
@@ -188,10 +202,14 @@ class _Life:
             self._send(callers, step, step.task)
         elif do is Do.OUTAGE:
             self._store.pause()
-        elif do in (Do.RECOVERY, Do.REBOOT):
+        elif do is Do.RECOVERY:
+            self._store.resume()
+        elif do is Do.REBOOT:
+            _let_go_wrong(system, goes=False)
             self._store.resume()
         elif do is Do.CRASH:
             self._store.is_paused = False  # and nothing that it has not committed ever is
+            _let_go_wrong(system, goes=False)
             await self._store.open_journal(_NAME)
             self._process.is_over = self.has_crashed = True
             self._witness.crash()
@@ -266,6 +284,7 @@ class _Life:
     async def _look(self, system: ActorSystem) -> None:
         """Bring all to rest, and compare it with what is known."""
         witness, refs = self._witness, self._process.refs
+        _let_go_wrong(system, goes=False)
         self._store.resume()
         for ref in refs.values():
             ref.resume()
@@ -284,6 +303,7 @@ class _Life:
             if part.kind is Kind.DURABLE:
                 witness.states.commit(path)
         witness.books.balance(witness.now(), is_end=False)
+        _let_go_wrong(system, goes=True)
         runtime = runtime_of(system, "simulate")
         if runtime.dispatcher.busy:
             witness.complain(f"{runtime.dispatcher.busy} workers are busy, and all should be quiet")
@@ -325,6 +345,12 @@ class _Life:
             if part.kind is Kind.DURABLE:
                 witness.states.commit(path)
         witness.books.balance(witness.now(), is_end=True)
+
+
+def _let_go_wrong(system: ActorSystem, *, goes: bool) -> None:
+    """Let the plan of faults strike, or not for now."""
+    if system.faults is not None:
+        (system.faults.resume if goes else system.faults.pause)()
 
 
 def _id_of(payload: object) -> str:

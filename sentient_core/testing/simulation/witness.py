@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from sentient_core.actors.ref import ActorRef
+from sentient_core.store.protocols import Backlog
 from sentient_core.testing.simulation.lives import Lives
 from sentient_core.testing.simulation.messages import Books
 from sentient_core.testing.simulation.program import Part, Program, paths_of
@@ -66,8 +67,15 @@ class Process:
         self.refs: dict[str, ActorRef[Any]] = {}
         self.bad_starts: dict[str, int] = {}
         """Starts that are to fail, by path."""
+        self.backlog: Callable[[], Backlog] | None = None
+        """How far its store is behind."""
         self.put_off: set[str] = set()
         """Messages that were in the stash once."""
+
+    @property
+    def is_store_away(self) -> bool:
+        """What is written now may find no room."""
+        return self.backlog is not None and self.backlog().is_down
 
 
 current_process: ContextVar[Process] = ContextVar("process of the simulation")
