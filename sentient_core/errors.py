@@ -37,6 +37,7 @@ SentientError
 │   │   └── InvalidPayload (TypeError)   of an event
 │   │       └── EventTooLarge            more bytes than the store takes in one record
 │   ├── InvalidPatch                     a JSON Patch that is none, or cannot be applied; names the operation
+│   ├── InvalidReplay                    a text that no simulation can be played from; names the line
 │   ├── InvalidWorkflow                  steps that do not fit together
 │   ├── DependencyCycle                  a step of a workflow would wait for itself
 │   └── ForeignRef                       a ref of another actor system was used in this one
@@ -231,6 +232,7 @@ __all__ = [
     "InvalidPage",
     "InvalidPatch",
     "InvalidPayload",
+    "InvalidReplay",
     "InvalidRestart",
     "InvalidSandboxRequest",
     "InvalidSetting",
@@ -353,6 +355,16 @@ class InvalidName(InvalidArgument):
             f"{name!r} cannot be a name: {why}. A name is 1 to 200 printable characters "
             "without '/', and does not start with '$'."
         )
+
+
+class InvalidReplay(InvalidArgument):
+    """A text is no program of a simulation."""
+
+    def __init__(self, line: int, why: str) -> None:
+        self.line: int = line
+        """Counted from 1; 0: it is the whole."""
+        where = f"line {line}" if line else "the program"
+        super().__init__(f"this cannot be replayed: {where}: {why}; `sentient simulate` writes such files")
 
 
 class UnknownEventType(InvalidArgument):

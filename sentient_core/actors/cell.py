@@ -605,6 +605,13 @@ class Cell:
         if not self.scheduled:
             self.runtime.dispatcher.schedule(self)
 
+    def signal_before(self, signals: Sequence[Signal]) -> None:
+        """Put signals before those of the control lane: they came before them, and had to wait."""
+        if signals:
+            self.signals = deque((*signals, *(self.signals or ())))
+            if not self.scheduled:
+                self.runtime.dispatcher.schedule(self)
+
     def _signal_first(self, signal: Signal) -> None:
         if self.signals is None:
             self.signals = deque()

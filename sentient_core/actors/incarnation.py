@@ -215,8 +215,7 @@ class Incarnation:
     def deliver_all(self) -> None:
         """The actor is ready: let it have what came before."""
         signals, self.undelivered = self.undelivered, []
-        for signal in signals:
-            self.cell.signal(signal)
+        self.cell.signal_before(signals)
 
     def _behave(self, behaviour: Behaviour) -> None:
         self.behaviour = behaviour

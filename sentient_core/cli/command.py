@@ -11,6 +11,7 @@ from sentient_core.cli.events import events
 from sentient_core.cli.history import history
 from sentient_core.cli.letters import letters
 from sentient_core.cli.restore import restore
+from sentient_core.cli.simulate import simulate_command
 from sentient_core.cli.stats import stats
 from sentient_core.cli.verify import verify
 
@@ -48,3 +49,4 @@ main.add_command(events)
 main.add_command(audit)
 main.add_command(history)
 main.add_command(bench)
+main.add_command(simulate_command)

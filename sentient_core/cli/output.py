@@ -40,6 +40,16 @@ class Reporter:
         if self._status is not None:
             self._status.update(cell(f"{self._step}: {table} {count:,}"))
 
+    @property
+    def is_terminal(self) -> bool:
+        """Somebody looks on."""
+        return self._console.is_terminal
+
+    def change(self, line: str) -> None:
+        """Within a step on a terminal: what is going on by now."""
+        if self._status is not None:
+            self._status.update(cell(line))
+
     def say(self, line: str) -> None:
         """A line for people."""
         self._console.print(cell(line), soft_wrap=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import msgspec
 import pytest
 
@@ -400,6 +401,24 @@ async def test_a_passive_virtual_actor_that_is_paused_keeps_what_comes() -> None
         ref.resume()
 
         assert await ref.ask(Total(), timeout=1) == 3
+
+
+async def test_a_passive_virtual_actor_that_was_paused_is_resumed_also_while_it_starts() -> None:
+    async with running() as system:
+        for passes in range(8):  # in one of them its start reads its checkpoint
+            ref = await system.get_or_spawn(Account, f"a{passes}")
+            ref.tell(Add(3))
+            await anyio.sleep(25)
+            assert "passive" in repr(ref)
+            ref.pause()
+            await settled()
+
+            ref.tell(Add(4))
+            for _ in range(passes):
+                await anyio.lowlevel.checkpoint()
+            ref.resume()
+
+            assert await ref.ask(Total(), timeout=1) == 7
 
 
 async def test_an_ask_of_an_idle_actor_is_not_answered_at_once_when_it_is_paused() -> None:
