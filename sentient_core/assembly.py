@@ -128,6 +128,8 @@ def put_together(
         codec=codec,
         registry=registry,
     )
+    limits = Limits(threads)
+    backend.hold_clock_for(limits)
     runtime = Runtime(
         system=system,
         backend=backend,
@@ -143,7 +145,7 @@ def put_together(
         failure_log=LimitedLog(log, backend.now, "actor failed"),
         limited_logs=LimitedLogs(log, backend.now),
         tasks=tasks,
-        limits=Limits(threads),
+        limits=limits,
         notices=Feed(LimitedLog(log, backend.now, "a subscriber of mailbox notices failed")),
         alerts=Feed(LimitedLog(log, backend.now, "a subscriber of alerts failed")),
         isolation=isolation,

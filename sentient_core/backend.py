@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable, Iterable, Sequence
 from contextvars import Context, copy_context
 from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, cast
 
 import sniffio
 import trio
 
-__all__ = ["AsyncioBackend", "Backend", "Slot", "TrioBackend", "current_backend"]
+__all__ = ["AsyncioBackend", "Backend", "Outside", "Slot", "TrioBackend", "current_backend"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -62,6 +62,14 @@ class Slot(Protocol[T]):
         asyncio cancels a task that has been woken already (`Task.cancel`; anyio's scopes wait for the next
         step); trio does not.
         """
+        ...
+
+
+class Outside(Protocol):
+    """Who works for an event loop outside of it: a store's thread, threads and processes of actors."""
+
+    def awaited(self) -> Iterable[Hashable]:
+        """What somebody on the loop waits for now: a value each, another one as soon as it gets on."""
         ...
 
 
@@ -113,6 +121,10 @@ class Backend(Protocol):
         For one that the runtime has not asked for. Only asyncio has them: a future that somebody else
         cancelled is awaited, or somebody calls `Task.cancel`. trio's belong to scopes, which take them.
         """
+        ...
+
+    def hold_clock_for(self, outside: Outside) -> None:
+        """Have a virtual clock stand still while something of `outside` is waited for. Real ones go on."""
         ...
 
     def goes_on_after(self, error: BaseException) -> bool:
@@ -266,6 +278,9 @@ class AsyncioBackend:
             task.uncancel()
         return True
 
+    def hold_clock_for(self, outside: Outside) -> None:
+        _hold(self._loop, outside)
+
     def goes_on_after(self, error: BaseException) -> bool:
         return not isinstance(error, SystemExit | KeyboardInterrupt)
 
@@ -305,5 +320,15 @@ class TrioBackend:
     def absorb_cancellation(self, error: BaseException) -> bool:
         return False
 
+    def hold_clock_for(self, outside: Outside) -> None:
+        _hold(trio.lowlevel.current_clock(), outside)
+
     def goes_on_after(self, error: BaseException) -> bool:
         return True
+
+
+def _hold(clock: object, outside: Outside) -> None:
+    """`sentient_core.testing.VirtualClock` is what has this."""
+    hold: Callable[[Outside], None] | None = getattr(clock, "hold_clock_for", None)
+    if hold is not None:
+        hold(outside)

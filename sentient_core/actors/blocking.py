@@ -10,7 +10,8 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, TypeVar, TypeVarTuple
 
 import anyio.to_process
@@ -38,11 +39,26 @@ THREADS = 40
 class Limits:
     """How much blocking work a system does at the same time."""
 
-    __slots__ = ("processes", "threads")
+    __slots__ = ("__weakref__", "_calls", "processes", "threads")
 
     def __init__(self, threads: int) -> None:
         self.threads: CapacityLimiter = CapacityLimiter(threads)
         self.processes: CapacityLimiter = CapacityLimiter(os.cpu_count() or 1)
+        self._calls: set[object] = set()
+
+    @contextmanager
+    def call(self) -> Generator[None]:
+        """A call under way: somebody waits for it until the block is left."""
+        call = object()
+        self._calls.add(call)
+        try:
+            yield
+        finally:
+            self._calls.discard(call)
+
+    def awaited(self) -> list[object]:
+        """See `Outside`: the calls under way. One that was cancelled is none, whatever its thread does."""
+        return list(self._calls)
 
 
 def check_threads(threads: object) -> int:
@@ -55,15 +71,17 @@ def check_threads(threads: object) -> int:
 async def run_sync(limits: Limits, limiter: CapacityLimiter | None, fn: Callable[[*Ts], T], *args: *Ts) -> T:
     """`Actor.run_sync`. Cancelled, it leaves the thread to itself."""
     _check_plain("run_sync", fn)
-    return await anyio.to_thread.run_sync(
-        fn, *args, abandon_on_cancel=True, limiter=limiter or limits.threads
-    )
+    with limits.call():
+        return await anyio.to_thread.run_sync(
+            fn, *args, abandon_on_cancel=True, limiter=limiter or limits.threads
+        )
 
 
 async def run_process(limits: Limits, fn: Callable[[*Ts], T], *args: *Ts) -> T:
     """`Actor.run_process`. Cancelled, it ends the process."""
     _check_plain("run_process", fn)
-    return await anyio.to_process.run_sync(fn, *args, cancellable=True, limiter=limits.processes)
+    with limits.call():
+        return await anyio.to_process.run_sync(fn, *args, cancellable=True, limiter=limits.processes)
 
 
 def blocks(fn: Callable[..., Any]) -> bool:

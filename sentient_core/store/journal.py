@@ -21,7 +21,7 @@ from sentient_core.errors import StoreError, StoreUnavailable
 from sentient_core.logs import runtime_log
 from sentient_core.store.engine import Engine
 from sentient_core.store.estates import EstateReader
-from sentient_core.store.fold import events_of
+from sentient_core.store.fold import Placed, events_of
 from sentient_core.store.outcomes import IdKey, Outcome
 from sentient_core.store.precedence import Precedence
 from sentient_core.store.projector import Projector
@@ -33,6 +33,7 @@ from sentient_core.store.records import (
     Closed,
     DurableActor,
     Entry,
+    Event,
     Forgotten,
     Key,
     has_news,
@@ -111,6 +112,8 @@ class SurrealJournal:
         self._is_waking = False
         self._tasks: list[asyncio.Task[None]] = []
         self._has_moved = asyncio.Event()
+        self._followed = 0
+        """Of what is committed, how much who follows has got."""
         self._tail = tail = start.tail
         found_bytes = sum(entry.weight for entry in tail.waiting)
         self._intake = Intake(options, tail.waiting_records, found_bytes)
@@ -154,6 +157,7 @@ class SurrealJournal:
         self._retention = options.retention
         self._pruner = Pruner(engine, system, start.epoch, options.call_timeout, self._log)
         engine.thread.post(self._start_tasks)
+        backend.hold_clock_for(self)
 
     def append(self, record: AnyRecord, *, force: bool = False, from_reserve: bool = False) -> bool:
         """See `Journal.append`. From the caller's loop only; about a third of a microsecond."""
@@ -214,16 +218,22 @@ class SurrealJournal:
 
     def follow(self, follower: EventFollower | None) -> int:
         """See `Journal.follow`."""
-        backend = self._backend
+        backend, intake = self._backend, self._intake
 
         def hand_over(number: int, entry: Entry) -> None:
             if follower is not None:
                 events = events_of(number, entry, follower.wants)
                 with suppress(RuntimeError):  # the caller's loop has ended
-                    backend.call_threadsafe(follower.take, number, events)
+                    backend.call_threadsafe(take, number, events, intake.committed)
+
+        def take(number: int, events: Sequence[Placed[Event]], committed: int) -> None:
+            self._followed = committed
+            if follower is not None:
+                follower.take(number, events)
 
         # First this, then what is told already: a commit of this moment is in one of the two, or in both.
         self._writer.on_entry = None if follower is None else hand_over
+        self._followed = intake.committed
         return self._writer.told
 
     async def estate(
@@ -293,6 +303,17 @@ class SurrealJournal:
                 self._fail(StoreUnavailable(f"the journal of '{self._system}' is closed"))
                 await self._on_end()
         return self._final
+
+    def awaited(self) -> list[tuple[object, ...]]:
+        """See `Outside`: commits, rows, room, or events behind their commit for who follows them."""
+        intake, is_followed = self._intake, self._writer.on_entry is not None
+        is_expected = is_followed and self._followed < intake.count_in and not intake.is_down
+        is_waited_for = not (
+            self._committed_line.is_empty and self._projected_line.is_empty and self._room_line.is_empty
+        )
+        if is_waited_for or is_expected:
+            return [(id(self), intake.committed, intake.projected)]
+        return []
 
     @property
     def is_abandoned(self) -> bool:

@@ -71,11 +71,16 @@ class StoreThread:
         backend = current_backend()
         slot: Slot[T] = backend.slot()
         self._callers[slot] = backend
+        backend.hold_clock_for(self)
         try:
             self.post(self._start, function, backend, slot)
             return await slot
         finally:
             del self._callers[slot]
+
+    def awaited(self) -> list[object]:
+        """See `Outside`: the calls under way."""
+        return list(self._callers)
 
     def keep(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a coroutine as a task that the thread owns. From the thread only."""
