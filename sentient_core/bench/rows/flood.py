@@ -102,6 +102,7 @@ class _Flood:
         """Tells and sends, half each, then a stop behind all of it, or a drain."""
         ledger = _Ledger()
         ref = await self._system.spawn(self._cls, ledger, name=_NAME, restart="temporary")
+        begin = time.perf_counter()
         with self._system.dead_letters.subscribe(ledger.bury):
             async with anyio.create_task_group() as senders:
                 for number in range(self._messages // 2):
@@ -161,8 +162,8 @@ ROW = Row(
     about=(
         "A mirrored actor with room for 1,000 messages (quick: 100) waits in its handler while ten times as "
         f"many are sent to it, half by `tell`, half by `send` of {_SENDERS} tasks. Then it is asked to stop, "
-        "and its handler goes on: measured until its `on_stop` runs. Each message is to be handled, refused to "
-        "its sender, or a dead letter."
+        "and its handler goes on: measured until its `on_stop` runs. Each message is to be handled, refused "
+        "to its sender, or a dead letter."
     ),
     stores=(StoreKind.MEMORY, StoreKind.EMBEDDED),
     run=_run,

@@ -162,6 +162,7 @@ class _Killer:
             return time.perf_counter() - begin
 
     async def _kill_starting(self, spec: ChildSpec) -> float:
+        begin = down = time.perf_counter()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._start, spec)
             await self._stage.reached.wait()
