@@ -198,15 +198,14 @@ class Findings(msgspec.Struct, kw_only=True):
             Check(claim=claim, expected=claim, found=str(found), is_met=is_met, is_headline=headline)
         )
 
-    def others(self, load: LoadResult, *, headline: bool = False) -> None:
+    def others(self, load: LoadResult, *, during: str = "", headline: bool = False) -> None:
         """What those who were not concerned noticed of it, by kind."""
         for kind in dict.fromkeys(arrival.kind for arrival in load.arrivals):
             part = load.part(kind)
-            self.latency(f"others, {kind}", part.latencies(), headline=headline)
+            name = ", ".join(filter(None, ("others", during, kind)))
+            self.latency(name, part.latencies(), headline=headline)
             requests = len(part.arrivals)
-            self.loss(
-                "unanswered", part.unanswered(), requests, "requests", label=f"others, {kind}", allowed=None
-            )
+            self.loss("unanswered", part.unanswered(), requests, "requests", label=name, allowed=None)
 
     def timeline(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -16,7 +16,7 @@ from sentient_core.bench.load import OpenLoad
 from sentient_core.bench.scene import Scene
 from sentient_core.system import ActorSystem
 
-__all__ = ["DurableOther", "MirroredOther", "Visit", "VolatileOther", "loaded"]
+__all__ = ["Asks", "DurableOther", "MirroredOther", "Visit", "VolatileOther", "loaded", "spawn_others"]
 
 _OTHERS = 8
 _TIMEOUT = 30.0
@@ -59,25 +59,40 @@ class DurableOther(_Other):
     durability = "durable"
 
 
+KINDS: tuple[type[_Other], ...] = (VolatileOther, DurableOther)
+"""Who is asked if a row does not say otherwise."""
+
+Asks: TypeAlias = dict[str, Callable[[int], Awaitable[object]]]
+
+
 @asynccontextmanager
 async def loaded(
     scene: Scene,
     system: ActorSystem,
     *,
     rate: float = 100.0,
-    kinds: tuple[type[_Other], ...] = (VolatileOther, DurableOther),
+    asks: Asks | None = None,
+    kinds: tuple[type[_Other], ...] = KINDS,
     patience: float = 5.0,
 ) -> AsyncGenerator[OpenLoad]:
-    """Eight actors of each kind in `system`, asked `rate` times a second in all, while the block runs."""
-    asks: dict[str, Callable[[int], Awaitable[object]]] = {}
+    """Others in `system`, asked `rate` times a second in all, while the block runs.
+
+    Those of `asks`, if they are there already; else eight new ones of each kind.
+    """
+    asks = asks or await spawn_others(system, kinds)
+    async with OpenLoad(asks, rate=rate, dice=scene.dice("load"), patience=patience) as load:
+        yield load
+
+
+async def spawn_others(system: ActorSystem, kinds: tuple[type[_Other], ...] = KINDS) -> Asks:
+    """Eight actors of each kind, and how one of a kind is asked."""
+    asks: Asks = {}
     for cls in kinds:
         refs = [await system.spawn(cls, name=f"{cls.durability}-other-{n}") for n in range(_OTHERS)]
         asks[cls.durability] = _asking(refs)
         for ref in refs:  # each has begun, and its first answer is not the load's
             await ref.ask(Visit(-1), timeout=_TIMEOUT)
-    load = OpenLoad(asks, rate=rate, dice=scene.dice("load"), patience=patience)
-    async with load:
-        yield load
+    return asks
 
 
 def _asking(refs: list[ActorRef[Any]]) -> Callable[[int], Awaitable[object]]:

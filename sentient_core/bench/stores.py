@@ -10,7 +10,11 @@ from sentient_core.bench.server import PASSWORD, USER, DatabaseServer
 from sentient_core.errors import InvalidArgument
 from sentient_core.store import MemoryStore, SurrealStore
 
-__all__ = ["Database", "Databases", "StoreKind"]
+__all__ = ["CONNECTIONS", "Database", "Databases", "StoreKind"]
+
+
+CONNECTIONS = 10
+"""In the pool of a store on a server."""
 
 
 class StoreKind(StrEnum):
@@ -47,7 +51,7 @@ class Database:
             raise InvalidArgument("a database in memory has no address")
         if url.startswith("surrealkv:"):
             return SurrealStore(url)
-        return SurrealStore(url, database=self.name, username=USER, password=PASSWORD)
+        return SurrealStore(url, database=self.name, username=USER, password=PASSWORD, pool=CONNECTIONS)
 
 
 class Databases:

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from sentient_core.bench.row import Row
-from sentient_core.bench.rows import blocked_loop, handler_raises, siblings
+from sentient_core.bench.rows import (
+    always_failing,
+    blocked_loop,
+    deaf_handler,
+    flood,
+    handler_raises,
+    kill_cycles,
+    siblings,
+    start_fails,
+)
 
 __all__ = ["ROWS"]
 
 ROWS: tuple[Row, ...] = (
     handler_raises.ROW,
+    always_failing.ROW,
     siblings.ROW,
+    start_fails.ROW,
+    kill_cycles.ROW,
     blocked_loop.ROW,
+    deaf_handler.ROW,
+    flood.ROW,
 )
