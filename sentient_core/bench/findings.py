@@ -81,6 +81,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
     claim: str
     expected: str
+    """Empty where `claim` says it all."""
     found: str
     is_met: bool
     is_headline: bool = False
@@ -88,6 +89,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         """What was found, and the promise where it was not kept."""
+        if not self.expected:  # no equality
+            return self.found if self.is_met else f"**{self.found}**"
         return f"{self.found} of {self.expected}" if self.is_met else f"**{self.found}, not {self.expected}**"
 
 
@@ -195,7 +198,7 @@ class Findings(msgspec.Struct, kw_only=True):
     def holds(self, claim: str, is_met: bool, found: object, *, headline: bool = False) -> None:
         """A promise that is no equality: `found` says what was seen."""
         self.checks.append(
-            Check(claim=claim, expected=claim, found=str(found), is_met=is_met, is_headline=headline)
+            Check(claim=claim, expected="", found=str(found), is_met=is_met, is_headline=headline)
         )
 
     def others(self, load: LoadResult, *, during: str = "", headline: bool = False) -> None:

@@ -6,17 +6,23 @@ from sentient_core.bench.row import Row
 from sentient_core.bench.rows import (
     always_failing,
     blocked_loop,
+    commit_lost,
+    database_gone,
     deaf_handler,
     flood,
     handler_raises,
     kill_cycles,
+    nothing,
+    process_killed,
     siblings,
     start_fails,
+    store_errors,
 )
 
 __all__ = ["ROWS"]
 
 ROWS: tuple[Row, ...] = (
+    nothing.ROW,
     handler_raises.ROW,
     always_failing.ROW,
     siblings.ROW,
@@ -25,4 +31,8 @@ ROWS: tuple[Row, ...] = (
     blocked_loop.ROW,
     deaf_handler.ROW,
     flood.ROW,
+    store_errors.ROW,
+    commit_lost.ROW,
+    database_gone.ROW,
+    process_killed.ROW,
 )
