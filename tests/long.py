@@ -17,7 +17,14 @@ T = TypeVar("T")
 IS_LONG = "SENTIENT_LONG" in os.environ
 """More is wanted than what every run of the tests can take the time for."""
 
-ONE_LOOP = {"mem": "asyncio", "surrealkv": "trio", "ws": "asyncio", "http": "asyncio"}
+ONE_LOOP = {
+    "mem": "asyncio",
+    "surrealkv": "trio",
+    "ws": "asyncio",
+    "http": "asyncio",
+    "disk": "asyncio",
+    "server": "trio",
+}
 """Databases are asked on the store's own thread, whoever calls: one event loop in front of each will do."""
 
 
