@@ -86,7 +86,7 @@ def _start(*args: str) -> subprocess.Popen[str]:
 
 def _end(process: subprocess.Popen[str]) -> tuple[str, str]:
     try:
-        return process.communicate(timeout=20)
+        return process.communicate(timeout=60)
     except subprocess.TimeoutExpired:
         process.kill()
         out, err = process.communicate()

@@ -141,7 +141,7 @@ async def test_an_answer_that_is_lost_does_not_double_or_fence(
 async def test_a_hung_database_is_retried_after_the_deadline(
     faulty_store: SurrealStore, faults: Faults
 ) -> None:
-    journal = await faulty_store.open_journal("bank", options=JournalOptions(call_timeout=0.2))
+    journal = await faulty_store.open_journal("bank", options=JournalOptions(call_timeout=1.0))
     await journal.flush()
     faults.hang = is_commit
     journal.append(event(1))
@@ -310,7 +310,7 @@ async def test_a_zombie_is_refused_also_when_its_successor_has_cleaned_up(store:
 
 
 async def test_a_zombie_cannot_project(faulty_store: SurrealStore, faults: Faults) -> None:
-    zombie = await faulty_store.open_journal("bank", options=JournalOptions(call_timeout=0.2))
+    zombie = await faulty_store.open_journal("bank", options=JournalOptions(call_timeout=1.0))
     await zombie.flush()
     faults.hang = is_rows
     zombie.append(event(1))
@@ -333,7 +333,7 @@ async def test_a_zombie_cannot_project(faulty_store: SurrealStore, faults: Fault
 async def test_what_the_owner_before_projects_meanwhile_is_not_projected_again(
     faulty_store: SurrealStore, faults: Faults
 ) -> None:
-    before = await faulty_store.open_journal("bank", options=JournalOptions(call_timeout=0.2))
+    before = await faulty_store.open_journal("bank", options=JournalOptions(call_timeout=1.0))
     await before.flush()
     faults.hang = is_rows
     before.append(event(1))
