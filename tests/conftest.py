@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 from sentient_core.config import Settings
-from tests.long import IS_LONG, is_twin
+from tests.long import IS_LONG, loop_of
 
 BACKENDS: dict[str, dict[str, Any]] = {"asyncio": {}, "trio": {}}
 """The event loops by name, with their options."""
@@ -55,15 +56,19 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests over several kinds of store (KINDS) ask each database from one event loop."""
-    kept: list[pytest.Item] = []
-    twins: list[pytest.Item] = []
-    for item in items:
-        given: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
-        kind = next((given[name] for name in KINDS if name in given), None)
-        (twins if is_twin(kind, given.get("anyio_backend")) else kept).append(item)
+    ids = {item.nodeid for item in items}
+    twins = {item.nodeid for item in items if _has_twin(item, ids)}
     if twins:
-        config.hook.pytest_deselected(items=twins)
-        items[:] = kept
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in twins])
+        items[:] = [item for item in items if item.nodeid not in twins]
+
+
+def _has_twin(item: pytest.Item, ids: Container[str]) -> bool:
+    given: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    kind = next((str(given[name]) for name in KINDS if name in given), "")
+    loop = str(given.get("anyio_backend"))
+    other = loop_of(kind, loop)
+    return other != loop and re.sub(rf"\b{loop}\b", other, item.nodeid) in ids
 
 
 @pytest.fixture
