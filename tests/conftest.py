@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import re
+import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from blockbuster import blockbuster_ctx
 
 from sentient_core.config import Settings
-from tests.long import is_twin
+from tests.long import IS_LONG, loop_of
 
 BACKENDS: dict[str, dict[str, Any]] = {"asyncio": {}, "trio": {}}
 """The event loops by name, with their options."""
 
 ONCE = pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
 """For what happens on the store's own thread alone, or in another process, whatever the test runs on."""
+
+
+KINDS = ("database", "store", "place", "url")
+"""Parameters that say which kind of store it is."""
+IN_MEMORY = Path("/dev/shm")
+ROOM = 4 << 30
+"""Bytes. All databases of a run together have had 1.5 GB."""
+
+
+def pytest_configure() -> None:
+    """Have temporary folders in memory where there is room, but in a long run.
+
+    Most of the time of a test with a database went to waiting for the disk. It is no promise of ours that a
+    disk keeps what it has taken, and a process that is killed loses nothing that it wrote to memory either.
+    """
+    if not IS_LONG and IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free > ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests are not looked at by the collector whenever one of them collects garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module", params=list(BACKENDS))
@@ -27,16 +55,20 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests over several kinds of store (a fixture `store` or `database`) ask each database from one loop."""
-    kept: list[pytest.Item] = []
-    twins: list[pytest.Item] = []
-    for item in items:
-        given: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
-        kind = given.get("database", given.get("store"))
-        (twins if is_twin(kind, given.get("anyio_backend")) else kept).append(item)
+    """Tests over several kinds of store (KINDS) ask each database from one event loop."""
+    ids = {item.nodeid for item in items}
+    twins = {item.nodeid for item in items if _has_twin(item, ids)}
     if twins:
-        config.hook.pytest_deselected(items=twins)
-        items[:] = kept
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in twins])
+        items[:] = [item for item in items if item.nodeid not in twins]
+
+
+def _has_twin(item: pytest.Item, ids: Container[str]) -> bool:
+    given: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    kind = next((str(given[name]) for name in KINDS if name in given), "")
+    loop = str(given.get("anyio_backend"))
+    other = loop_of(kind, loop)
+    return other != loop and re.sub(rf"\b{loop}\b", other, item.nodeid) in ids
 
 
 @pytest.fixture

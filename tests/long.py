@@ -10,14 +10,21 @@ import os
 from collections.abc import Iterable
 from typing import TypeVar
 
-__all__ = ["IS_LONG", "few", "is_twin"]
+__all__ = ["IS_LONG", "few", "loop_of"]
 
 T = TypeVar("T")
 
 IS_LONG = "SENTIENT_LONG" in os.environ
 """More is wanted than what every run of the tests can take the time for."""
 
-ONE_LOOP = {"mem": "asyncio", "surrealkv": "trio", "ws": "asyncio", "http": "asyncio"}
+ONE_LOOP = {
+    "mem": "asyncio",
+    "surrealkv": "trio",
+    "ws": "asyncio",
+    "http": "asyncio",
+    "disk": "asyncio",
+    "server": "trio",
+}
 """Databases are asked on the store's own thread, whoever calls: one event loop in front of each will do."""
 
 
@@ -27,6 +34,6 @@ def few(values: Iterable[T], count: int) -> list[T]:
     return chosen if IS_LONG else chosen[:count]
 
 
-def is_twin(kind: str | None, loop: str | None) -> bool:
-    """Whether this kind of store has its tests on the other event loop."""
-    return not IS_LONG and kind in ONE_LOOP and ONE_LOOP[kind] != loop
+def loop_of(kind: str, loop: str) -> str:
+    """The event loop from which this kind of store is asked, if one is enough; `loop` if not."""
+    return loop if IS_LONG else ONE_LOOP.get(kind, loop)

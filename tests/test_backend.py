@@ -146,7 +146,7 @@ def test_a_call_may_start_tasks(run: Any) -> None:
 
     async def main() -> None:
         backend = current_backend()
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:
                 events = anyio.Event(), anyio.Event()
                 backend.call_soon(lambda: tasks.start_soon(note, "soon", events[0]))

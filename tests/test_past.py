@@ -27,6 +27,7 @@ from sentient_core import (
 )
 from sentient_core.actors.actor import DurabilityName
 from sentient_core.store import Store
+from tests.conftest import ONCE
 
 
 class Add(msgspec.Struct, frozen=True):
@@ -192,6 +193,7 @@ def sentient() -> Sentient:
     return run
 
 
+@ONCE
 async def test_the_command_tells_it_line_by_line(tmp_path: Path, sentient: Sentient) -> None:
     url = f"surrealkv://{tmp_path}/db"
     async with ActorSystem("test", store=url) as system:

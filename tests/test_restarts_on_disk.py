@@ -152,7 +152,7 @@ async def test_an_actor_none_of_whose_checkpoints_loads_is_quarantined_at_its_re
         )
 
         bad.tell(Fail())
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while bad.is_alive:  # noqa: ASYNC110 - the database answers when it does
                 await anyio.sleep(0.001)
 

@@ -482,7 +482,7 @@ async def test_a_system_that_ends_ends_every_wait() -> None:
         await gate.reached.wait()
         await anyio.to_thread.run_sync(lambda: [waiting.acquire(timeout=10) for _ in workers])
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         for worker in workers:
             await anyio.to_thread.run_sync(worker.join)
     assert sorted(errors) == ["ActorStopped", "SystemClosed", "SystemClosed"]
@@ -618,7 +618,7 @@ async def test_an_interrupted_wait_takes_the_ask_back() -> None:
         thread.start()
         await gate.reached.wait()
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id[0]), ctypes.py_object(Interrupt))
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await anyio.to_thread.run_sync(thread.join)
         await in_thread(lambda: threads.call(lambda: None))
         gate.open.set()

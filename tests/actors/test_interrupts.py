@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.long import few
+
 ROOT = Path(__file__).parents[2]
 
 PROGRAM = """
@@ -84,16 +86,26 @@ def _start(*args: str) -> subprocess.Popen[str]:
 
 def _end(process: subprocess.Popen[str]) -> tuple[str, str]:
     try:
-        return process.communicate(timeout=20)
+        return process.communicate(timeout=60)
     except subprocess.TimeoutExpired:
         process.kill()
         out, err = process.communicate()
         pytest.fail(f"the program hangs; it wrote:\n{out}\n{err}")
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@pytest.mark.parametrize("where", ["sync", "suspended"])
-@pytest.mark.parametrize("error", ["exit", "interrupt"])
+WAYS = [
+    ("asyncio", "sync", "exit"),
+    ("trio", "sync", "interrupt"),
+    ("asyncio", "suspended", "interrupt"),
+    ("trio", "suspended", "exit"),
+    ("asyncio", "sync", "interrupt"),
+    ("trio", "sync", "exit"),
+    ("asyncio", "suspended", "exit"),
+    ("trio", "suspended", "interrupt"),
+]
+
+
+@pytest.mark.parametrize(("backend", "where", "error"), few(WAYS, 4))
 def test_what_ends_the_program_is_not_supervised(backend: str, where: str, error: str) -> None:
     process = _start(backend, error, where)
 

@@ -83,7 +83,7 @@ def block_until_noticed(
 
 async def report_when_over(system: ActorSystem) -> BlockedHandler:
     """The report, once the watchdog has seen that the loop goes on."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while (seen := system.health().blocked) is None or not seen.is_over:  # noqa: ASYNC110 - no event tells
             await anyio.sleep(0.001)
     return seen

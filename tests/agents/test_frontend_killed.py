@@ -1,11 +1,10 @@
 """`kill -9` of a process whose frontend developer is at work: the next process sees its task through.
 
-`make test` kills once per phase, on one event loop or the other; `SENTIENT_CRASH` at all places, on both.
+`make test` kills once per phase, on one event loop or the other; `SENTIENT_LONG` at all places, on both.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -21,9 +20,9 @@ from sentient_core.store.row_models import Row, RowQuery
 from sentient_core.store.row_tables import RowTable
 from tests.agents.developer_process import TASK, Outcome
 from tests.agents.test_frontend import ITEMS, PLACES, SAVED, items_if_killed
+from tests.long import IS_LONG
 from tests.store.server import Server
 
-IS_LONG = "SENTIENT_CRASH" in os.environ
 BACKENDS = ("asyncio", "trio")
 SECONDS = 60.0
 PHASES = [f"after {item['status']}" for item in ITEMS]
@@ -86,7 +85,7 @@ def test_killed_in_any_phase_the_next_process_finishes_with_each_checkpoint_once
     assert outcome.page == page_of(TASK)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS if IS_LONG else BACKENDS[:1])
 def test_killed_again_and_again_on_a_server_it_gets_there(backend: str, tmp_path: Path) -> None:
     with Server(tmp_path, "--unauthenticated") as server:
         developer = Process(server.url(), backend, tmp_path / "site")

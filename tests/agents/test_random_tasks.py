@@ -8,12 +8,13 @@ import structlog
 
 from sentient_core import MemoryStore
 from tests.agents.random_tasks import Program
+from tests.long import few
 from tests.virtual_time import anyio_backend
 
 __all__ = ["anyio_backend"]
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", few(range(25), 6))
 async def test_each_task_ends_once_and_is_told_of_once_whatever_happens(seed: int) -> None:
     store = MemoryStore()
     program = Program(seed, lambda: store, pace=1.0)

@@ -12,6 +12,7 @@ import structlog
 
 from benchmarks.__main__ import main
 from benchmarks.actors import main as ratios
+from tests.long import few
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +24,7 @@ def _structlog_as_before() -> Iterator[None]:
 def test_it_prints_the_table_and_writes_the_figures_the_page_and_the_picture(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = ["ping-pong", "fairness", "restart-reply"]
+    names = few(["ping-pong", "restart-reply", "fairness"], 2)
     page, figures = tmp_path / "docs" / "actors.md", tmp_path / "docs" / "actors.json"
 
     code = main([*names, "--quick", "--no-peers", "--json", str(figures), "--markdown", str(page)])
@@ -56,7 +57,7 @@ def test_idle_actors_are_counted_in_processes_of_their_own(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_durable_turns_are_measured_beside_plain_databases(tmp_path: Path) -> None:
-    names = ["turns-10", "durable-burst", "projected", "durable-restart", "recovery"]
+    names = few(["turns-10", "projected", "durable-burst", "durable-restart", "recovery"], 2)
     page, figures = tmp_path / "durable.md", tmp_path / "durable.json"
 
     code = main([*names, "--quick", "--no-peers", "--json", str(figures), "--markdown", str(page)])

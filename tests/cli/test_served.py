@@ -27,6 +27,7 @@ from sentient_core.store.server import check_version
 from sentient_core.store.snapshot import SnapshotClient
 from sentient_core.store.wire import read_raw
 from tests.cli.conftest import Run, fill, place, shown
+from tests.long import few
 from tests.probes import Add, Total
 from tests.probes import Counter as Counting
 from tests.store.samples import dead_letter, event, status
@@ -50,7 +51,7 @@ WAYS = (["events"], ["backup", "FILE"])
 NAMES = [table.name for table in TABLES]
 
 
-@pytest.fixture(params=SCHEMES)
+@pytest.fixture(params=few(SCHEMES, 1))
 def scheme(request: pytest.FixtureRequest) -> str:
     """How the server is spoken to."""
     name: str = request.param

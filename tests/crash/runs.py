@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from tests import long
 from tests.crash.dump import Found
 from tests.crash.oracle import Claim, read_claims
 from tests.crash.plan import Life
@@ -21,7 +22,7 @@ from tests.crash.verdict import Verdict, judge
 
 __all__ = ["IS_LONG", "Run", "most"]
 
-IS_LONG = "SENTIENT_CRASH" in os.environ
+IS_LONG = long.IS_LONG or "SENTIENT_CRASH" in os.environ
 """More is wanted than what every run of the tests can take the time for."""
 
 LIFE_SECONDS = 90.0

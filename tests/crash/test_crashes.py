@@ -23,7 +23,7 @@ from tests.crash.points import POINTS, Kill
 from tests.crash.runs import IS_LONG, Run, most
 from tests.store.server import Server
 
-KILLS = int(os.environ.get("SENTIENT_CRASH", "8")) // (4 if IS_LONG else 2)
+KILLS = int(os.environ.get("SENTIENT_CRASH", "40" if IS_LONG else "8")) // (4 if IS_LONG else 2)
 """On each event loop, where both are tried, and each kind of store."""
 LIVES = 8
 """Kills on one store."""

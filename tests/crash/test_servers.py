@@ -15,7 +15,7 @@ from tests.crash.runs import IS_LONG, Run
 from tests.store.server import Server
 
 SCHEMES = ("ws", "http") if IS_LONG else ("ws",)
-MESSAGES = 80
+MESSAGES = 80 if IS_LONG else 40
 """Of each sender: the load lasts for longer than what happens to the server."""
 
 

@@ -178,7 +178,7 @@ async def test_its_start_command_starts_a_server_that_systems_run_on(tmp_path: P
                     (letter,) = await system.dead_letters.list()
                     await system.dead_letters.discard(letter.message_id, reason="it is a test")
                     await system.forget("nobody")
-                with anyio.fail_after(10):
+                with anyio.fail_after(60):
                     assert (await (await db.subscribe_live(live)).get())["action"] == "CREATE"
                 with pytest.raises(StoreAccessDenied, match="not allowed"):
                     await db.query("RETURN http::get('http://127.0.0.1')")

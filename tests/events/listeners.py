@@ -12,7 +12,7 @@ from sentient_core.events import AgentEvent, EventBus
 
 __all__ = ["Seen", "an_event", "publish", "until"]
 
-_PATIENCE = 30.0
+_PATIENCE = 90.0
 
 
 class Seen:

@@ -108,7 +108,7 @@ async def test_replay_then_follow_has_neither_a_gap_nor_a_double(bus: EventBus) 
     seen = Seen()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(publish, bus, *range(40))
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while len(await bus.get_event_history()) < 10:
                 await anyio.lowlevel.checkpoint()
         bus.subscribe("shop.sold", seen, after="0-0")
@@ -231,7 +231,7 @@ async def test_an_async_callback_that_unsubscribes_itself_comes_to_its_end(bus: 
     subscription = bus.subscribe("shop.sold", once)
     await publish(bus, 1)
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         await ended.wait()
 
 

@@ -64,7 +64,7 @@ async def test_what_is_published_in_a_durable_turn_is_committed_with_it_and_gone
         await shop.send(Sell(1))
         await shop.send(Sell(-1))
         await shop.send(Sell(2))
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while len(await system.events.get_event_history(event_type="shop.sold")) < 2:  # noqa: ASYNC110
                 await anyio.sleep(0.001)
         history = await system.events.get_event_history(event_type="shop.sold")
@@ -126,7 +126,7 @@ async def test_an_event_that_a_callback_cannot_handle_is_a_dead_letter_of_the_sy
         system.events.subscribe("shop.sold", others)
         async with system.dead_letters.follow() as letters:
             await publish(system.events, 1)
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 letter = await anext(letters)
         await others.until(1)
         assert (letter.recipient, letter.cause, letter.tries) == (
@@ -159,7 +159,7 @@ async def test_the_bus_ends_with_the_system(store: Store) -> None:
             tasks.start_soon(follow, bus)
             subscriptions.append(bus.subscribe("shop.sold", print))
             await publish(bus, 1)
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await ended.wait()
 
     assert not subscriptions[0].is_active

@@ -10,6 +10,7 @@ import pytest
 from sentient_core.store import SurrealStore
 from tests.conftest import ONCE
 from tests.examples.process import Site
+from tests.long import few
 
 
 def refusal(site: Site, *options: str) -> str:
@@ -62,7 +63,7 @@ def test_an_output_folder_that_cannot_be_made(source: Path, tmp_path: Path) -> N
     assert "there is a file in the way" in line
 
 
-@pytest.mark.parametrize("url", ["bogus://x", "nothing", "surrealkv://", "surrealkv://x?sync=often"])
+@pytest.mark.parametrize("url", few(["bogus://x", "surrealkv://x?sync=often", "nothing", "surrealkv://"], 2))
 def test_a_store_address_that_means_nothing(source: Path, out: Path, url: str) -> None:
     assert "cannot open a store at" in refusal(Site(source, out, "asyncio"), f"--store={url}")
     assert not out.exists()
@@ -82,7 +83,7 @@ def test_a_database_server_that_does_not_run(source: Path, out: Path) -> None:
 
 
 @ONCE
-@pytest.mark.parametrize("options", [[], ["--fresh"], ["--kill"]], ids=["plainly", "fresh", "kill"])
+@pytest.mark.parametrize("options", few([["--fresh"], ["--kill"], []], 2), ids=" ".join)
 async def test_a_store_that_another_process_uses(source: Path, out: Path, options: list[str]) -> None:
     site = Site(source, out, "asyncio")
     async with SurrealStore(site.store) as store:

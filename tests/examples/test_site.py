@@ -14,6 +14,7 @@ from tests.conftest import BACKENDS
 from tests.examples.documents import PAGES, write_documents
 from tests.examples.html_site import broken_links, pages_of
 from tests.examples.process import ROOT, Site
+from tests.long import few
 
 OTHERS = 3
 """Files that belong to the pages: the style sheet, a picture, a licence."""
@@ -36,7 +37,7 @@ def test_a_site_gets_made_while_its_makers_crash(source: Path, out: Path, backen
     assert ended.errors == ""
 
 
-@on_both
+@pytest.mark.parametrize("backend", few(["trio", "asyncio"], 1))
 def test_half_of_the_handlers_may_crash(source: Path, out: Path, backend: str) -> None:
     ended = Site(source, out, backend, "--seed=2", "--faults=50").run()
 

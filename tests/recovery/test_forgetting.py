@@ -15,6 +15,8 @@ import pytest
 from sentient_core import ActorLives, BeingForgotten, InvalidArgument, MemoryStore, Pruned
 from sentient_core.store import Store, SurrealStore
 from sentient_core.store.engine import Client, embedded
+from tests.conftest import ONCE
+from tests.long import few
 from tests.recovery.books import Book, Lines, Write, leave, system_on
 
 
@@ -161,7 +163,8 @@ async def test_what_is_deleted_is_counted_in_the_totals(tmp_path: Path) -> None:
         assert totals["dead_letter"] == (gone.dead_letters.rows, gone.dead_letters.bytes)
 
 
-@pytest.mark.parametrize("moment", [1, 2, 4, 6])
+@ONCE
+@pytest.mark.parametrize("moment", few([1, 4, 2, 6], 3))
 async def test_begun_and_killed_it_is_finished_by_the_next_start(tmp_path: Path, moment: int) -> None:
     url = f"surrealkv://{tmp_path}/db"
     async with SurrealStore(url) as store:

@@ -12,6 +12,7 @@ import anyio
 
 from sentient_core import MailboxOptions, handles
 from sentient_core.store import SurrealStore
+from tests.conftest import ONCE
 from tests.recovery.books import Book, Fan, Lines, SendTo, Write, system_on
 
 COUNT = 300
@@ -33,6 +34,7 @@ class Mortal(Book, tag="mortal"):
         self.state.lines.append(message.line)
 
 
+@ONCE
 async def test_nothing_is_lost_doubled_or_out_of_order(tmp_path: Path) -> None:
     url = f"surrealkv://{tmp_path}/db"
     for deadly in (0, 5, 6, 50, 200, COUNT - 1):

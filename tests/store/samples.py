@@ -135,7 +135,7 @@ def discarded(seq: int, reason: str = "no use", epoch: int = 1) -> LetterDiscard
     return LetterDiscarded(epoch, seq, reason, NOW + seq + 200)
 
 
-async def until(condition: Callable[[], bool], within: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], within: float = 60.0) -> None:
     """Return once `condition` holds; it is brought about by another thread."""
     with anyio.fail_after(within):
         while not condition():  # noqa: ASYNC110 - what changes it belongs to another thread

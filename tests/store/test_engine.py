@@ -30,6 +30,7 @@ from sentient_core.store.migrations import migrate
 from sentient_core.store.schema import TABLES, VERSION
 from sentient_core.store.url import parse_url
 from tests.conftest import ONCE
+from tests.long import IS_LONG
 from tests.store.samples import Faults, event, status, until
 
 CONFLICT = cbor2.dumps(
@@ -457,6 +458,7 @@ async def test_an_unclosed_store_does_not_keep_the_interpreter(url: str, ending:
         await journal.close(5.0)
 
 
+@pytest.mark.skipif(not IS_LONG, reason="writes 2.2 GB: for SENTIENT_LONG=1")
 @pytest.mark.slow
 @ONCE
 async def test_more_goes_through_than_the_engine_takes_at_once(url: str) -> None:

@@ -7,9 +7,11 @@ import structlog
 
 from sentient_core import Fenced, LogLevel
 from sentient_core.store import JournalOptions, SurrealStore
+from tests.conftest import ONCE
 from tests.store.samples import event
 
 
+@ONCE
 @pytest.mark.parametrize(
     ("of_store", "of_journal", "written"),
     [

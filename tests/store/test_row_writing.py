@@ -164,7 +164,7 @@ async def test_rows_that_the_database_refuses_are_written_without_their_objects(
     journal.append(change(ITEMS, "t1", place_of(1), item={"n": 1}))
     journal.append(event(1))
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         await journal.flush()
 
     (row,) = await store.rows("bank", RowQuery(table=TASKS))

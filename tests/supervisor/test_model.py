@@ -32,10 +32,11 @@ from sentient_core.supervisor.child import Child as KeptChild
 from sentient_core.supervisor.intensity import RestartWindow
 from sentient_core.supervisor.job import Job
 from sentient_core.supervisor.strategy import Plan, RestartKind, Sibling, plan
+from tests.long import IS_LONG, few
 from tests.supervisor.model.program import Administer, Child, Do, Hooks, Program, Step, Team, Wait, programs
 from tests.supervisor.model.stage import Difference, play
 
-PROGRAMS = int(os.environ.get("SENTIENT_MODEL", "300"))
+PROGRAMS = int(os.environ.get("SENTIENT_MODEL", "300" if IS_LONG else "200"))
 """How many are played on each backend."""
 PHASES = [Phase.explicit, Phase.generate]
 
@@ -175,7 +176,7 @@ BROKEN: dict[str, tuple[object, str, object]] = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("broken", few(BROKEN, 3))
 def test_a_broken_supervisor_is_found_out(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
     target, name, instead = BROKEN[broken]
     monkeypatch.setattr(target, name, instead)

@@ -23,10 +23,11 @@ from sentient_core import (
     Terminated,
     handles,
 )
+from tests.long import IS_LONG
 from tests.probes import Fail, Gate, Log, Pass, Recorder, Say, letters, running
 
 DEPTH = 2_048
-WIDTH = 20_000
+WIDTH = 20_000 if IS_LONG else 10_000
 
 
 class Tally:
