@@ -39,7 +39,7 @@ async def test_who_cannot_begin_to_watch_is_told_nothing_later() -> None:
     streams, told = streams_of(Away()), list[str]()
     for _ in range(3):
         with pytest.raises(StoreUnavailable):
-            await streams.watch(lambda: told.append("moved"), live=True)
+            await streams.watch(lambda: told.append("moved"), ("bank",), live=True)
 
     streams.moved()
     for _ in range(3):
@@ -73,7 +73,7 @@ async def test_a_live_query_that_begins_after_all_have_gone_is_ended_at_once() -
     async with anyio.create_task_group() as tasks:
 
         async def watch() -> None:
-            await streams.watch(lambda: None, live=True)
+            await streams.watch(lambda: None, ("bank",), live=True)
 
         tasks.start_soon(watch)
         await store.asked.wait()
