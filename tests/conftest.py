@@ -47,6 +47,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish() -> None:
+    """Hypothesis, which its plugin imports at the end at the latest, looks for who refers to trio's dice."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="module", params=list(BACKENDS))
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """The event loop and its options: every `async def test_…` runs on asyncio and on trio."""
