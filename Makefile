@@ -24,11 +24,12 @@ demo:  ## turn Markdown into a site by supervised agents that crash (ARGS="--hel
 	@.ci/venv demo
 	@$(BIN)/python -m examples.site $(ARGS)
 
-# a file of tests is one worker's: what it sets up (a database server, say) is set up once
+# a file of tests is one worker's: what it sets up (a database server, say) is set up once; files in their order,
+# since those with the fewest tests take the longest, and would be left to one worker at the end
 # SENTIENT_LONG=1 make test: all of what is random, repeated or tried on every kind of store (see tests/long.py)
 test:  ## run the tests, on all processors up to four (ARGS="-m 'not slow' tests/store")
 	@.ci/venv dev
-	@$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)
+	@$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 check:  ## lint, formatting, types under mypy and pyright, import direction
 	@.ci/venv dev
