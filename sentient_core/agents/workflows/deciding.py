@@ -130,6 +130,7 @@ def ended(
     error = f"it took longer than {errand.timeout or 0:g} seconds" if is_timeout else outcome.error
     is_wanted = name.endswith(UNDO) or progress.goal is Goal.COMPLETE
     may_retry = outcome.may_retry and (is_timeout or outcome.status is TaskStatus.FAILED)
+    may_retry = may_retry and outcome.error_type not in errand.retry.unless
     if not is_wanted:
         new = _over(new, name, outcome.status, error or None, now)
     elif may_retry and step.attempts - step.lost < errand.retry.attempts:

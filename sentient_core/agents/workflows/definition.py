@@ -63,6 +63,7 @@ class Retry(Model, frozen=True):
         "backoff": duration,
         "factor": amount,
         "longest": duration,
+        "unless": names,
     }
 
     attempts: int = 1
@@ -71,6 +72,8 @@ class Retry(Model, frozen=True):
     factor: float = 2.0
     longest: float = 60.0
     """Seconds; no wait is longer."""
+    unless: list[str] = msgspec.field(default_factory=list[str])
+    """Classes of errors, by name, which another attempt would only come to again: `["ValueError"]`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,7 +15,7 @@ from sentient_core.actors.life_events import report_alert
 from sentient_core.agents.agent import Agent
 from sentient_core.agents.crew import crew_of
 from sentient_core.agents.handle import AgentHandle
-from sentient_core.agents.models import Task
+from sentient_core.agents.models import Task, TaskExecution
 from sentient_core.agents.statuses import TaskStatus, is_final
 from sentient_core.agents.workflows.progress import Outcome
 from sentient_core.causes import in_a_line
@@ -64,7 +64,12 @@ async def outcome_of(
             except Exception as error:  # noqa: BLE001 - whatever the agent has against the task
                 if not cell.runtime.is_ending:  # else the next start asks again
                     may_retry = isinstance(error, DeliveryError)
-                    return Outcome(status=TaskStatus.FAILED, error=in_a_line(error), may_retry=may_retry)
+                    return Outcome(
+                        status=TaskStatus.FAILED,
+                        error=in_a_line(error),
+                        error_type=type(error).__name__,
+                        may_retry=may_retry,
+                    )
                 outcome = None
             if outcome is not None:
                 return outcome
@@ -103,17 +108,25 @@ async def _asked_for(cell: Cell, agent: AgentHandle, task: Task, is_again: bool)
     """
     known = await agent.get_task(task.task_id) if is_again else None
     if known is not None and known.status is TaskStatus.FAILED:
-        return Outcome(status=TaskStatus.FAILED, error=known.error_message or "")
+        return _failed(known, "")
     if known is not None and is_final("task", known.status):
         return _outcome({**(known.output_data or {}), "status": known.status.value})
     try:
         return _outcome(await agent.execute_task(task))
     except TaskFailed as error:
-        return Outcome(status=TaskStatus.FAILED, error=error.error)
+        return _failed(await agent.get_task(task.task_id), error.error)
     except (AgentGone, ActorStopped):
         if cell.runtime.is_ending or await agent.get_task(task.task_id) is not None:
             return None
         return Outcome(status=TaskStatus.CANCELLED, is_lost=True)
+
+
+def _failed(known: TaskExecution | None, error: str) -> Outcome:
+    if known is None:  # somebody has deleted its row meanwhile
+        return Outcome(status=TaskStatus.FAILED, error=error)
+    return Outcome(
+        status=TaskStatus.FAILED, error=known.error_message or error, error_type=known.error_type or ""
+    )
 
 
 def _outcome(result: dict[str, Any]) -> Outcome:

@@ -54,6 +54,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     status: TaskStatus
     result: dict[str, Any] | None = None
     error: str = ""
+    error_type: str = ""
+    """The class of the error, where there was one."""
     may_retry: bool = True
     """False: another attempt would only come to the same."""
     is_lost: bool = False

@@ -82,6 +82,7 @@ def test_steps_that_wait_for_each_other_are_named() -> None:
         (lambda: Step("a", "x", inputs={"it": "b..c"}), "a path is"),
         (lambda: Step("a", "x", retry=Retry(0)), "never tried"),
         (lambda: Retry(True), "must be an integer"),
+        (lambda: Retry(3, unless="ValueError"), "Retry.unless is 'ValueError'; it must be a list"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         (lambda: Delay("a", -1), "must be a number from 0"),
         (lambda: Approval("a", timeout=0), "Approval.timeout of .a. is 0"),
         (lambda: Compensation("x", "bob"), "Compensation.agent is given"),

@@ -178,6 +178,19 @@ async def test_an_attempt_that_fails_is_tried_again_and_the_last_one_fails_the_w
     assert [entry["attempt"] for entry in await run.history() if entry["event"] == "attempt_failed"] == [1, 2]
 
 
+async def test_some_kinds_of_errors_are_not_tried_again(system: ActorSystem) -> None:
+    world = World()
+    await Worker.start(system, world, name="ann")
+    hopeless = does("a", "fail it", retry=Retry(5, backoff=1, unless=["KeyError", "ValueError"]))
+    with pytest.raises(WorkflowFailed, match="ValueError: it"):
+        await (await started(system, hopeless)).result()
+    other = does("a", "fail it", retry=Retry(3, backoff=1, unless=["KeyError"]))
+    run = await Workflows(system).start(Workflow("w", steps=[other]), workflow_id="other")
+    with pytest.raises(WorkflowFailed, match="ValueError: it"):
+        await run.result()
+    assert [*world.log] == [f"{task} from 0" for task in ("w:a:1", "other:a:1", "other:a:2", "other:a:3")]
+
+
 async def test_an_attempt_that_takes_too_long_is_cancelled_and_tried_again(system: ActorSystem) -> None:
     world = World()
     await Worker.start(system, world, name="ann")
