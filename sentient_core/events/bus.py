@@ -29,6 +29,7 @@ from sentient_core.logs import LimitedLog, LogLevel, runtime_log
 from sentient_core.paths import check_name
 from sentient_core.store.event_filter import EventFilter, check_text
 from sentient_core.store.protocols import store_of
+from sentient_core.store.retention import Retention
 from sentient_core.store.streams import END, Mark, Place, Span, Subscriber, external_stream, just_before
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from sentient_core.backend import Backend
     from sentient_core.store.protocols import DeadLetterRow, Journal, Store, StoreHolder
+    from sentient_core.store.retention import Pruned
     from sentient_core.store.streams import EventStreams, Watch
 
 __all__ = ["EventBus", "EventBusStatistics", "Wanted"]
@@ -46,6 +48,7 @@ Wanted: TypeAlias = "EventType | str | EventFilter | Iterable[EventType | str]"
 """What `subscribe` takes: a type, several types, or a filter."""
 
 _LOOKING = "sentient-core event streams"
+_PRUNING = "sentient-core event pruning"
 _FOLLOWING = "sentient-core event subscription"
 _BUSY, _IDLE = 0.05, 0.5
 """Seconds between two looks at the streams, where nobody tells that they have moved."""
@@ -91,11 +94,19 @@ class EventBus:
     leave it to looking every 0.05 to 0.5 seconds. Nothing is missed or comes twice either way: what counts is
     a cursor per subscriber. An outage of the store is waited for.
 
+    An actor system prunes what is published to it, while it runs. Of one that never runs, nobody does, unless
+    a bus is given a `retention`: then it keeps to that every now and then, as long as it is running.
+
     Belongs to the thread and the event loop that started it.
     """
 
     def __init__(
-        self, db_config: Store | StoreHolder, *, system: str | None = None, live_queries: bool | None = None
+        self,
+        db_config: Store | StoreHolder,
+        *,
+        system: str | None = None,
+        live_queries: bool | None = None,
+        retention: Retention | None = None,
     ) -> None:
         """Raises InvalidArgument, InvalidName."""
         store = store_of(db_config)
@@ -105,6 +116,7 @@ class EventBus:
             live_queries = settings.enable_live_queries
         if not isinstance(live_queries, bool):  # pyright: ignore[reportUnnecessaryIsInstance] - it is the user's
             raise InvalidArgument(f"live_queries must be True or False, not {live_queries!r}")
+        self._retention = _checked(retention)
         own_name = getattr(db_config, "name", None) if store is not db_config else None
         named = system if system is not None else own_name if isinstance(own_name, str) else DEFAULT_SYSTEM
         rows = getattr(db_config, "event_streams", None) or store.event_streams
@@ -158,6 +170,7 @@ class EventBus:
         live = settings.enable_live_queries
         bus._found(store, system, rows, live_queries=live, log_level=settings.log_level)
         bus.db_config = store
+        bus._retention = None
         bus._journal = FedStream(system, journal, bus._rows, bus._tell)
         if settings.event_bus_backend is StorageBackend.MEMORY:
             free = FreePublisher(rows, external_stream(system), bus._has_begun)
@@ -384,6 +397,16 @@ class EventBus:
         """
         return await self.store.dead_letters(self._external.name, limit=limit)
 
+    async def prune(self, retention: Retention | None = None) -> Pruned:
+        """Delete now what these limits of events leave no room for; returns what that was.
+
+        By those given, else by those of the bus, else by the defaults. Only of what was published from
+        outside of a running system: what happens in one, that prunes by itself. Never what a named subscriber
+        has not acknowledged. Raises InvalidArgument, StoreError.
+        """
+        limits = _checked(retention) or self._retention or Retention()
+        return await self._rows.prune(self.system, limits)
+
     def statistics(self) -> EventBusStatistics:
         """Numbers of this moment."""
         return EventBusStatistics(
@@ -403,6 +426,8 @@ class EventBus:
                 self._tasks = tasks
                 if self._is_looking is not None:
                     tasks.start_soon(self._look, self._is_looking, name=_LOOKING)
+                if self._retention is not None:
+                    tasks.start_soon(self._keep_to, self._retention, name=_PRUNING)
                 for subscription in self._waiting:
                     if not subscription.follower.is_counted:
                         self._arrive(subscription.follower)
@@ -603,6 +628,18 @@ class EventBus:
         if self._moved is not None:
             self._moved.set()
 
+    async def _keep_to(self, retention: Retention) -> None:
+        """Prune every now and then."""
+        while True:
+            await anyio.sleep(retention.every)
+            try:
+                pruned = await self._rows.prune(self.system, retention, is_paced=True)
+            except StoreError as error:
+                self._log.debug("pruning is tried again later", error=str(error))
+            else:
+                if pruned.rows:
+                    self._log.info("old events pruned", rows=pruned.events.rows, bytes=pruned.events.bytes)
+
     async def _look(self, has_looked: anyio.Event) -> None:
         """Read what has come, as long as somebody follows."""
         streams = [one for one in (self._journal, self._external) if isinstance(one, RowStream)]
@@ -640,6 +677,12 @@ class EventBus:
             elif await stream.fill(number):
                 has_come = True
         return has_come
+
+
+def _checked(retention: Retention | None) -> Retention | None:
+    if not isinstance(retention, Retention | None):  # pyright: ignore[reportUnnecessaryIsInstance] - the user's
+        raise InvalidArgument(f"retention takes a Retention(...), not {retention!r}")
+    return retention
 
 
 def _is_count(value: object) -> bool:

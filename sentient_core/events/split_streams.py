@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sentient_core.store.fold import Placed
     from sentient_core.store.protocols import Store
     from sentient_core.store.records import DeadLetterRecord, Event, Published
+    from sentient_core.store.retention import Pruned, Retention
     from sentient_core.store.streams import EventPage, Subscriber, Watch
 
 __all__ = ["SplitStreams", "streams_of"]
@@ -89,6 +90,10 @@ class SplitStreams:
     async def forget_subscriber(self, system: str, name: str) -> bool:
         """See `EventStreams.forget_subscriber`."""
         return await self._published.forget_subscriber(system, name)
+
+    async def prune(self, system: str, retention: Retention, *, is_paced: bool = False) -> Pruned:
+        """See `EventStreams.prune`."""
+        return await self._published.prune(system, retention, is_paced=is_paced)
 
     async def add_dead_letter(self, stream: str, message_id: str, letter: DeadLetterRecord) -> None:
         """See `EventStreams.add_dead_letter`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,8 +13,17 @@ from sentient_core.store.event_filter import EventFilter
 from sentient_core.store.fold import LetterEffect, Placed
 from sentient_core.store.protocols import LARGEST_RECORD
 from sentient_core.store.records import DeadLetterRecord, Event, Published
-from sentient_core.store.retention import Retention, held_by
-from sentient_core.store.streams import EventPage, Mark, Place, Span, StreamHead, Subscriber, in_order
+from sentient_core.store.retention import Pruned, Removed, Retention, cutoffs, held_by
+from sentient_core.store.streams import (
+    EventPage,
+    Mark,
+    Place,
+    Span,
+    StreamHead,
+    Subscriber,
+    external_stream,
+    in_order,
+)
 from sentient_core.store.views import nanoseconds
 
 __all__ = ["MemoryStreams"]
@@ -28,6 +38,8 @@ class _Rows(Protocol):
 
     @property
     def events(self) -> deque[Placed[Event]]: ...
+
+    def prune_events(self, before: int, limit: int | None, held: int) -> Removed: ...
 
 
 class MemoryStreams:
@@ -144,6 +156,14 @@ class MemoryStreams:
         """See `EventStreams.forget_subscriber`."""
         await self._pass()
         return self._subscribers.pop((system, name), None) is not None
+
+    async def prune(self, system: str, retention: Retention, *, is_paced: bool = False) -> Pruned:
+        """See `EventStreams.prune`."""
+        now = time.time_ns()
+        _, held = self.held(system, retention, now)
+        rows = await self._rows(external_stream(system))
+        gone = rows.prune_events(cutoffs(retention, now).events, retention.events_bytes, held)
+        return Pruned(events=gone)
 
     async def add_dead_letter(self, stream: str, message_id: str, letter: DeadLetterRecord) -> None:
         """See `EventStreams.add_dead_letter`."""

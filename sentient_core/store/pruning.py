@@ -102,6 +102,7 @@ _MOST_SPAN = 65_536
 _LETTERS_AT_ONCE = 2_000
 _PATIENCE_FACTOR = 100
 _FOR_EVER = 2**62
+_NONE = Encoded(b"\xc6\xf6")
 _BATCHES = Retention()
 
 
@@ -128,16 +129,23 @@ class _EventBlocks:
 class Pruner:
     """Prunes one system. Lives on the store thread."""
 
-    def __init__(self, engine: Engine, system: str, epoch: int, call_timeout: float, log: RuntimeLog) -> None:
+    def __init__(
+        self, engine: Engine, system: str, epoch: int | None, call_timeout: float, log: RuntimeLog
+    ) -> None:
+        """`epoch`: of the start that owns the system; None: of nobody, and only for `sweep_published`."""
         self._engine = engine
         self._system = system
-        self._epoch = epoch
+        self._epoch = epoch or 0
         self._call_timeout = call_timeout
         self._owner = record_id("ownership", system)
+        self._guard: dict[str, object] = {"owner": self._owner, "epoch": epoch}
+        """What a transaction is refused by when the records have another owner."""
+        if epoch is None:  # as the external stream has none, whoever owns the system
+            self._guard = {"owner": record_id("ownership", external_stream(system)), "epoch": _NONE}
         self._lock = asyncio.Lock()
         self._streams = (_EventBlocks(system), _EventBlocks(external_stream(system)))
         self._rows = RowPruner(self, system)
-        self._carrier = Carrier(engine, system, epoch, call_timeout, log)
+        self._carrier = Carrier(engine, system, self._epoch, call_timeout, log)
         self._not_before = {
             "letters": 0.0,
             "ended": 0.0,
@@ -189,6 +197,13 @@ class Pruner:
                 return await self._sweep(retention, now, is_paced=False)
         finally:
             self._asked -= 1
+
+    async def sweep_published(self, retention: Retention, now: int, *, is_paced: bool = False) -> Removed:
+        """Delete what is due of the events that were published from outside, and nothing else."""
+        async with self._lock:
+            self._pause = 1 / retention.share - 1 if is_paced else 0.0
+            _, held = await self._held(retention, now)
+            return await self._events(self._streams[1], retention, cutoffs(retention, now).events, held)
 
     async def forget(self, path: str) -> Pruned:
         """Delete all of an actor that is marked as forgotten, then the mark. Raises StoreUnavailable, Fenced.
@@ -494,8 +509,7 @@ class Pruner:
                 results = await self._engine.query(
                     _DELETE.format(size=SIZE, condition=condition),
                     {
-                        "owner": self._owner,
-                        "epoch": self._epoch,
+                        **self._guard,
                         "ids": array([value(record_id(id_.table, *id_.key)) for id_ in batch]),
                         "totals": record_id("pruned", of or self._system, table),
                         "before": before,

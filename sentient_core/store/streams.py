@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sentient_core.store.event_filter import EventFilter
     from sentient_core.store.fold import Placed
     from sentient_core.store.records import DeadLetterRecord, Event, Published
+    from sentient_core.store.retention import Pruned, Retention
 
 __all__ = [
     "BEGINNING",
@@ -226,6 +227,14 @@ class EventStreams(Protocol):
 
     async def forget_subscriber(self, system: str, name: str) -> bool:
         """Delete a named subscriber. False: there is none."""
+        ...
+
+    async def prune(self, system: str, retention: Retention, *, is_paced: bool = False) -> Pruned:
+        """Delete what is due of the events that were published to a system from outside, and nothing else.
+
+        Never what a named subscriber still wants. Any number of processes may, also beside the system itself.
+        `is_paced`: `retention.share` of the time at most.
+        """
         ...
 
     async def add_dead_letter(self, stream: str, message_id: str, letter: DeadLetterRecord) -> None:

@@ -13,13 +13,17 @@ import anyio
 
 from sentient_core.backend import Backend, current_backend
 from sentient_core.errors import StoreUnavailable
+from sentient_core.logs import runtime_log
 from sentient_core.store.engine import Engine
 from sentient_core.store.event_filter import EventFilter
 from sentient_core.store.event_history import newest_events
 from sentient_core.store.external import ExternalWriter
 from sentient_core.store.fold import LetterEffect, Placed
 from sentient_core.store.live import LiveQuery
+from sentient_core.store.protocols import JournalOptions
+from sentient_core.store.pruning import Pruner
 from sentient_core.store.records import DeadLetterRecord, Event, Published
+from sentient_core.store.retention import Pruned, Retention
 from sentient_core.store.rows import RowEncoder, read_placed
 from sentient_core.store.streams import END, EventPage, Mark, Place, Span, StreamHead, Subscriber
 from sentient_core.store.wire import array, bindable, read_plain, record_id
@@ -76,6 +80,8 @@ class SurrealStreams:
         self._spans: dict[str, int] = {}
         self._writers: dict[str, ExternalWriter] = {}
         self._writers_engine: Engine | None = None
+        self._pruners: dict[str, Pruner] = {}
+        self._pruners_engine: Engine | None = None
         self._watches: set[_Watch] = set()
         self._live: LiveQuery | None = None
         self._live_engine: Engine | None = None
@@ -155,6 +161,15 @@ class SurrealStreams:
         (gone,) = await self._ask(lambda engine: engine.query(_FORGET, {"row": row}, rows=1))
         return bool(gone)
 
+    async def prune(self, system: str, retention: Retention, *, is_paced: bool = False) -> Pruned:
+        """See `EventStreams.prune`. On the store thread."""
+
+        async def sweep(engine: Engine) -> Pruned:
+            pruner = self._pruner(engine, system)
+            return Pruned(events=await pruner.sweep_published(retention, time.time_ns(), is_paced=is_paced))
+
+        return await self._ask(sweep)
+
     async def add_dead_letter(self, stream: str, message_id: str, letter: DeadLetterRecord) -> None:
         """See `EventStreams.add_dead_letter`."""
         death = Placed(0, 0, 0, letter)
@@ -221,6 +236,16 @@ class SurrealStreams:
         if stream not in self._writers:
             self._writers[stream] = ExternalWriter(engine, stream, batch_rows=self._batch_rows)
         return self._writers[stream]
+
+    def _pruner(self, engine: Engine, system: str) -> Pruner:
+        """It knows what it has looked at."""
+        if self._pruners_engine is not engine:
+            self._pruners_engine = engine
+            self._pruners.clear()
+        if system not in self._pruners:
+            patience = JournalOptions().call_timeout
+            self._pruners[system] = Pruner(engine, system, None, patience, runtime_log(system))
+        return self._pruners[system]
 
     async def _after(
         self,
