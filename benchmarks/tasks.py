@@ -1,8 +1,8 @@
 """Tasks of agents in each mode, on disk: how many in a second, and how long each takes.
 
-A task here is the least there can be: it reports once, takes a checkpoint, and is done. It costs six turns of
-its agent that wait for each other: it is taken on, begun, reports, is saved, and ends. Beside it, in the same
-rounds, turns of as many durable accounts, asked one message at a time.
+A task here is the least there can be: it reports once, takes a checkpoint, and is done. It costs a look for
+its row and four commits that wait for each other: it is taken on and begun, reports, is saved, and ends.
+Beside it, in the same rounds, turns of as many durable accounts, asked one message at a time.
 """
 
 from __future__ import annotations

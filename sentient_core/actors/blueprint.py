@@ -62,6 +62,7 @@ class Blueprint:
         "hooks",
         "is_durable",
         "is_mirrored",
+        "is_related",
         "is_stored",
         "isolation",
         "kill_grace",
@@ -156,6 +157,8 @@ class Blueprint:
         self.winds_up: bool = self.is_stored or bool(self.hooks & {"on_failure", "on_stop"})
         """There is something to do at the end of an incarnation."""
         self.has_init: bool = cls.__init__ is not object.__init__
+        self.is_related: bool = getattr(cls, "__is_related__", False)
+        """Edges lead to its actors, from those above them."""
         self.at_ready: Callable[[Any], None] | None = getattr(cls, "__at_ready__", None)
         """What a class of the runtime's own does when an incarnation is ready."""
         self.starts_at_once: bool = "on_start" not in self.hooks and not cls.__supervises__

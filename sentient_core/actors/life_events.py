@@ -10,7 +10,8 @@ from sentient_core.causes import chain, in_a_line, last_lines
 from sentient_core.codec import tag_of
 from sentient_core.errors import ActorKilled
 from sentient_core.events import EventType
-from sentient_core.store.records import AgentStatus, DurableActor
+from sentient_core.store.records import AgentStatus, DurableActor, Origin
+from sentient_core.store.row_tables import RowTable
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
@@ -37,7 +38,7 @@ def report_start(cell: Cell, ledger: Ledger) -> None:
     ledger.started_with = (None, None)
     if not cell.blueprint.is_mirrored:
         return
-    write_status(cell, "idle")
+    write_status(cell, "idle", relates=True)
     cell.runtime.mirror.happened(
         EventType.ACTOR_STARTED,
         cell.path,
@@ -161,7 +162,7 @@ def report_resume(cell: Cell) -> None:
 
 def report_end(cell: Cell, cause: BaseException | None) -> None:
     """A mirrored actor has ended for good; `cause` None: in order."""
-    write_status(cell, "completed" if cause is None else "failed", is_over=_is_over(cell))
+    write_status(cell, "completed" if cause is None else "failed", is_over=_is_over(cell), relates=True)
     cell.runtime.mirror.happened(
         EventType.ACTOR_STOPPED,
         cell.path,
@@ -191,8 +192,11 @@ def _is_over(cell: Cell) -> bool:
     return True
 
 
-def write_status(cell: Cell, status: str, *, is_over: bool = False) -> None:
-    """Write the actor's row. `is_over`: nobody is to be expected at its path."""
+def write_status(cell: Cell, status: str, *, is_over: bool = False, relates: bool = False) -> None:
+    """Write the actor's row. `is_over`: nobody is to be expected at its path.
+
+    `relates`: with the edges that lead to it, where its class has any; or without them any more.
+    """
     parent = cell.parent
     kind, origin, registry = tag_of(cell.blueprint.cls), None, cell.runtime.registry
     if cell.inbox is not None:
@@ -212,5 +216,14 @@ def write_status(cell: Cell, status: str, *, is_over: bool = False) -> None:
             capabilities=cell.capabilities,
             origin=origin,
             is_over=is_over,
+            relations=_relations(cell, origin) if relates and cell.blueprint.is_related else (),
         )
     )
+
+
+def _relations(cell: Cell, origin: Origin | None) -> tuple[str, ...]:
+    """The edges from its parent; of a virtual actor, which its messages have made, one less."""
+    if cell.parent is None or not cell.parent.path:
+        return ()
+    supervises = (RowTable.SUPERVISES.value,)
+    return supervises if origin is Origin.VIRTUAL else (*supervises, RowTable.SPAWNED.value)

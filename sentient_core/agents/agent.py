@@ -107,6 +107,8 @@ class Agent(Actor[Any]):
     sandbox_tool: Any = None
     """What it tries its results in; see `SandboxTool`."""
 
+    __is_related__: ClassVar[bool] = True
+    """Its row comes with edges from the row above it, `spawned` and `supervises`."""
     __executes__: ClassVar[bool] = False
     """Its class has an `execute_task` of its own."""
     __streams__: ClassVar[bool] = False

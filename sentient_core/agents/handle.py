@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from typing import Any, Generic
 
 import anyio
@@ -32,6 +33,7 @@ from sentient_core.errors import (
     AgentGone,
     CheckpointOfAnother,
     InvalidArgument,
+    StoreUnavailable,
     TaskFailed,
     TaskIdConflict,
     UnknownTask,
@@ -244,12 +246,13 @@ class AgentHandle(Generic[A_co]):
         )
         ids = crew_of(self._cell.runtime).ids
         if ids.taker(task.task_id) is None:
-            standing = standing_of(await ids.look(task.task_id), task, self.agent_id)
-            if standing is Standing.KNOWN:
-                return
-            if standing is Standing.ANOTHER:
-                raise TaskIdConflict(message, self.ref, task.task_id)
-            ids.reserve(task.task_id, self.agent_id)
+            with suppress(StoreUnavailable):  # the agent looks for itself then, when the store is back
+                standing = standing_of(await ids.look(task.task_id), task, self.agent_id)
+                if standing is Standing.KNOWN:
+                    return
+                if standing is Standing.ANOTHER:
+                    raise TaskIdConflict(message, self.ref, task.task_id)
+                ids.reserve(task.task_id, self.agent_id)
         try:
             await self.ref.ask(message, timeout=self.timeout)
         finally:

@@ -64,6 +64,8 @@ __all__ = [
     "newest",
 ]
 
+_NO_FIELDS = msgspec.msgpack.encode({})
+
 R = TypeVar("R", bound=AnyRecord)
 T = TypeVar("T")
 
@@ -157,6 +159,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """By the id of the message."""
     rows: Mapping[RowKey, RowEffect] = {}
     """By table and key, what actors have written; those of `agent_state` come on top of `agents`."""
+    rows_gone: frozenset[RowKey] = frozenset()
+    """Edges that are no more: these go, before `rows` are written."""
     epoch: int | None = None
     """Of the last start in the window; None when none started in it."""
     is_clean: bool | None = None
@@ -194,6 +198,7 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
     accounts: dict[str, list[Line]] = {}
     counted: dict[str, Placed[Counted]] = {}
     letters: dict[str, LetterEffect] = {}
+    rows_gone: set[RowKey] = set()
     rows: dict[RowKey, RowEffect] = {}
     last_epoch: int | None = None
     is_clean: bool | None = None
@@ -237,6 +242,13 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
                     else AgentEffect(known.first_at, record, known.changes + 1)
                 )
                 replaced_by_status(rows, (record.path,))
+                for table in record.relations:
+                    edge = (table, (record.parent, record.path))
+                    if record.is_over:
+                        rows.pop(edge, None)
+                        rows_gone.add(edge)
+                    else:
+                        add_row(rows, RowChange(*edge, _NO_FIELDS, record.at, record.path))
                 _raise(incarnations, record.path, record.incarnation)
                 if record.restarts > 0:
                     _raise(restarts, record.path, record.restarts)
@@ -321,6 +333,7 @@ def fold(entries: Iterable[tuple[int, Entry]], kept_checkpoints: int) -> Effect:
         counted=counted,
         letters=letters,
         rows=rows,
+        rows_gone=frozenset(rows_gone),
         epoch=last_epoch,
         is_clean=is_clean,
     )
@@ -333,7 +346,7 @@ def merge(earlier: Effect, later: Effect, kept_checkpoints: int) -> Effect:
     for path, agent in later.agents.items():
         known = agents.get(path)
         agents[path] = agent if known is None else later_agent(known, agent)
-    rows = dict(earlier.rows)
+    rows = {key: row for key, row in earlier.rows.items() if key not in later.rows_gone}
     replaced_by_status(rows, later.agents)
     incarnations = dict(earlier.incarnations)
     for path, incarnation in later.incarnations.items():
@@ -371,6 +384,7 @@ def merge(earlier: Effect, later: Effect, kept_checkpoints: int) -> Effect:
         counted={**earlier.counted, **later.counted},
         letters=merge_letters(dict(earlier.letters), later.letters),
         rows=merge_rows(rows, later.rows),
+        rows_gone=earlier.rows_gone | later.rows_gone,
         epoch=earlier.epoch if later.epoch is None else later.epoch,
         is_clean=earlier.is_clean if later.is_clean is None else later.is_clean,
     )

@@ -764,6 +764,7 @@ class _Records:
         for path, agent in effect.agents.items():
             known = self.agents.get(path)
             self.agents[path] = agent if known is None else later_agent(known, agent)
+        self.book.delete(effect.rows_gone)
         self.book.apply(effect.rows, effect.agents)
         for path, incarnation in effect.incarnations.items():
             self.known[path] = max(incarnation, self.known.get(path, 0))

@@ -327,6 +327,8 @@ class AgentStatus(Record, frozen=True, array_like=True, gc=False, tag="a"):
     """Of a durable actor alone."""
     is_over: bool = False
     """Of a durable actor: see `DurableActor`."""
+    relations: tuple[str, ...] = ()
+    """The tables of edges in which it stands from now on below its parent, or not any more if it is over."""
 
 
 class CheckpointKind(StrEnum):

@@ -19,7 +19,7 @@ from sentient_core.store.engine import Engine
 from sentient_core.store.fold import Effect, fold
 from sentient_core.store.protocols import JournalOptions
 from sentient_core.store.records import DurableActor
-from sentient_core.store.row_sql import Change, writing
+from sentient_core.store.row_sql import Change, row_id, writing
 from sentient_core.store.row_tables import SHAPES
 from sentient_core.store.row_values import without_objects
 from sentient_core.store.rows import RowEncoder
@@ -62,6 +62,7 @@ _TIMERS = """INSERT INTO timer $timers ON DUPLICATE KEY UPDATE
     due_at = $input.due_at, record = $input.record, digest = $input.digest RETURN NONE;
 """
 _TIMERS_GONE = "DELETE $timers_gone RETURN NONE;\n"
+_ROWS_GONE = "DELETE $rows_gone RETURN NONE;\n"
 _ACCOUNT = "INSERT IGNORE INTO account $account RETURN NONE;\n"
 # In this order: the sums are of the row as it was.
 _EARLIER = ", ".join(
@@ -107,7 +108,7 @@ _TURNS = """SELECT VALUE id FROM state_checkpoint:[$system, $path{n}, 0]..[$syst
     WHERE kind = 'turn';
 """
 _PATHS_AT_ONCE = 200
-_DELETIONS = (_SETTLED, _TIMERS_GONE, _PRUNE)
+_DELETIONS = (_SETTLED, _TIMERS_GONE, _ROWS_GONE, _PRUNE)
 
 Place = tuple[int, int]
 
@@ -277,6 +278,11 @@ class Settlement:
         add(_LETTERS, "letters", letters)
         add(_LETTERS_AGAIN, "letters_again", again)
         add(_MARKS, "marks", marks)
+        add(
+            _ROWS_GONE,
+            "rows_gone",
+            (value(row_id(self._system, SHAPES[table], key)) for table, key in effect.rows_gone),
+        )
         for statement, name, encoded in writing(self._system, row_changes(effect, why_refused)):
             add(statement, name, encoded)
         messages = [len(p.record.payload) for p in effect.events if p.record.message_type is not None]

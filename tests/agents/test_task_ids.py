@@ -11,7 +11,8 @@ import pytest
 from sentient_core import ActorSystem, MemoryStore, handles
 from sentient_core.agents import Agent, StateManager, Task, TaskExecutionMode, task_ids
 from sentient_core.agents.messages import AcceptTask
-from sentient_core.errors import IdTaken, MessageIdConflict
+from sentient_core.errors import IdTaken, StoreUnavailable, TaskIdConflict
+from sentient_core.store.row_models import Row, RowQuery
 from tests.agents.crew import Doer, World
 from tests.probes import Pass
 from tests.virtual_time import anyio_backend
@@ -56,9 +57,9 @@ async def test_a_task_that_is_over_is_not_done_again_however_long_ago_that_was()
             agent = await Doer.start(system, world, name="doer")
             assert (await agent.execute_task(task("a")))["status"] == "completed"
             assert await agent.ref.ask(accept(task("a")), timeout=5) == "t1"
-            with pytest.raises(MessageIdConflict):
+            with pytest.raises(TaskIdConflict):
                 await agent.execute_task(task("b"))
-            with pytest.raises(MessageIdConflict):
+            with pytest.raises(TaskIdConflict):
                 await agent.ref.ask(accept(task("b")), timeout=5)
             await system.flush()
     assert list(world.log) == ["t1 from 0", "t1 a"]
@@ -147,3 +148,21 @@ async def test_the_mode_of_a_task_outlives_a_crash_before_it_is_taken_on() -> No
         known = await agent.get_task("t1")
         assert known is not None
         assert known.mode == "streaming"
+
+
+async def test_a_task_that_is_given_while_the_store_is_away_is_taken_on_when_it_is_back() -> None:
+    world, store, outages = World(), MemoryStore(), 3
+    reads = store.rows
+
+    async def rows(system: str, query: RowQuery) -> list[Row]:
+        nonlocal outages
+        if outages:
+            outages -= 1
+            raise StoreUnavailable("away")
+        return await reads(system, query)
+
+    async with ActorSystem("shop", store=store) as system:
+        agent = await Doer.start(system, world, name="doer")
+        store.rows = rows  # type: ignore[method-assign]
+        assert (await agent.execute_task(task("a")))["status"] == "completed"
+        assert outages == 0
