@@ -37,9 +37,7 @@ _SAY_SECONDS = 10.0
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write what goes wrong into this file, to be replayed.",
 )
-@click.option(
-    "--no-shrink", "shrinks", flag_value=False, default=True, help="Leave what goes wrong as it is."
-)
+@click.option("--shrink/--no-shrink", "shrinks", default=True, help="Make it small. [default]")
 @click.option(
     "--broken",
     type=click.Choice(sorted(broken_runtimes.BROKEN)),
@@ -60,9 +58,10 @@ def simulate_command(
     """Play random programs on the whole runtime, and print the first that goes wrong, made small.
 
     Actors of all kinds under supervisors, under virtual time and a schedule that the seed decides, with a
-    store in memory: messages, timers, failures, kills, outages, deaths of the process. Each run is compared with
-    a reference while it goes on. A seed is the same run wherever it is played with the same version. Exit
-    codes: 0 all went well, 1 one did not: its program and trace are on stdout, 2 it could not run.
+    store in memory: messages, timers, failures, kills, outages, deaths of the process. Each run is
+    compared with a reference while it goes on. A seed is the same run wherever it is played with the
+    same version. Exit codes: 0 all went well, 1 one did not: its program and trace are on stdout, 2 it could
+    not run.
     """
     with broken_runtimes.break_runtime(broken):
         if file is not None:

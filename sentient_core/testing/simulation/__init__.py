@@ -1,4 +1,4 @@
-"""The whole runtime under schedules that a seed decides: random programs, and what must be so whatever happens.
+"""The whole runtime under schedules that a seed decides: random programs, and what must always be so.
 
 A program is data: actors of every durability under supervisors of every strategy, and steps that send them
 messages, kill them, take the store away or end the process. It is played on a real system with a memory

@@ -1,4 +1,4 @@
-"""Runtimes that are broken on purpose: what a simulation has to find out, to be believed when it finds nothing.
+"""Runtimes that are broken on purpose: what a simulation finds out, to be believed when it finds nothing.
 
 Each replaces one small thing of the runtime by one that does it wrong, for the time of a block.
 """
@@ -50,11 +50,11 @@ def _is_chosen(entry: Any) -> bool:
     return isinstance(message, Job) and crc32(message.task.id.encode()) % _FEW == 0
 
 
-def _before_turns(do: Callable[[Cell, Any], None]) -> Callable[[Any], Any]:
+def _before_turns(do: Callable[[Any], None]) -> Callable[[Any], Any]:
     def wrong(right: Callable[[Cell], Coroutine[Any, Any, bool]]) -> Any:
         def turn(self: Cell) -> Coroutine[Any, Any, bool]:
             if self.status is CellStatus.RUNNING and self.mailbox.queue:
-                do(self, self.mailbox.queue)
+                do(self.mailbox.queue)
             return right(self)
 
         return turn
@@ -62,17 +62,17 @@ def _before_turns(do: Callable[[Cell, Any], None]) -> Callable[[Any], Any]:
     return wrong
 
 
-def _lose(cell: Cell, queue: Any) -> None:
+def _lose(queue: Any) -> None:
     if len(queue) > 1 and _is_chosen(queue[0]):
         queue.popleft()
 
 
-def _double(cell: Cell, queue: Any) -> None:
+def _double(queue: Any) -> None:
     if _is_chosen(queue[0]) and queue[0][2] is None:
         queue.append(queue[0])
 
 
-def _swap(cell: Cell, queue: Any) -> None:
+def _swap(queue: Any) -> None:
     if len(queue) > 1 and all(isinstance(entry[0], Job) for entry in islice(queue, 2)):
         first = queue.popleft()
         queue.insert(1, first)
@@ -97,14 +97,14 @@ def _spend(right: Callable[[RestartWindow, float], bool]) -> Any:
     return spend
 
 
-def _committed(right: Callable[..., Coroutine[Any, Any, None]]) -> Any:
-    async def committed(self: MemoryJournal, mark: int | None = None) -> None:
+def _at_once(_right: Callable[..., Coroutine[Any, Any, None]]) -> Any:
+    async def committed(_self: MemoryJournal, _mark: int | None = None) -> None:
         return None
 
     return committed
 
 
-def _nothing(right: Callable[..., Any]) -> Any:
+def _nothing(_right: Callable[..., Any]) -> Any:
     def nothing(*_: Any, **__: Any) -> None:
         return None
 
@@ -118,7 +118,7 @@ BROKEN: Mapping[str, _Patch] = MappingProxyType(
         "swaps-two-messages": (Cell, "turn", _before_turns(_swap)),
         "forgets-a-queue": (Mailbox, "close", _forget_queue),
         "restarts-once-too-often": (RestartWindow, "spend", _spend),
-        "acknowledges-before-the-commit": (MemoryJournal, "committed", _committed),
+        "acknowledges-before-the-commit": (MemoryJournal, "committed", _at_once),
         "keeps-the-state-of-a-failed-turn": (Inbox, "roll_back", _nothing),
         "handles-what-is-settled": (vars(memory)["_Records"], "_settle", _nothing),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -18,7 +18,19 @@ from sentient_core.testing.simulation.messages import Origin
 from sentient_core.testing.simulation.program import Kind, Part, Task, Way
 from sentient_core.testing.simulation.witness import Process, current_process, shown
 
-__all__ = ["Failed", "Job", "Read", "Refused", "Team", "spec_of", "virtual_class"]
+__all__ = [
+    "Durable",
+    "Failed",
+    "Job",
+    "Mirrored",
+    "Read",
+    "Refused",
+    "Team",
+    "Volatile",
+    "Worker",
+    "spec_of",
+    "virtual_class",
+]
 
 _ASK_SECONDS = 3.0
 
@@ -42,7 +54,7 @@ class Job(Request[str], frozen=True):
 
 
 class Read(Request[dict[str, int]], frozen=True):
-    """What is in the state?"""
+    """Say what is in the state."""
 
 
 class Worker(Actor):
@@ -93,6 +105,8 @@ class Worker(Actor):
         if not process.is_over:
             process.witness.note(f"{path} #{self.context.incarnation} stops")
             process.witness.lives.goes_down(path, process.witness.now())
+            if process.witness.parts[path].restart != "permanent":  # it may be its end for good
+                process.witness.books.gone_timers(path)
 
     @handles
     def read(self, message: Read) -> dict[str, int]:
@@ -115,7 +129,7 @@ class Worker(Actor):
             return await self._do(process, message)
 
     @contextmanager
-    def _told(self, process: Process, message: Job) -> Iterator[None]:
+    def _told(self, process: Process, message: Job) -> Generator[None]:
         """Tell the witness of the handler's beginning, and of its end."""
         if process.is_over:
             yield
@@ -263,8 +277,8 @@ class Team(Supervisor):
         backoff = Backoff(first=part.backoff, most=8.0) if part.backoff else None
         make: Any = getattr(Supervisor, part.strategy)
         strategy: Strategy = make(max_restarts=part.max_restarts, within=part.within, backoff=backoff)
-        self.strategy = strategy  # type: ignore[misc] - an instance may have its own
-        self.children = [spec_of(child) for child in part.children]  # type: ignore[misc]
+        # An instance may have its own; for type checkers they are the class's.
+        vars(self).update(strategy=strategy, children=[spec_of(child) for child in part.children])
 
     def on_restart(self, cause: BaseException | None) -> None:
         process, path = current_process.get(), self.context.ref.path

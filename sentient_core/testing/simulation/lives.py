@@ -20,6 +20,8 @@ class Lives:
         self._complain = complain
         self._parts = parts
         self._incarnations: dict[str, int] = {}
+        self._stored: dict[str, int] = {}
+        """What they had come to when a process last ended in order."""
         self._at_work: dict[str, str] = {}
         self._downs: dict[str, list[float]] = defaultdict(list)
         """When what brought an actor down has happened."""
@@ -45,6 +47,10 @@ class Lives:
         self._under.clear()
         self._watches.clear()
 
+    def ends_in_order(self) -> None:
+        """The process ends, and the store has everything."""
+        self._stored |= self._incarnations
+
     def starts(self, path: str, incarnation: int, above: int, now: float) -> None:
         """`on_start`; `above`: the incarnation of its supervisor."""
         last = self._incarnations.get(path, 0)
@@ -52,10 +58,12 @@ class Lives:
         # What leaves nothing in the store begins anew when it has ended for good.
         is_new = part.kind in (Kind.VOLATILE, Kind.TEAM) and incarnation == 1
         is_new = is_new and (
-            part.restart != "permanent" or self._free[path] or self._under.get(path) != above
+            part.restart != "permanent" or path in self._free or self._under.get(path) != above
         )
         if part.kind is Kind.TEAM and incarnation == 1:
             self._spent = defaultdict(_windows, {k: v for k, v in self._spent.items() if k[0] != path})
+        if part.kind in (Kind.MIRRORED, Kind.DURABLE):
+            last = max(last, self._stored.get(path, 0))
         if incarnation <= last and not is_new:
             self._complain(f"{path} starts as incarnation {incarnation} behind {last}")
         self._incarnations[path] = incarnation
@@ -114,7 +122,7 @@ class Lives:
                 return
 
     def _decided(self, path: str, team: Part, parent: str, now: float) -> tuple[float, float]:
-        """Between when and when it was: a group waits for those who stop, and for one restart before another."""
+        """Between when and when it was: a group waits for those who stop, and for restarts before."""
         last = self._downs[path][-1] if self._downs[path] else now
         if path not in self._is_down:  # it was killed, by whomever
             return self._started.get(path, 0.0), now

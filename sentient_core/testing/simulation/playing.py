@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -12,6 +12,7 @@ import trio
 from anyio.abc import TaskGroup
 
 from sentient_core.actors.ref import ActorRef
+from sentient_core.causes import in_a_line
 from sentient_core.config import Settings
 from sentient_core.errors import (
     ActivationFailed,
@@ -30,7 +31,7 @@ from sentient_core.system import ActorSystem, runtime_of
 from sentient_core.testing.simulation.cast import Failed, Job, Read, Refused, spec_of, virtual_class
 from sentient_core.testing.simulation.determinism import deterministic
 from sentient_core.testing.simulation.messages import Message, Origin
-from sentient_core.testing.simulation.program import Do, Kind, Part, Program, Step, Task
+from sentient_core.testing.simulation.program import Do, Kind, Part, Program, Step, Task, paths_of
 from sentient_core.testing.simulation.witness import Process, Witness, current_process
 
 __all__ = ["Outcome", "play"]
@@ -69,7 +70,7 @@ def play(program: Program) -> Outcome:
         try:
             trio.run(_Player(program, witness).run, clock=clock)
         except Exception as error:  # noqa: BLE001 - what escapes from the runtime is what is looked for
-            witness.complain(f"{_words(error)} came out of the system")
+            witness.complain(f"{in_a_line(error)} came out of the system")
     return Outcome(program, tuple(witness.complaints), tuple(witness.trace))
 
 
@@ -121,6 +122,8 @@ class _Life:
         self.has_crashed = False
         self._waiting: set[str] = set()
         """Messages whose senders wait for an answer."""
+        self._answered = anyio.Event()
+        """Set with each answer."""
 
     async def live(self, steps: Sequence[Step]) -> None:
         witness = self._witness
@@ -174,6 +177,8 @@ class _Life:
             except (SentientError, Failed) as error:
                 self._witness.note(f"{part.name} does not start: {type(error).__name__}")
                 self._witness.lives.forget(part.name)
+                for path, _ in paths_of((part,)):  # what had started has ended for good
+                    self._witness.books.gone_timers(path)
             else:
                 return
 
@@ -280,6 +285,7 @@ class _Life:
                 witness.complain(f"who asked got an answer, and what has become of the {message}?")
         finally:
             self._waiting.discard(id_)
+            self._answered.set()
 
     async def _look(self, system: ActorSystem) -> None:
         """Bring all to rest, and compare it with what is known."""
@@ -316,7 +322,7 @@ class _Life:
             except ActivationFailed:
                 continue  # a bad start
             except SentientError as error:
-                self._witness.complain(f"{path} is alive and does not answer: {_words(error)}")
+                self._witness.complain(f"{path} is alive and does not answer: {in_a_line(error)}")
             return
 
     def _look_at_tree(self, system: ActorSystem) -> None:
@@ -334,12 +340,14 @@ class _Life:
         witness = self._witness
         with anyio.move_on_after(60.0) as patience:
             while self._waiting:
-                await anyio.sleep(1.0)
+                self._answered = anyio.Event()
+                await self._answered.wait()
         if patience.cancelled_caught:
             who = ", ".join(sorted(self._waiting))
             witness.complain(f"the system has ended, and who sent {who} waits still")
         self._process.is_over = True
         witness.note(f"process {witness.books.run} has ended")
+        witness.lives.ends_in_order()
         witness.books.commit()
         for path, part in witness.parts.items():
             if part.kind is Kind.DURABLE:
@@ -353,12 +361,5 @@ def _let_go_wrong(system: ActorSystem, *, goes: bool) -> None:
         (system.faults.resume if goes else system.faults.pause)()
 
 
-def _id_of(payload: object) -> str:
-    task = payload.get("task") if isinstance(payload, dict) else None
-    return str(task["id"]) if isinstance(task, dict) else ""
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, BaseExceptionGroup):
-        return "; ".join(_words(one) for one in error.exceptions)
-    return f"{type(error).__name__}: {error}"
+def _id_of(payload: Mapping[str, Any]) -> str:
+    return str(payload["task"]["id"]) if "task" in payload else ""

@@ -6,18 +6,14 @@ from pathlib import Path
 
 import msgspec
 
-from sentient_core.errors import InvalidReplay
+from sentient_core.errors import InvalidFaultPlan, InvalidReplay
+from sentient_core.faults import FaultPlan
 from sentient_core.testing.simulation.playing import Outcome
 from sentient_core.testing.simulation.program import Program
 
 __all__ = ["as_text", "from_text", "load"]
 
 _FORMAT = 1
-
-
-class _Head(msgspec.Struct, frozen=True):
-    sentient_simulation: int
-    """The version of the format."""
 
 
 def as_text(outcome: Outcome) -> str:
@@ -56,8 +52,10 @@ def from_text(text: str) -> Program:
                 raise InvalidReplay(number, f"there is no {key!r} in a program")
             else:
                 fields[key].append(value)
+    if not version:
+        raise InvalidReplay(0, "it is empty")
     try:
-        return msgspec.convert(
+        program = msgspec.convert(
             {
                 "seed": (fields["seed"] or [0])[-1],
                 "parts": fields["part"],
@@ -67,8 +65,11 @@ def from_text(text: str) -> Program:
             },
             Program,
         )
-    except msgspec.ValidationError as error:
+        if program.faults:
+            FaultPlan.from_toml(program.faults)
+    except (msgspec.ValidationError, InvalidFaultPlan) as error:
         raise InvalidReplay(0, str(error)) from error
+    return program
 
 
 def load(path: Path) -> Program:

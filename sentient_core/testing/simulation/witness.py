@@ -13,7 +13,7 @@ from sentient_core.testing.simulation.messages import Books
 from sentient_core.testing.simulation.program import Part, Program, paths_of
 from sentient_core.testing.simulation.states import States
 
-__all__ = ["MOST_COMPLAINTS", "Process", "Witness", "current_process"]
+__all__ = ["MOST_COMPLAINTS", "Process", "Witness", "current_process", "shown"]
 
 MOST_COMPLAINTS = 10
 

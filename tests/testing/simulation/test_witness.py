@@ -1,0 +1,209 @@
+"""What the witness of a simulation complains of, and what it lets pass."""
+
+from __future__ import annotations
+
+import pytest
+
+from sentient_core.testing.simulation.lives import Lives
+from sentient_core.testing.simulation.messages import Books, Origin
+from sentient_core.testing.simulation.program import Kind, Part
+from sentient_core.testing.simulation.states import States
+
+
+class Complaints(list[str]):
+    def __call__(self, of: str) -> None:
+        self.append(of)
+
+
+@pytest.fixture
+def complaints() -> Complaints:
+    return Complaints()
+
+
+@pytest.fixture
+def books(complaints: Complaints) -> Books:
+    books = Books(complaints)
+    books.begins_run()
+    return books
+
+
+def test_a_message_without_an_end_is_missed_when_all_is_quiet(books: Books, complaints: Complaints) -> None:
+    books.sent("1", "a", Kind.VOLATILE, Origin.OUTSIDE)
+    books.sent("2", "a", Kind.VOLATILE, Origin.OUTSIDE)
+    books.begins("a", "2", "", 1, 1)
+    books.ends("2")
+
+    books.balance(100.0, is_end=False)
+
+    assert len(complaints) == 1
+    assert "message 1 to a" in complaints[0]
+
+
+@pytest.mark.parametrize("other", ["ends", "dead", "answered"])
+def test_two_ends_are_too_many(books: Books, complaints: Complaints, other: str) -> None:
+    books.sent("1", "a", Kind.DURABLE, Origin.OUTSIDE)
+    books.ends("1")
+    assert not complaints
+
+    if other == "ends":
+        books.ends("1")
+    elif other == "dead":
+        books.is_dead("1", has_row=True)
+    else:
+        books.is_answered("1")
+
+    assert "more than one end" in complaints[0]
+
+
+def test_a_later_message_of_the_same_sender_comes_later(books: Books, complaints: Complaints) -> None:
+    for id_ in "123":
+        books.sent(id_, "a", Kind.VOLATILE, Origin.OUTSIDE)
+    books.begins("a", "1", "me", 1, 1)
+    books.begins("a", "3", "me", 3, 1)
+    books.begins("a", "3", "me", 3, 2)
+    assert not complaints
+
+    books.begins("a", "2", "me", 2, 1)
+
+    assert "behind a later one" in complaints[0]
+
+
+def test_what_a_failed_turn_has_sent_comes_nowhere(books: Books, complaints: Complaints) -> None:
+    books.sent("1", "a", Kind.DURABLE, Origin.OUTSIDE)
+    books.sent("1.relayed", "b", Kind.DURABLE, Origin.TURN, "1")
+    books.is_dead("1", has_row=True)
+    books.balance(100.0, is_end=False)
+    assert not complaints
+
+    books.begins("b", "1.relayed", "a", 2, 1)
+
+    assert "has not ended well" in complaints[0]
+
+
+def test_a_crash_may_take_what_was_not_acknowledged_and_nothing_else(
+    books: Books, complaints: Complaints
+) -> None:
+    for id_, kind in (("1", Kind.DURABLE), ("2", Kind.DURABLE), ("3", Kind.MIRRORED)):
+        books.sent(id_, "a", kind, Origin.OUTSIDE)
+    books["2"].is_acknowledged = True
+
+    books.crash()
+    books.begins_run()
+    books.restored("a", ())
+    books.balance(100.0, is_end=False)
+
+    assert len(complaints) == 1
+    assert "message 2 to a" in complaints[0]
+    books.begins("a", "3", "", 0, 1)
+    assert "went with the process" in complaints[1]
+
+
+def test_a_durable_state_is_that_of_the_turns_that_ended_well(complaints: Complaints) -> None:
+    states = States(complaints)
+    states.starts("a", Kind.DURABLE, {})
+    states.counts("a", Kind.DURABLE, "1")
+    states.turn_ends("a", well=True)
+    states.counts("a", Kind.DURABLE, "2")
+    states.turn_ends("a", well=False)
+    states.starts("a", Kind.DURABLE, {"1": 1})
+    assert not complaints
+
+    states.shows("a", {"1": 2})
+    states.starts("a", Kind.DURABLE, {"1": 1, "2": 1})
+    states.starts("a", Kind.DURABLE, {})
+
+    assert [complaint.partition(" ")[2] for complaint in complaints] == [
+        "has applied more than once 1",
+        "begins with what no turn has left, 2",
+        "begins without 1, 2",
+    ]
+
+
+def test_a_state_that_was_committed_survives_a_crash_and_the_rest_need_not(complaints: Complaints) -> None:
+    states = States(complaints)
+    for id_ in "12":
+        states.counts("a", Kind.DURABLE, id_)
+        states.turn_ends("a", well=True)
+        if id_ == "1":
+            states.commit("a")
+
+    states.crash()
+    assert states.starts("a", Kind.DURABLE, {"1": 1})
+    assert not complaints
+    states.crash()
+    states.starts("a", Kind.DURABLE, {"3": 1})
+
+    assert [complaint.partition(" ")[2] for complaint in complaints] == [
+        "begins without what was committed, 1",
+        "begins with what it has never known, 3",
+    ]
+
+
+def team(strategy: str, most: int) -> dict[str, Part]:
+    children = (Part(name="a", kind=Kind.MIRRORED), Part(name="b", kind=Kind.MIRRORED))
+    top = Part(name="t", kind=Kind.TEAM, strategy=strategy, max_restarts=most, within=5.0, children=children)
+    return {"t": top, "t/a": children[0], "t/b": children[1]}
+
+
+def restart(lives: Lives, path: str, now: float, incarnation: int) -> None:
+    lives.goes_down(path, now)
+    lives.restarts(path, now, above=1)
+    lives.starts(path, incarnation, 1, now)
+
+
+def test_one_restart_too_many_within_the_window_is_seen(complaints: Complaints) -> None:
+    lives = Lives(complaints, team("one_for_one", 2))
+    lives.starts("t/a", 1, 1, 0.0)
+    lives.starts("t/b", 1, 1, 0.0)
+    restart(lives, "t/a", 1.0, 2)
+    restart(lives, "t/b", 2.0, 2)
+    restart(lives, "t/a", 6.5, 3)
+    lives.costs_nothing("t/b", 6.6)
+    restart(lives, "t/b", 6.6, 3)
+    assert not complaints
+
+    restart(lives, "t/b", 6.9, 4)
+
+    assert "which allows 2" in complaints[0]
+
+
+def test_a_group_restart_counts_once(complaints: Complaints) -> None:
+    lives = Lives(complaints, team("one_for_all", 1))
+    lives.starts("t/a", 1, 1, 0.0)
+    lives.starts("t/b", 1, 1, 0.0)
+    restart(lives, "t/a", 1.0, 2)
+    restart(lives, "t/b", 1.0, 2)
+    assert not complaints
+
+    restart(lives, "t/a", 2.0, 3)
+
+    assert len(complaints) == 1
+
+
+def test_incarnations_grow_and_there_is_one_at_a_time(complaints: Complaints) -> None:
+    lives = Lives(complaints, team("one_for_one", 9))
+    lives.starts("t/a", 1, 1, 0.0)
+    lives.takes("t/a", "7")
+    lives.takes("t/a", "8")
+    lives.starts("t/a", 1, 1, 0.0)
+    lives.ends_in_order()
+    lives.begins_run()
+    lives.starts("t/a", 1, 1, 0.0)
+
+    assert [complaint.partition(" ")[2] for complaint in complaints] == [
+        "handles message 8 while message 7 is in hand",
+        "starts as incarnation 1 behind 1",
+        "starts while message 8 is in hand",
+        "starts as incarnation 1 behind 1",
+    ]
+
+
+def test_an_end_is_told_once_and_to_those_who_asked(complaints: Complaints) -> None:
+    lives = Lives(complaints, {})
+    lives.watches("a", 1, "b")
+    lives.is_told("a", 1, "b")
+    assert not complaints
+
+    lives.is_told("a", 1, "b")
+
+    assert "without asking, or once more" in complaints[0]
