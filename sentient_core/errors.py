@@ -822,7 +822,8 @@ class TaskIdConflict(MessageIdConflict):
     def __init__(self, message: object, ref: ActorRef, task_id: str) -> None:
         self.message = message
         self.ref = ref
-        self.message_id = self.task_id = task_id
+        self.message_id: str = task_id
+        self.task_id: str = task_id
         SentientError.__init__(
             self,
             f"'{ref.path}' was given another task {task_id!r} before: description, input_data or workflow_id "
