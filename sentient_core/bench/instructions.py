@@ -54,7 +54,7 @@ class Instructions:
         return self._executed
 
     def _trace_entered(self, trace: Any) -> None:
-        frame: FrameType | None = sys._getframe(2)
+        frame: FrameType | None = sys._getframe(2)  # pyright: ignore[reportPrivateUsage] - the interpreter's own way
         while frame is not None:
             frame.f_trace, frame.f_trace_opcodes = trace, trace is not None
             frame = frame.f_back

@@ -7,6 +7,7 @@ from sentient_core.bench.rows import (
     always_failing,
     blocked_loop,
     commit_lost,
+    corrupt,
     database_gone,
     deaf_handler,
     flood,
@@ -17,6 +18,7 @@ from sentient_core.bench.rows import (
     siblings,
     start_fails,
     store_errors,
+    wall_clock,
 )
 
 __all__ = ["ROWS"]
@@ -35,4 +37,6 @@ ROWS: tuple[Row, ...] = (
     commit_lost.ROW,
     database_gone.ROW,
     process_killed.ROW,
+    corrupt.ROW,
+    wall_clock.ROW,
 )

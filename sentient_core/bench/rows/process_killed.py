@@ -151,8 +151,8 @@ ROW = Row(
     about=(
         "A process of its own takes deposits as fast as it can, and kills itself at a point that a seeded "
         "plan chooses; what it said was acknowledged is compared with what the next start has. Then "
-        "processes die over a backlog of accepted deposits that nobody has handled: timed is from the opening "
-        "of the store to the last one handled, with the backlog in its rows and in the journal alone."
+        "processes die over a backlog of accepted deposits that nobody has handled: timed is from the "
+        "opening of the store to the last one handled, with the backlog in its rows and in the journal alone."
     ),
     run=_run,
 )
