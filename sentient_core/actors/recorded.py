@@ -90,7 +90,7 @@ def error_words(codec: Codec, error: Exception) -> dict[str, Any]:
     for name, value in (("args", error.args), ("fields", vars(error))):
         try:
             codec.encode(value)
-        except Exception:  # noqa: BLE001 - then it is kept without
+        except Exception:  # noqa: BLE001, S112 - then it is kept without
             continue
         words[name] = value
     return words

@@ -55,6 +55,11 @@ _CALLERS = {
 }
 """The modules that call an actor's methods; the last one, for proxies."""
 
+_RUNTIME = tuple(
+    f"sentient_core.{part}" for part in ("actors.", "mailbox.", "supervisor.", "store.", "events.")
+)
+"""What actors run on; others of this package are actors themselves (`agents`), and can block like any."""
+
 
 class BlockedHandler(msgspec.Struct, frozen=True, kw_only=True):
     """What kept the event loop from running, and for how long."""
@@ -291,7 +296,7 @@ def _own_part(frames: list[FrameType]) -> tuple[list[FrameType], str | None]:
     """
     for at in range(len(frames) - 1, 0, -1):
         is_ours = _module_of(frames[at - 1]) in _CALLERS
-        if is_ours and not _module_of(frames[at]).startswith("sentient_core."):
+        if is_ours and not _module_of(frames[at]).startswith(_RUNTIME):
             return frames[at:], frames[at].f_code.co_qualname
     return frames, None
 

@@ -17,7 +17,7 @@ class FaultPoint(StrEnum):
     MAILBOX_GET = "mailbox_get"
     """A message is taken from its mailbox."""
     RECEIVE = "receive"
-    """The handler is about to be called. In the actor's turn."""
+    """The handler is about to be called. In the actor's turn, before a time limit of the handler begins."""
     REPLY = "reply"
     """The handler of an ask has returned, and its reply has not left."""
     START = "start"

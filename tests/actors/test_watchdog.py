@@ -145,6 +145,18 @@ async def test_a_hook_that_blocks_the_loop_is_named() -> None:
         assert (report.path, report.handler, report.message_type) == ("slow", "SlowStarter.on_start", None)
 
 
+async def test_an_actor_of_this_package_is_named_like_any_other() -> None:
+    space: dict[str, Any] = {"__name__": "sentient_core.agents.ours", "block": block_until_noticed}
+    exec("def started(self): block(self.context.system)", space)
+    ours = type("Ours", (Actor,), {"on_start": space["started"]})
+
+    async with a_system() as system:
+        await system.spawn(ours, name="ours")
+        report = await report_when_over(system)
+
+    assert (report.path, report.handler) == ("ours", "started")
+
+
 async def test_what_blocks_the_loop_outside_of_actors_is_shown_by_its_stack() -> None:
     async with a_system() as system:
         block_until_noticed(system)
