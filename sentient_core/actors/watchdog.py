@@ -57,8 +57,6 @@ _CALLERS = {
 
 _PARTS = "actors.", "mailbox.", "supervisor.", "store.", "events."
 _RUNTIME = tuple(f"sentient_core.{part}" for part in _PARTS)
-    f"sentient_core.{part}" for part in ("actors.", "mailbox.", "supervisor.", "store.", "events.")
-)
 """What actors run on; others of this package are actors themselves (`agents`), and can block like any."""
 
 
