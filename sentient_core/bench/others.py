@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import msgspec
 
-from sentient_core.actors.actor import Actor
+from sentient_core.actors.actor import Actor, DurabilityName
 from sentient_core.actors.handlers import handles
 from sentient_core.actors.ref import ActorRef
 from sentient_core.actors.request import Request
@@ -44,19 +44,19 @@ class _Other(Actor):
 class VolatileOther(_Other):
     """Remembers nothing, and does not need the store."""
 
-    durability = "volatile"
+    durability: ClassVar[DurabilityName] = "volatile"
 
 
 class MirroredOther(_Other):
     """Is written behind."""
 
-    durability = "mirrored"
+    durability: ClassVar[DurabilityName] = "mirrored"
 
 
 class DurableOther(_Other):
     """Answers when its turn is committed."""
 
-    durability = "durable"
+    durability: ClassVar[DurabilityName] = "durable"
 
 
 KINDS: tuple[type[_Other], ...] = (VolatileOther, DurableOther)
