@@ -50,6 +50,7 @@ __all__ = [
     "event_in",
     "flat",
     "full_id",
+    "has_news",
     "parts_of_id",
 ]
 
