@@ -55,7 +55,7 @@ async def test_a_whole_workflow(url: str) -> None:
             assert found is not None
             assert (found.status, found.current_step, found.total_steps) == ("failed", 5, 6)
             assert [step.name for step in await run.steps()] == ["a", "a:undo", "b", "c", "go", "rest", "d"]
-    assert world.log.lines[-1] == "w:a:undo:1 undo"
+    assert world.log.lines[-1] == "w:a/undo:1 undo"
 
 
 async def test_an_end_of_the_system_in_the_middle(tmp_path: Path) -> None:
