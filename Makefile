@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
 BIN := .venv/bin
-CODE := sentient_core tests benchmarks examples
+CODE := sentient_core sentient_core_pytest tests benchmarks examples
 # all of them run, whatever the one before said
 CHECKS := "ruff check $(CODE)" "ruff format --check $(CODE)" "mypy" "pyright --project pyproject.toml --pythonpath $(BIN)/python" \
     "pytest --quiet tests/test_import_direction.py"

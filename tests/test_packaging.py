@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 NAME = "sentient_core-0.1.0"
 PACKAGE = {
     path.relative_to(ROOT).as_posix()
-    for path in (ROOT / "sentient_core").rglob("*")
+    for name in ("sentient_core", "sentient_core_pytest")
+    for path in (ROOT / name).rglob("*")
     if path.is_file() and "__pycache__" not in path.parts
 }
 
@@ -68,7 +69,9 @@ def test_the_metadata_says_what_we_say(wheel: Path) -> None:
     assert (metadata["Name"], metadata["Version"]) == ("sentient-core", "0.1.0")
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
-    assert set(metadata.get_all("Provides-Extra", [])) == {"bench", "demo", "dev", "peers", "service"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {
+        *("bench", "demo", "dev", "peers", "service", "testing")
+    }
     assert "surrealdb[embedded]==3.0.0b10" in metadata.get_all("Requires-Dist", [])
 
 
@@ -94,8 +97,23 @@ def test_the_installed_wheel_imports_from_anywhere(site: Path, tmp_path: Path) -
     file, maildir = printed.splitlines()
     assert Path(file) == site / "sentient_core" / "__init__.py"
     assert "mailbox.Maildir" in maildir, "the standard library's mailbox is hidden"
-    assert sorted(path.name for path in site.iterdir()) == ["bin", "sentient_core", f"{NAME}.dist-info"]
+    assert sorted(path.name for path in site.iterdir()) == [
+        *("bin", "sentient_core", f"{NAME}.dist-info", "sentient_core_pytest")
+    ]
     assert [path.name for path in (site / "bin").iterdir()] == ["sentient"]
+
+
+def test_pytest_finds_the_plugin_of_the_installed_wheel(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "async def test_it(actor_system):\n    assert actor_system.health().is_ready\n"
+    )
+
+    printed = _run(
+        "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", cwd=tmp_path, PYTHONPATH=str(site)
+    )
+
+    assert "sentient-core-0.1.0" in printed.partition("plugins:")[2].partition("\n")[0]
+    assert "2 passed" in printed
 
 
 def test_the_installed_wheel_measures_faults(site: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sentient_core.testing.assertions import assert_dead_letters, conserved, expect_event
+from sentient_core.testing.leaks import Leaks, leaks_since, no_leaks, whatever_lives
 from sentient_core.testing.probe import Probe, Received
 from sentient_core.testing.proxy import ToxicProxy
 from sentient_core.testing.toxics import Direction, Toxics
@@ -9,11 +11,18 @@ from sentient_core.testing.virtual_time import VirtualClock, VirtualLoop, virtua
 
 __all__ = [
     "Direction",
+    "Leaks",
     "Probe",
     "Received",
     "ToxicProxy",
     "Toxics",
     "VirtualClock",
     "VirtualLoop",
+    "assert_dead_letters",
+    "conserved",
+    "expect_event",
+    "leaks_since",
+    "no_leaks",
     "virtual_backend",
+    "whatever_lives",
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
@@ -16,6 +14,7 @@ from sentient_core.actors.request import Request
 from sentient_core.actors.watching import Terminated
 from sentient_core.errors import InvalidArgument, UnknownActor
 from sentient_core.paths import EXTERNAL
+from sentient_core.testing.expected import is_met, listed, words
 
 if TYPE_CHECKING:
     from sentient_core.system import ActorSystem
@@ -25,7 +24,6 @@ __all__ = ["Probe", "Received"]
 T = TypeVar("T")
 
 PATIENCE = 5.0
-_SHOWN = 5
 
 
 class Received:
@@ -107,9 +105,9 @@ class Probe:
     async def expect(self, what: T, *, timeout: float = PATIENCE) -> T: ...
     async def expect(self, what: Any, *, timeout: float = PATIENCE) -> Any:
         """Take the next message, which has to be `what`; waits for it for at most `timeout` seconds."""
-        taken = await self._take(f"expected {_words(what)}", timeout)
-        if not _is_met(what, taken.message):
-            raise AssertionError(f"{self._name} got {taken}, and expected {_words(what)}{self._rest()}")
+        taken = await self._take(f"expected {words(what)}", timeout)
+        if not is_met(what, taken.message):
+            raise AssertionError(f"{self._name} got {taken}, and expected {words(what)}{self._rest()}")
         return taken.message
 
     async def receive(self, *, timeout: float = PATIENCE) -> Any:
@@ -127,7 +125,7 @@ class Probe:
                 taken.append(self.last.message)
         if len(taken) < n:
             raise AssertionError(
-                f"{self._name} got {len(taken)} of {n} messages within {timeout:g} s: {_shown(taken)}"
+                f"{self._name} got {len(taken)} of {n} messages within {timeout:g} s: {listed(taken)}"
             )
         return taken
 
@@ -194,7 +192,7 @@ class Probe:
         return f"probe '{self.ref.path}'"
 
     def _rest(self) -> str:
-        return f"; behind it wait {_shown(self._inbox.waiting)}" if self._inbox.waiting else ""
+        return f"; behind it wait {listed(self._inbox.waiting)}" if self._inbox.waiting else ""
 
     def __repr__(self) -> str:
         return f"<Probe {self.ref.path!r}, {len(self._inbox.waiting)} waiting>"
@@ -288,29 +286,3 @@ class _Answering(Actor):
             return await self._answer.wait()
         finally:
             self.context.ref.stop()
-
-
-def _is_met(what: Any, message: Any) -> bool:
-    if isinstance(what, type):
-        return isinstance(message, what)
-    if _is_predicate(what):
-        return bool(what(message))
-    return bool(message == what)
-
-
-def _is_predicate(what: Any) -> bool:
-    return inspect.isroutine(what) or isinstance(what, functools.partial)
-
-
-def _words(what: Any) -> str:
-    if isinstance(what, type):
-        return f"a {what.__qualname__}"
-    if _is_predicate(what):
-        return f"what {getattr(what, '__qualname__', what)} is true of"
-    return repr(what)
-
-
-def _shown(messages: Any) -> str:
-    texts = [repr(message) for message in messages]
-    left = len(texts) - _SHOWN
-    return "[" + ", ".join(texts[:_SHOWN]) + (f", and {left} more" if left > 0 else "") + "]"

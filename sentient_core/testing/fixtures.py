@@ -1,0 +1,133 @@
+"""What the fixtures of the pytest plugin do, apart from being fixtures."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, cast
+
+import anyio
+import msgspec
+
+from sentient_core.actors.alerts import Alert
+from sentient_core.errors import InvalidArgument, SystemClosed
+from sentient_core.mailbox import DeadLetter
+from sentient_core.store import MemoryStore
+from sentient_core.store.protocols import Store
+from sentient_core.store.surreal import SurrealStore
+from sentient_core.system import ActorSystem
+from sentient_core.testing.assertions import conserved, in_words
+from sentient_core.testing.leaks import leaks_since, whatever_lives
+from sentient_core.testing.virtual_time import clock_of, virtual_backend
+
+__all__ = ["Allowed", "SystemOptions", "checked_system", "under_virtual_time"]
+
+Allowed: TypeAlias = "Literal['any'] | Sequence[str]"
+
+_AUDIT_SECONDS = 60.0
+
+
+class SystemOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What `@pytest.mark.actor_system` says beside the arguments of ActorSystem."""
+
+    name: str = "test"
+    audit: bool = True
+    leaks: bool = True
+    dead_letters: Allowed = "any"
+    alerts: Allowed = "any"
+
+
+@asynccontextmanager
+async def checked_system(
+    fixture: Callable[[str], Any], has_failed: Callable[[], bool], options: Mapping[str, Any]
+) -> AsyncGenerator[ActorSystem]:
+    """A system with these options, looked at when the test is through with it."""
+    own = {name: value for name, value in options.items() if name in SystemOptions.__struct_fields__}
+    others = {name: value for name, value in options.items() if name not in own and name != "store"}
+    checks = SystemOptions(**own)
+    for name in ("dead_letters", "alerts"):
+        _check_allowed(name, getattr(checks, name))
+    async with _store(options.get("store"), fixture) as store:
+        before = whatever_lives() if checks.leaks else None
+        alerts: list[Alert] = []
+        letters: list[DeadLetter] = []
+        async with ActorSystem(checks.name, store=store, **others) as system:
+            system.alerts.subscribe(alerts.append)
+            system.dead_letters.subscribe(letters.append)
+            yield system
+            if not has_failed():
+                if system.faults is not None:
+                    system.faults.pause()
+                if checks.audit:
+                    await _check_audit(system)
+        if has_failed():
+            return
+        _check_letters(letters, checks.dead_letters)
+        _check_alerts(alerts, checks.alerts)
+        left = None if before is None else await leaks_since(before)
+        if left:
+            raise AssertionError(f"left behind by the test:\n{left}")
+
+
+def under_virtual_time(backend: object, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The same backend, with its options, under a virtual clock; as it is, if it has one."""
+    name, others = (backend, {}) if isinstance(backend, str) else cast("tuple[str, dict[str, Any]]", backend)
+    if clock_of((name, others)) is not None:
+        return name, others
+    name, virtual = virtual_backend(name, **options)
+    return name, others | virtual
+
+
+@asynccontextmanager
+async def _store(wanted: Any, fixture: Callable[[str], Any]) -> AsyncGenerator[str | Store]:
+    if wanted is None:
+        yield MemoryStore()
+    elif callable(wanted):
+        made = cast("Store", wanted())
+        try:
+            yield made
+        finally:
+            await made.close()
+    elif isinstance(wanted, str):
+        directory: Path | str = fixture("tmp_path") if "{tmp_path}" in wanted else ""
+        async with SurrealStore("mem://") as warm:  # opens what it opens once per process
+            await warm.query("RETURN 1")
+        yield wanted.replace("{tmp_path}", str(directory))
+    else:
+        yield cast("Store", wanted)
+
+
+async def _check_audit(system: ActorSystem) -> None:
+    try:
+        with anyio.move_on_after(_AUDIT_SECONDS):
+            await conserved(system)
+            return
+    except SystemClosed:  # the test has ended it
+        return
+    raise AssertionError(
+        f"what became of all messages was not known within {_AUDIT_SECONDS:g} s: the store does not answer. "
+        "If that is meant: @pytest.mark.actor_system(audit=False)"
+    )
+
+
+def _check_letters(letters: Sequence[DeadLetter], allowed: Allowed) -> None:
+    if allowed == "any":
+        return
+    wrong = [letter for letter in letters if letter.reason not in allowed]
+    if wrong:
+        shown = "\n".join(f"  {in_words(letter)}" for letter in wrong)
+        raise AssertionError(f"dead letters that were not expected:\n{shown}")
+
+
+def _check_alerts(alerts: Sequence[Alert], allowed: Allowed) -> None:
+    if allowed == "any":
+        return
+    wrong = [alert for alert in alerts if alert.alert not in allowed]
+    if wrong:
+        raise AssertionError("alerts that were not expected:\n" + "\n".join(f"  {alert}" for alert in wrong))
+
+
+def _check_allowed(name: str, allowed: object) -> None:
+    if allowed != "any" and (isinstance(allowed, str) or not isinstance(allowed, Sequence)):
+        raise InvalidArgument(f"{name} is 'any' or a tuple of those that may be there, not {allowed!r}")
