@@ -73,7 +73,7 @@ def assert_dead_letters(system: ActorSystem, *expected: tuple[What, str]) -> Non
         assert_dead_letters(system, (Deposit(-1), "failed"), (Withdraw, "stopped"))
 
     Each is a message and the reason (`DeadLetterReason` or its value). The message is a type, a predicate, or
-    a value that it is equal to. An AssertionError names those that are missing, and those that nobody expected.
+    a value that it is equal to. An AssertionError names those that are missing, and those not expected.
     The newest 1,000 are looked at.
     """
     left: list[DeadLetter] = list(system.dead_letters)
