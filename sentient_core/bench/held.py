@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from sentient_core.bench.findings import Findings
 from sentient_core.bench.stores import CONNECTIONS, StoreKind
 from sentient_core.system import ActorSystem, runtime_of
 
-__all__ = ["Held", "settled"]
+__all__ = ["Held", "resident_bytes", "settled"]
 
 _DESCRIPTORS = Path("/proc/self/fd")
+_MEMORY = Path("/proc/self/statm")
 _WORKER = "sentient-core worker"
 _POOLED = ("Trio thread", " from ", "AnyIO worker thread")
 """In the names of such threads; trio calls one that works after what it does, and for whom."""
@@ -61,6 +63,13 @@ async def settled(system: ActorSystem) -> Held:
         actors=system.statistics().actors,
         watched=len(runtime.watchers),
     )
+
+
+def resident_bytes() -> int:
+    """What the process has in memory, as its operating system counts; 0 where it does not tell."""
+    if not _MEMORY.exists():
+        return 0
+    return int(_MEMORY.read_text("ascii").split()[1]) * resource.getpagesize()
 
 
 def _descriptors() -> int:

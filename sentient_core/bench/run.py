@@ -118,7 +118,7 @@ def _run(row: Row, scene: Scene, progress: RunProgress) -> Result:
     try:
         anyio.run(partial(row.run, scene, findings), backend=scene.backend)
     except Exception as failure:  # noqa: BLE001 - the other rows are measured all the same
-        error = in_a_line(failure)
+        error = in_a_line(_innermost(failure))
         progress.say("".join(traceback.format_exception(failure)))
     return Result(
         row=row.id,
@@ -130,6 +130,12 @@ def _run(row: Row, scene: Scene, progress: RunProgress) -> Result:
         findings=findings,
         error=error,
     )
+
+
+def _innermost(failure: BaseException) -> BaseException:
+    """Of a group of one, that one: task groups make them, and say nothing themselves."""
+    inside: tuple[BaseException, ...] = getattr(failure, "exceptions", ())
+    return _innermost(inside[0]) if len(inside) == 1 else failure
 
 
 def _disk() -> str | None:

@@ -16,8 +16,11 @@ from sentient_core.bench.rows import (
     nothing,
     process_killed,
     siblings,
+    slow_followers,
     start_fails,
     store_errors,
+    storm,
+    trees,
     wall_clock,
 )
 
@@ -33,10 +36,13 @@ ROWS: tuple[Row, ...] = (
     blocked_loop.ROW,
     deaf_handler.ROW,
     flood.ROW,
+    slow_followers.ROW,
     store_errors.ROW,
     commit_lost.ROW,
     database_gone.ROW,
     process_killed.ROW,
     corrupt.ROW,
     wall_clock.ROW,
+    trees.ROW,
+    storm.ROW,
 )

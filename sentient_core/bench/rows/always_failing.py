@@ -20,7 +20,6 @@ __all__ = ["ROW"]
 
 _BUDGETS = (0, 3, 100)
 _BACKOFF = Backoff(first=0.1, most=0.1, jitter=0.0)
-_BACKOFF_RESTARTS = 10
 _TIMEOUT = 60.0
 
 
@@ -61,7 +60,7 @@ async def _run(scene: Scene, findings: Findings) -> None:
             scene.progress(step + 1, len(_BUDGETS) + 1)
     findings.others(load.result)
     async with scene.system() as system:
-        await _wait(system, findings)
+        await _wait(system, findings, scene.pick(quick=4, full=20))
 
 
 async def _fail(system: ActorSystem, budget: int, backoff: Backoff | None) -> tuple[int, float]:
@@ -76,22 +75,22 @@ async def _fail(system: ActorSystem, budget: int, backoff: Backoff | None) -> tu
     return len(starts), time.perf_counter() - starts[0]
 
 
-async def _wait(system: ActorSystem, findings: Findings) -> None:
+async def _wait(system: ActorSystem, findings: Findings, restarts: int) -> None:
     """The processor time of a system in which a child waits, beside one in which nothing does."""
     idle_from = time.process_time()
-    await anyio.sleep(_BACKOFF.most * _BACKOFF_RESTARTS)
+    await anyio.sleep(_BACKOFF.most * restarts)
     idle = time.process_time() - idle_from
     waiting_from = time.process_time()
-    started, seconds = await _fail(system, _BACKOFF_RESTARTS, _BACKOFF)
+    started, seconds = await _fail(system, restarts, _BACKOFF)
     waiting = time.process_time() - waiting_from
-    findings.check("restarts with a backoff", _BACKOFF_RESTARTS, started - 1)
+    findings.check("restarts with a backoff", restarts, started - 1)
     findings.holds(
         f"every restart waits its {_BACKOFF.first:g} s",
-        seconds >= _BACKOFF.first * _BACKOFF_RESTARTS,
-        f"{seconds:.2f} s for {_BACKOFF_RESTARTS}",
+        seconds >= _BACKOFF.first * restarts,
+        f"{seconds:.2f} s for {restarts}",
     )
     findings.figure("processor during 1 s of backoff", 1e3 * waiting / seconds, "ms", headline=True)
-    findings.figure("processor during 1 s idle", 1e3 * idle / (_BACKOFF.most * _BACKOFF_RESTARTS), "ms")
+    findings.figure("processor during 1 s idle", 1e3 * idle / (_BACKOFF.most * restarts), "ms")
 
 
 ROW = Row(

@@ -22,8 +22,8 @@ from sentient_core.logs import LogLevel
 
 __all__ = ["ROW"]
 
-_BLOCKS = 0.5
-_PAUSE = 0.5
+_BLOCKS = 0.3
+_PAUSE = 0.3
 _WATCHDOG = 0.1
 _IN_TIME = 0.1
 _PATH = "blocker"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-import tracemalloc
 
 import anyio
 
 from sentient_core.actors.actor import Actor
 from sentient_core.actors.ref import ActorRef
 from sentient_core.bench.findings import Findings
+from sentient_core.bench.held import resident_bytes
 from sentient_core.bench.others import loaded
 from sentient_core.bench.row import Row
 from sentient_core.bench.scene import Scene
@@ -96,7 +96,7 @@ class _Flood:
         self._missing = 0
         self._doubled = 0
         self._stops: list[float] = []
-        self._kilobytes = 0.0
+        self._megabytes = 0.0
 
     async def once(self, *, is_drained: bool) -> None:
         """Tells and sends, half each, then a stop behind all of it, or a drain."""
@@ -133,13 +133,10 @@ class _Flood:
         """What a flood of tells makes the process hold, until the actor comes to them."""
         ledger = _Ledger()
         ref = await self._system.spawn(self._cls, ledger, name=_NAME, restart="temporary")
-        tracemalloc.start()
-        try:
-            for number in range(self._messages):
-                ref.tell(number)
-            self._kilobytes = tracemalloc.get_traced_memory()[0] / 1024
-        finally:
-            tracemalloc.stop()
+        before = resident_bytes()
+        for number in range(self._messages):
+            ref.tell(number)
+        self._megabytes = max(0, resident_bytes() - before) / 1e6
         ledger.gate.set()
         await ref.stop()
 
@@ -152,7 +149,8 @@ class _Flood:
         found = f"{self._deepest:,} deep"
         findings.holds(f"{policy}: at most {self._capacity:,} queued", self._deepest <= self._capacity, found)
         findings.latency(f"stop behind a full mailbox, {policy}", self._stops, headline=True)
-        findings.figure(f"memory of {self._messages:,} tells, {policy}", self._kilobytes, "kB", headline=True)
+        grown = f"process grown by {self._messages:,} tells, {policy}"
+        findings.figure(grown, self._megabytes, "MB", headline=True)
 
 
 ROW = Row(
