@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 import anyio
 import msgspec
 
-from sentient_core.actors.actor import Actor
+from sentient_core.actors.actor import Actor, DurabilityName
 from sentient_core.actors.handlers import handles
 from sentient_core.actors.ref import ActorRef
 from sentient_core.actors.request import Request
@@ -42,7 +43,7 @@ class Numbers(Request[list[int]], frozen=True):
 class Till(Actor):
     """Writes down each deposit."""
 
-    durability = "durable"
+    durability: ClassVar[DurabilityName] = "durable"
 
     class State(msgspec.Struct):
         numbers: list[int] = msgspec.field(default_factory=list[int])

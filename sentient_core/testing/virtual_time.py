@@ -156,7 +156,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._jobs: set[asyncio.Future[Any]] = set()
         self._reports = 0
         self._jumping = _JumpingSelector(self._held_for)
-        self.hold_clock_for = self.clock.hold_clock_for
+        self.hold_clock_for: Callable[[Outside], None] = self.clock.hold_clock_for
         super().__init__(self._jumping)
         self._jumping.own = frozenset(self._jumping.get_map())
         self.clock.read_by(self.time)

@@ -60,8 +60,8 @@ class Read(Request[dict[str, int]], frozen=True):
 class Worker(Actor):
     """Counts in its state what it has handled."""
 
-    reply_errors = (Refused,)
-    handler_timeout = 20.0
+    reply_errors: ClassVar[tuple[type[Exception], ...]] = (Refused,)
+    handler_timeout: ClassVar[float | None] = 20.0
 
     class State(msgspec.Struct):
         handled: dict[str, int] = {}
