@@ -408,5 +408,6 @@ async def test_a_place_that_was_taken_for_a_task_is_given_back_with_the_incarnat
             await anyio.wait_all_tasks_blocked()
             assert places.borrowed_tokens == 0
             store.resume()
+        await anyio.wait_all_tasks_blocked()  # who waits for a task may know of its end before its run does
         assert places.borrowed_tokens == 0
     assert list(world.log) == ["t1 from 0", "t1 a"]
