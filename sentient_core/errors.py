@@ -126,7 +126,8 @@ SentientError
 │   ├── NotInTask                        what belongs to the code of a task was called elsewhere
 │   ├── InvalidItem                      what a task yields or reports is no item
 │   ├── AgentGone                        its agent ended for good; the task stays unfinished
-│   └── CheckpointOfAnother              a checkpoint of another agent cannot be restored
+│   ├── CheckpointOfAnother              a checkpoint of another agent cannot be restored
+│   └── CheckpointNotTaken               what the task at work has put into the state cannot be stored
 ├── WorkflowError                        a workflow; carries its id
 │   ├── WorkflowFailed                   a step has failed for good; carries the step and the cause
 │   ├── WorkflowCancelled                somebody has cancelled it
@@ -186,6 +187,7 @@ __all__ = [
     "BackupUnusable",
     "BeingForgotten",
     "BudgetExceeded",
+    "CheckpointNotTaken",
     "CheckpointOfAnother",
     "CheckpointUnusable",
     "ChildError",
@@ -1659,6 +1661,19 @@ class CheckpointOfAnother(TaskError):
         self.checkpoint_id = checkpoint_id
         self.of = of
         super().__init__(f"checkpoint '{checkpoint_id}' is of '{of}', and cannot be restored in '{agent}'")
+
+
+class CheckpointNotTaken(TaskError):
+    """The state of an agent cannot be stored as its task at work has it now. No checkpoint was taken."""
+
+    def __init__(self, agent: str, why: str) -> None:
+        self.task_id = ""
+        self.agent = agent
+        self.why = why
+        super().__init__(
+            f"no checkpoint of '{agent}' was taken: {why} Take one when its task is over, which fails unless "
+            "it mends that before its next item, report or checkpoint."
+        )
 
 
 class WorkflowError(SentientError):

@@ -22,7 +22,7 @@ from sentient_core.actors.escaped import stray
 from sentient_core.actors.inbox import Inbox
 from sentient_core.actors.isolating import isolated_reply
 from sentient_core.actors.lease import TurnAbandoned
-from sentient_core.actors.open_turn import OpenTurn
+from sentient_core.actors.open_turn import OpenTurn, leaves_state
 from sentient_core.actors.recorded import error_words, no_reply
 from sentient_core.actors.runtime import Family, Runtime
 from sentient_core.actors.sent_ids import UnderWay
@@ -263,7 +263,8 @@ class DurableCell(Cell):
 
         False: nobody asked.
         """
-        inbox.roll_back(actor)
+        if not leaves_state(self, entry):
+            inbox.roll_back(actor)
         if not self._is_in_hand(entry):
             return True
         if entry[2] is None:

@@ -19,9 +19,10 @@ from sentient_core.actors import delivery
 from sentient_core.actors.recorded import written_cycle
 from sentient_core.actors.sent_ids import UnderWay
 from sentient_core.actors.settling import dead, late_reply, why_closed
+from sentient_core.actors.special import plain
 from sentient_core.actors.water import report_high_water
 from sentient_core.codec import tag_of
-from sentient_core.errors import StoreUnavailable, TurnTooLarge
+from sentient_core.errors import StoreUnavailable, TurnTooLarge, UnencodableState
 from sentient_core.mailbox import DeadLetterReason
 from sentient_core.store.records import Answered, Earlier, Forwarded, SentAs, Turn
 
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
     from sentient_core.actors.runtime import Runtime
     from sentient_core.backend import Slot
     from sentient_core.mailbox.envelope import Entry
-    from sentient_core.store.records import AnyPart, Event, Key
+    from sentient_core.store.records import AnyPart, Checkpoint, Event, Key
 
-__all__ = ["OpenTurn"]
+__all__ = ["OpenTurn", "leaves_state"]
 
 
 class OpenTurn:
@@ -191,7 +192,7 @@ class OpenTurn:
             return
         self.make_calls()
         inbox, entry = self._inbox, self.entry
-        state = inbox.changed_state(actor)
+        state = self._state_of(actor)
         parts: list[AnyPart] = [] if state is None else [state]
         kept = None if state is None else inbox.kept(state)
         if kept is not None:
@@ -221,6 +222,15 @@ class OpenTurn:
             self.runtime.mirror.journal.when_committed(_Departure(inbox, self._leaving))
         if entry is not None and entry[2] is not None:
             self._reply(entry, entry[2])
+
+    def _state_of(self, actor: Actor) -> Checkpoint | None:
+        """What is to be saved; nothing, where what cannot be is not of this turn's making."""
+        try:
+            return self._inbox.changed_state(actor)
+        except UnencodableState:
+            if self.entry is None or not leaves_state(self._cell, self.entry):
+                raise
+            return None
 
     def _hand_over(self, record: Any) -> None:
         journal = self.runtime.mirror.journal
@@ -267,6 +277,12 @@ class OpenTurn:
         self.is_open = False
         if self._inbox.turn is self:
             self._inbox.turn = None
+
+
+def leaves_state(cell: Cell, entry: Entry) -> bool:
+    """The handler of this message is of a kind that changes no state: what is in there is somebody else's."""
+    says = cell.blueprint.leaves_state
+    return says is not None and says(plain(entry)[0])
 
 
 class _Departure:

@@ -33,6 +33,7 @@ from sentient_core.agents.task_ids import Standing
 from sentient_core.agents.work import Work
 from sentient_core.causes import kind_of
 from sentient_core.errors import (
+    CheckpointNotTaken,
     CheckpointOfAnother,
     CheckpointUnusable,
     IdTaken,
@@ -42,6 +43,7 @@ from sentient_core.errors import (
     SandboxMissing,
     StaleIncarnation,
     TaskIdConflict,
+    UnencodableState,
     UnknownTask,
 )
 from sentient_core.events import EventBus
@@ -58,10 +60,22 @@ _ANSWERS = (
     TaskIdConflict,
     IllegalTransition,
     UnknownTask,
+    CheckpointNotTaken,
     CheckpointOfAnother,
     CheckpointUnusable,
 )
 """What a handle may be told, which is no failure of the agent."""
+_OWN = (
+    AcceptTask,
+    CancelTask,
+    PauseTask,
+    ResumeTask,
+    WishTask,
+    TakeCheckpoint,
+    RestoreCheckpoint,
+    DescribeAgent,
+)
+"""What is handled in the same way whatever the task at work has put into the state."""
 
 
 class Agent(Actor[Any]):
@@ -329,6 +343,10 @@ class Agent(Actor[Any]):
             return run
         raise NotInTask(self.agent_id, what)
 
+    @staticmethod
+    def __leaves_state__(message: object) -> bool:
+        return isinstance(message, _OWN) or (isinstance(message, Step) and not message.is_tasks)
+
     def __at_ready__(self) -> None:
         """An incarnation is ready: find out what earlier ones have left unfinished."""
         desk = self._desk
@@ -357,7 +375,7 @@ class Agent(Actor[Any]):
             desk.note_found(task_id, row)
             self.context.unstash_all()
 
-        await take_step(life, found)
+        await take_step(life, found, is_tasks=False)
 
     @contextmanager
     def _answering(self) -> Generator[None, None, None]:
@@ -437,7 +455,10 @@ class Agent(Actor[Any]):
     def _take_checkpoint(self, message: TakeCheckpoint) -> str:
         if self._is_early():
             return ""
-        return self._desk.checkpoint(None, message.data)
+        try:
+            return self._desk.checkpoint(None, message.data)
+        except UnencodableState as error:
+            raise CheckpointNotTaken(self.agent_id, str(error)) from error
 
     @handles
     def _restore_checkpoint(self, message: RestoreCheckpoint) -> bool:

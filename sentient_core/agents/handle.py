@@ -205,7 +205,8 @@ class AgentHandle(Generic[A_co]):
     async def create_checkpoint(self, checkpoint_data: Mapping[str, Any] | None = None) -> str:
         """Take a checkpoint of the agent as it is now, with its state, its context and your data; its id.
 
-        A task at work goes on from its own checkpoints all the same.
+        A task at work goes on from its own checkpoints all the same. Raises CheckpointNotTaken where that has
+        put into the state what cannot be stored.
         """
         data = {} if checkpoint_data is None else check_payload(checkpoint_data, "checkpoint_data")
         return await self.ref.ask(TakeCheckpoint(data), timeout=self.timeout)

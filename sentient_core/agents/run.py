@@ -280,7 +280,7 @@ class Run:
             ending = msgspec.structs.replace(self._overdue(), error=f"{self._overdue().error}; {why}")
         if ending is not None:
             done = ending
-            await take_step(self._life, lambda: desk.end(work, done))
+            await take_step(self._life, lambda: desk.end(work, done), is_tasks=False)
         if not self._life.is_over:
             desk.cell.signal(Signal(SignalKind.FAIL, error, where=BESIDE))
 

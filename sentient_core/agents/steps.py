@@ -27,30 +27,33 @@ T = TypeVar("T")
 class Step:
     """Something to be done in a turn of an agent."""
 
-    __slots__ = ("_path", "act", "slot")
+    __slots__ = ("_path", "act", "is_tasks", "slot")
 
-    def __init__(self, act: Callable[[], Any], slot: Slot[Any], path: str) -> None:
+    def __init__(self, act: Callable[[], Any], slot: Slot[Any], path: str, *, is_tasks: bool = True) -> None:
         self.act: Callable[[], Any] = act
         self.slot: Slot[Any] = slot
         """Gets what `act` returns when the turn is committed, or what it raises."""
         self._path = path
+        self.is_tasks: bool = is_tasks
+        """The task at work takes it: a state that cannot be stored is that one's failure."""
 
     def cancel(self) -> None:
         """Its incarnation is over: nothing comes of it any more, also for code that is not cancelled."""
         self.slot.fail(StaleIncarnation(self._path))
 
 
-async def take_step(life: Incarnation, act: Callable[[], T]) -> T:
+async def take_step(life: Incarnation, act: Callable[[], T], *, is_tasks: bool = True) -> T:
     """Have `act` called in a turn of an incarnation; return what it returns when that is committed.
 
     Raises what it raises, or why the turn cannot be committed (UnencodableState, TurnTooLarge): nothing is
-    left of it then, and the agent goes on. Raises StaleIncarnation once the incarnation is over.
+    left of it then, and the agent goes on. `is_tasks=False`: what the task at work has put into the state, and
+    cannot be stored, is not in its way. Raises StaleIncarnation once the incarnation is over.
     """
     cell = life.cell
     if life.is_over:
         raise StaleIncarnation(cell.path)
     slot: Slot[Any] = cell.runtime.backend.slot()
-    step = Step(act, slot, cell.path)
+    step = Step(act, slot, cell.path, is_tasks=is_tasks)
     life.pipes[step] = None
     try:
         # An agent that drains takes no more turns of this kind: this ends with its incarnation.

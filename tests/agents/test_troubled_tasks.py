@@ -15,6 +15,7 @@ from sentient_core.actors.ref import cell_of
 from sentient_core.agents import Agent, AgentHandle, Task
 from sentient_core.agents.crew import Following, crew_of
 from sentient_core.errors import (
+    CheckpointNotTaken,
     IllegalTransition,
     StaleIncarnation,
     StoreUnavailable,
@@ -102,6 +103,58 @@ async def test_a_state_that_cannot_be_stored_is_a_failure_of_the_task_alone(syst
     agent = await Maker.start(system, spoil, name="maker")
     await fails(agent, "UnencodableState")
     assert restarts(agent) == 0
+
+
+async def test_what_others_ask_while_the_state_cannot_be_stored_is_done_all_the_same(
+    system: ActorSystem,
+) -> None:
+    gate = Gate()
+
+    async def spoil(agent: Maker) -> None:
+        agent.state.kept = object()
+        await gate()
+
+    agent = await Maker.start(system, spoil, name="maker")
+    await agent.execute_task(task(), "background")
+    await gate.reached.wait()
+    for id_ in ("t2", "t3"):
+        await agent.execute_task(Task(task_id=id_, description="well"), "background")
+    assert await agent.cancel_execution("t3")
+    with pytest.raises(UnknownTask):
+        await agent.cancel_execution("t9")
+    with pytest.raises(CheckpointNotTaken, match="no checkpoint of 'maker' was taken"):
+        await agent.create_checkpoint({})
+    gate.open.set()
+    with pytest.raises(TaskFailed, match="UnencodableState"):
+        await agent.execute_task(task())
+    assert (await agent.execute_task(Task(task_id="t2", description="well")))["message"] == "done"
+    assert restarts(agent) == 0
+    assert list(system.dead_letters) == []
+
+
+async def test_what_cannot_be_stored_for_a_while_only_is_in_nobodys_way(system: ActorSystem) -> None:
+    gate = Gate()
+
+    async def borrow(agent: Maker) -> str:
+        agent.state.kept = object()
+        await gate()
+        agent.state.kept = "a word"
+        return "done"
+
+    agent = await Maker.start(system, borrow, name="maker")
+    await agent.execute_task(task(), "background")
+    await gate.reached.wait()
+    await agent.execute_task(Task(task_id="t2", description="well"), "background")
+    with pytest.raises(UnknownTask):
+        await agent.pause_execution("t9")
+    gate.open.set()
+    await agent.execute_task(task())
+    await agent.execute_task(Task(task_id="t2", description="well"))
+    await agent.ref.kill()
+    checkpoint = await agent.create_checkpoint()
+    query = RowQuery(table=RowTable.STATE_CHECKPOINT, where={"named": checkpoint})
+    (row,) = await system.store.rows(system.name, query)
+    assert b"a word" in row.fields["state"]
 
 
 async def test_an_item_that_is_too_large_is_a_failure_of_the_task_alone(system: ActorSystem) -> None:
