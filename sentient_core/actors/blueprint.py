@@ -163,8 +163,8 @@ class Blueprint:
         self.at_ready: Callable[[Any], None] | None = getattr(cls, "__at_ready__", None)
         """What a class of the runtime's own does when an incarnation is ready."""
         self.leaves_state: Callable[[object], bool] | None = getattr(cls, "__leaves_state__", None)
-        """Messages whose handlers are the runtime's own and change no state: what cannot be saved of it then is
-        left to whoever has made it so."""
+        """Messages whose handlers are the runtime's own and change no state: what cannot be saved of it then
+        is left to whoever has made it so."""
         self.starts_at_once: bool = "on_start" not in self.hooks and not cls.__supervises__
         """Nothing waits in a first start that has no checkpoint to load."""
 

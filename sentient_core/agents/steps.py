@@ -46,8 +46,8 @@ async def take_step(life: Incarnation, act: Callable[[], T], *, is_tasks: bool =
     """Have `act` called in a turn of an incarnation; return what it returns when that is committed.
 
     Raises what it raises, or why the turn cannot be committed (UnencodableState, TurnTooLarge): nothing is
-    left of it then, and the agent goes on. `is_tasks=False`: what the task at work has put into the state, and
-    cannot be stored, is not in its way. Raises StaleIncarnation once the incarnation is over.
+    left of it then, and the agent goes on. `is_tasks=False`: what the task at work has put into the state,
+    and cannot be stored, is not in its way. Raises StaleIncarnation once the incarnation is over.
     """
     cell = life.cell
     if life.is_over:
