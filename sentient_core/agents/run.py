@@ -59,6 +59,7 @@ class Run:
         self._hold = _Hold(self._give_back)
         self._may_go_on = anyio.Event()
         self._waiting = anyio.CancelScope()
+        self._returning = anyio.CancelScope()
         self._calls: Counter[str] = Counter()
 
     # For the desk, which calls these when what they mean is in the journal's hands.
@@ -165,7 +166,10 @@ class Run:
 
     @asynccontextmanager
     async def aside(self) -> AsyncGenerator[None, None]:
-        """Wait for somebody: without a place, and with the time limit standing still."""
+        """Wait for somebody: without a place, and with the time limit standing still.
+
+        A wait that a scope of the task's own cuts short ends as any other: when there is a place again.
+        """
         self._check()
         left = self._limit.stop()
         self._give_back()
@@ -173,8 +177,9 @@ class Run:
             yield
         finally:
             self._check()
-            await self._take_place()
-            self._limit.start(left)
+            await self._come_back()
+            if not self._code.is_interrupted:
+                self._limit.start(left)
 
     async def step(self, act: Callable[[], T]) -> T:
         """Have the agent do something in a turn of its own; return what comes of it, committed."""
@@ -254,6 +259,7 @@ class Run:
 
     def _interrupt(self) -> None:
         self._code.interrupt()
+        self._returning.cancel()
 
     def _overdue(self) -> Ending:
         timed_out = TaskTimedOut(
@@ -315,6 +321,17 @@ class Run:
         places = self._desk.crew.places
         if self not in places.statistics().borrowers:
             await places.acquire_on_behalf_of(self)
+
+    async def _come_back(self) -> None:
+        """Have a place again. Only the end of the task, or of its incarnation, cuts this short."""
+        is_to_end = self._code.is_interrupted or self._life.is_over
+        self._returning = scope = anyio.CancelScope(shield=not is_to_end)
+        self._life.pipes[scope] = None
+        try:
+            with scope:
+                await self._take_place()
+        finally:
+            self._life.pipes.pop(scope, None)
 
     def _give_back(self) -> None:
         places = self._desk.crew.places

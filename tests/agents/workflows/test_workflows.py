@@ -9,8 +9,9 @@ from typing import Any
 import anyio
 import pytest
 
-from sentient_core import ActorSystem, MemoryStore
+from sentient_core import ActorSystem, MemoryStore, Settings
 from sentient_core.agents import FrontendDeveloperAgent, StateManager, Task
+from sentient_core.agents.crew import crew_of
 from sentient_core.agents.workflows.definition import Approval, Compensation, Delay, Retry, Step, Workflow
 from sentient_core.agents.workflows.handle import WorkflowHandle
 from sentient_core.agents.workflows.workflows import Workflows
@@ -29,6 +30,7 @@ from sentient_core.errors import (
     WorkflowFailed,
     WorkflowOver,
 )
+from sentient_core.system import runtime_of
 from tests.agents.crew import World
 from tests.agents.workflows.staff import Worker, does
 
@@ -721,6 +723,78 @@ async def test_a_signal_is_for_who_still_waits_and_not_for_who_has_gone_on(syste
         "a": {"for": "a"},
         "b": {"for": "b"},
     }
+
+
+class Waiter(Worker):
+    """Waits for a signal as long as it likes, by a scope of its own, and then at a gate."""
+
+    task_timeout_seconds = 60
+
+    async def stream_execution(self, task: Task) -> AsyncGenerator[dict[str, Any], None]:
+        with anyio.move_on_after(5):
+            await self.signal("go")
+        self.world.log("went on")
+        await self.world.gate("late")()
+        yield {"status": "completed", "progress": 100}
+
+
+@pytest.fixture
+async def narrow() -> AsyncGenerator[ActorSystem, None]:
+    """A system where one task is at work at a time."""
+    with anyio.fail_after(1_000_000):
+        async with ActorSystem(
+            "shop", store=MemoryStore(), settings=Settings(max_concurrent_agents=1)
+        ) as system:
+            yield system
+
+
+async def test_a_task_that_gives_up_a_wait_has_its_time_limit_and_its_place_again(
+    narrow: ActorSystem,
+) -> None:
+    world = World()
+    await Waiter.start(narrow, world, name="ann")
+    places = crew_of(runtime_of(narrow, "test")).places
+    run = await started(narrow, does("a"))
+    await world.gate("late").reached.wait()
+    assert places.borrowed_tokens == 1
+    with pytest.raises(WorkflowFailed, match="60"):
+        await run.result()
+    await anyio.wait_all_tasks_blocked()
+    assert places.borrowed_tokens == 0
+
+
+async def test_a_task_that_gives_up_a_wait_goes_on_when_there_is_a_place(narrow: ActorSystem) -> None:
+    world = World()
+    await Waiter.start(narrow, world, name="ann")
+    bob = await Worker.start(narrow, world, "other", name="bob")
+    run = await started(narrow, does("a"))
+    await anyio.sleep(1)
+    await bob.execute_task(Task(task_id="own", input_data={"steps": ["wait own"]}), "background")
+    await world.gate("own").reached.wait()
+    await anyio.sleep(1000)
+    assert "went on" not in world.log
+    world.gate("own").open.set()
+    await world.log.until("went on")
+    world.gate("late").open.set()
+    await run.result()
+
+
+@pytest.mark.parametrize("end", ["cancel", "kill"])
+async def test_a_task_that_waits_for_its_place_again_can_be_ended(narrow: ActorSystem, end: str) -> None:
+    world = World()
+    ann = await Waiter.start(narrow, world, name="ann")
+    bob = await Worker.start(narrow, world, "other", name="bob")
+    await started(narrow, does("a"))
+    await anyio.sleep(1)
+    await bob.execute_task(Task(task_id="own", input_data={"steps": ["wait own"]}), "background")
+    await world.gate("own").reached.wait()
+    await anyio.sleep(10)
+    if end == "cancel":
+        assert await ann.cancel_execution()
+    else:
+        await ann.ref.kill()
+        assert (await ann.describe()).current_task == "w:a:1"
+    assert "went on" not in world.log
 
 
 async def test_a_task_beside_the_steps_that_is_cancelled_takes_no_signal_with_it(system: ActorSystem) -> None:
