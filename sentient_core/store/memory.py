@@ -406,7 +406,7 @@ class MemoryJournal:
         if self._failure is not None:
             raise self._failure
         target = self._appended if mark is None else mark
-        if target > self._appended - len(self._pending):
+        if self._is_mute or target > self._appended - len(self._pending):
             await self._line.join(target).wait()
 
     def when_committed(self, waiter: Waiter) -> None:

@@ -14,6 +14,7 @@ from zlib import crc32
 
 from sentient_core.actors.cell import Cell, CellStatus
 from sentient_core.actors.inbox import Inbox
+from sentient_core.actors.watching import Watch
 from sentient_core.mailbox.mailbox import Mailbox
 from sentient_core.store import memory
 from sentient_core.store.memory import MemoryJournal
@@ -97,6 +98,13 @@ def _spend(right: Callable[[RestartWindow, float], bool]) -> Any:
     return spend
 
 
+def _spare(right: Callable[[RestartWindow, float], bool]) -> Any:
+    def spend(self: RestartWindow, now: float) -> bool:
+        return len(self) + 1 < self.max_restarts and right(self, now)
+
+    return spend
+
+
 def _at_once(_right: Callable[..., Coroutine[Any, Any, None]]) -> Any:
     async def committed(_self: MemoryJournal, _mark: int | None = None) -> None:
         return None
@@ -118,6 +126,8 @@ BROKEN: Mapping[str, _Patch] = MappingProxyType(
         "swaps-two-messages": (Cell, "turn", _before_turns(_swap)),
         "forgets-a-queue": (Mailbox, "close", _forget_queue),
         "restarts-once-too-often": (RestartWindow, "spend", _spend),
+        "gives-up-too-early": (RestartWindow, "spend", _spare),
+        "forgets-a-watcher": (Watch, "tell", _nothing),
         "acknowledges-before-the-commit": (MemoryJournal, "committed", _at_once),
         "keeps-the-state-of-a-failed-turn": (Inbox, "roll_back", _nothing),
         "handles-what-is-settled": (vars(memory)["_Records"], "_settle", _nothing),

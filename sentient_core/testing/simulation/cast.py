@@ -11,7 +11,7 @@ import msgspec
 
 from sentient_core.actors import Actor, Request, Terminated, handles
 from sentient_core.actors.actor import DurabilityName
-from sentient_core.errors import SentientError, StoreUnavailable
+from sentient_core.errors import RestartLimitExceeded, SentientError, StoreUnavailable
 from sentient_core.mailbox import MailboxOptions
 from sentient_core.supervisor import Backoff, ChildSpec, Strategy, Supervisor
 from sentient_core.testing.simulation.messages import Origin
@@ -296,6 +296,8 @@ class Team(Supervisor):
         process = current_process.get()
         if not process.is_over:
             process.witness.note(f"{self.context.ref.path} gives up: {type(cause).__name__}")
+            if isinstance(cause, RestartLimitExceeded) and not process.has_hidden_ends:
+                process.witness.lives.gives_up(self.context.ref.path)
             root: BaseException | None = cause
             while root is not None and not isinstance(root, StoreUnavailable):
                 root = root.__cause__

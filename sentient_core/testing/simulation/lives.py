@@ -19,6 +19,9 @@ class Lives:
     def __init__(self, complain: Callable[[str], None], parts: dict[str, Part]) -> None:
         self._complain = complain
         self._parts = parts
+        self._kept = {path: part for path, part in parts.items() if "-virtual/" not in path}
+        """Those that are there all the time, or not."""
+        self._terminated: set[str] = set()
         self._incarnations: dict[str, int] = {}
         self._stored: dict[str, int] = {}
         """What they had come to when a process last ended in order."""
@@ -26,9 +29,13 @@ class Lives:
         self._downs: dict[str, list[float]] = defaultdict(list)
         """When what brought an actor down has happened."""
         self._is_down: set[str] = set()
+        self._hidden: dict[str, list[float]] = defaultdict(list)
+        """When somebody was killed who was down: it may have been about to come up."""
         self._free: dict[str, list[float]] = defaultdict(list)
         """When it was that a restart to come costs nothing of the window."""
         self._started: dict[str, float] = {}
+        self._waited: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        """When it was started again, and when it had gone down before that."""
         self._spent: dict[tuple[str, int], dict[str, list[tuple[float, float]]]] = defaultdict(_windows)
         """Between when and when restarts were decided, by supervisor and its incarnation, then by child."""
         self._under: dict[str, int] = {}
@@ -41,9 +48,12 @@ class Lives:
         self._at_work.clear()
         self._downs.clear()
         self._is_down.clear()
+        self._hidden.clear()
+        self._terminated.clear()
         self._free.clear()
         self._spent.clear()
         self._started.clear()
+        self._waited.clear()
         self._under.clear()
         self._watches.clear()
 
@@ -69,6 +79,7 @@ class Lives:
         self._incarnations[path] = incarnation
         self._under[path] = above
         self._started[path] = now
+        self._waited[path] += [(now, down) for down in self._downs[path][-1:]]
         self._is_down.discard(path)
         if path in self._at_work:
             self._complain(f"{path} starts while message {self._at_work.pop(path)} is in hand")
@@ -87,6 +98,10 @@ class Lives:
             if known == path or known.startswith(f"{path}/"):
                 del self._incarnations[known]
 
+    def is_terminated(self, path: str, *, is_so: bool) -> None:
+        """Somebody has ended it for good by the administration, or has it started again."""
+        (self._terminated.add if is_so else self._terminated.discard)(path)
+
     def goes_down(self, path: str, now: float) -> None:
         """Its last hook runs, or it does not start."""
         self._downs[path].append(now)
@@ -96,6 +111,8 @@ class Lives:
         """Somebody kills it: if it is not down already, it is now."""
         if path not in self._is_down:
             self.goes_down(path, now)
+        else:
+            self._hidden[path].append(now)
 
     def restarts(self, path: str, now: float, above: int) -> None:
         """`on_restart`: a restart that was decided when it went down, if it is not its supervisor's start."""
@@ -121,6 +138,21 @@ class Lives:
                 children.clear()
                 return
 
+    def gives_up(self, path: str) -> None:
+        """A supervisor says that there were too many restarts: each of them was for one that went down."""
+        team = self._parts[path]
+        if team.strategy != "one_for_one":  # a group's restarts may be decided long after that
+            return
+        names = [f"{path}/{child.name}" for child in team.children]
+        downs = [down for name in names for down in (*self._downs[name], *self._hidden[name])]
+        # It has stopped the others since it decided that, which takes its time.
+        count = max((sum(at - team.within <= down <= at for down in downs) for at in downs), default=0)
+        if count <= team.max_restarts:
+            self._complain(
+                f"{path} gives up, and only {count} of its children went down within {team.within} s: it "
+                f"allows {team.max_restarts} restarts"
+            )
+
     def _decided(self, path: str, team: Part, parent: str, now: float) -> tuple[float, float]:
         """Between when and when it was: a group waits for those who stop, and for restarts before."""
         last = self._downs[path][-1] if self._downs[path] else now
@@ -132,9 +164,9 @@ class Lives:
         first = last
         for child in team.children:
             other = f"{parent}/{child.name}"
-            was_down = other in self._is_down or self._started.get(other, 0.0) >= since
             downs = [down for down in self._downs[other] if down >= since]
-            downs += self._downs[other][-1:] if was_down else []
+            downs += self._downs[other][-1:] if other in self._is_down else []
+            downs += [down for start, down in self._waited[other] if start >= since]
             first = min(first, *downs) if downs else first
         return first, now
 
@@ -152,6 +184,18 @@ class Lives:
         """It wants to be told of an end."""
         key = (watcher, incarnation, target)
         self._watches[key] = self._watches.get(key, 0) + 1
+
+    def look(self, is_alive: Callable[[str], bool]) -> None:
+        """All is quiet: who wants to know of an end has been told, and who is to live does."""
+        for (watcher, incarnation, target), count in self._watches.items():
+            is_there = is_alive(watcher) and self._incarnations.get(watcher) == incarnation
+            if count and is_there and watcher in self._kept and not is_alive(target):
+                self._complain(f"{watcher} watches {target}, which has ended, and was not told")
+        for path, part in self._kept.items():
+            parent = path.rpartition("/")[0]
+            is_wanted = part.restart == "permanent" and parent and path not in self._terminated
+            if is_wanted and is_alive(parent) and not is_alive(path):
+                self._complain(f"{path} is not there, and {parent} is, which should have restarted it")
 
     def is_told(self, watcher: str, incarnation: int, target: str) -> None:
         """It was told of an end for good."""

@@ -97,6 +97,11 @@ class Books:
     def __getitem__(self, id_: str) -> Message:
         return self._messages[id_]
 
+    @property
+    def ended(self) -> int:
+        """How many ends there have been."""
+        return sum(message.ends for message in self._messages.values())
+
     def begins_run(self) -> None:
         """Another process."""
         self.run += 1
@@ -216,8 +221,8 @@ class Books:
     def letters_restored(self, ids: Collection[str]) -> None:
         """The dead letters that the store has, after a death of the process."""
         for message in self._messages.values():
-            if message.is_durable:
-                message.dead = 1 if message.id in ids else 0
+            if message.is_durable:  # an ask that has failed is asked for anew under its id
+                message.dead = int(message.id in ids and message.origin is not Origin.ACTOR)
 
     def _at_most_one(self, id_: str) -> None:
         if self._messages[id_].ends > 1:

@@ -16,7 +16,6 @@ from sentient_core.causes import in_a_line
 from sentient_core.config import Settings
 from sentient_core.errors import (
     ActivationFailed,
-    AskTimeout,
     CommitTimeout,
     Fenced,
     HandlerFailed,
@@ -117,9 +116,9 @@ class _Life:
         self._program = program
         self._witness = witness
         self._store = store
-        self._process = Process(witness)
+        self._process = Process(witness, has_hidden_ends=bool(program.faults))
         self._after_crash = has_crashed
-        self.has_crashed = False
+        self.has_crashed: bool = False
         self._waiting: set[str] = set()
         """Messages whose senders wait for an answer."""
         self._answered = anyio.Event()
@@ -171,7 +170,8 @@ class _Life:
 
     async def _start(self, system: ActorSystem, part: Part) -> None:
         """What is pending may keep a part from starting, as often as it fails its actor."""
-        for _ in range(_MOST_STARTS):
+        for tries in range(_MOST_STARTS):
+            _let_go_wrong(system, goes=tries < _MOST_STARTS // 2)
             try:
                 await system.start_child(spec_of(part))
             except (SentientError, Failed) as error:
@@ -180,7 +180,8 @@ class _Life:
                 for path, _ in paths_of((part,)):  # what had started has ended for good
                     self._witness.books.gone_timers(path)
             else:
-                return
+                break
+        _let_go_wrong(system, goes=True)
 
     def _on_letter(self, letter: DeadLetter) -> None:
         if self._process.is_over or letter.reason is DeadLetterReason.LATE_REPLY:
@@ -242,7 +243,12 @@ class _Life:
             lives.costs_nothing(path, self._witness.now())
             try:
                 with anyio.move_on_after(30.0):
-                    await (team.terminate_child(name) if do is Do.TERMINATE else team.restart_child(name))
+                    if do is Do.TERMINATE:
+                        lives.is_terminated(path, is_so=True)
+                        await team.terminate_child(name)
+                    else:
+                        await team.restart_child(name)
+                        lives.is_terminated(path, is_so=False)
             except (SentientError, Failed) as error:
                 self._witness.note(f"{do} {path}: {type(error).__name__}")
 
@@ -271,7 +277,7 @@ class _Life:
                 return
             witness.note(f"{id_} is answered by {type(error).__name__}")
             message.is_final = isinstance(error, Refused)
-            message.is_asker_gone = not isinstance(error, AskTimeout)
+            message.is_asker_gone = True
             if isinstance(error, HandlerFailed) and not message.dead:
                 witness.complain(f"who asked was told of a failure, and what has become of the {message}?")
             if not isinstance(error, CommitTimeout | HandlerFailed | Refused):
@@ -295,12 +301,17 @@ class _Life:
         for ref in refs.values():
             ref.resume()
         await anyio.sleep(_QUIET_SECONDS)
-        for path, ref in refs.items():
-            if not ref.is_alive:
-                witness.books.gone_timers(path)
-            elif witness.parts[path].kind is not Kind.TEAM:
-                await self._read(path, ref)
-        await anyio.sleep(10.0)
+        ends = -1
+        while (
+            ends != witness.books.ended and not witness.complaints
+        ):  # a virtual actor whose start has failed comes with a message
+            ends = witness.books.ended
+            for path, ref in refs.items():
+                if not ref.is_alive:
+                    witness.books.gone_timers(path)
+                elif witness.parts[path].kind is not Kind.TEAM:
+                    await self._read(path, ref)
+            await anyio.sleep(10.0)
         audit = await system.audit()
         if not audit.is_balanced:
             witness.complain(f"the audit is not balanced: {audit}")
@@ -309,6 +320,7 @@ class _Life:
             if part.kind is Kind.DURABLE:
                 witness.states.commit(path)
         witness.books.balance(witness.now(), is_end=False)
+        witness.lives.look(lambda path: path in refs and refs[path].is_alive)
         _let_go_wrong(system, goes=True)
         runtime = runtime_of(system, "simulate")
         if runtime.dispatcher.busy:

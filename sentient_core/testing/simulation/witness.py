@@ -61,8 +61,10 @@ class Witness:
 class Process:
     """What the actors of one process have to do with the witness; a dead one's are not listened to."""
 
-    def __init__(self, witness: Witness) -> None:
+    def __init__(self, witness: Witness, *, has_hidden_ends: bool) -> None:
         self.witness: Witness = witness
+        self.has_hidden_ends: bool = has_hidden_ends
+        """Actors may go down, or not come up, without a word: by the plan of faults."""
         self.is_over: bool = False
         self.refs: dict[str, ActorRef[Any]] = {}
         self.bad_starts: dict[str, int] = {}

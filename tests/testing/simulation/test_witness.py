@@ -207,3 +207,37 @@ def test_an_end_is_told_once_and_to_those_who_asked(complaints: Complaints) -> N
     lives.is_told("a", 1, "b")
 
     assert "without asking, or once more" in complaints[0]
+
+
+def test_who_gives_up_has_had_enough_restarts(complaints: Complaints) -> None:
+    lives = Lives(complaints, team("one_for_one", 1))
+    lives.starts("t/a", 1, 1, 0.0)
+    restart(lives, "t/a", 1.0, 2)
+    lives.goes_down("t/a", 3.0)
+    lives.gives_up("t")
+    assert not complaints
+
+    lives.begins_run()
+    restart(lives, "t/a", 20.0, 3)
+    lives.goes_down("t/a", 30.0)
+    lives.gives_up("t")
+
+    assert "only 1 of its children went down" in complaints[0]
+
+
+def test_when_all_is_quiet_who_is_kept_is_there_and_who_watches_was_told(complaints: Complaints) -> None:
+    lives = Lives(complaints, team("one_for_one", 1))
+    lives.starts("t/a", 1, 1, 0.0)
+    lives.watches("t/a", 1, "t/b")
+    lives.look(lambda path: True)
+    assert not complaints
+
+    lives.look(lambda path: path != "t/b")
+    lives.is_told("t/a", 1, "t/b")
+    lives.is_terminated("t/b", is_so=True)
+    lives.look(lambda path: path != "t/b")
+
+    assert [complaint.partition(" ")[2] for complaint in complaints] == [
+        "watches t/b, which has ended, and was not told",
+        "is not there, and t is, which should have restarted it",
+    ]
