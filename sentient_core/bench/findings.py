@@ -53,6 +53,8 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
             return "never seen"
         unit, times = next((unit, times) for least, unit, times in _UNITS if self.p99 >= least)
         p50, p99, most = (value_of(value * times, "") for value in (self.p50, self.p99, self.most))
+        if self.samples == 1:
+            return f"{most} {unit} (n = 1)"
         return f"p50 {p50}, p99 {p99}, most {most} {unit} (n = {self.samples:,})"
 
 
@@ -103,7 +105,7 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     fault: tuple[float, float]
     """When the fault began and ended, in seconds; equal for one that is over at once."""
     times: Sequence[float]
-    """Where each interval begins."""
+    """Where each interval begins in which something was due."""
     shares: Sequence[float]
 
 
@@ -219,17 +221,23 @@ class Findings(msgspec.Struct, kw_only=True):
         fault: tuple[float, float],
         bin_seconds: float = 0.0,
     ) -> None:
-        """Availability around a fault, over the whole load."""
+        """Availability around a fault, over the whole load; without intervals in which nothing was due."""
         end = max((arrival.at for arrival in load.arrivals), default=0.0)
         width = bin_seconds or max(end / _BINS, 1e-3)
-        times = [number * width for number in range(int(end / width) + 1)]
+        parts = {number * width: [0, 0] for number in range(int(end / width) + 1)}
+        starts = list(parts)
+        for arrival in load.arrivals:
+            part = parts[starts[min(int(arrival.at / width), len(starts) - 1)]]
+            part[0] += arrival.is_answered(within)
+            part[1] += 1
+        due = {start: answered / of for start, (answered, of) in parts.items() if of}
         self.timelines.append(
             Timeline(
                 name=name,
                 within=within,
                 fault=fault,
-                times=times,
-                shares=[load.between(time, time + width).availability(within) for time in times],
+                times=list(due),
+                shares=list(due.values()),
             )
         )
 

@@ -22,7 +22,6 @@ _WORKER = "sentient-core worker"
 _POOLED = ("Trio thread", " from ", "AnyIO worker thread")
 """In the names of such threads; trio calls one that works after what it does, and for whom."""
 _PASSES = 50
-_TELLING = ("tasks", "descriptors", "watched")
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -43,11 +42,14 @@ class Held(msgspec.Struct, frozen=True):
 
         The connections to a server may be more by then, as many as there are in its pool.
         """
+        leaked = 0
         for name in self.__struct_fields__:
             more = max(0, getattr(self, name) - getattr(before, name))
             allowed = CONNECTIONS if name == "descriptors" and store is StoreKind.SERVER else 0
-            headline = name in _TELLING
-            findings.loss(f"{name} left behind", more, of, unit, allowed=allowed, headline=headline)
+            leaked += more if more > allowed else 0
+            findings.loss(f"{name} left behind", more, of, unit, allowed=allowed)
+        names = ", ".join(self.__struct_fields__)
+        findings.loss("left behind", leaked, of, unit, label=names, allowed=None, headline=True)
 
 
 async def settled(system: ActorSystem) -> Held:

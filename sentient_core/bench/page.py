@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sentient_core.bench.findings import Findings
+from sentient_core.bench.plots import Picture
 from sentient_core.bench.result import Report, Result, RowTitle
 from sentient_core.bench.wording import circumstances
 
 __all__ = ["as_markdown", "headlines"]
 
 
-def as_markdown(report: Report, pictures: Sequence[tuple[str, str]] = ()) -> str:
-    """The page; `pictures` are titles and file names of what stands beside it."""
+def as_markdown(report: Report, pictures: Mapping[str, Sequence[Picture]] | None = None) -> str:
+    """The page; `pictures`, by row, stand in files beside it."""
     lines = [
         "# Faults",
         "",
@@ -28,10 +29,8 @@ def as_markdown(report: Report, pictures: Sequence[tuple[str, str]] = ()) -> str
         lines += [f"Left out: {name}, since there is {reason}.", ""]
     lines += ["**Every promise held.**" if report.is_sound else "**Not every promise held: see below.**", ""]
     lines += _table(report)
-    for title, name in pictures:
-        lines += [f"![{title}]({name})", ""]
     for row in report.rows:
-        lines += _section(row, report)
+        lines += _section(row, report, (pictures or {}).get(row.id, ()))
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -42,7 +41,7 @@ def _table(report: Report) -> list[str]:
         "|---" * (2 + len(stores)) + "|",
     ]
     for row in report.rows:
-        cells = ["<br>".join(map(_headline, report.of(row.id, store))) or "–" for store in stores]
+        cells = ["<br><br>".join(map(_headline, report.of(row.id, store))) or "–" for store in stores]
         lines.append(f"| [{row.injects}](#{row.id}) | {row.shows} | " + " | ".join(cells) + " |")
     return [*lines, ""]
 
@@ -60,16 +59,18 @@ def headlines(result: Result) -> list[str]:
 
 
 def _headline(result: Result) -> str:
-    return "; ".join(map(_cell, headlines(result)))
+    return "<br>".join(map(_cell, headlines(result)))
 
 
-def _section(row: RowTitle, report: Report) -> list[str]:
+def _section(row: RowTitle, report: Report, pictures: Sequence[Picture]) -> list[str]:
     results = [result for result in report.results if result.row == row.id]
     if not results:
         return []
     lines = [f"## {row.id}", "", f"Inject: {row.injects}. Shown: {row.shows}.", ""]
     if row.about:
         lines += [row.about, ""]
+    for picture in pictures:
+        lines += [f"![{picture.title}]({picture.name})", ""]
     for result in results:
         disk = "" if result.fdatasync_p99_ms is None else f", fdatasync p99 {result.fdatasync_p99_ms:.2f} ms"
         lines += [f"**{result.store}, {result.backend}** ({result.sync}{disk}; {result.seconds:.1f} s)", ""]

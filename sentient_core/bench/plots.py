@@ -11,15 +11,31 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from sentient_core.bench.findings import Curve, Timeline
 from sentient_core.bench.result import Report, Result
 
-__all__ = ["can_draw", "draw"]
+__all__ = ["Picture", "can_draw", "draw"]
 
 _COLUMNS = 2
 _PANEL = (5.6, 2.4)
 """Inches of one panel."""
 _INK, _OWN, _FAULT = "#24292f", "#1f5fa8", "#d1242f"
+_STYLE = {
+    "svg.hashsalt": "sentient-core",  # the same run draws the same file
+    "svg.fonttype": "none",  # text is text, and the file a tenth as long
+    "font.size": 8,
+    "text.color": _INK,
+}
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """One that was written."""
+
+    title: str
+    name: str
+    """Of its file."""
 
 
 def can_draw() -> bool:
@@ -27,30 +43,32 @@ def can_draw() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def draw(report: Report, folder: Path) -> list[tuple[str, str]]:
-    """Write the pictures there are figures for, as SVG; their titles and file names."""
-    timelines = [(result, found) for result in report.results for found in result.findings.timelines]
-    curves = [(result, found) for result in report.results for found in result.findings.curves]
-    drawn: list[tuple[str, str]] = []
-    for title, name, panels, fill in (
-        ("Availability over time around the fault", "availability.svg", timelines, _fill_timeline),
-        ("One quantity over another", "curves.svg", curves, _fill_curve),
-    ):
-        if panels:
-            _panels(panels, fill, title, folder / name)
-            drawn.append((title, name))
+def draw(report: Report, folder: Path) -> dict[str, list[Picture]]:
+    """Write the pictures there are figures for, as SVG; those of each row."""
+    drawn: dict[str, list[Picture]] = {}
+    for row in report.rows:
+        results = [result for result in report.results if result.row == row.id]
+        timelines = [(result, found) for result in results for found in result.findings.timelines]
+        curves = [(result, found) for result in results for found in result.findings.curves]
+        for title, kind, panels, fill in (
+            ("Availability around the fault", "availability", timelines, _fill_timeline),
+            ("One quantity over another", "curves", curves, _fill_curve),
+        ):
+            if panels:
+                picture = Picture(f"{title}: {row.id}", f"{row.id}-{kind}.svg")
+                _draw(picture.title, panels, fill, folder / picture.name)
+                drawn.setdefault(row.id, []).append(picture)
     return drawn
 
 
-def _panels(
-    panels: Sequence[tuple[Result, Any]], fill: Callable[[Any, Any], None], title: str, path: Path
+def _draw(
+    title: str, panels: Sequence[tuple[Result, Any]], fill: Callable[[Any, Any], None], path: Path
 ) -> None:
     mpl: Any = importlib.import_module("matplotlib")  # its types are partly unknown
     figure: Any = importlib.import_module("matplotlib.figure")
     rows = -(-len(panels) // _COLUMNS)
     columns = min(_COLUMNS, len(panels))
-    # the same run draws the same file
-    with mpl.rc_context({"svg.hashsalt": "sentient-core", "font.size": 8, "text.color": _INK}):
+    with mpl.rc_context(_STYLE):
         picture: Any = figure.Figure(
             figsize=(_PANEL[0] * columns, _PANEL[1] * rows + 0.4), layout="constrained"
         )
@@ -61,11 +79,12 @@ def _panels(
                 axis.set_visible(False)
                 continue
             result, found = panels[number]
-            axis.set_title(f"{result.row}: {found.name} ({result.store}, {result.backend})", fontsize=8)
+            axis.set_title(f"{found.name} ({result.store}, {result.backend})", fontsize=8)
             axis.spines[["top", "right"]].set_visible(False)
             axis.grid(visible=True, color="#e5e7eb", linewidth=0.6)
             fill(axis, found)
-        picture.savefig(path, format="svg", metadata={"Date": None})
+        metadata = {"Date": None} if path.suffix == ".svg" else None
+        picture.savefig(path, metadata=metadata)
 
 
 def _fill_timeline(axis: Any, found: Timeline) -> None:
@@ -84,5 +103,7 @@ def _fill_curve(axis: Any, found: Curve) -> None:
     if min(found.xs) > 0 and max(found.xs) / min(found.xs) >= 50:  # over decades
         axis.set_xscale("log")
         axis.set_yscale("log")
+    else:
+        axis.set_ylim(bottom=0)
     axis.set_xlabel(found.x)
     axis.set_ylabel(found.y)

@@ -20,7 +20,7 @@ def write_report(report: Report, folder: Path) -> str | None:
     """`faults.json`, `README.md` and the pictures, as `*.svg`. Returns what could not be written, and why."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "faults.json").write_bytes(as_json(report))
-    pictures = draw(report, folder) if can_draw() else []
+    pictures = draw(report, folder) if can_draw() else {}
     (folder / "README.md").write_text(as_markdown(report, pictures), "utf-8")
     return (
         None

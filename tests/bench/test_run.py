@@ -73,9 +73,9 @@ def test_the_page_has_what_was_promised_and_what_was_found(tmp_path: Path) -> No
     assert "**Not every promise held: see below.**" in page
     assert "seed 5" in page
     assert "A quick run" in page
-    assert "![One quantity over another](curves.svg)" in page
-    drawn = "".join(ET.parse(tmp_path / "new" / "curves.svg").getroot().itertext())
-    assert drawn is not None
+    assert "![One quantity over another: fine](fine-curves.svg)" in page
+    drawn = "".join(ET.parse(tmp_path / "new" / "fine-curves.svg").getroot().itertext())
+    assert "messages" in drawn
     document = json.loads((tmp_path / "new" / "faults.json").read_bytes())
     assert [result["findings"]["losses"][0]["of"] for result in document["results"]] == [300, 300]
     assert document["machine"]["packages"]["anyio"]

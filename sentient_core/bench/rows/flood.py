@@ -69,6 +69,7 @@ def _flooded(capacity: int, overflow: Overflow) -> type[_Flooded]:
 async def _run(scene: Scene, findings: Findings) -> None:
     repetitions = scene.pick(quick=2, full=30)
     capacity = scene.pick(quick=100, full=1_000)
+    floods: list[_Flood] = []
     for step, overflow in enumerate(Overflow):
         async with scene.system() as system, loaded(scene, system) as load:
             flood = _Flood(system, capacity, overflow)
@@ -79,7 +80,12 @@ async def _run(scene: Scene, findings: Findings) -> None:
             audit = await system.audit()
             flood.report(findings, [one.path for one in audit.actors if not one.is_balanced])
         findings.others(load.result, during=f"flood, {overflow.value}")
+        floods.append(flood)
         scene.progress(step + 1, len(Overflow))
+    stops = [seconds for flood in floods for seconds in flood.stops]
+    findings.latency("stop behind a full mailbox", stops, headline=True)
+    sent = sum(flood.sent for flood in floods)
+    findings.loss("lost", sum(flood.missing for flood in floods), sent, label="all policies", headline=True)
 
 
 class _Flood:
@@ -92,10 +98,10 @@ class _Flood:
         self._overflow = overflow
         self._cls = _flooded(capacity, overflow)
         self._deepest = 0
-        self._sent = 0
-        self._missing = 0
+        self.sent = 0
+        self.missing = 0
         self._doubled = 0
-        self._stops: list[float] = []
+        self.stops: list[float] = []
         self._megabytes = 0.0
 
     async def once(self, *, is_drained: bool) -> None:
@@ -116,11 +122,11 @@ class _Flood:
                 ledger.gate.set()
                 await ending
         if not is_drained and ledger.stopped_at is not None:
-            self._stops.append(ledger.stopped_at - begin)
+            self.stops.append(ledger.stopped_at - begin)
         ends = [*ledger.handled, *ledger.dead]
-        self._sent += self._messages
+        self.sent += self._messages
         self._doubled += len(ends) - len(set(ends))
-        self._missing += len(set(range(self._messages)) - set(ends) - ledger.refused)
+        self.missing += len(set(range(self._messages)) - set(ends) - ledger.refused)
 
     async def _send(self, ref: ActorRef[_Flooded], ledger: _Ledger, first: int) -> None:
         for number in range(first, self._messages, _SENDERS):
@@ -143,14 +149,14 @@ class _Flood:
     def report(self, findings: Findings, unbalanced: list[str]) -> None:
         """What came of them."""
         policy = self._overflow.value
-        findings.loss("lost", self._missing, self._sent, label=policy, headline=True)
-        findings.loss("with two ends", self._doubled, self._sent, label=policy)
+        findings.loss("lost", self.missing, self.sent, label=policy)
+        findings.loss("with two ends", self._doubled, self.sent, label=policy)
         findings.check(f"actors whose audit does not add up, {policy}", [], unbalanced)
         found = f"{self._deepest:,} deep"
         findings.holds(f"{policy}: at most {self._capacity:,} queued", self._deepest <= self._capacity, found)
-        findings.latency(f"stop behind a full mailbox, {policy}", self._stops, headline=True)
+        findings.latency(f"stop behind a full mailbox, {policy}", self.stops)
         grown = f"process grown by {self._messages:,} tells, {policy}"
-        findings.figure(grown, self._megabytes, "MB", headline=True)
+        findings.figure(grown, self._megabytes, "MB", headline=self._overflow is Overflow.BACKPRESSURE)
 
 
 ROW = Row(

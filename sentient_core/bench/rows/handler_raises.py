@@ -120,7 +120,7 @@ def _judge(findings: Findings, cls: type[_Worker], record: _Record, failures: in
     expected = [n for n in range(failures * _ONE_OF) if n % _ONE_OF != _ONE_OF // 2]
     handled = set(record.handled)
     lost = sum(number not in handled for number in expected)
-    findings.loss("lost beside those in hand", lost, len(expected), label=kind, headline=True)
+    findings.loss("lost beside those in hand", lost, len(expected), label=kind, headline=cls is _Durable)
     findings.loss("handled twice", len(record.handled) - len(handled), len(expected), label=kind)
     if cls is _Durable:
         findings.check("jobs in the durable state", len(expected), jobs)

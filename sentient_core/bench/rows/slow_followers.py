@@ -87,7 +87,7 @@ async def _slow_subscriber(scene: Scene, findings: Findings) -> None:
     findings.latency("publish to another subscriber's callback", quick.delays, headline=True)
     for name, follower in (("slow", slow), ("other", quick)):
         missing = published - len(set(follower.numbers))
-        findings.loss("lost", missing, published, "events", label=f"{name} subscriber", headline=True)
+        findings.loss("lost", missing, published, "events", label=f"{name} subscriber")
         is_ordered = follower.numbers == sorted(follower.numbers)
         findings.check(f"in order, {name} subscriber", True, is_ordered)
     findings.others(load.result, during="slow subscriber")
