@@ -21,6 +21,9 @@ from sentient_core import (
 )
 from sentient_core.actors.actor import DurabilityName
 from sentient_core.testing import Diverged, History, RecordedStore, record_history, replay_history
+from tests.virtual_time import anyio_backend
+
+__all__ = ["anyio_backend"]
 
 
 class Deposit(msgspec.Struct, frozen=True):
