@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar, TypeVarTuple
@@ -44,8 +43,10 @@ class StoreThread:
         """Who waits in `run`, and on which loop."""
         # Not the caller's context: its variables would live as long as the tasks started for it.
         self._context = contextvars.Context()
+        self._waiting_for_end: dict[Slot[None], Backend] = {}
         self._is_stopping = False
         self._is_ending = False
+        self._has_ended = False
 
     def start(self) -> None:
         """Start the thread."""
@@ -80,7 +81,7 @@ class StoreThread:
 
     def awaited(self) -> list[object]:
         """See `Outside`: the calls under way."""
-        return list(self._callers)
+        return [*self._callers, *self._waiting_for_end]
 
     def keep(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a coroutine as a task that the thread owns. From the thread only."""
@@ -95,11 +96,19 @@ class StoreThread:
             self._is_stopping = True
             with suppress(StoreUnavailable):
                 self.post(self._loop.stop)
-        # No blocking join: that would hold the caller's loop. Ends in a few turns.
-        with anyio.CancelScope(shield=True):
-            end = time.monotonic() + _JOIN_SECONDS
-            while self._thread.is_alive() and time.monotonic() < end:  # noqa: ASYNC110 - no event tells
-                await anyio.sleep(0.001)
+        # No blocking join, that would hold the caller's loop; no sleeping, whose clock may be virtual.
+        backend = current_backend()
+        over: Slot[None] = backend.slot()
+        self._waiting_for_end[over] = backend
+        backend.hold_clock_for(self)
+        try:
+            with anyio.move_on_after(_JOIN_SECONDS, shield=True):
+                if not self._has_ended and self._thread.is_alive():
+                    await over
+                while self._thread.is_alive():  # a moment: it has nothing left to do
+                    await backend.checkpoint()
+        finally:
+            del self._waiting_for_end[over]
 
     def stop_blocking(self, before: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """At the end of the interpreter, where no loop runs any more: run `before`, then stop."""
@@ -156,3 +165,6 @@ class StoreThread:
             # From now on `post` refuses. Nobody is to wait for what it took before and has not been done.
             for slot, backend in self._callers.copy().items():
                 self._deliver(backend, slot.fail, StoreUnavailable("the store was closed meanwhile"))
+            self._has_ended = True  # first this: who comes from now on need not be told
+            for over, backend in self._waiting_for_end.copy().items():
+                self._deliver(backend, over.set, None)

@@ -12,6 +12,9 @@ import pytest
 from sentient_core import ActorAudit, ActorSystem, Audit, EventType, MemoryStore
 from sentient_core.testing import assert_dead_letters, conserved, expect_event
 from tests.probes import Add, Counter, Fail
+from tests.virtual_time import anyio_backend
+
+__all__ = ["anyio_backend"]
 
 
 @pytest.fixture

@@ -16,6 +16,9 @@ from sentient_core import ActorSystem, SurrealStore
 from sentient_core.backend import current_backend
 from sentient_core.testing import no_leaks
 from sentient_core.testing.virtual_time import clock_of
+from tests.virtual_time import anyio_backend
+
+__all__ = ["anyio_backend"]
 
 
 async def test_a_task_is_named_with_its_stack() -> None:

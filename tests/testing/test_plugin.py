@@ -53,10 +53,10 @@ USERS = """
 """
 
 
-def run(directory: Path, tests: str, *options: str, ini: str = "") -> dict[str, str]:
+def run(directory: Path, tests: str, *options: str, ini: str = "", users: str = USERS) -> dict[str, str]:
     """What became of each test, by its name; under "output" all that was printed."""
     (directory / "pytest.ini").write_text(f"[pytest]\nfilterwarnings = error\n{ini}")
-    (directory / "test_users.py").write_text(dedent(USERS) + dedent(tests))
+    (directory / "test_users.py").write_text(dedent(users) + dedent(tests))
     done = subprocess.run(
         [sys.executable, "-P", "-m", "pytest", *ALONE, "-rA", "-p", "no:cacheprovider", *options],
         cwd=directory,

@@ -12,6 +12,9 @@ from sentient_core import Actor, ActorSystem, AskTimeout, InvalidArgument, Memor
 from sentient_core.testing import Probe
 from tests.probes import Add, Pass, Say, letters
 from tests.puppet import Puppet, in_turn
+from tests.virtual_time import anyio_backend
+
+__all__ = ["anyio_backend"]
 
 
 @pytest.fixture

@@ -53,5 +53,5 @@ def test_a_store_that_breaks_it_is_caught_where_it_does(tmp_path: Path) -> None:
         "TestNothing::test_the_newest_checkpoints_come_first[trio]": "ERROR",
         "TestNothing::test_dead_letters_are_listed_newest_first[trio]": "ERROR",
     }, found["output"]
-    assert "At index 0 diff: 1198 != 1199" in found["output"]  # the asserts of the suite are rewritten
+    assert "At index 0 diff: 1199 != 1200" in found["output"]  # the asserts of the suite are rewritten
     assert "a test of a store says how to make one: async def new_store(self)" in found["output"]

@@ -19,6 +19,9 @@ from sentient_core import Actor, ActorSystem, InvalidArgument, MemoryStore, Requ
 from sentient_core.testing import VirtualClock, virtual_backend
 from sentient_core.testing.virtual_time import clock_of
 from tests.probes import Add, Counter, Total
+from tests.virtual_time import anyio_backend
+
+__all__ = ["anyio_backend"]
 
 HOUR = 3600.0
 
