@@ -30,7 +30,7 @@ async def _run(scene: Scene, findings: Findings) -> None:
     if server is None:
         return
     repetitions = scene.pick(quick=1, full=30)
-    seconds = scene.pick(quick=0.5, full=2.0)
+    seconds = scene.pick(quick=0.3, full=0.5)
     harms: dict[str, Callable[[ToxicProxy], Awaitable[None]]] = {
         "killed and started again": lambda _: _killed(server, seconds),
         "paused": lambda _: _paused(server, seconds),
