@@ -1,4 +1,4 @@
-"""The runtime's log lines: all carry the same four keys, and none comes in floods.
+"""The runtime's log lines: all say whose they are, in the same keys, and none comes in floods.
 
 Nothing is configured here: the lines go wherever the program sends structlog's.
 """
@@ -29,13 +29,12 @@ class LogLevel(StrEnum):
 
 
 def runtime_log(system: str | None, least: LogLevel = LogLevel.DEBUG) -> RuntimeLog:
-    """A logger whose lines have system, path, incarnation and correlation_id.
+    """A logger whose lines have `system`; bind path, incarnation and correlation_id where one is of an actor.
 
-    The last three are None where a line is about no actor; bind them where it is. Lines below `least` are
-    not written.
+    Lines below `least` are not written.
     """
     log: structlog.typing.FilteringBoundLogger = structlog.get_logger("sentient_core")
-    return RuntimeLog(log.bind(system=system, path=None, incarnation=None, correlation_id=None), least)
+    return RuntimeLog(log if system is None else log.bind(system=system), least)
 
 
 class RuntimeLog:

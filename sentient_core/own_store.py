@@ -16,7 +16,7 @@ from sentient_core.errors import InvalidSetting
 from sentient_core.store import MemoryStore, SurrealStore
 from sentient_core.store.url import parse_url
 
-__all__ = ["data_directory", "default_store", "default_url", "store_at"]
+__all__ = ["data_directory", "default_store", "default_url", "place_of_data", "store_at"]
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 
@@ -50,6 +50,14 @@ def data_directory(system: str) -> Path:
         digest = hashlib.sha256(system.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         name = f"{re.sub('[^A-Za-z0-9_-]+', '_', system)[:48]}-{digest}"
     return user_data_path("sentient-core", appauthor=False) / name
+
+
+def place_of_data(url: str) -> str:
+    """Where the data at the address of a default store are, for people."""
+    address = None if url == MemoryStore.url else parse_url(url)
+    if address is None or address.is_in_memory:
+        return "memory, gone with this process"
+    return url if address.path is None else str(address.path)
 
 
 def store_at(url: str, settings: Settings) -> SurrealStore:

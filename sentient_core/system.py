@@ -51,7 +51,7 @@ from sentient_core.in_thread import BackendName, SystemThread
 from sentient_core.logs import runtime_log
 from sentient_core.mailbox import Isolation
 from sentient_core.mailbox.signals import Signal, SignalKind
-from sentient_core.own_store import default_store, store_at
+from sentient_core.own_store import default_store, place_of_data, store_at
 from sentient_core.past import Moment, StateAt, state_at
 from sentient_core.paths import check_name
 from sentient_core.recovering import (
@@ -234,7 +234,7 @@ class ActorSystem:
             raise SentientError(f"the actor system '{self.name}' has been entered before: make a new one")
         self._phase = Phase.STARTING
         if self._is_default_store:
-            self._log.info("no store was named, so it is where the settings say", store=self.store.url)
+            self._log.info(f"data in {place_of_data(self.store.url)}", store=self.store.url)
         if self.faults is not None and has_store_rules(self.faults):
             inject(self.store, self.faults)
         try:

@@ -20,7 +20,7 @@ from sentient_core import (
     StoreAccessDenied,
     SurrealStore,
 )
-from sentient_core.own_store import data_directory, default_store, store_at
+from sentient_core.own_store import data_directory, default_store, place_of_data, store_at
 from tests.probes import Add, Counter, Save, Total
 from tests.store.server import PASSWORD, USER, Server
 
@@ -51,8 +51,25 @@ async def test_a_system_without_name_and_store_keeps_its_data_in_the_users_direc
     assert system.name == "sentient_core"
     assert system.store.url == f"surrealkv://{directory}"
     assert "LOCK" in there(directory)
-    assert lines[0]["event"].startswith("no store was named")
-    assert lines[0]["store"] == f"surrealkv://{directory}"
+    assert lines[0] == {
+        "event": f"data in {directory}",
+        "store": f"surrealkv://{directory}",
+        "system": "sentient_core",
+        "log_level": "info",
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("memory:", "memory, gone with this process"),
+        ("mem://", "memory, gone with this process"),
+        ("surrealkv:///data/shop?sync=1s", "/data/shop"),
+        ("ws://localhost:8000/rpc", "ws://localhost:8000/rpc"),
+    ],
+)
+def test_where_data_are_is_said_for_people(url: str, place: str) -> None:
+    assert place_of_data(url) == place
 
 
 async def test_systems_of_different_names_run_at_the_same_time(data: Path) -> None:

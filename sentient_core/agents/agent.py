@@ -16,9 +16,7 @@ from sentient_core.agents.fields import check_payload
 from sentient_core.agents.left_behind import left_behind, waiting_for_store
 from sentient_core.agents.messages import (
     AcceptTask,
-    AgentDescription,
     CancelTask,
-    DescribeAgent,
     PauseTask,
     RestoreCheckpoint,
     ResumeTask,
@@ -73,7 +71,6 @@ _OWN = (
     WishTask,
     TakeCheckpoint,
     RestoreCheckpoint,
-    DescribeAgent,
 )
 """What is handled in the same way whatever the task at work has put into the state."""
 
@@ -350,6 +347,7 @@ class Agent(Actor[Any]):
     def __at_ready__(self) -> None:
         """An incarnation is ready: find out what earlier ones have left unfinished."""
         desk = self._desk
+        desk.life = desk.cell.belongings()
         desk.crew.come(desk)
         if desk.cell.incarnation > 1:
             desk.cell.belongings().pipe_to_self(self.__load, (), None)
@@ -467,12 +465,6 @@ class Agent(Actor[Any]):
         with self._answering():
             self._desk.restore(message.found)
         return True
-
-    @handles
-    def _describe(self, message: DescribeAgent) -> AgentDescription:
-        del message
-        self._is_early()
-        return self._desk.describe()
 
     @handles
     def _step(self, step: Step) -> None:

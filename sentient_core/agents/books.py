@@ -12,6 +12,7 @@ from sentient_core.store.row_tables import RowTable, place_of
 
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
+    from sentient_core.actors.incarnation import Incarnation
     from sentient_core.agents.agent import Agent
     from sentient_core.agents.minutes import Minutes
     from sentient_core.agents.run import Run
@@ -34,8 +35,15 @@ class Books:
         """The task at work, or the one that waits for a place."""
         self.context: dict[str, Any] = {}
         """`execution_context` of the row."""
+        self.life: Incarnation | None = None
+        """Since it is ready for messages."""
         self.is_ready: bool = False
         """The unfinished tasks of earlier instances are known."""
+
+    @property
+    def is_of_now(self) -> bool:
+        """Its instance lives, and all that it is to know is known."""
+        return self.is_ready and self.life is not None and not self.life.is_over and self.cell.is_alive
 
     def _task_status(self, minutes: Minutes, work: Work, new: TaskStatus, cause: str) -> None:
         check_transition("task", work.status, new)

@@ -115,6 +115,11 @@ class Crew:
         self._arrivals.set()
         self._arrivals = anyio.Event()
 
+    def desk_at(self, path: str) -> Desk | None:
+        """That of the instance that lives at a path, if it knows its tasks."""
+        desk = self._desks.get(path)
+        return desk if desk is not None and desk.is_of_now else None
+
     def desks(self) -> list[Desk]:
         """Those of all living agents."""
         gone = [path for path, desk in self._desks.items() if not desk.cell.is_alive]

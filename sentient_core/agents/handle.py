@@ -14,12 +14,12 @@ from sentient_core.actors.ref import ActorRef, cell_of
 from sentient_core.agents.agent import Agent
 from sentient_core.agents.committed_rows import committed_rows
 from sentient_core.agents.crew import Ending, Following, crew_of
+from sentient_core.agents.describing import describe
 from sentient_core.agents.fields import check_id, check_payload
 from sentient_core.agents.messages import (
     AcceptTask,
     AgentDescription,
     CancelTask,
-    DescribeAgent,
     PauseTask,
     RestoreCheckpoint,
     ResumeTask,
@@ -228,8 +228,12 @@ class AgentHandle(Generic[A_co]):
         return await self.ref.ask(RestoreCheckpoint(checkpoint_id, found), timeout=self.timeout)
 
     async def describe(self) -> AgentDescription:
-        """How it is: status, task at work, context, tasks that wait."""
-        return await self.ref.ask(DescribeAgent(), timeout=self.timeout)
+        """How it is: status, task at work, context, tasks that wait. As far as it is committed.
+
+        No message to it: it is not woken, need not be free, and nothing of this is in its history. Of one
+        that has ended, its row is told. Raises StoreUnavailable.
+        """
+        return await describe(self._cell.at_home(), self.timeout)
 
     async def get_task(self, task_id: str) -> TaskExecution | None:
         """A task, with all that was written down before this call; None: there is no such task."""

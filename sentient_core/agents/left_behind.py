@@ -18,7 +18,7 @@ from sentient_core.store.row_tables import RowTable
 if TYPE_CHECKING:
     from sentient_core.actors.cell import Cell
 
-__all__ = ["LeftBehind", "left_behind", "waiting_for_store"]
+__all__ = ["LeftBehind", "left_behind", "read_left_behind", "waiting_for_store"]
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class LeftBehind(msgspec.Struct, frozen=True):
 
 async def left_behind(cell: Cell) -> LeftBehind:
     """Read it, when all that the incarnations have written is there. Waits for a store that is away."""
-    return await waiting_for_store(cell, lambda: _read(cell))
+    return await waiting_for_store(cell, lambda: read_left_behind(cell))
 
 
 async def waiting_for_store(cell: Cell, read: Callable[[], Awaitable[T]]) -> T:
@@ -51,7 +51,8 @@ async def waiting_for_store(cell: Cell, read: Callable[[], Awaitable[T]]) -> T:
             await anyio.sleep(_AGAIN_SECONDS)
 
 
-async def _read(cell: Cell) -> LeftBehind:
+async def read_left_behind(cell: Cell) -> LeftBehind:
+    """Read it now. Raises StoreUnavailable."""
     runtime, path = cell.runtime, cell.path
     tasks: list[Row] = []
     for status in _UNFINISHED:

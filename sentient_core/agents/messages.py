@@ -14,7 +14,6 @@ __all__ = [
     "AcceptTask",
     "AgentDescription",
     "CancelTask",
-    "DescribeAgent",
     "PauseTask",
     "RestoreCheckpoint",
     "ResumeTask",
@@ -98,7 +97,3 @@ class AgentDescription(msgspec.Struct, frozen=True, kw_only=True):
     execution_context: dict[str, Any]
     waiting: list[str]
     """Ids of the tasks that it has taken on and not begun, in order."""
-
-
-class DescribeAgent(Request[AgentDescription], frozen=True, tag="agent.describe"):
-    """Say how it is."""

@@ -89,7 +89,7 @@ async def test_an_agent_is_connected_with_those_above_it_until_it_ends_for_good(
 async def test_a_virtual_agent_is_supervised_and_was_spawned_by_nobody(store: Store) -> None:
     async with ActorSystem("team", store=store) as system:
         ref = await system.get_or_spawn(Helper, "ann")
-        await AgentHandle(ref).describe()
+        await AgentHandle(ref).create_checkpoint()
         await Helper.start(system, name="top")  # which has nobody above it
         expected = {"spawned": [], "supervises": [("Helper", "Helper/ann")]}
         assert await edges(system) == expected

@@ -247,3 +247,37 @@ async def test_a_task_goes_on_in_the_next_start_of_the_system(tmp_path: Any) -> 
         assert list(world.log)[-5:] == ["t1 from 2", "t1 wait there", "t1 d", "t2 from 0", "t2 e"]
         positions = [item["position"] async for item in agent.stream_execution("t1")]
         assert positions == [1, 2, 3, 4, 5]
+
+
+async def test_who_looks_how_an_agent_is_leaves_nothing_behind(system: ActorSystem) -> None:
+    world = World()
+    agent = await Doer.start(system, world, name="doer")
+    await agent.execute_task(task("wait here"), "background")
+    await agent.execute_task(task("a", id_="t2"), "background")
+    await world.gate("here").reached.wait()
+    await system.flush()
+    before = await system.store.events(system.name, limit=1000)
+    described, *_ = [await agent.describe() for _ in range(10)]
+    assert (described.status, described.current_task, described.waiting) == ("running", "t1", ["t2"])
+    assert described.execution_context["task_id"] == "t1"
+    await system.flush()
+    assert await system.store.events(system.name, limit=1000) == before
+    assert await agent.cancel_execution("t2")
+    await system.flush()
+    asked = [
+        event.message_type for event in await system.store.events(system.name, event_type="message_sent")
+    ]
+    assert asked.count("agent.cancel_task") == 1
+    assert set(asked) == {"agent.accept_task", "agent.cancel_task"}
+
+
+async def test_of_an_agent_that_is_not_there_its_row_says_how_it_is() -> None:
+    world, store = World(), MemoryStore()
+    async with ActorSystem("shop", store=store) as system:
+        agent = await Doer.start(system, world, name="doer")
+        await agent.execute_task(task("wait here"), "background")
+        await agent.execute_task(task("a", id_="t2"), "background")
+        await world.gate("here").reached.wait()
+        await agent.ref.stop()
+        described = await agent.describe()
+        assert (described.status, described.current_task, described.waiting) == ("completed", "t1", ["t2"])

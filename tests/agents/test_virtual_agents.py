@@ -53,7 +53,7 @@ async def test_those_with_unfinished_tasks_go_on_with_them_after_recover(
             clerk = AgentHandle(await system.get_or_spawn(Clerk, f"c{number}"))
             await clerk.execute_task(Task(task_id=f"t{number}"), "background")
         idle = AgentHandle(await system.get_or_spawn(Clerk, "idle"))
-        await idle.describe()
+        await idle.create_checkpoint()
         for number in range(5):
             await Clerk.log.until(f"c{number} t{number} first half")
     Clerk.gates["open"].open.set()
