@@ -26,7 +26,7 @@ __all__ = ["BROKEN", "break_runtime"]
 _Patch: TypeAlias = tuple[type, str, Callable[[Any], Any]]
 """Whose, which method, and what makes the wrong one of the right one."""
 
-_FEW = 4
+_FEW = 2
 """One message in so many is chosen."""
 
 

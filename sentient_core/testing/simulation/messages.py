@@ -59,6 +59,8 @@ class Message:
         self.is_lost: bool = False
         """It was in the memory of a process that has died."""
         self.is_stashed: bool = False
+        self.is_asked_anew: bool = False
+        """A durable turn that is run again asks it anew if it has failed, under its id."""
         self.due: float = 0.0
 
     @property
@@ -121,7 +123,7 @@ class Books:
             message = self._messages[id_] = Message(id_, to, kind, origin, parent, self.run)
             message.may_be_gone = "of a timer" if origin is Origin.TIMER else ""
         elif origin is Origin.ACTOR:
-            message.dead = 0  # a durable turn asks for anew what has failed
+            message.dead, message.is_asked_anew = 0, True
         message.run, message.due, message.is_lost = self.run, due, False
         return message
 
@@ -221,8 +223,8 @@ class Books:
     def letters_restored(self, ids: Collection[str]) -> None:
         """The dead letters that the store has, after a death of the process."""
         for message in self._messages.values():
-            if message.is_durable:  # an ask that has failed is asked for anew under its id
-                message.dead = int(message.id in ids and message.origin is not Origin.ACTOR)
+            if message.is_durable:
+                message.dead = int(message.id in ids and not message.is_asked_anew)
 
     def _at_most_one(self, id_: str) -> None:
         if self._messages[id_].ends > 1:
