@@ -32,7 +32,7 @@ _REWRITTEN = "sentient_core.testing.store_conformance"
 
 _has_failed: pytest.StashKey[bool] = pytest.StashKey()
 _wanted: pytest.StashKey[dict[str, Any] | None] = pytest.StashKey()
-_made: pytest.StashKey[_Made] = pytest.StashKey()
+_made: pytest.StashKey[list[_Made]] = pytest.StashKey()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -99,7 +99,7 @@ def virtual_clock(anyio_backend: object) -> VirtualClock:
 
 
 class _Made:
-    """The `anyio_backend` that tests are using, and for what it was made."""
+    """An `anyio_backend` that tests are using, and for what it was made."""
 
     def __init__(
         self, fixturedef: pytest.FixtureDef[Any], request: Any, options: dict[str, Any] | None
@@ -107,6 +107,10 @@ class _Made:
         self.fixturedef = fixturedef
         self.request = request
         self.options = options
+
+    @property
+    def is_in_use(self) -> bool:
+        return self.fixturedef.cached_result is not None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -117,10 +121,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """
     options = _virtual_options(item)
     item.config.stash[_wanted] = options
-    made = item.config.stash.get(_made, None)
-    if made is not None and made.options != options:
-        made.fixturedef.finish(made.request)
-        del item.config.stash[_made]
+    made = item.config.stash.setdefault(_made, [])
+    if any(each.options != options for each in made):
+        while made:  # those that were made of others first
+            each = made.pop()
+            each.fixturedef.finish(each.request)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -132,7 +137,9 @@ def pytest_fixture_setup(
     if fixturedef.argname != "anyio_backend":
         return backend
     options = request.config.stash.get(_wanted, None)
-    request.config.stash[_made] = _Made(fixturedef, request, options)
+    made = request.config.stash.setdefault(_made, [])
+    made[:] = [each for each in made if each.fixturedef is not fixturedef and each.is_in_use]
+    made.append(_Made(fixturedef, request, options))
     if options is None:
         return backend
     from sentient_core.testing.fixtures import under_virtual_time  # noqa: PLC0415 - as above

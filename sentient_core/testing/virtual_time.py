@@ -105,11 +105,14 @@ class VirtualClock:
         """
         if self._blocks:
             return inf
-        now = time.monotonic()
         until: dict[Hashable, float] = dict.fromkeys(channels, self.quiet)
         until |= dict.fromkeys(jobs, self.patience)
         for outside in self._outside:
             until |= dict.fromkeys(outside.awaited(), self.patience)
+        if not until:
+            self._since.clear()
+            return 0.0
+        now = time.monotonic()
         self._since = {each: self._since.get(each, now) for each in until}
         left = (self._since[each] + seconds - now for each, seconds in until.items())
         return max((0.0, *left))
@@ -263,6 +266,9 @@ class _TrioTime(trio.abc.Instrument):
             self._news += 1
 
     def _look_before_sleep(self, deadline: float) -> float:
+        sleep = self._sleep_time(deadline)
+        if sleep <= 0:
+            return sleep  # it has just jumped there
         now, (then, news) = self.mock.current_time(), self._last
         if now > then:
             self._news = news  # what the time itself has set going is none
@@ -275,5 +281,7 @@ class _TrioTime(trio.abc.Instrument):
             [("files", now, self._news)] if tasks > 1 else [],  # one is trio's own
         )
         # Where no timer is set, there is nowhere to jump to.
-        self.mock.autojump_threshold = held if deadline < inf else inf
-        return self._sleep_time(deadline)
+        threshold = held if deadline < inf else inf
+        if threshold != self.mock.autojump_threshold:
+            self.mock.autojump_threshold = threshold
+        return sleep

@@ -208,6 +208,14 @@ def test_backends_of_the_user_are_kept_and_module_fixtures_follow_the_clock(tmp_
             assert anyio_backend_options["debug"]
             assert log == [False, "end", True]
 
+        class TestOfItsOwn:
+            @pytest.fixture
+            def anyio_backend(self, anyio_backend):
+                return anyio_backend
+
+            async def test_virtual_again(self, virtual_clock) -> None:
+                assert anyio.current_time() < 100
+
         @pytest.mark.anyio
         async def test_behind(of_the_module) -> None:
             assert log == [False, "end", True, "end", False]
@@ -215,9 +223,9 @@ def test_backends_of_the_user_are_kept_and_module_fixtures_follow_the_clock(tmp_
 
     found = run(tmp_path, tests)
 
-    assert outcomes(found) == dict.fromkeys(
-        ("test_before", "test_virtual", "test_virtual_by_its_marker", "test_behind"), "PASSED"
-    ), found["output"]
+    names = ("test_before", "test_virtual", "test_virtual_by_its_marker", "test_behind")
+    of_its_own = "TestOfItsOwn::test_virtual_again"
+    assert outcomes(found) == dict.fromkeys((*names, of_its_own), "PASSED"), found["output"]
 
 
 def test_who_asks_for_nothing_pays_nothing(tmp_path: Path) -> None:
