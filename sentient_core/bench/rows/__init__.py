@@ -14,6 +14,8 @@ from sentient_core.bench.rows import (
     handler_raises,
     kill_cycles,
     nothing,
+    peers_killed,
+    peers_raise,
     process_killed,
     siblings,
     slow_followers,
@@ -45,4 +47,6 @@ ROWS: tuple[Row, ...] = (
     wall_clock.ROW,
     trees.ROW,
     storm.ROW,
+    peers_raise.ROW,
+    peers_killed.ROW,
 )
