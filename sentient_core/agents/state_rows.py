@@ -24,8 +24,10 @@ from sentient_core.agents.subjects import Subject, from_row, refuse_owned
 from sentient_core.agents.trail import change_write, moment_after
 from sentient_core.config import DEFAULT_SYSTEM
 from sentient_core.errors import InvalidField, RowConflict, StoreUnavailable, SystemClosed
+from sentient_core.logs import runtime_log
 from sentient_core.paths import EXTERNAL, check_name
 from sentient_core.store.backoff import Backoff
+from sentient_core.store.other_systems import OtherSystems
 from sentient_core.store.protocols import Store, StoreHolder, store_of
 from sentient_core.store.row_models import Row, RowQuery, RowWrite
 from sentient_core.store.row_tables import RowTable
@@ -53,9 +55,11 @@ class StateRows:
     ) -> None:
         self.store: Store = store_of(where)
         self._live = where if isinstance(where, ActorSystem) else None
+        is_named = system is not None or self._live is not None
         if system is None:
             system = DEFAULT_SYSTEM if self._live is None else self._live.name
         self.system: str = check_name(system)
+        self._others = OtherSystems(self.store, self.system, "StateManager", is_due=not is_named)
         self._actor = check_id(actor, "actor")
         self._lines: dict[object, _Line] = {}
 
@@ -63,7 +67,10 @@ class StateRows:
         """Rows with everything that was committed before: those of a running system follow its commits."""
         if self._live is not None:
             await self._flush(self._live)
-        return await self.store.rows(self.system, query)
+        rows = await self.store.rows(self.system, query)
+        if not rows:
+            await self._others.hint(runtime_log(self.system))
+        return rows
 
     async def _row(self, table: RowTable, key: tuple[str, ...]) -> Row | None:
         rows = await self._rows(RowQuery(table=table, key=key))

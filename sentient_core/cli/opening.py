@@ -25,6 +25,7 @@ from sentient_core.cli.served import served
 from sentient_core.errors import NoSuchStore, StoreError, StoreInUse, StorePathUnusable
 from sentient_core.store.engine import Engine
 from sentient_core.store.migrations import look, migrate
+from sentient_core.store.queries import started_systems
 from sentient_core.store.url import Address
 
 __all__ = ["new_database", "only_system", "systems_in", "to_read"]
@@ -75,12 +76,7 @@ async def only_system(engine: Engine, wanted: str | None) -> str:
 
 async def systems_in(engine: Engine, wanted: str | None) -> list[str]:
     """The systems that are meant: the one asked for, or all that there are. Raises CannotRun."""
-
-    async def names() -> list[str]:
-        (ids,) = await engine.query("SELECT VALUE id FROM ownership WHERE epoch != NONE")
-        return sorted(str(id_.key[0]) for id_ in ids)
-
-    known = await engine.thread.run(names)
+    known = await engine.thread.run(lambda: started_systems(engine))
     if wanted is None:
         return known
     if wanted not in known:

@@ -28,6 +28,7 @@ from sentient_core.events.subscription import TRIES, Callback, EventIterator, Ev
 from sentient_core.logs import LimitedLog, LogLevel, runtime_log
 from sentient_core.paths import check_name
 from sentient_core.store.event_filter import EventFilter, check_text
+from sentient_core.store.other_systems import OtherSystems
 from sentient_core.store.protocols import store_of
 from sentient_core.store.retention import Retention
 from sentient_core.store.streams import END, Mark, Place, Span, Subscriber, external_stream, just_before
@@ -122,6 +123,8 @@ class EventBus:
         rows = getattr(db_config, "event_streams", None) or store.event_streams
         name = check_name(named)
         self._found(store, name, rows, live_queries=live_queries, log_level=settings.log_level)
+        is_named = system is not None or isinstance(own_name, str)
+        self._others = OtherSystems(store, name, "EventBus", is_due=not is_named)
         self.db_config: Store | StoreHolder = db_config
         """What it was given; the name is the original design's."""
 
@@ -134,6 +137,7 @@ class EventBus:
         self._is_live = live_queries
         self._rows: EventStreams = rows
         self._log = runtime_log(system, log_level)
+        self._others = OtherSystems(store, system, "EventBus", is_due=False)
         self._journal: Stream = RowStream(system, self._rows, self._tell)
         self._external: Stream = RowStream(external_stream(system), self._rows, self._tell)
         self._publisher: Publisher = FreePublisher(self._rows, external_stream(system), self._has_begun)
@@ -361,6 +365,8 @@ class EventBus:
             for name, low, high in zip(names, (lower.journal, lower.external), uppers, strict=True)
         }
         found = await self._rows.history(spans, wanted, limit, mark)
+        if not found:
+            await self._others.hint(self._log)
         cursors = _cursors([(stream == names[1], placed.position) for stream, placed in found], uppers)
         if wanted.is_by_time:
             journal, external = uppers
@@ -653,6 +659,7 @@ class EventBus:
                         names = [stream.name for stream in streams]
                         watch = await self._rows.watch(self._note_move, names, live=self._is_live)
                     has_come = await self._look_once(streams, is_first=not has_looked.is_set())
+                    await self._others.hint(self._log)
                     has_looked.set()
                     pause = _BUSY if has_come else min(2 * pause, _IDLE)
                 except StoreError as error:

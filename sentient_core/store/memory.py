@@ -188,6 +188,11 @@ class MemoryStore:
         matching = (placed for placed in reversed(records.events) if wanted.meets(placed.record))
         return [event_row(placed) for placed in islice(matching, limit)]
 
+    async def systems(self) -> list[str]:
+        """The names of the systems that have started on it, sorted."""
+        await current_backend().checkpoint()
+        return sorted(name for name, records in self._systems.items() if records.epoch or records.owner)
+
     async def agents(self, system: str) -> list[AgentRow]:
         """See `Store.agents`."""
         records = await self._read(system)

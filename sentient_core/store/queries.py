@@ -76,6 +76,12 @@ def letters_query(
     return f"SELECT {fields} FROM {table} WHERE {where} ORDER BY timestamp", parameters  # noqa: S608 - constants
 
 
+async def started_systems(engine: Engine) -> list[str]:
+    """The names of all systems that have started on a database, sorted. On the store thread."""
+    (ids,) = await engine.query("SELECT VALUE id FROM ownership WHERE epoch != NONE")
+    return sorted(str(id_.key[0]) for id_ in ids)
+
+
 class Queries:
     """Reads the rows of all systems. Lives on the store thread."""
 

@@ -32,7 +32,7 @@ from sentient_core.store.protocols import (
     JournalOptions,
     Outage,
 )
-from sentient_core.store.queries import Queries
+from sentient_core.store.queries import Queries, started_systems
 from sentient_core.store.records import LetterStatus
 from sentient_core.store.recovery import take_ownership
 from sentient_core.store.row_models import Row, RowQuery, RowWrite, plan_of
@@ -293,6 +293,10 @@ class SurrealStore:
             agent=agent, event_type=event_type, message_type=message_type, since=since, until=until
         )
         return await self._ask(lambda engine: Queries(engine).events(system, wanted, limit))
+
+    async def systems(self) -> list[str]:
+        """The names of the systems that have started on it, sorted."""
+        return await self._ask(started_systems)
 
     async def agents(self, system: str) -> list[AgentRow]:
         """See `Store.agents`."""
