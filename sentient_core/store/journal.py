@@ -311,7 +311,7 @@ class SurrealJournal:
         is_waited_for = not (
             self._committed_line.is_empty and self._projected_line.is_empty and self._room_line.is_empty
         )
-        if is_waited_for or is_expected:
+        if self._failure is None and (is_waited_for or is_expected):
             return [(id(self), intake.committed, intake.projected)]
         return []
 

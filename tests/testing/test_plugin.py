@@ -228,6 +228,17 @@ def test_backends_of_the_user_are_kept_and_module_fixtures_follow_the_clock(tmp_
     assert outcomes(found) == dict.fromkeys((*names, of_its_own), "PASSED"), found["output"]
 
 
+def test_the_tools_are_there_without_pytest() -> None:
+    program = """
+        import sys
+        sys.modules.update(pytest=None, _pytest=None)  # as if it were not installed
+        from sentient_core.testing import Probe, fixtures, virtual_backend
+        print(Probe, virtual_backend)
+    """
+
+    subprocess.run([sys.executable, "-P", "-W", "error", "-c", dedent(program)], timeout=60, check=True)
+
+
 def test_who_asks_for_nothing_pays_nothing(tmp_path: Path) -> None:
     program = "import sys, sentient_core_pytest; print(sorted({n.partition('.')[0] for n in sys.modules}))"
     done = subprocess.run(
