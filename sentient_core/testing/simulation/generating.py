@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
+import msgspec
+
 from sentient_core.faults import FaultAction, FaultPlan, FaultPoint, Rule
 from sentient_core.testing.simulation.program import Do, Kind, Part, Program, Step, Task, Way, paths_of
 
@@ -11,6 +13,12 @@ __all__ = ["STEPS", "generate"]
 
 STEPS = 40
 """Of a program."""
+
+_WITH_ID = 0.4
+"""The share of what can be sent under an id."""
+
+_AGAIN = 0.05
+"""The share of steps that send what was sent under an id once more."""
 
 _FAULTY = 0.5
 """The share of programs with a plan of faults."""
@@ -85,7 +93,11 @@ def generate(seed: int, steps: int = STEPS, *, has_faults: bool = True) -> Progr
     workers = [path for path, part in paths_of(parts) if part.kind is not Kind.TEAM]
     teams = [path for path, part in paths_of(parts) if part.kind is Kind.TEAM]
     workers += [f"{kind}-virtual/{key}" for kind, key in virtual]
-    program = [_step(chance, str(n), workers, teams) for n in range(steps)]
+    durable = [path for path, part in paths_of(parts) if part.kind is Kind.DURABLE]
+    durable += [f"{kind}-virtual/{key}" for kind, key in virtual if kind is Kind.DURABLE]
+    program: list[Step] = []
+    for n in range(steps):
+        program.append(_step(chance, str(n), workers, teams, durable, program))
     faults = str(_plan(chance, seed)) if has_faults and chance.random() < _FAULTY else ""
     return Program(seed=seed, parts=parts, virtual=virtual, steps=tuple(program), faults=faults)
 
@@ -127,7 +139,12 @@ def _worker(chance: Random, name: str) -> Part:
     )
 
 
-def _step(chance: Random, id_: str, workers: list[str], teams: list[str]) -> Step:
+def _step(
+    chance: Random, id_: str, workers: list[str], teams: list[str], durable: list[str], before: list[Step]
+) -> Step:
+    again = [step for step in before if step.has_id]
+    if again and chance.random() < _AGAIN:
+        return msgspec.structs.replace(chance.choice(again), do=chance.choice((Do.SEND, Do.ASK)))
     do = chance.choices(list(_DOES), list(_DOES.values()))[0]
     wait = chance.choice((0.0, 0.0, 0.0, 0.0, 0.001, 0.3, 2.0))
     if do in (Do.OUTAGE, Do.RECOVERY, Do.CRASH, Do.REBOOT, Do.LOOK):
@@ -143,10 +160,12 @@ def _step(chance: Random, id_: str, workers: list[str], teams: list[str]) -> Ste
         seconds=chance.choice((0.0, 0.1, 1.0, 3.0)) if way is not Way.NOTE else 0.0,
     )
     timeout = chance.choice((2.0, 30.0)) if do is Do.ASK else chance.choice((None, None, 1.0))
+    to = chance.choice(workers)
     return Step(
         do=do,
-        to=chance.choice(workers),
+        to=to,
         task=task,
+        has_id=do is not Do.TELL and to in durable and way is not Way.REFUSE and chance.random() < _WITH_ID,
         timeout=None if do is Do.TELL else timeout,
         wait=wait,
     )

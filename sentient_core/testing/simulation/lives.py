@@ -9,6 +9,9 @@ from sentient_core.testing.simulation.program import Kind, Part
 
 __all__ = ["Lives"]
 
+_HAIR = 1e-6
+"""At the very first moment of a window, sums of seconds decide."""
+
 _ROOT = Part(name="", kind=Kind.TEAM, strategy="each for itself", max_restarts=3, within=5.0)
 """The root supervisor has a window per child."""
 
@@ -128,7 +131,7 @@ class Lives:
             free = [time for child in children for time in self._free[child]]
         for begin, (first, _) in enumerate(times):
             # Those that cost nothing may have been decided anywhere in between.
-            within = [last for _, last in times[begin:] if last - first <= team.within]
+            within = [last for _, last in times[begin:] if last - first <= team.within - _HAIR]
             count = len(within) - sum(first <= time <= within[-1] for time in free) if within else 0
             if count > team.max_restarts:
                 self._complain(
@@ -146,7 +149,9 @@ class Lives:
         names = [f"{path}/{child.name}" for child in team.children]
         downs = [down for name in names for down in (*self._downs[name], *self._hidden[name])]
         # It has stopped the others since it decided that, which takes its time.
-        count = max((sum(at - team.within <= down <= at for down in downs) for at in downs), default=0)
+        count = max(
+            (sum(at - team.within - _HAIR <= down <= at for down in downs) for at in downs), default=0
+        )
         if count <= team.max_restarts:
             self._complain(
                 f"{path} gives up, and only {count} of its children went down within {team.within} s: it "

@@ -258,12 +258,15 @@ class _Life:
             return
         ref, kind = process.refs[step.to], witness.parts[step.to].kind
         message = witness.books.sent(task.id, step.to, kind, Origin.OUTSIDE)
+        message_id = task.id if step.has_id else None
         if step.do is Do.TELL:
             ref.tell(Job(task, "", witness.next_number()))
         elif step.do is Do.SEND:
-            callers.start_soon(self._call, message, ref.send(Job(task), timeout=step.timeout))
+            sending = ref.send(Job(task), timeout=step.timeout, message_id=message_id)
+            callers.start_soon(self._call, message, sending)
         else:
-            call = ref.ask(Job(task, is_asked=True), timeout=step.timeout or 30.0)
+            job = Job(task, is_asked=not step.has_id)  # the same content, however it is sent under an id
+            call = ref.ask(job, timeout=step.timeout or 30.0, message_id=message_id)
             callers.start_soon(self._call, message, call, True)
 
     async def _call(self, message: Message, call: Awaitable[object], is_ask: bool = False) -> None:
@@ -287,6 +290,7 @@ class _Life:
                 return
             witness.note(f"{id_} is answered")
             message.is_acknowledged = True
+            message.may_be_gone = ""  # if a first try was refused, this one was not
             if is_ask and answer == id_ and not message.handled:
                 witness.complain(f"who asked got an answer, and what has become of the {message}?")
         finally:

@@ -103,6 +103,8 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
     """The path of who it happens to."""
     task: Task | None = None
     timeout: float | None = None
+    has_id: bool = False
+    """It is sent to a durable actor under its id, so that sending it again does nothing."""
     wait: float = 0.0
     """Seconds until the next step."""
 

@@ -42,6 +42,8 @@ def test_programs_are_of_all_kinds() -> None:
     ways = {step.task.way for program in programs for step in program.steps if step.task is not None}
     assert {str(do) for do in does} >= {"crash", "reboot", "outage", "kill", "terminate", "ask", "pause"}
     assert {str(way) for way in ways} >= {"relay, fail", "durable timer", "stash", "watch", "bad start"}
+    sent = [step.task for program in programs for step in program.steps if step.has_id]
+    assert len(sent) > len(set(sent)), "nothing is sent again under its id"
     assert any(program.faults for program in programs)
     assert any(not program.faults for program in programs)
     assert any(kind is Kind.DURABLE for program in programs for kind, _ in program.virtual)
