@@ -443,7 +443,8 @@ class Children:
         steps = plan(self.strategy.kind, siblings, entry.cell.name)
         stops = [by_name[name] for name in reversed(steps.stops)]
         starts = [by_name[name] for name in reversed(steps.starts)]
-        for child in stops:
+        # The one that has failed as well: killed before its start, it would come up by that one, out of turn.
+        for child in (*stops, entry):
             self._keep_down(child)
         for child in reversed(starts):
             if not child.has_ended:

@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from sentient_core import ActorRef, Backoff, ChildRestarting, ChildSpec, Supervisor
+from sentient_core import ActorRef, Backoff, ChildRestarting, ChildSpec, Supervisor, handles
 from tests.probes import Fail, Gate, Log, Pass, Recorder, Say, running
 
 
@@ -302,3 +302,30 @@ async def test_a_failure_outside_the_group_under_way_is_mended_behind_it() -> No
 
         assert starts(log) == ["b", "c", "a", "b", "c"]
         assert (set(statuses(top).values()), top.incarnation) == ({"running"}, 1)
+
+
+class Assassin(Recorder):
+    """Kills the next one of its group as soon as that one has been told to start."""
+
+    def on_start(self) -> None:
+        super().on_start()
+        if self.context.incarnation == 2:
+            self.context.ref.tell(Pass())
+
+    @handles
+    async def wait_at_the_gate(self, message: Pass) -> str:
+        self.context.system.get("top/b").kill()
+        return "done"
+
+
+async def test_a_child_that_is_killed_when_it_is_told_to_start_holds_up_nobody() -> None:
+    log = Log()
+    async with running() as system:
+        specs = [ChildSpec(Assassin, name="a", args=(log,)), member(log, "b"), member(log, "c")]
+        top = await system.spawn(group(*specs), name="top")
+        await top.terminate_child("b")  # the group's restart gives it a new cell, which a kill ends at once
+
+        system.get("top/c").tell(Fail())
+
+        assert await system.get("top/c").ask(Say("still there"), timeout=5.0) == "still there"
+        assert set(statuses(top).values()) == {"running"}
