@@ -26,7 +26,7 @@ from sentient_core.errors import SentientError
 __all__ = ["PROGRAMS", "Crashed", "Life", "Peer", "PeerFailed", "crash_often", "installed", "work"]
 
 PROGRAMS = Path(__file__).parent / "programs"
-"""Where the peers' modules are. No package: most of them cannot be imported where their library is missing."""
+"""Where the peers' modules are. No package: most cannot be imported where their library is missing."""
 
 _CLIENTS = 8
 _PATIENCE = 120.0
