@@ -11,6 +11,7 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from blockbuster import blockbuster_ctx
 
@@ -31,6 +32,13 @@ ROOM = 4 << 30
 """Bytes. All databases of a run together have had 1.5 GB."""
 
 
+# How long an example takes is the machine's business; what draws slowly there says nothing either.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
+
+
 def pytest_configure() -> None:
     """Have temporary folders in memory where there is room, but in a long run.
 
@@ -45,11 +53,6 @@ def pytest_collection_finish() -> None:
     """Thousands of tests are not looked at by the collector whenever one of them collects garbage."""
     gc.collect()
     gc.freeze()
-
-
-def pytest_sessionfinish() -> None:
-    """Hypothesis, which its plugin imports at the end at the latest, looks for who refers to trio's dice."""
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module", params=list(BACKENDS))
