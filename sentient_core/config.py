@@ -7,9 +7,10 @@ error names the variable, where its value was found, and what it may be.
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self, TypedDict, Unpack, cast
@@ -17,7 +18,7 @@ from typing import Any, Self, TypedDict, Unpack, cast
 import msgspec
 
 from sentient_core.errors import InvalidEnvFile, InvalidSetting, InvalidStoreUrl
-from sentient_core.logs import LogLevel
+from sentient_core.logs import LogLevel, runtime_log
 from sentient_core.secret import Secret
 from sentient_core.store.engine import DATABASE, NAMESPACE
 from sentient_core.store.url import parse_url
@@ -118,6 +119,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         `env_file` has lines such as `LOG_LEVEL=DEBUG`; values may be quoted, `export` may stand before them,
         and `${...}` is no variable but these characters. The default file may be missing, another one may
         not; None: no file. `environ` stands in for the process's environment. A blank value counts as none.
+        What looks like one of these variables in the file and is none, such as `SURREALDB_POOL`, is a warning
+        in the log.
         Raises InvalidSetting, and InvalidEnvFile for a file that cannot be read. Reads the disk.
         """
         unknown = sorted(arguments.keys() - set(cls.__struct_fields__))
@@ -139,7 +142,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 if text and text.strip():
                     values[name] = _checked(name, text, source)
                     break
-        return cls(**values)
+        settings = cls(**values)
+        _warn_of_unknown(in_file, env_file, settings.log_level)
+        return settings
 
     def __repr__(self) -> str:
         # Secrets hide themselves; said here, since what msgspec prints by itself is no promise.
@@ -265,7 +270,27 @@ _KINDS: Mapping[str, _Kind] = {
     "state_persistence_backend": _BACKEND,
     "enable_live_queries": _Kind(_switch, "true or false"),
 }
+_OURS = "SURREALDB_"
+_ALIKE = 0.4
+_NEARLY_EQUAL = 0.85
 _OPTIONAL = ("surrealdb_url", "surrealdb_username", "surrealdb_password")
+
+
+def _warn_of_unknown(in_file: Iterable[str], env_file: object, least: LogLevel) -> None:
+    """Of names that begin as ours do, or are nearly one of them. The file may be other programs' as well."""
+    known = [name.upper() for name in _KINDS]
+    for name in in_file:
+        if name in known:
+            continue
+        prefix = _OURS if name.startswith(_OURS) else ""
+        ends = [one.removeprefix(prefix) for one in known if one.startswith(prefix)]
+        cutoff = _ALIKE if prefix else _NEARLY_EQUAL
+        near = difflib.get_close_matches(name.removeprefix(prefix), ends, n=1, cutoff=cutoff)
+        hint = {"did_you_mean": prefix + near[0]} if near else {"there_are": ", ".join(known)}
+        if prefix or near:
+            runtime_log(None, least).warning(
+                "there is no such setting", variable=name, file=str(env_file), **hint
+            )
 
 
 def _read_file(env_file: str | os.PathLike[str]) -> dict[str, str]:

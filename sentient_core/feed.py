@@ -138,6 +138,11 @@ class Feed(Generic[T]):
         self._followings: dict[Subscription, Following[T]] = {}
         self._is_over = False
 
+    @property
+    def listeners(self) -> int:
+        """Callbacks and iterations that are told now."""
+        return len(self._listeners)
+
     def publish(self, item: T) -> None:
         """Tell everybody. Never raises an Exception."""
         for listener in self._listeners:

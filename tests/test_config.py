@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -125,6 +126,27 @@ def test_a_file_has_quotes_comments_and_exports_and_no_variables(tmp_path: Path)
     assert settings.surrealdb_username == Secret("${HOME}")
     assert settings.surrealdb_password == Secret('a $HOME "b" # c')
     assert settings.max_concurrent_agents == 10
+
+
+def test_what_looks_like_a_variable_in_the_file_and_is_none_is_warned_of(tmp_path: Path) -> None:
+    file = tmp_path / "a.env"
+    file.write_text(
+        f"SURREALDB_USER=x\nSURREALDB_PASSWROD={PASSWORD}\nMAX_CONCURENT_AGENTS=3\nSURREALDB_XYZZYQ=1\n"
+        "DATABASE_URL=x\nMAX_AGE=3\nLOG_LEVEL=INFO\n"
+    )
+
+    with structlog.testing.capture_logs() as lines:
+        assert load(env_file=file) == Settings()
+        load(env_file=file, log_level="ERROR")
+
+    assert [(line["variable"], line.get("did_you_mean")) for line in lines] == [
+        ("SURREALDB_USER", "SURREALDB_USERNAME"),
+        ("SURREALDB_PASSWROD", "SURREALDB_PASSWORD"),
+        ("MAX_CONCURENT_AGENTS", "MAX_CONCURRENT_AGENTS"),
+        ("SURREALDB_XYZZYQ", None),
+    ]
+    assert "SURREALDB_NAMESPACE" in lines[3]["there_are"]
+    assert PASSWORD not in str(lines)
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in WRONG.items() for text in texts])

@@ -41,6 +41,11 @@ class Alerts:
     def __init__(self, feed: Feed[Alert]) -> None:
         self._feed = feed
 
+    def __repr__(self) -> str:
+        count = self._feed.listeners
+        who = {0: "nobody listens", 1: "1 listens"}.get(count, f"{count} listen")
+        return f"<Alerts from now on: {who}; .subscribe(callback), or .follow() to iterate>"
+
     def subscribe(self, callback: Callable[[Alert], object]) -> Subscription:
         """Call `callback`, a plain function, with every alert from now on, at once, on the loop's thread.
 

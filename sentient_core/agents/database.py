@@ -214,6 +214,10 @@ class DatabaseConnection:
         self._config = config
         self._on_end: Callable[[], object] | None = on_end
 
+    def __repr__(self) -> str:
+        stands = "open" if self._on_end is not None else "given back"
+        return f"<DatabaseConnection to {self._config.url}: {stands}>"
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -6,6 +6,7 @@ import msgspec
 
 from sentient_core.cli.failing import CannotRun
 from sentient_core.config import DEFAULT_SYSTEM, Settings
+from sentient_core.logs import LogLevel
 from sentient_core.own_store import data_directory
 from sentient_core.secret import Secret
 from sentient_core.store.access import Access
@@ -63,6 +64,7 @@ def place_of(
         surrealdb_namespace=namespace,
         surrealdb_database=database,
         surrealdb_username=username,
+        log_level=LogLevel.ERROR,  # the output is the command's
     )
     if settings.surrealdb_url is None:
         below = data_directory(DEFAULT_SYSTEM).parent

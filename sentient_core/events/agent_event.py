@@ -73,6 +73,8 @@ class AgentEvent(msgspec.Struct, frozen=True, kw_only=True):
                 raise InvalidArgument(f"{name} of an event has {len(text)} characters, more than {_MOST}")
         if not self.event_id:
             raise InvalidArgument("event_id of an event is empty: leave it out, and one is made")
+        if not self.source_agent:
+            raise InvalidArgument("source_agent of an event is empty: say who publishes it")
         if not isinstance(self.timestamp, datetime):  # pyright: ignore[reportUnnecessaryIsInstance] - the user's
             raise InvalidArgument(f"timestamp must be a datetime, not {self.timestamp!r}")
         if self.timestamp.tzinfo is None:

@@ -128,6 +128,12 @@ class EventBus:
         self.db_config: Store | StoreHolder = db_config
         """What it was given; the name is the original design's."""
 
+    def __repr__(self) -> str:
+        stands = "running" if self.is_running else "not running"
+        count = self.statistics().subscriptions
+        follows = {0: "nobody follows", 1: "1 follows"}.get(count, f"{count} follow")
+        return f"<EventBus of '{self.system}' at {self.store.url}, {stands}, {follows}>"
+
     def _found(
         self, store: Store, system: str, rows: EventStreams, *, live_queries: bool, log_level: LogLevel
     ) -> None:

@@ -26,7 +26,7 @@ from sentient_core.store.rows import (
 from sentient_core.store.time_bounds import times_between
 from sentient_core.store.wire import bindable, read_plain, record_id
 
-__all__ = ["AGENTS", "CHECKPOINTS", "NEWEST", "Queries", "events_query", "letters_query"]
+__all__ = ["AGENTS", "CHECKPOINTS", "NEWEST", "Queries", "events_query", "letters_query", "started_systems"]
 
 _PROJECTED = "SELECT VALUE projected FROM $owner"
 # The upper bound must sort above the ids' type: an array above strings and integers.

@@ -95,6 +95,14 @@ async def test_they_belong_to_a_system_that_was_entered_and_callbacks_are_plain(
             system.alerts.subscribe(hear)
 
 
+async def test_printed_they_say_how_they_are_heard() -> None:
+    async with running() as system:
+        how = ".subscribe(callback), or .follow() to iterate"
+        assert repr(system.alerts) == f"<Alerts from now on: nobody listens; {how}>"
+        system.alerts.subscribe(print)
+        assert repr(system.alerts) == f"<Alerts from now on: 1 listens; {how}>"
+
+
 async def test_an_outage_is_heard_when_it_begins_and_ends_and_written_once_it_is_over() -> None:
     store = MemoryStore()
     async with running(store=store) as system:

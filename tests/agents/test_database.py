@@ -93,6 +93,8 @@ async def test_rows_are_made_read_and_changed(config: SurrealDBConfig) -> None:
         assert await db.select("note:two") == named
         assert len(await db.select("note")) == 3
         assert [row["n"] for row in await db.merge("note", {"n": 1})] == [1, 1, 1]
+        assert repr(db) == f"<DatabaseConnection to {config.url}: open>"
+    assert repr(db).endswith(": given back>")
 
 
 async def test_what_is_not_there_is_none_and_what_is_there_is_not_made_again(config: SurrealDBConfig) -> None:

@@ -51,6 +51,11 @@ def test_an_event_with_what_is_no_text_cannot_be_made(field: str, bad: Any) -> N
         an_event(**{field: bad})
 
 
+def test_an_event_of_nobody_cannot_be_made() -> None:
+    with pytest.raises(InvalidArgument, match="source_agent of an event is empty: say who"):
+        AgentEvent(event_type="agent_started", source_agent="")
+
+
 @pytest.mark.parametrize(
     "bad", ["bogus", "AGENT_STARTED", "", "\ud800.a", "a.\n", "a." + "x" * 1_000], ids=shown
 )

@@ -67,6 +67,14 @@ async def test_what_was_published_is_in_the_history_and_comes_to_who_subscribed(
     }
 
 
+async def test_printed_a_bus_says_whose_it_is_and_whether_anybody_follows() -> None:
+    bus = EventBus(MemoryStore(), system="shop")
+    assert repr(bus) == "<EventBus of 'shop' at memory:, not running, nobody follows>"
+    async with bus:
+        bus.subscribe("shop.sold", print)
+        assert repr(bus) == "<EventBus of 'shop' at memory:, running, 1 follows>"
+
+
 async def test_a_subscriber_gets_the_types_it_named_in_the_order_of_commits(bus: EventBus) -> None:
     one, several, filtered, every = Seen(), Seen(), Seen(), Seen()
     bus.subscribe("shop.sold", one)
