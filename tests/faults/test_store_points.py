@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import anyio
 import pytest
 
-from sentient_core import ActorSystem, MemoryStore
+from sentient_core import Actor, ActorRef, ActorSystem, MemoryStore, handles
 from sentient_core.actors.actor import DurabilityName
 from sentient_core.errors import CommitTimeout, InvalidArgument, StoreRefused, StoreUnavailable
 from sentient_core.faults import FaultAction, FaultPlan, FaultPoint, Faults, Rule
@@ -182,3 +182,34 @@ def test_a_database_that_fails_now_and_then_loses_and_doubles_nothing(
                 assert await counter.ask(Total(), timeout=30) == 30
 
     anyio.run(run, backend=real_time)
+
+
+async def test_what_a_turn_has_told_others_leaves_in_an_orderly_end_though_its_commit_is_heard_of_late() -> (
+    None
+):
+    seen: list[object] = []
+
+    class Other(Actor):
+        @handles
+        def add(self, message: Add) -> None:
+            seen.append(message)
+
+    class Sender(Actor):
+        durability = "durable"
+
+        def __init__(self, other: ActorRef[Other]) -> None:
+            self.other = other
+
+        @handles
+        def add(self, message: Add) -> None:
+            self.other.tell(message)
+
+    plan = of(P.STORE_COMMITTED, A.DELAY, seconds=2.0)
+    async with ActorSystem("test", store=MemoryStore(), faults=plan, watchdog=None) as system:
+        system.dead_letters.subscribe(lambda letter: seen.append(letter.message))
+        other = await system.spawn(Other, name="other")
+        sender = await system.spawn(Sender, other, name="sender")
+        sender.tell(Add(1))
+        await anyio.wait_all_tasks_blocked()
+
+    assert seen == [Add(1)]
