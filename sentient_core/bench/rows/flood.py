@@ -68,7 +68,7 @@ def _flooded(capacity: int, overflow: Overflow) -> type[_Flooded]:
 
 async def _run(scene: Scene, findings: Findings) -> None:
     repetitions = scene.pick(quick=2, full=30)
-    capacity = scene.pick(quick=100, full=1_000)
+    capacity = scene.pick(quick=100, full=300)
     floods: list[_Flood] = []
     for step, overflow in enumerate(Overflow):
         async with scene.system() as system, loaded(scene, system) as load:
@@ -164,7 +164,7 @@ ROW = Row(
     injects=f"mailbox flood × {_TIMES}, each policy",
     shows="conservation, memory, control-lane latency",
     about=(
-        "A mirrored actor with room for 1,000 messages (quick: 100) waits in its handler while ten times as "
+        "A mirrored actor with room for 300 messages (quick: 100) waits in its handler while ten times as "
         f"many are sent to it, half by `tell`, half by `send` of {_SENDERS} tasks. Then it is asked to stop, "
         "and its handler goes on: measured until its `on_stop` runs. Each message is to be handled, refused "
         "to its sender, or a dead letter."
