@@ -911,6 +911,7 @@ class ActorSystem:
             # What their last turns have sent, and answered, leaves with the commit.
             with anyio.move_on_after(self._patience), suppress(StoreError):
                 await runtime.mirror.journal.committed()
+        runtime.sent_ids.close()
         parts.from_thread.close()
         if parts.events is not None:
             await parts.events.stop()

@@ -16,7 +16,7 @@ from sentient_core.actors.current import current_cell
 from sentient_core.actors.recorded import replayed
 from sentient_core.actors.sent_ids import UnderWay
 from sentient_core.codec import digest
-from sentient_core.errors import AskTimeout, InvalidArgument, SendTimeout
+from sentient_core.errors import ActorStopped, AskTimeout, InvalidArgument, SendTimeout
 from sentient_core.store.outcomes import Outcome
 from sentient_core.store.records import SentAs
 
@@ -168,11 +168,14 @@ async def _wait_for(
     if waiting is not None:
         asking.check_cycle(runtime, waiting, cell, message)
         runtime.waits[waiting] = (cell, way)
+    why = "the system has ended; what becomes of the message is asked by its id, at the next start"
+    runtime.sent_ids.await_outcome(reply, lambda: ActorStopped(message, cell.ref, why))
     try:
         way.join(reply)
         to_send = None if way.is_accepted else _under(entry, way)
         return await asking.wait_for_reply(cell, message, timeout, reply, way, to_send)
     finally:
+        runtime.sent_ids.forget_asker(reply)
         way.leave(reply)  # its actor may be at it for long, and be asked again and again
         if waiting is not None and runtime.waits.get(waiting, (None, None))[1] is way:
             del runtime.waits[waiting]

@@ -165,6 +165,7 @@ class SentIds:
 
     __slots__ = (
         "_asked",
+        "_askers",
         "_backend",
         "_is_ending",
         "_is_looking",
@@ -185,6 +186,8 @@ class SentIds:
         self._ways: dict[_WayKey, UnderWay] = {}
         self._asked: dict[Key, list[UnderWay]] = {}
         """What durable turns have asked, by the messages in hand, until these are settled."""
+        self._askers: dict[Slot[Any], Callable[[], Exception]] = {}
+        """Who waits for an outcome, with what he is told if it does not come any more."""
         self._wanted: dict[IdKey, Slot[Outcome | None]] = {}
         self._looked_up: dict[IdKey, Slot[Outcome | None]] = {}
         """Those of `_wanted` that the store is asked about now."""
@@ -260,6 +263,23 @@ class SentIds:
         if not way.is_accepted:
             self._forget(way)
             way.decide()
+
+    def await_outcome(self, reply: Slot[Any], instead: Callable[[], Exception]) -> None:
+        """Somebody waits from now on, until `forget_asker`; `instead`: what he gets when the system ends."""
+        self._askers[reply] = instead
+
+    def forget_asker(self, reply: Slot[Any]) -> None:
+        """He waits no longer."""
+        self._askers.pop(reply, None)
+
+    def close(self) -> None:
+        """The system has ended, and its last commits are done: who still waits is told that nothing comes.
+
+        His message may be in the store alone, where no mailbox that is given up has it.
+        """
+        askers, self._askers = self._askers, {}
+        for reply, instead in askers.items():
+            reply.fail(instead())
 
     def keep(self, way: UnderWay) -> None:
         """A durable turn has asked that."""

@@ -871,3 +871,44 @@ async def test_a_retry_of_what_an_earlier_start_left_wakes_a_virtual_actor() -> 
     async with shop(store) as system:
         ref = await system.get_or_spawn(Shop, "a", gate)
         assert await ref.ask(Buy("pen"), timeout=1, message_id="a") == Receipt(2, ("pen",))
+
+
+class Crowded(Counter):
+    """What is beyond the first message of its mailbox waits in the store alone."""
+
+    durability: ClassVar[DurabilityName] = "durable"
+    mailbox = MailboxOptions(capacity=1)
+
+
+class Roomy(Crowded):
+    mailbox = MailboxOptions(capacity=10)
+
+
+async def test_who_waits_for_a_message_that_is_in_the_store_alone_is_told_of_the_end() -> None:
+    store, told = MemoryStore(), list[str]()
+    async with ActorSystem("test", store=store) as system:
+        counter = await system.spawn(Roomy, name="counter")
+        counter.pause()
+        for n in range(5):
+            await counter.send(Add(1), message_id=f"m{n}")
+    async with anyio.create_task_group() as tasks, ActorSystem("test", store=store) as system:
+        crowded = await system.spawn(Crowded, name="counter")
+        crowded.pause()
+
+        async def ask(message_id: str) -> None:
+            with pytest.raises(ActorStopped):
+                await crowded.ask(Add(1), timeout=10_000, message_id=message_id)
+            told.append(message_id)
+
+        for n in (
+            3,
+            4,
+        ):  # of those before, one may have been handled before the pause, and one is in the mailbox
+            tasks.start_soon(ask, f"m{n}")
+        await anyio.sleep(1)
+        assert told == []
+
+    assert sorted(told) == ["m3", "m4"]
+    async with ActorSystem("test", store=store) as system:
+        counter = await system.spawn(Roomy, name="counter")
+        assert await counter.ask(Total(), timeout=5) == 5
