@@ -327,8 +327,14 @@ class SentIds:
         slot: Slot[Outcome | None] = self._backend.slot()
         self._wanted[id_key(sent)] = slot
         if not self._is_looking:
+            try:
+                self._tasks.start_soon(self._look_up)
+            except (
+                RuntimeError
+            ) as error:  # its task group is over: the system has ended while this one waited
+                del self._wanted[id_key(sent)]
+                raise StoreUnavailable("the system has ended") from error
             self._is_looking = True
-            self._tasks.start_soon(self._look_up)
         patience = self._journal.room_patience
         with anyio.move_on_after(patience):
             return await slot

@@ -9,7 +9,13 @@ import pytest
 
 from sentient_core import Actor, ActorRef, ActorSystem, MemoryStore, handles
 from sentient_core.actors.actor import DurabilityName
-from sentient_core.errors import CommitTimeout, InvalidArgument, StoreRefused, StoreUnavailable
+from sentient_core.errors import (
+    CommitTimeout,
+    InvalidArgument,
+    SentientError,
+    StoreRefused,
+    StoreUnavailable,
+)
 from sentient_core.faults import FaultAction, FaultPlan, FaultPoint, Faults, Rule
 from sentient_core.store import SurrealStore
 from sentient_core.store.faulty import damaged, faulty
@@ -213,3 +219,23 @@ async def test_what_a_turn_has_told_others_leaves_in_an_orderly_end_though_its_c
         await anyio.wait_all_tasks_blocked()
 
     assert seen == [Add(1)]
+
+
+async def test_who_waits_behind_another_try_as_the_system_ends_is_told_so() -> None:
+    errors: list[SentientError] = []
+    async with anyio.create_task_group() as senders:
+        plan = of(P.STORE_READ, A.DELAY, seconds=2.0)
+        async with ActorSystem("test", store=MemoryStore(), faults=plan, watchdog=None) as system:
+            counter = await system.spawn(DurableCounter, name="counter")
+
+            async def send() -> None:
+                try:
+                    await counter.send(Add(1), message_id="a")
+                except SentientError as error:
+                    errors.append(error)
+
+            senders.start_soon(send)
+            senders.start_soon(send)
+            await anyio.wait_all_tasks_blocked()
+
+    assert sorted(type(error).__name__ for error in errors) == ["StoreUnavailable", "SystemClosed"]

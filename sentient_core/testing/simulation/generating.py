@@ -84,6 +84,9 @@ _RULES: tuple[tuple[FaultPoint, FaultAction, float], ...] = (
 strikes behind a handler: the witness would have to know of it."""
 
 
+_OF_MESSAGES = (FaultPoint.RECEIVE, FaultPoint.MAILBOX_PUT, FaultPoint.MAILBOX_GET)
+
+
 def generate(seed: int, steps: int = STEPS, *, has_faults: bool = True) -> Program:
     """The program of a seed; the same for ever, in this version of the package."""
     chance = Random(f"program {seed}")
@@ -107,7 +110,17 @@ def _plan(chance: Random, seed: int) -> FaultPlan:
     for point, action, most in chance.sample(_RULES, chance.randint(1, 4)):
         seconds = chance.choice((0.01, 0.3, 2.0)) if action is FaultAction.DELAY else None
         probability = round(chance.uniform(0.01, most), 3)
-        rules.append(Rule(point=point, action=action, seconds=seconds, probability=probability))
+        # What the runtime tells an actor of is no message that the witness knows.
+        message_type = "Job" if point in _OF_MESSAGES else "*"
+        rules.append(
+            Rule(
+                point=point,
+                action=action,
+                message_type=message_type,
+                seconds=seconds,
+                probability=probability,
+            )
+        )
     return FaultPlan(seed=seed, rules=tuple(rules))
 
 

@@ -69,7 +69,7 @@ class Lives:
         last = self._incarnations.get(path, 0)
         part = self._parts[path]
         # What leaves nothing in the store begins anew when it has ended for good.
-        is_new = part.kind in (Kind.VOLATILE, Kind.TEAM) and incarnation == 1
+        is_new = part.kind in (Kind.VOLATILE, Kind.TEAM)
         is_new = is_new and (
             part.restart != "permanent" or path in self._free or self._under.get(path) != above
         )
