@@ -331,3 +331,33 @@ async def test_of_an_agent_that_is_not_there_its_row_says_how_it_is() -> None:
         await agent.ref.stop()
         described = await agent.describe()
         assert (described.status, described.current_task, described.waiting) == ("completed", "t1", ["t2"])
+
+
+async def test_the_end_of_an_agent_is_that_of_an_actor_and_leaves_its_trail_as_it_is() -> None:
+    store, seen = MemoryStore(), list[tuple[str, str]]()
+
+    async def look(system: ActorSystem) -> None:
+        await system.flush()
+        (row,) = await store.rows("shop", RowQuery(table=RowTable.AGENT_STATE, key=("doer",)))
+        trail = await store.rows("shop", RowQuery(table=RowTable.STATUS_CHANGE, key=("agent", "doer")))
+        seen.append((row.fields["status"], trail[-1].fields["new"]))
+
+    async with ActorSystem("shop", store=store) as system:
+        agent = await Doer.start(system, World(), name="doer")
+        with pytest.raises(TaskFailed):
+            await agent.execute_task(task("fail no way"))
+        await look(system)
+        before = await store.events("shop", event_type="agent_status_changed")
+        await agent.ref.stop()
+        await look(system)
+        assert await store.events("shop", event_type="agent_status_changed") == before
+        assert len(await store.events("shop", event_type="actor_stopped")) == 1
+    async with ActorSystem("shop", store=store) as system:
+        agent = await Doer.start(system, World(), name="doer")
+        await agent.create_checkpoint()  # it knows again how it stood
+        await look(system)
+    assert (seen[0], seen[1], seen[-1]) == (
+        ("failed", "failed"),
+        ("completed", "failed"),
+        ("failed", "failed"),
+    )
