@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Collection, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import msgspec
+
 from sentient_core.actors.actor import Actor, DurabilityName
 from sentient_core.actors.blueprint import checked_capabilities
 from sentient_core.actors.current import current_run
@@ -293,12 +295,22 @@ class Agent(Actor[Any]):
         """What is known of the task at work: `task_id`, `workflow_id`, `start_time`, `status`.
 
         The runtime begins and ends it with the task; within the task's own code it may be entered again, as
-        classes in the manner of the original design do, and changes nothing. Raises NotInTask elsewhere, and
-        for another task.
+        classes in the manner of the original design do. A task that belongs to no workflow is one of
+        `workflow_id` from then on: in its row, and in the events that come. Raises NotInTask elsewhere, and
+        for another task; InvalidArgument for another workflow than the task's.
         """
         run = self._running("execution_context")
         if task.task_id != run.work.task.task_id:
             raise NotInTask(self.agent_id, f"the execution context of task '{task.task_id}'")
+        own = run.work.task.workflow_id
+        if own is None and workflow_id is not None:
+            joined = msgspec.structs.replace(run.work.task, workflow_id=workflow_id)
+            await run.step(lambda: self._desk.join(run.work, joined))
+        elif workflow_id not in (None, own):
+            raise InvalidArgument(
+                f"task '{task.task_id}' belongs to workflow '{own}', so its execution context is not of "
+                f"{workflow_id!r}"
+            )
         yield dict(self._desk.context)
 
     # Where it comes from.

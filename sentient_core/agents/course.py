@@ -18,6 +18,7 @@ from sentient_core.events import EventType
 from sentient_core.store.row_tables import RowTable
 
 if TYPE_CHECKING:
+    from sentient_core.agents.models import Task
     from sentient_core.agents.run import Run
 
 __all__ = ["Course"]
@@ -82,6 +83,20 @@ class Course(Books):
             run.has_begun = True
 
         minutes.then(begun)
+
+    def join(self, work: Work, task: Task) -> None:
+        """The task belongs to a workflow from now on: `task` says to which."""
+        minutes = Minutes(self.cell)
+        minutes.row(
+            RowTable.TASK_EXECUTION, (task.task_id,), workflow_id=task.workflow_id, updated_at=minutes.now
+        )
+        context = self.context | {"workflow_id": task.workflow_id}
+        self._agent_status(minutes, self.status, "", current_task=task.task_id, context=context)
+
+        def joined() -> None:
+            work.task = task
+
+        minutes.then(joined)
 
     def item(self, work: Work, given: object) -> dict[str, Any]:
         """The task has yielded an item; returns it as followers get it. Raises InvalidItem."""

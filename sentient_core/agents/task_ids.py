@@ -124,8 +124,8 @@ def is_open(row: Mapping[str, Any]) -> bool:
 
 
 def is_same(task: Task, description: str, input_data: object, workflow_id: str | None) -> bool:
-    """A task is to do just this."""
-    if (task.description, task.workflow_id) != (description, workflow_id):
+    """A task is to do just this. Given without a workflow, it may have joined one since."""
+    if task.description != description or task.workflow_id not in (None, workflow_id):
         return False
     given: object = check_storable(task.input_data, "input_data")
     return given == input_data

@@ -9,12 +9,13 @@ import anyio
 import pytest
 
 from sentient_core import ActorSystem, MemoryStore, Settings
-from sentient_core.agents import Agent, AgentHandle, Task
+from sentient_core.agents import Agent, AgentHandle, Task, TaskExecutionMode
 from sentient_core.errors import CheckpointOfAnother, NotInTask, TaskFailed
 from sentient_core.store.protocols import Store
 from sentient_core.store.row_models import RowQuery
 from sentient_core.store.row_tables import RowTable
 from tests.agents.crew import Doer, World
+from tests.probes import Gate
 
 OF_AGENTS = (
     "agent_started", "agent_completed", "agent_failed", "agent_status_changed", "task_progress",
@@ -249,6 +250,55 @@ async def test_a_task_goes_on_in_the_next_start_of_the_system(tmp_path: Any) -> 
         assert positions == [1, 2, 3, 4, 5]
 
 
+class Joining(Agent):
+    """In the manner of the original design: its context says which workflow its task belongs to."""
+
+    def __init__(self, gate: Gate | None = None) -> None:
+        self.gate = gate
+
+    async def execute_task(
+        self, task: Task, mode: TaskExecutionMode = TaskExecutionMode.BLOCKING
+    ) -> dict[str, Any]:
+        async with self.execution_context(task, workflow_id="w7") as context:
+            assert self.current_task is not None
+            assert (context["workflow_id"], self.current_task.workflow_id) == ("w7", "w7")
+            await self.create_checkpoint({"phase": "pre"})
+            if self.gate is not None:
+                await self.gate()
+            await self.report_progress(50)
+        return {"status": "completed", "message": "done"}
+
+
+async def test_a_task_of_no_workflow_is_of_the_one_that_its_context_names_from_then_on(
+    system: ActorSystem,
+) -> None:
+    gate = Gate()
+    agent = await Joining.start(system, gate, name="old")
+    given = Task(task_id="t1", description="do it")
+    await agent.execute_task(given, "background")
+    await gate.reached.wait()
+    assert (await agent.describe()).execution_context["workflow_id"] == "w7"
+    await agent.ref.kill()
+    gate.open.set()
+    assert (await agent.execute_task(given))["message"] == "done"
+    known = await agent.get_task("t1")
+    assert known is not None
+    assert (known.workflow_id, known.status) == ("w7", "completed")
+    events = await system.events.get_event_history(workflow_id="w7")
+    assert [str(event.event_type) for event in reversed(events)] == [
+        "state_checkpoint", "state_checkpoint", "task_progress", "task_progress", "agent_completed",
+    ]  # fmt: skip
+    assert (await agent.execute_task(given))["message"] == "done"
+
+
+async def test_a_context_of_another_workflow_than_the_tasks_is_refused(system: ActorSystem) -> None:
+    agent = await Joining.start(system, name="old")
+    result = await agent.execute_task(Task(task_id="t1", workflow_id="w7"))
+    assert result["message"] == "done"
+    with pytest.raises(TaskFailed, match="task 't2' belongs to workflow 'w8'"):
+        await agent.execute_task(Task(task_id="t2", workflow_id="w8"))
+
+
 async def test_who_looks_how_an_agent_is_leaves_nothing_behind(system: ActorSystem) -> None:
     world = World()
     agent = await Doer.start(system, world, name="doer")
@@ -281,3 +331,33 @@ async def test_of_an_agent_that_is_not_there_its_row_says_how_it_is() -> None:
         await agent.ref.stop()
         described = await agent.describe()
         assert (described.status, described.current_task, described.waiting) == ("completed", "t1", ["t2"])
+
+
+async def test_the_end_of_an_agent_is_that_of_an_actor_and_leaves_its_trail_as_it_is() -> None:
+    store, seen = MemoryStore(), list[tuple[str, str]]()
+
+    async def look(system: ActorSystem) -> None:
+        await system.flush()
+        (row,) = await store.rows("shop", RowQuery(table=RowTable.AGENT_STATE, key=("doer",)))
+        trail = await store.rows("shop", RowQuery(table=RowTable.STATUS_CHANGE, key=("agent", "doer")))
+        seen.append((row.fields["status"], trail[-1].fields["new"]))
+
+    async with ActorSystem("shop", store=store) as system:
+        agent = await Doer.start(system, World(), name="doer")
+        with pytest.raises(TaskFailed):
+            await agent.execute_task(task("fail no way"))
+        await look(system)
+        before = await store.events("shop", event_type="agent_status_changed")
+        await agent.ref.stop()
+        await look(system)
+        assert await store.events("shop", event_type="agent_status_changed") == before
+        assert len(await store.events("shop", event_type="actor_stopped")) == 1
+    async with ActorSystem("shop", store=store) as system:
+        agent = await Doer.start(system, World(), name="doer")
+        await agent.create_checkpoint()  # it knows again how it stood
+        await look(system)
+    assert (seen[0], seen[1], seen[-1]) == (
+        ("failed", "failed"),
+        ("completed", "failed"),
+        ("failed", "failed"),
+    )
