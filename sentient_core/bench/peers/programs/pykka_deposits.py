@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sentient_core.bench.peers.child import Child
 
-__all__ = ["Till", "run"]
+__all__ = ["run"]
 
 _pykka: Any = importlib.import_module("pykka")
 _TIMEOUT = 60.0
 
 
-class Till(_pykka.ThreadingActor):  # type: ignore[misc]
+class _Till(_pykka.ThreadingActor):  # type: ignore[misc]
     """Writes down each deposit; any other message asks for what is there."""
 
     def __init__(self, child: Child) -> None:
@@ -32,6 +32,6 @@ class Till(_pykka.ThreadingActor):  # type: ignore[misc]
 
 def run(child: Child) -> list[int]:
     """Deposit until killed; in the last process, return what is recorded."""
-    tills: list[Any] = [Till.start(child) for _ in range(child.plan.tills)]
+    tills: list[Any] = [_Till.start(child) for _ in range(child.plan.tills)]
     child.with_threads(lambda number: tills[number % child.plan.tills].ask(number, timeout=_TIMEOUT))
     return [number for till in tills for number in till.ask(None, timeout=_TIMEOUT)]

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sentient_core.bench.peers.child import Child, Jobs
 
-__all__ = ["ForwardingParent", "KeepingParent", "Worker", "run"]
+__all__ = ["run"]
 
 _pykka: Any = importlib.import_module("pykka")
 _TIMEOUT = 60.0
 _FAILED, _DONE, _SETTLED = "failed", "done", "settled"
 
 
-class Worker(_pykka.ThreadingActor):  # type: ignore[misc]
+class _Worker(_pykka.ThreadingActor):  # type: ignore[misc]
     """Does jobs, and raises at some."""
 
     def __init__(self, jobs: Jobs, parent: Any, *, tells: bool) -> None:
@@ -46,7 +46,7 @@ class Worker(_pykka.ThreadingActor):  # type: ignore[misc]
         self._parent.tell(_FAILED)
 
 
-class ForwardingParent(_pykka.ThreadingActor):  # type: ignore[misc]
+class _ForwardingParent(_pykka.ThreadingActor):  # type: ignore[misc]
     """Starts the worker again, and hands on what comes meanwhile; what waited with the worker is gone."""
 
     def __init__(self, jobs: Jobs) -> None:
@@ -56,7 +56,7 @@ class ForwardingParent(_pykka.ThreadingActor):  # type: ignore[misc]
         self._worker: Any = None
 
     def on_start(self) -> None:
-        self._worker = Worker.start(self._jobs, self.actor_ref, tells=False)
+        self._worker = _Worker.start(self._jobs, self.actor_ref, tells=False)
 
     def on_receive(self, message: Any) -> Any:
         if message is _SETTLED:
@@ -77,7 +77,7 @@ class ForwardingParent(_pykka.ThreadingActor):  # type: ignore[misc]
             self._waiting.append(number)
 
 
-class KeepingParent(_pykka.ThreadingActor):  # type: ignore[misc]
+class _KeepingParent(_pykka.ThreadingActor):  # type: ignore[misc]
     """Starts the worker again, and keeps what it is not at work on."""
 
     def __init__(self, jobs: Jobs) -> None:
@@ -88,7 +88,7 @@ class KeepingParent(_pykka.ThreadingActor):  # type: ignore[misc]
         self._worker: Any = None
 
     def on_start(self) -> None:
-        self._worker = Worker.start(self._jobs, self.actor_ref, tells=True)
+        self._worker = _Worker.start(self._jobs, self.actor_ref, tells=True)
 
     def on_receive(self, message: Any) -> Any:
         answer = None
@@ -111,7 +111,7 @@ class KeepingParent(_pykka.ThreadingActor):  # type: ignore[misc]
 def run(child: Child) -> dict[str, Any]:
     """Do all jobs, and return what became of them."""
     jobs = child.jobs()
-    cls: Any = KeepingParent if child.plan.variant == "keeps" else ForwardingParent
+    cls: Any = _KeepingParent if child.plan.variant == "keeps" else _ForwardingParent
     parent = cls.start(jobs)
     for batch in jobs.batches():
         for number in batch:

@@ -20,7 +20,7 @@ from sentient_core.system import ActorSystem
 if TYPE_CHECKING:
     from sentient_core.bench.peers.child import Child
 
-__all__ = ["Deposit", "Numbers", "Till", "run"]
+__all__ = ["Deposit", "Numbers", "run"]
 
 _TIMEOUT = 60.0
 
@@ -35,7 +35,7 @@ class Numbers(Request[list[int]], frozen=True):
     """What is recorded."""
 
 
-class Till(Actor):
+class _Till(Actor):
     """Writes down each deposit."""
 
     durability = "durable"
@@ -69,7 +69,7 @@ async def _run(child: Child) -> list[int]:
     store = SurrealStore(f"surrealkv://{Path(plan.folder) / 'database'}")
     async with store, ActorSystem("bench", store=store, settings=settings) as system:
         tills = [
-            await system.spawn(Till, child, name=f"till-{number}", restart="permanent")
+            await system.spawn(_Till, child, name=f"till-{number}", restart="permanent")
             for number in range(plan.tills)
         ]
 

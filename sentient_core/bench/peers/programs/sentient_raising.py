@@ -20,7 +20,7 @@ from sentient_core.system import ActorSystem
 if TYPE_CHECKING:
     from sentient_core.bench.peers.child import Child, Jobs
 
-__all__ = ["Boss", "Job", "Settled", "Worker", "run"]
+__all__ = ["Job", "Settled", "run"]
 
 _TIMEOUT = 60.0
 
@@ -35,7 +35,7 @@ class Settled(Request[None], frozen=True):
     """Answered behind all that was sent before."""
 
 
-class Worker(Actor):
+class _Worker(Actor):
     """Does jobs, and raises at some."""
 
     durability = "volatile"
@@ -52,7 +52,7 @@ class Worker(Actor):
         self._jobs.resumed()
 
 
-class Boss(Supervisor):
+class _Boss(Supervisor):
     """Starts the worker again, however often."""
 
     strategy = Supervisor.one_for_one(max_restarts=1_000_000, within=3600.0)
@@ -66,8 +66,8 @@ def run(child: Child) -> dict[str, Any]:
 async def _run(jobs: Jobs) -> dict[str, Any]:
     settings = Settings(log_level=LogLevel.CRITICAL)
     async with ActorSystem("bench", store=MemoryStore(), settings=settings) as system:
-        boss = await system.spawn(Boss, name="boss")
-        worker = await boss.start_child(ChildSpec(Worker, name="worker", args=(jobs,)))
+        boss = await system.spawn(_Boss, name="boss")
+        worker = await boss.start_child(ChildSpec(_Worker, name="worker", args=(jobs,)))
         for batch in jobs.batches():
             for number in batch:
                 worker.tell(Job(number))
