@@ -192,7 +192,12 @@ class OpenTurn:
             return
         self.make_calls()
         inbox, entry = self._inbox, self.entry
-        state = self._state_of(actor)
+        state: Checkpoint | None = None
+        try:
+            state = inbox.changed_state(actor)
+        except UnencodableState:  # unless that is of no making of this turn
+            if entry is None or not leaves_state(self._cell, entry):
+                raise
         parts: list[AnyPart] = [] if state is None else [state]
         kept = None if state is None else inbox.kept(state)
         if kept is not None:
@@ -222,15 +227,6 @@ class OpenTurn:
             self.runtime.mirror.journal.when_committed(_Departure(inbox, self._leaving))
         if entry is not None and entry[2] is not None:
             self._reply(entry, entry[2])
-
-    def _state_of(self, actor: Actor) -> Checkpoint | None:
-        """What is to be saved; nothing, where what cannot be is not of this turn's making."""
-        try:
-            return self._inbox.changed_state(actor)
-        except UnencodableState:
-            if self.entry is None or not leaves_state(self._cell, self.entry):
-                raise
-            return None
 
     def _hand_over(self, record: Any) -> None:
         journal = self.runtime.mirror.journal

@@ -196,6 +196,7 @@ class Program:
         self.world = Doer.world = World(seed, pace)
         self.new_store = store
         self.readers: list[Reader] = []
+        self.is_crashing = False
 
     async def live(self, moves: int, *, last: bool) -> None:
         world, store = self.world, self.new_store()
@@ -215,6 +216,7 @@ class Program:
                     if crashes and isinstance(store, MemoryStore):
                         for _ in range(world.chance.randrange(20)):
                             await anyio.lowlevel.checkpoint()
+                        self.is_crashing = True  # a move that is under way pauses the store no more
                         store.is_paused = False  # and nothing that it has not committed ever is
                         await store.open_journal(system.name)
                         await anyio.sleep_forever()
@@ -228,6 +230,7 @@ class Program:
                     await self.compare(system)
         except* Fenced:
             assert crashes
+        self.is_crashing = False
         world.at_work.clear()
 
     async def tried(self, move: Callable[[], Awaitable[object]]) -> None:
@@ -269,7 +272,8 @@ class Program:
         agent.ref.kill()
 
     async def turn(self, store: MemoryStore) -> None:
-        store.resume() if store.is_paused else store.pause()
+        if not self.is_crashing:
+            store.resume() if store.is_paused else store.pause()
 
     async def save(self, agent: AgentHandle[Any], name: str) -> None:
         self.world.checkpoints.append((name, await agent.create_checkpoint({"next": 0})))
