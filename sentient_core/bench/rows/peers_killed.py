@@ -25,7 +25,7 @@ _EARLIEST, _LATEST = 0.2, 1.0
 
 
 async def _run(scene: Scene, findings: Findings) -> None:
-    kills = scene.pick(quick=2, full=20)
+    kills = scene.pick(quick=2, full=10)
     others = scene.pick(quick=_ONE_WAY_EACH, full=_PEERS)
     dice = scene.dice("moments")
     moments = [dice.uniform(_EARLIEST, _LATEST) for _ in range(kills)]

@@ -36,8 +36,8 @@ async def _run(scene: Scene, findings: Findings) -> None:
     # A reply is of an ask, and deposits are sent; what a store reads while it opens comes before any of them.
     passed = [p for p in FaultPoint if FaultAction.KILL in ACTIONS[p] and p is not FaultPoint.REPLY]
     points = scene.pick(quick=_QUICK, full=tuple(passed))
-    kills = scene.pick(quick=1, full=10)
-    sizes = scene.pick(quick=(200, 1_000), full=(1_000, 3_000, 10_000, 30_000))
+    kills = scene.pick(quick=1, full=5)
+    sizes = scene.pick(quick=(200, 1_000), full=(1_000, 3_000, 10_000))
     steps, step = len(points) * kills + 2 * len(sizes), 0
     told: set[int] = set()
     present: list[int] = []

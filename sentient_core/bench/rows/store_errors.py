@@ -20,7 +20,7 @@ _BEFORE = 0.5
 
 
 async def _run(scene: Scene, findings: Findings) -> None:
-    seconds = scene.pick(quick=1.0, full=10.0)
+    seconds = scene.pick(quick=1.0, full=5.0)
     legs: dict[str, tuple[FaultAction, float, float | None]] = {
         "1 % of commits fail": (FaultAction.RAISE, 0.01, None),
         "10 %": (FaultAction.RAISE, 0.1, None),

@@ -94,7 +94,7 @@ class _Decisions(msgspec.Struct, frozen=True):
 
 
 async def _run(scene: Scene, findings: Findings) -> None:
-    repetitions = scene.pick(quick=1, full=10)
+    repetitions = scene.pick(quick=1, full=5)
     shifts = {"not touched": 0, "an hour forward": _HOUR, "an hour back": -_HOUR}
     expected: _Decisions | None = None
     for step, (name, shift) in enumerate(shifts.items()):
