@@ -9,11 +9,12 @@ from before a crash) is looked up by the agent.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from sentient_core.agents.statuses import is_final
-from sentient_core.errors import IdTaken
+from sentient_core.errors import IdTaken, StoreError
 from sentient_core.store.plain_values import check_storable
 from sentient_core.store.row_models import RowQuery
 from sentient_core.store.row_tables import RowTable
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Standing", "TaskIds", "is_open", "is_same", "standing_of"]
 
 _FIELDS = ("description", "input_data", "owner", "status", "workflow_id")
-_MOST_OVER = 1_000
+_MOST_OVER = 10_000
+"""Ids remembered beyond their tasks, a hundred bytes each: making the rows catch up costs more than they do."""
 
 
 class Standing(Enum):
@@ -52,6 +54,7 @@ class TaskIds:
         """Of what was taken: may be forgotten when the rows have caught up."""
         self._has_caught_up = False
         """With what earlier starts have done."""
+        self._is_catching_up = False
 
     def taker(self, task_id: str) -> str | None:
         """The agent that has taken it in this start, as far as that is still to be remembered."""
@@ -62,8 +65,12 @@ class TaskIds:
 
         Raises StoreUnavailable.
         """
-        if not self._has_caught_up or task_id in self._takers or len(self._over) >= _MOST_OVER:
+        if not self._has_caught_up or task_id in self._takers:
             await self._catch_up()
+        elif len(self._over) >= _MOST_OVER and not self._is_catching_up:
+            # Beside the callers: under load the rows are far behind, and nobody has to wait for them.
+            self._is_catching_up = True
+            self._runtime.tasks.start_soon(self._forget_over, name="sentient-core ids of tasks")
         system = self._runtime.system
         query = RowQuery(table=RowTable.TASK_EXECUTION, key=(task_id,), fields=_FIELDS)
         rows = await system.store.rows(system.name, query)
@@ -95,6 +102,13 @@ class TaskIds:
     def note_over(self, task_id: str) -> None:
         """Its task is over, and its row on its way."""
         self._over.append(task_id)
+
+    async def _forget_over(self) -> None:
+        try:
+            with suppress(StoreError):  # the next look tries again
+                await self._catch_up()
+        finally:
+            self._is_catching_up = False
 
     async def _catch_up(self) -> None:
         over = len(self._over)
