@@ -27,7 +27,7 @@ __all__ = ["Standing", "TaskIds", "is_open", "is_same", "standing_of"]
 
 _FIELDS = ("description", "input_data", "owner", "status", "workflow_id")
 _MOST_OVER = 10_000
-"""Ids remembered beyond their tasks, a hundred bytes each: making the rows catch up costs more than they do."""
+"""Ids remembered beyond their tasks, a hundred bytes each: a flush of the rows costs more than they do."""
 
 
 class Standing(Enum):
