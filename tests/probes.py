@@ -15,6 +15,7 @@ from sentient_core.actors.actor import DurabilityName
 __all__ = [
     "Add",
     "Counter",
+    "DurableCounter",
     "Fail",
     "Gate",
     "Log",
@@ -156,6 +157,10 @@ class Counter(Actor):
 
 class VolatileCounter(Counter):
     durability = "volatile"
+
+
+class DurableCounter(Counter):
+    durability = "durable"
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ handlers in their tables. With one, every message goes the long way, by what is 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
@@ -62,9 +62,7 @@ async def start(cell: Cell, faults: Faults) -> None:
 async def stop(cell: Cell, faults: Faults, hook: Callable[[], Any]) -> None:
     """STOP, and the hook behind it. Raises FaultInjected, and what the hook raises."""
     await _pass_by(cell, faults, FaultPoint.STOP, cell.blueprint.cls.__name__)
-    outcome = hook()
-    if isinstance(outcome, Awaitable):
-        await outcome
+    await _finished(hook())
 
 
 def checkpoint(cell: Cell, faults: Faults) -> None:
@@ -138,14 +136,16 @@ def _faulty_handler(cell: Cell, faults: Faults, entry: Entry, handler: Handler) 
     async def handle(actor: Actor, message: Any) -> Any:
         if fault is not None:
             await _suffer(cell, fault)
-        outcome: Any = handler[0](actor, message)
-        if hasattr(outcome, "__await__"):
-            outcome = await outcome
+        outcome = await _finished(handler[0](actor, message))
         if may_reply_badly:
             await _pass_by(cell, faults, FaultPoint.REPLY, name)
         return outcome
 
     return handle, True
+
+
+async def _finished(outcome: Any) -> Any:
+    return await outcome if hasattr(outcome, "__await__") else outcome
 
 
 async def _pass_by(cell: Cell, faults: Faults, point: FaultPoint, message_type: str) -> None:

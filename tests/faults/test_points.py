@@ -23,13 +23,9 @@ from sentient_core.errors import (
     StartTimeout,
 )
 from sentient_core.faults import FaultAction, FaultPlan, FaultPoint, Injected, Rule
-from tests.probes import Add, Counter, Save, Total, VolatileCounter, letters
+from tests.probes import Add, Counter, DurableCounter, Save, Total, VolatileCounter, letters
 
 P, A = FaultPoint, FaultAction
-
-
-class DurableCounter(Counter):
-    durability: ClassVar[DurabilityName] = "durable"
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -382,8 +378,8 @@ KILLED = """
 import os, signal, anyio
 from sentient_core import ActorSystem, AgentEvent
 from sentient_core.faults import ACTIONS, FaultAction, FaultPlan, FaultPoint, Rule
-from tests.faults.test_points import Clock, DurableCounter
-from tests.probes import Add
+from tests.faults.test_points import Clock
+from tests.probes import Add, DurableCounter
 
 async def main(point):
     plan = FaultPlan(1, (Rule(point=point, action=FaultAction.KILL),))

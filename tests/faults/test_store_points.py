@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import anyio
 import pytest
 
 from sentient_core import Actor, ActorRef, ActorSystem, MemoryStore, handles
-from sentient_core.actors.actor import DurabilityName
 from sentient_core.errors import (
     CommitTimeout,
     InvalidArgument,
@@ -19,13 +18,9 @@ from sentient_core.errors import (
 from sentient_core.faults import FaultAction, FaultPlan, FaultPoint, Faults, Rule
 from sentient_core.store import SurrealStore
 from sentient_core.store.faulty import damaged, faulty
-from tests.probes import Add, Counter, Save, Total
+from tests.probes import Add, Counter, DurableCounter, Save, Total
 
 P, A = FaultPoint, FaultAction
-
-
-class DurableCounter(Counter):
-    durability: ClassVar[DurabilityName] = "durable"
 
 
 def of(point: FaultPoint, action: FaultAction, **more: Any) -> FaultPlan:

@@ -18,7 +18,7 @@ from anyio.from_thread import BlockingPortal
 from sentient_core import Actor, ActorSystem, InvalidArgument, MemoryStore, Request, handles
 from sentient_core.testing import VirtualClock, virtual_backend
 from sentient_core.testing.virtual_time import clock_of
-from tests.probes import Add, Counter, Total
+from tests.probes import Add, Counter, DurableCounter, Total
 from tests.virtual_time import anyio_backend
 
 __all__ = ["anyio_backend"]
@@ -37,10 +37,6 @@ def clock(anyio_backend: tuple[str, dict[str, Any]]) -> VirtualClock:
 def hasty(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """What hangs counts as hung at once, nearly."""
     monkeypatch.setattr(clock, "patience", 0.05)
-
-
-class DurableCounter(Counter):
-    durability = "durable"
 
 
 class Compute(Request[str], frozen=True):

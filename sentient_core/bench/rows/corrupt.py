@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from sentient_core.actors.actor import Actor
@@ -10,6 +12,7 @@ from sentient_core.actors.request import Request
 from sentient_core.bench.findings import Findings
 from sentient_core.bench.row import Row
 from sentient_core.bench.scene import Scene
+from sentient_core.bench.stores import Database
 from sentient_core.errors import CheckpointUnusable
 from sentient_core.events import EventType
 from sentient_core.faults import FaultAction, FaultPlan, FaultPoint, Faults, Rule
@@ -60,13 +63,8 @@ async def _run(scene: Scene, findings: Findings) -> None:
 
 async def _checkpoints(scene: Scene, findings: Findings, actors: int) -> None:
     """A mirrored actor has several: the newest is damaged."""
-    database = scene.database()
     names = [f"grower-{number}" for number in range(actors)]
-    async with scene.system(at=database) as system:
-        for name in names:
-            grower = await system.spawn(_Grower, name=name)
-            for _ in range(3):
-                await grower.ask(_Grow(), timeout=_TIMEOUT)
+    database = await _grown(scene, _Grower, names)
     used: list[int] = []
     async with scene.system(at=database, faults=FaultPlan(scene.seed, (_DAMAGE,))) as system:
         faults = _paused(system.faults)
@@ -85,13 +83,8 @@ async def _checkpoints(scene: Scene, findings: Findings, actors: int) -> None:
 
 async def _states(scene: Scene, findings: Findings, actors: int) -> None:
     """A durable actor has one state: it does not start on a damaged one, and loses nothing by that."""
-    database = scene.database()
     names = [f"durable-{number}" for number in range(actors)]
-    async with scene.system(at=database) as system:
-        for name in names:
-            grower = await system.spawn(_Durable, name=name)
-            for _ in range(3):
-                await grower.ask(_Grow(), timeout=_TIMEOUT)
+    database = await _grown(scene, _Durable, names)
     refused, whole = 0, 0
     async with scene.system(at=database, faults=FaultPlan(scene.seed, (_DAMAGE,))) as system:
         faults = _paused(system.faults)
@@ -107,6 +100,17 @@ async def _states(scene: Scene, findings: Findings, actors: int) -> None:
             scene.progress(actors + done + 1, 2 * actors)
     findings.check("damaged durable states refused", actors, refused, headline=True)
     findings.check("durable actors that had all of it when it was read whole", actors, whole)
+
+
+async def _grown(scene: Scene, cls: type[_Grower], names: Sequence[str]) -> Database:
+    """A database with actors of that class, of three steps each."""
+    database = scene.database()
+    async with scene.system(at=database) as system:
+        for name in names:
+            grower = await system.spawn(cls, name=name)
+            for _ in range(3):
+                await grower.ask(_Grow(), timeout=_TIMEOUT)
+    return database
 
 
 def _paused(faults: Faults | None) -> Faults:
