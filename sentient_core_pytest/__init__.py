@@ -29,6 +29,9 @@ _MARKERS = (
 )
 _REWRITTEN = "sentient_core.testing.store_conformance"
 """The tests that users run over their stores: what their asserts compare is shown."""
+if _REWRITTEN not in sys.modules:
+    # Before any conftest is imported: one that imports them would have them as they are.
+    pytest.register_assert_rewrite(_REWRITTEN)
 
 _has_failed: pytest.StashKey[bool] = pytest.StashKey()
 _wanted: pytest.StashKey[dict[str, Any] | None] = pytest.StashKey()
@@ -39,8 +42,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the markers known."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
-    if _REWRITTEN not in sys.modules:
-        pytest.register_assert_rewrite(_REWRITTEN)
 
 
 @pytest.fixture
