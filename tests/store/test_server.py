@@ -397,7 +397,7 @@ async def test_a_system_says_that_its_server_is_away_and_is_well_again_afterward
         own_server.kill()
         ref.tell(Add())
         await heard.until("store outage")
-        assert await ref.ask(Total(), timeout=5) == 1
+        assert await ref.ask(Total(), timeout=60) == 1
         assert not system.health().is_store_reachable
         await anyio.to_thread.run_sync(own_server.start)
         await heard.until("store is back")
