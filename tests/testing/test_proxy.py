@@ -128,6 +128,8 @@ async def test_a_black_hole_keeps_what_is_sent_until_it_ends(direction: Directio
     async with proxied() as (proxy, upper), await connect(proxy) as stream:
         proxy.set(Toxics(black_hole=True), direction)
         await stream.send(b"abc")
+        if direction is Direction.TO_CLIENT:
+            await upper.until_got(3)
         with anyio.move_on_after(0.05):
             await stream.receive()
             pytest.fail("it came through")
