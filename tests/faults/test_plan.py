@@ -120,6 +120,14 @@ def test_a_rule_strikes_no_more_often_than_it_may() -> None:
     assert strikes(faults, "a", 5) == [0, 1]
 
 
+def test_how_often_it_may_strike_is_counted_over_all_actors() -> None:
+    faults = Faults(FaultPlan(1, (rule(FaultPoint.RECEIVE, FaultAction.RAISE, times=2),)))
+
+    assert [strikes(faults, actor, 2) for actor in "abc"] == [[0, 1], [], []]
+    faults = Faults(faults.plan)
+    assert [strikes(faults, actor, 1) for actor in "abc"] == [[0], [0], []]
+
+
 def test_nothing_goes_wrong_while_it_is_paused_and_nothing_is_counted() -> None:
     faults = Faults(FaultPlan(1, (rule(FaultPoint.RECEIVE, FaultAction.RAISE, nth=2),)))
     faults.pause()
@@ -134,9 +142,37 @@ def test_of_two_rules_that_strike_the_first_is_obeyed_and_both_count() -> None:
     second = rule(FaultPoint.RECEIVE, FaultAction.RAISE, nth=2)
     faults = Faults(FaultPlan(1, (first, second)))
 
-    strikes(faults, "a", 3)
+    strikes(faults, "a", 2)
 
     assert [(fault.rule, fault.nth) for fault in faults.injected] == [(0, 1), (1, 2)]
+
+
+def test_of_two_rules_that_strike_at_once_one_is_obeyed_and_listed() -> None:
+    each = tuple(rule(FaultPoint.RECEIVE, action) for action in (FaultAction.CANCEL, FaultAction.RAISE))
+    faults = Faults(FaultPlan(1, each))
+
+    chosen = faults.choose(FaultPoint.RECEIVE, "a", "Add")
+
+    assert chosen is not None
+    assert chosen.action is FaultAction.CANCEL
+    assert faults.injected == (chosen,)
+
+
+def test_each_rule_has_its_own_chance() -> None:
+    each = tuple(
+        rule(FaultPoint.RECEIVE, FaultAction.RAISE, actor=actor, probability=0.5) for actor in ("a", "[a]")
+    )
+    alone = [strikes(Faults(FaultPlan(1, (one,))), "a", 50) for one in each]
+    both = strikes(Faults(FaultPlan(1, each)), "a", 50)
+
+    assert alone[0] == alone[1]  # each is the first of its plan
+    assert set(both) > set(alone[0])  # the second one strikes at other times
+
+
+def test_each_actor_has_its_own_chance() -> None:
+    faults = Faults(FaultPlan(1, (rule(FaultPoint.RECEIVE, FaultAction.RAISE, probability=0.5),)))
+
+    assert strikes(faults, "a", 50) != strikes(faults, "b", 50)
 
 
 @given(st.integers(), st.permutations(["a", "b", "c"] * 8))
