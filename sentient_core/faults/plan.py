@@ -89,7 +89,7 @@ class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Of several rules that strike at once, the first is obeyed; each counts for itself. The same seed and the
     same run give the same faults. What depends on real time does not come in the same run again: how many
-    turns a group commit takes, say, which the points of a store count. Under a virtual clock it does.
+    turns a group commit takes, say, which the points of a store count. Under a virtual clock less does.
     """
 
     seed: int
