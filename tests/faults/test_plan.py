@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +48,38 @@ def test_a_plan_is_loaded_from_a_file(tmp_path: Path) -> None:
     assert plan == FaultPlan(7, (Rule(point=FaultPoint.RECEIVE, action=FaultAction.RAISE, nth=3),))
 
 
+@pytest.mark.parametrize(("content", "complaint"), [(b"seed = ", "Invalid value"), (b"\xff", "utf-8")])
+def test_a_file_that_holds_no_plan_is_named(tmp_path: Path, content: bytes, complaint: str) -> None:
+    file = tmp_path / "plan.toml"
+    file.write_bytes(content)
+
+    with pytest.raises(InvalidFaultPlan, match=f"{re.escape(str(file))}: .*{complaint}"):
+        FaultPlan.load(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "there_is"),
+    [
+        ("seed = 1\n[[rule]]\n", "a plan, whose rules are tables [[rules]], has seed, rules"),
+        ("seed = 1\n[rules]\n", "each rule is a table [[rules]]"),
+        ("seed = 1\n[[rules]]\npoint = 'timer'\nacton = 'drop'\n", "a rule has point, action, actor, "),
+        ("seed = 1\n[[rules]]\npoint = 'timr'\naction = 'drop'\n", "there are: checkpoint, mailbox_get, "),
+        ("seed = 1\n[[rules]]\npoint = 'timer'\naction = 'dorp'\n", "there are: cancel, corrupt, delay, "),
+    ],
+)
+def test_of_a_misspelt_word_it_is_said_what_there_is(text: str, there_is: str) -> None:
+    with pytest.raises(InvalidFaultPlan, match=re.escape(there_is)):
+        FaultPlan.from_toml(text)
+
+
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
         ({"point": "receiv"}, "there is no point 'receiv'; there are: checkpoint, "),
         ({"action": "explode"}, "there is no action 'explode'"),
         ({"action": "drop"}, "nothing can drop at receive; what can be done there: cancel, delay, "),
-        ({"actor": ""}, "actor must be a pattern"),
-        ({"message_type": 3}, "message_type must be a pattern"),
+        ({"actor": ""}, "actor must be the path of an actor, or a pattern"),
+        ({"message_type": 3}, "message_type must be the name of a class"),
         ({"point": "store_append", "actor": "bank/*"}, "of many actors together"),
         ({"nth": 0}, "nth must be a whole number from 1 on"),
         ({"times": True}, "times must be a whole number from 1 on"),
@@ -188,6 +213,20 @@ def test_what_strikes_an_actor_does_not_depend_on_what_others_do(seed: int, orde
         return {(fault.actor, fault.nth) for fault in faults.injected}
 
     assert of(mixed) == of(alone)
+
+
+def test_rules_that_have_struck_nobody_are_listed_and_what_has_is_a_line() -> None:
+    misspelt = rule(FaultPoint.RECEIVE, FaultAction.RAISE, actor="bnak/*")
+    plan = FaultPlan(7, (misspelt, rule(FaultPoint.RECEIVE, FaultAction.DELAY, nth=2)))
+    faults = Faults(plan)
+
+    faults.choose(FaultPoint.RECEIVE, "bank/alice", "Deposit")
+    assert faults.idle == plan.rules
+    faults.choose(FaultPoint.RECEIVE, "bank/alice", "Deposit")
+
+    assert faults.idle == (misspelt,)
+    assert list(map(str, faults.injected)) == ["receive 2 of 'bank/alice' with Deposit: delay 0.5 s (rule 1)"]
+    assert repr(faults) == "<Faults of seed 7: 1 injected, 1 of 2 rules idle>"
 
 
 def test_chance_is_the_same_in_every_process_and_evenly_spread() -> None:
