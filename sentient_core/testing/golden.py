@@ -16,7 +16,7 @@ import anyio.lowlevel
 
 from sentient_core.actors.ref import cell_of
 from sentient_core.actors.stored_letter import decoded
-from sentient_core.errors import DeadLetterError, InvalidArgument, UnknownActor
+from sentient_core.errors import InvalidArgument, NotRedrivable, UnknownActor
 from sentient_core.store import MemoryStore
 from sentient_core.system import ActorSystem, runtime_of
 from sentient_core.testing.history import Diverged, History, Input, compare
@@ -106,14 +106,19 @@ def _send(system: ActorSystem, given: Input, run: Callable[..., object]) -> None
         ref = system.get(given.target)
         blueprint = cell_of(ref).blueprint
         message = decoded(given.message_type, given.exact, blueprint, runtime_of(system, "replay").codec)
-    except (UnknownActor, DeadLetterError) as error:
-        raise Diverged(
-            f"{given.message_type} {given.message} cannot be given to '{given.target}' any more: {error}"
-        ) from error
+    except UnknownActor as error:
+        raise Diverged(_no_more(given, str(error))) from error
+    except NotRedrivable as error:
+        why = f"{error.why}. Stored bytes are read as a type that an @handles of it takes: on_receive names none"
+        raise Diverged(_no_more(given, why)) from error
     if given.is_ask:
         run(_ask, ref, message)
     else:
         ref.tell(message)
+
+
+def _no_more(given: Input, why: str) -> str:
+    return f"{given.message_type} {given.message} cannot be given to '{given.target}' any more: {why}"
 
 
 async def _ask(ref: Any, message: object) -> None:
