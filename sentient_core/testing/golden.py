@@ -109,7 +109,7 @@ def _send(system: ActorSystem, given: Input, run: Callable[..., object]) -> None
     except UnknownActor as error:
         raise Diverged(_no_more(given, str(error))) from error
     except NotRedrivable as error:
-        why = f"{error.why}. Stored bytes are read as a type that an @handles of it takes: on_receive names none"
+        why = f"{error.why}. Stored bytes are read as what an @handles of it takes; on_receive names no type"
         raise Diverged(_no_more(given, why)) from error
     if given.is_ask:
         run(_ask, ref, message)
