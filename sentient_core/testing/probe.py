@@ -274,14 +274,12 @@ class _StandIn(Actor):
         if envelope is not None and envelope.is_ask:
             # An actor of its own waits for the reply, so that the probe goes on receiving.
             answer = _Answer()
-            # The end of the system does not wait for a test that does not reply.
-            waiting = await self.context.spawn(_Answering, answer, shutdown="brutal_kill")
-            self.context.forward(waiting)
+            self.context.forward(await self.context.spawn(_Answering, answer))
         self._inbox.add(Received(message, sender, answer))
 
 
 class _Answering(Actor):
-    """Holds one ask until the test replies, or the system ends."""
+    """Holds one ask until the test replies."""
 
     durability: ClassVar[DurabilityName] = "volatile"
 

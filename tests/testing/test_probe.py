@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from sentient_core import Actor, ActorStopped, ActorSystem, AskTimeout, InvalidArgument, MemoryStore
+from sentient_core import Actor, ActorSystem, AskTimeout, InvalidArgument, MemoryStore
 from sentient_core.testing import Probe
 from tests.probes import Add, Pass, Say, letters
 from tests.puppet import Puppet, in_turn
@@ -173,19 +173,3 @@ async def test_what_is_no_ref_is_not_watched(system: ActorSystem) -> None:
 
     with pytest.raises(InvalidArgument, match="the ref of an actor, not 'alice'"):
         await probe.expect_terminated("alice")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-
-
-async def test_the_end_of_a_system_does_not_wait_for_an_ask_that_the_test_leaves_open() -> None:
-    begin = anyio.current_time()
-    async with ActorSystem("test", store=MemoryStore()) as system, anyio.create_task_group() as tasks:
-        probe = await Probe.spawn(system)
-
-        async def ask() -> None:
-            with pytest.raises(ActorStopped):
-                await probe.ref.ask(Say("a"), timeout=60)
-
-        tasks.start_soon(ask)
-        await probe.receive()
-        system.get(probe.ref.path).stop()
-
-    assert anyio.current_time() == begin

@@ -13,7 +13,6 @@ import pytest
 from trio._core import _run  # pyright: ignore[reportPrivateUsage] - what a run has seeded
 
 from sentient_core.actors import dispatcher
-from sentient_core.errors import WrongThread
 from sentient_core.testing.simulation import (
     Kind,
     Outcome,
@@ -132,8 +131,3 @@ def test_it_stops_at_the_first_that_goes_wrong_and_says_how_far_it_is() -> None:
     assert simulation.failed.program.seed == seen[-1][0]
     assert tries == list(range(1, len(tries) + 1))
     assert len(simulation.shrunk.program.steps) < len(simulation.failed.program.steps)
-
-
-async def test_within_an_event_loop_it_is_refused() -> None:
-    with pytest.raises(WrongThread, match="call it from a plain function"):
-        simulate(range(1))
