@@ -201,13 +201,57 @@ def test_what_is_wrong_at_the_end_of_a_system_fails_its_test(tmp_path: Path) -> 
         "test_no_bool[asyncio]": "ERROR",
     }, output
     assert "failed: Deposit(amount=-1) from external to alice (ValueError: negative)" in output
-    assert re.search(r"1 thread:\nE +lost\n", output)
+    assert re.search(r"^left behind by the test: 1 thread:\n  lost\n", output, re.MULTILINE)
     assert "alerts is 'any' or a tuple" in output
     assert "dead_letters: there is no 'stoped'; there are: stopped, failed" in output
     assert "takes no stor=; did you mean store=?" in output
     assert "takes options by name, such as store='mem://', not 'mem://'" in output
     assert "all that is filled in is {tmp_path}" in output
     assert "leaks is True or False in @pytest.mark.actor_system(...), not 'no'" in output
+
+
+def test_all_that_is_wrong_is_said_and_a_failure_ends_at_the_line_of_the_test(tmp_path: Path) -> None:
+    tests = """
+        import threading
+
+        @pytest.mark.actor_system(dead_letters=())
+        async def test_two_things(actor_system: ActorSystem) -> None:
+            account = await actor_system.spawn(Account, name="alice")
+            account.tell(Deposit(-1))
+            threading.Thread(target=threading.Event().wait, name="lost", daemon=True).start()
+            await actor_system.flush()
+
+        async def test_expects(probe: Probe) -> None:
+            probe.ref.tell(Deposit(3))
+            await probe.expect(Deposit(4))
+    """
+
+    output = run(tmp_path, tests, "-k", "trio")["output"]
+
+    assert "dead letters that were not expected:\n  failed: Deposit(amount=-1)" in output
+    assert "left behind by the test: 1 thread:" in output
+    assert "  differs in: amount is 3, not 4" in output
+    assert "/probe.py" not in output
+    assert "/fixtures.py" not in output  # where it was found says nothing
+    assert "During handling" not in output
+
+
+@pytest.mark.parametrize("marker", ["asyncio", "trio"])
+def test_a_test_that_another_plugin_would_run_as_well_is_told_so(tmp_path: Path, marker: str) -> None:
+    tests = f"""
+        @pytest.mark.{marker}
+        async def test_twice(probe: Probe) -> None:
+            pass
+
+        @pytest.mark.{marker}
+        def test_of_its_own() -> None:
+            pass
+    """
+
+    found = run(tmp_path, tests, ini=f"markers = {marker}\n")
+
+    assert outcomes(found) == {**both("test_twice", "ERROR"), "test_of_its_own": "PASSED"}
+    assert f"has anyio's plugin run this test, and pytest-{marker} runs it as well" in found["output"]
 
 
 def test_backends_of_the_user_are_kept_and_module_fixtures_follow_the_clock(tmp_path: Path) -> None:
