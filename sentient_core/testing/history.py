@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -146,22 +146,20 @@ def _lines(was: Mapping[str, Any], is_: Mapping[str, Any]) -> Iterator[str]:
 
 def _narrowed(old: Any, new: Any) -> tuple[Any, Any, int]:
     """Of two mappings the entries that are not the same, and how many others there are."""
-    was, is_ = _mapping(old), _mapping(new)
-    if was is None or is_ is None:
+    if not (_is_mapping(old) and _is_mapping(new)):
         return old, new, 0
-    same = {name for name in was if name in is_ and was[name] == is_[name]}
+    same = {name for name in old if name in new and old[name] == new[name]}
     less, more, count = dict[Any, Any](), dict[Any, Any](), len(same)
-    for name in {**was, **is_}:
-        if name in was and name in is_ and name not in same:
-            less[name], more[name], inner = _narrowed(was[name], is_[name])
+    for name in {**old, **new}:
+        if name in old and name in new and name not in same:
+            less[name], more[name], inner = _narrowed(old[name], new[name])
             count += inner
-        elif name in was and name not in same:
-            less[name] = was[name]
-        elif name in is_ and name not in same:
-            more[name] = is_[name]
+        elif name in old and name not in same:
+            less[name] = old[name]
+        elif name in new and name not in same:
+            more[name] = new[name]
     return less, more, count
 
 
-def _mapping(value: Any) -> dict[Any, Any] | None:
-    found: dict[Any, Any] | None = value if type(value) is dict else None
-    return found
+def _is_mapping(value: object) -> TypeGuard[dict[Any, Any]]:
+    return isinstance(value, dict)
