@@ -69,9 +69,6 @@ class VirtualClock:
         self._blocks = 0
         self._since: dict[Hashable, float] = {}
 
-    def __repr__(self) -> str:
-        return f"<VirtualClock at {self.now:g} s{', held' * self.is_held}>"
-
     @property
     def now(self) -> float:
         """Virtual seconds since the clock began: what `anyio.current_time()` says."""

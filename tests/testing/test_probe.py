@@ -90,7 +90,7 @@ async def test_where_nothing_comes_the_newest_dead_letters_may_say_why(
 
     assert str(failed.value).splitlines()[:3] == [
         "probe 'probe' got nothing within 30 s",
-        "  expected: a Add",
+        "  expected: an Add",
         "  the newest dead letters of the system:",
     ]
     assert "failed: Fail(why='this way')" in str(failed.value)
