@@ -85,7 +85,7 @@ from sentient_core.store.row_book import RowBook
 from sentient_core.store.row_models import Row, RowQuery, RowWrite
 from sentient_core.store.row_tables import RowTable
 from sentient_core.store.row_values import checked_writes
-from sentient_core.store.streams import EventFollower, Place, external_stream
+from sentient_core.store.streams import EventFollower, Place, external_stream, is_external
 from sentient_core.store.tail import LEAST_WEIGHT
 from sentient_core.store.views import (
     agent_of_row,
@@ -124,6 +124,10 @@ class MemoryStore:
         self.faults: Faults | None = None
         """What is to go wrong here, if anything: see `faulty`."""
         self._streams = MemoryStreams(self._stream, self._check_up, keep_events)
+
+    def __repr__(self) -> str:
+        systems = ", ".join(sorted(name for name in self._systems if not is_external(name))) or "nobody"
+        return f"<MemoryStore of {systems}{', paused' * self.is_paused}>"
 
     async def open_journal(
         self,
@@ -366,6 +370,9 @@ class MemoryJournal:
         self._pending.append(Opened(self.epoch, f"memory-{self.epoch}", 0))
         self._appended = 1
         self.settle()
+
+    def __repr__(self) -> str:
+        return f"<MemoryJournal of {self._system}, start {self.epoch}>"
 
     def append(self, record: AnyRecord, *, force: bool = False, from_reserve: bool = False) -> bool:
         """See `Journal.append`. The tail can only be full while the store is paused."""

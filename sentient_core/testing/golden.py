@@ -62,6 +62,7 @@ async def replay_history(history: History | str | Path, start: Play, *, name: st
     the wall clock, `once` with the world outside) has to be the same as well, or not to show in states and
     messages. Returns what the new code did. Raises InvalidArgument for a history without a turn.
     """
+    __tracebackhide__ = True
     golden = _telling(history if isinstance(history, History) else History.load(history))
     store = RecordedStore(MemoryStore())
     async with ActorSystem(name, store=store) as system:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,16 @@ async def test_a_file_is_named_with_what_it_leads_to() -> None:
 
     for end in ends:
         os.close(end)
+
+
+async def test_a_socket_is_named_with_where_it_leads() -> None:
+    kept: list[socket.socket] = []
+
+    with pytest.raises(AssertionError, match=r"socket:\[\d+\] AF_INET at \('127.0.0.1', \d+\)$"):
+        async with no_leaks(grace=0.02):
+            kept.append(socket.create_server(("127.0.0.1", 0)))
+
+    kept.pop().close()
 
 
 async def test_what_ends_in_time_and_what_is_kept_for_later_is_no_leak(

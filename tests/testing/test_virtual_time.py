@@ -252,3 +252,11 @@ def test_bad_options_are_refused(options: dict[str, Any]) -> None:
         virtual_backend("trio", **options)
     with pytest.raises(InvalidArgument, match="asyncio"):
         virtual_backend("curio")
+
+
+def test_printed_a_clock_says_the_time() -> None:
+    clock = VirtualClock()
+    clock.read_by(lambda: 3600.5)
+    assert repr(clock) == "<VirtualClock at 3600.5 s>"
+    with clock.held():
+        assert repr(clock) == "<VirtualClock at 3600.5 s, held>"
