@@ -105,6 +105,7 @@ async def test_no_time_passes_while_a_thread_works(clock: VirtualClock) -> None:
 async def test_no_time_passes_while_an_actor_has_blocking_work_done(
     clock: VirtualClock, worker: type[Worker | ProcessWorker]
 ) -> None:
+    clock.patience = 120.0  # a loaded machine takes more than ten seconds to start a process
     async with ActorSystem("test", store=MemoryStore()) as system:
         ref = await system.spawn(worker)
         await anyio.sleep(1.0)
