@@ -237,3 +237,13 @@ async def test_an_ask_without_its_reply_keeps_no_system_from_ending() -> None:
         await probe.expect(Pass)
 
     assert anyio.current_time() - begin < 1
+
+
+async def test_of_two_ends_the_one_that_is_meant_is_taken(system: ActorSystem, probe: Probe) -> None:
+    first, second = await system.spawn(Puppet), await system.spawn(Puppet)
+    for ref in (first, second):
+        await probe.watch(ref)
+        await ref.stop()
+
+    assert (await probe.expect_terminated(second)).ref == second
+    assert (await probe.expect_terminated(first)).ref == first

@@ -1,0 +1,49 @@
+"""What the fixture `actor_system` looks at when a test is through: here without pytest around it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import msgspec
+import pytest
+
+from sentient_core import ActorSystem
+from sentient_core.testing.fixtures import checked_system
+from tests.probes import Add, Counter
+
+
+async def test_a_test_that_has_not_failed_fails_for_messages_that_are_not_accounted_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    audit = ActorSystem.audit
+
+    async def wrong(self: ActorSystem) -> Any:
+        found = await audit(self)
+        more = [msgspec.structs.replace(found.actors[0], handled=found.actors[0].handled + 1)]
+        return msgspec.structs.replace(found, actors=more)
+
+    monkeypatch.setattr(ActorSystem, "audit", wrong)
+
+    async def run(*, has_failed: bool = False, **options: Any) -> None:
+        async with checked_system(str, lambda: has_failed, options) as system:
+            await (await system.spawn(Counter, name="counter")).send(Add())
+
+    with pytest.raises(AssertionError, match="messages are not all accounted for"):
+        await run()
+    await run(audit=False)
+    await run(has_failed=True)
+
+
+async def test_a_test_that_has_failed_is_not_told_what_it_leaves_as_well() -> None:
+    go_on = threading.Event()
+    thread = threading.Thread(target=go_on.wait, name="lost")
+
+    async with checked_system(str, lambda: True, {"dead_letters": ()}) as system:
+        thread.start()
+        ref = await system.spawn(Counter, name="counter")
+        await ref.stop()
+        ref.tell(Add())
+
+    go_on.set()
+    thread.join()
