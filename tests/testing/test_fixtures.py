@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from sentient_core import ActorSystem
+from sentient_core import ActorSystem, MemoryStore
 from sentient_core.testing.fixtures import checked_system
 from tests.probes import Add, Counter
 
@@ -47,3 +47,19 @@ async def test_a_test_that_has_failed_is_not_told_what_it_leaves_as_well() -> No
 
     go_on.set()
     thread.join()
+
+
+async def test_a_store_that_it_has_made_is_closed_and_one_that_it_was_given_is_not() -> None:
+    closed: list[MemoryStore] = []
+
+    class Closing(MemoryStore):
+        async def close(self) -> None:
+            closed.append(self)
+
+    given = Closing()
+    for store in (Closing, given):
+        async with checked_system(str, lambda: False, {"store": store}) as system:
+            assert isinstance(system.store, Closing)
+
+    assert len(closed) == 1
+    assert closed[0] is not given
