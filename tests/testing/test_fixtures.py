@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 
 from sentient_core import ActorSystem, MemoryStore
+from sentient_core.actors.alerts import Alert
+from sentient_core.faults import FaultAction, FaultPlan, FaultPoint, Rule
+from sentient_core.system import runtime_of
 from sentient_core.testing.fixtures import checked_system
 from tests.probes import Add, Counter
 
@@ -47,6 +51,27 @@ async def test_a_test_that_has_failed_is_not_told_what_it_leaves_as_well() -> No
 
     go_on.set()
     thread.join()
+
+
+async def test_alerts_that_are_not_allowed_fail_the_test() -> None:
+    async def run(**options: Any) -> None:
+        async with checked_system(str, lambda: False, options) as system:
+            alert = Alert(alert="flooded", path="a", cause="x", at=datetime.now(UTC))
+            runtime_of(system, "raise an alert").alerts.publish(alert)
+
+    await run()
+    await run(alerts=("flooded",))
+    with pytest.raises(AssertionError, match="alerts that were not expected:"):
+        await run(alerts=())
+
+
+async def test_no_fault_keeps_the_end_from_being_looked_at() -> None:
+    plan = FaultPlan(1, (Rule(point=FaultPoint.STORE_READ, action=FaultAction.RAISE),))
+
+    async with checked_system(str, lambda: False, {"faults": plan}) as system:
+        assert system.faults is not None
+
+    assert system.faults.is_paused
 
 
 async def test_a_store_that_it_has_made_is_closed_and_one_that_it_was_given_is_not() -> None:
