@@ -39,37 +39,6 @@ async def test_a_task_is_named_with_its_stack() -> None:
         await anyio.lowlevel.checkpoint()
 
 
-async def test_a_thread_is_named_with_what_it_does() -> None:
-    go_on = threading.Event()
-    thread = threading.Thread(target=go_on.wait, name="lost")
-
-    with pytest.raises(AssertionError, match=r"1 thread:\n  lost\n    .*threading.py"):
-        async with no_leaks(grace=0.02):
-            thread.start()
-
-    go_on.set()
-    thread.join()
-
-
-async def test_a_file_is_named_with_what_it_leads_to() -> None:
-    ends: list[int] = []
-
-    with pytest.raises(AssertionError, match=r"file descriptors:\n  \d+ -> pipe:"):
-        async with no_leaks(grace=0.02):
-            ends += os.pipe()
-
-    for end in ends:
-        os.close(end)
-
-
-async def test_a_socket_is_named_with_where_it_leads() -> None:
-    kept: list[socket.socket] = []
-
-    with pytest.raises(AssertionError, match=r"socket:\[\d+\] AF_INET at \('127.0.0.1', \d+\)$"):
-        async with no_leaks(grace=0.02):
-            kept.append(socket.create_server(("127.0.0.1", 0)))
-
-    kept.pop().close()
 async def test_a_task_is_found_wherever_it_was_started() -> None:
     go_on, has_begun = anyio.Event(), anyio.Event()
 
@@ -110,6 +79,39 @@ async def test_another_file_under_the_number_of_one_that_was_closed_is_found(tmp
 async def test_what_ends_in_its_grace_is_no_leak() -> None:
     async with no_leaks(grace=30.0):
         threading.Timer(0.1, int).start()
+
+
+async def test_a_thread_is_named_with_what_it_does() -> None:
+    go_on = threading.Event()
+    thread = threading.Thread(target=go_on.wait, name="lost")
+
+    with pytest.raises(AssertionError, match=r"1 thread:\n  lost\n    .*threading.py"):
+        async with no_leaks(grace=0.02):
+            thread.start()
+
+    go_on.set()
+    thread.join()
+
+
+async def test_a_file_is_named_with_what_it_leads_to() -> None:
+    ends: list[int] = []
+
+    with pytest.raises(AssertionError, match=r"file descriptors:\n  \d+ -> pipe:"):
+        async with no_leaks(grace=0.02):
+            ends += os.pipe()
+
+    for end in ends:
+        os.close(end)
+
+
+async def test_a_socket_is_named_with_where_it_leads() -> None:
+    kept: list[socket.socket] = []
+
+    with pytest.raises(AssertionError, match=r"socket:\[\d+\] AF_INET at \('127.0.0.1', \d+\)$"):
+        async with no_leaks(grace=0.02):
+            kept.append(socket.create_server(("127.0.0.1", 0)))
+
+    kept.pop().close()
 
 
 async def test_what_ends_in_time_and_what_is_kept_for_later_is_no_leak(
