@@ -27,7 +27,8 @@ __all__ = ["record_history", "replay_history"]
 Play: TypeAlias = Callable[[ActorSystem], Awaitable[object]]
 
 _ASK_SECONDS = 1e6
-_LOOK_SECONDS = 0.001
+_LOOK_SECONDS, _MOST_LOOK_SECONDS = 0.001, 1.0
+"""Between two looks whether all is quiet: at first, and at most. Of virtual time there may be hours."""
 _MOST_PASSES = 1_000
 
 
@@ -140,6 +141,8 @@ async def _accepted(history: History, number: int) -> None:
 async def _quiet(system: ActorSystem) -> None:
     """Return when no actor has anything to do, and all of it is in the store."""
     runtime = runtime_of(system, "wait until it is quiet")
-    while runtime.dispatcher.busy or any(cell.mailbox.queue for cell in runtime.registry):  # noqa: ASYNC110
-        await anyio.sleep(_LOOK_SECONDS)
+    seconds = _LOOK_SECONDS
+    while runtime.dispatcher.busy or any(cell.mailbox.queue for cell in runtime.registry):
+        await anyio.sleep(seconds)
+        seconds = min(2 * seconds, _MOST_LOOK_SECONDS)
     await system.flush()

@@ -105,6 +105,16 @@ async def test_what_does_not_come_is_missed_after_the_time_for_it(probe: Probe) 
     assert anyio.current_time() == begin + 30
 
 
+async def test_of_two_ends_the_one_that_is_meant_is_taken(system: ActorSystem, probe: Probe) -> None:
+    first, second = await system.spawn(Puppet), await system.spawn(Puppet)
+    for ref in (first, second):
+        await probe.watch(ref)
+        await ref.stop()
+
+    assert (await probe.expect_terminated(second)).ref == second
+    assert (await probe.expect_terminated(first)).ref == first
+
+
 async def test_several_are_received_by_one_deadline(probe: Probe) -> None:
     async def send(numbers: range) -> None:
         for number in numbers:

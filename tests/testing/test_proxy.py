@@ -320,6 +320,7 @@ async def test_the_same_seed_breaks_the_same_pieces() -> None:
 
     assert first == again
     assert first != other
+    assert len(set(first)) > 1  # each connection by itself
 
 
 async def test_leaving_the_block_breaks_off_what_is_open_also_by_an_exception() -> None:

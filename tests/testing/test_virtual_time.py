@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -99,6 +100,17 @@ async def test_no_time_passes_while_a_thread_works(clock: VirtualClock) -> None:
         assert await anyio.to_thread.run_sync(slow, "y") == "y"
 
     assert clock.now == begin
+
+
+def test_no_time_passes_while_an_executor_of_asyncio_works() -> None:
+    async def run() -> float:
+        async with asyncio.timeout(0.1):
+            assert await asyncio.to_thread(slow, "x") == "x"
+        return asyncio.get_running_loop().time()
+
+    backend, options = virtual_backend("asyncio")
+
+    assert anyio.run(run, backend=backend, backend_options=options) == 0.0
 
 
 @pytest.mark.parametrize("worker", [Worker, ProcessWorker])
