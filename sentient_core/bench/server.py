@@ -46,7 +46,7 @@ class DatabaseServer:
         self._program = program
         self._directory = directory
         self._options = options
-        # Never its `memory`: that engine of 3.2 commits conflicting transactions now and then (surrealdb#7473).
+        # Never its `memory`: now and then that of 3.2 commits conflicting transactions (surrealdb#7473).
         self._place = f"surrealkv://{directory}/served"
         self._environment = environment
         self._databases = count(1)
