@@ -39,7 +39,10 @@ async def test_a_full_disk_holds_durable_actors_until_there_is_room_and_loses_no
     assert said == ["CommitTimeout"]
     assert is_held
     assert restarts == 0
-    assert len([line for line in lines if "[warning" in line or "[error" in line]) == 1  # it says so once
+    warnings = [line for line in lines if "[warning" in line or "[error" in line]
+    # Once as long as it lasts. What is smaller than the others may find room, and the next one none again.
+    assert len(warnings) in (1, 2, 3), warnings
+    assert all("the store does not take commits" in line for line in warnings), warnings
     assert not any("without its payload" in line or "simplified" in line for line in lines)
     async with ActorSystem("bank", store=f"surrealkv://{tmp_path}/db") as system:
         assert await (await system.spawn(Account, name="a")).ask(Total(), timeout=10) == total

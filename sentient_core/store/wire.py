@@ -270,8 +270,8 @@ def _results(answer: Mapping[str, Any]) -> list[Any]:
     refused = [statement for statement in statements if statement["status"] != "OK"]
     if refused:
         # When one statement fails, all others of its transaction do, also those before it: the
-        # reason stands at the one that was executed.
-        cause = next((statement for statement in refused if not _is_consequence(statement)), refused[0])
+        # reason stands at the one that was executed. When none did, it stands at the COMMIT, the last.
+        cause = next((statement for statement in refused if not _is_consequence(statement)), refused[-1])
         raise _refusal(str(cause.get("kind")), str(cause["result"]))
     return [statement["result"] for statement in statements]
 

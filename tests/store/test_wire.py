@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentient_core.errors import InvalidArgument
+from sentient_core.errors import InvalidArgument, StoreUnavailable
 from sentient_core.store.fold import Placed
 from sentient_core.store.rows import RowEncoder
 from sentient_core.store.wire import (
@@ -168,6 +168,9 @@ def test_every_statement_of_an_answer_is_checked() -> None:
     assert caught.value.kind == "Thrown"
     with pytest.raises(Refusal, match="not executed"):
         read_plain(answer(fine, consequence))
+    full = "Cannot COMMIT: There was a problem with the key-value store: IO error: File too large"
+    with pytest.raises(StoreUnavailable, match="cannot write: File too large"):
+        read_plain(answer(fine, consequence, consequence, consequence | {"result": full}))
     with pytest.raises(Taken):
         read_plain(answer({"status": "ERR", "kind": "AlreadyExists", "result": "exists"}))
     with pytest.raises(Conflict):
