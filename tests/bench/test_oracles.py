@@ -238,4 +238,7 @@ def test_decisions_that_go_by_the_wall_clock_are_caught(
 
     monkeypatch.setattr(wall_clock, "_decide", decide)
 
-    assert broken_claims(wall_clock.ROW, tmp_path) == "an hour forward: runs with the same decisions"
+    claims = broken_claims(wall_clock.ROW, tmp_path)
+
+    assert "an hour forward" in claims
+    assert "an hour back" not in claims

@@ -41,7 +41,7 @@ async def test_a_test_that_has_not_failed_fails_for_messages_that_are_not_accoun
 
 async def test_a_test_that_has_failed_is_not_told_what_it_leaves_as_well() -> None:
     go_on = threading.Event()
-    thread = threading.Thread(target=go_on.wait, name="lost")
+    thread = threading.Thread(target=go_on.wait, name="lost", daemon=True)
 
     async with checked_system(str, lambda: True, {"dead_letters": ()}) as system:
         thread.start()
