@@ -117,5 +117,6 @@ ROW = Row(
         "then."
     ),
     stores=(StoreKind.MEMORY,),
+    is_about_loop=True,
     run=_run,
 )
