@@ -78,7 +78,7 @@ class Latency(Entry, frozen=True, kw_only=True):
 
     @property
     def value(self) -> str:
-        """In a unit that suits all of it; a p99 only of so many that it is not the greatest by another name."""
+        """In a unit that suits all of it; a p99 only of so many that it is not just the greatest."""
         if not self.samples:
             return "never seen"
         unit, times = next((unit, times) for least, unit, times in _UNITS if self.p99 >= least)

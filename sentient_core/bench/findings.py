@@ -65,9 +65,7 @@ class Findings(msgspec.Struct, kw_only=True):
             )
         )
 
-    def latency(
-        self, name: str, seconds: Sequence[float], *, who: str = "", headline: bool = False
-    ) -> None:
+    def latency(self, name: str, seconds: Sequence[float], *, who: str = "", headline: bool = False) -> None:
         """How long something took, each time; for a p99, 100 times or more."""
         self.latencies.append(
             Latency(
@@ -94,9 +92,7 @@ class Findings(msgspec.Struct, kw_only=True):
         allowed: int | None = 0,
     ) -> None:
         """So many of `of` are `name`: more than `allowed` (None: any number) is a broken promise."""
-        found = Loss(
-            name=name, count=count, of=of, unit=unit, label=label, who=who, is_headline=headline
-        )
+        found = Loss(name=name, count=count, of=of, unit=unit, label=label, who=who, is_headline=headline)
         self.losses.append(found)
         if allowed is not None and count > allowed:
             self.check(f"{unit} {found.title}", allowed, count, who=who)
@@ -138,8 +134,10 @@ class Findings(msgspec.Struct, kw_only=True):
             self.note(f"{around}, in place of an answer: {_counted(result.errors())}")
 
     def timeline(self, name: str, runs: Sequence[Run], *, within: float, bin_seconds: float = 0.0) -> None:
-        """Availability around a fault, of all runs together, from its beginning in each: the part of time that
-        all runs have, without intervals in which nothing was due."""
+        """Availability around a fault, of all runs together, each counted from its fault's beginning.
+
+        Drawn is what of time all runs have, without intervals in which nothing was due.
+        """
         begin = max(load.begin - start for load, (start, _) in runs)
         end = min(load.end - start for load, (start, _) in runs)
         width = bin_seconds or max((end - begin) / _BINS, 1e-3)

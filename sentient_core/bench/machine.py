@@ -40,7 +40,7 @@ def this_machine(
     packages: Sequence[str] = (),
     programs: Mapping[str, str] | None = None,
 ) -> Machine:
-    """This one, with the file system that `folder` is on, the versions of `packages` too, and of `programs`."""
+    """This one: the file system that `folder` is on, the versions of `packages` too, those of `programs`."""
     return Machine(
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         cpu=_cpu(),

@@ -52,8 +52,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 def run_rows(choice: Choice) -> Report:
     """Measure, with progress on stderr. A row that fails, or a server that is not there, is in the report.
 
-    Blocks; each row runs on an event loop of its own. Ctrl-C ends it with what was measured until then, of the
-    row under way too. Raises InvalidArgument where nothing is left to measure.
+    Blocks; each row runs on an event loop of its own. Ctrl-C ends it with what was measured until then, of
+    the row under way too. Raises InvalidArgument where nothing is left to measure.
     """
     started, load_before = time.perf_counter(), load()
     began = datetime.now(UTC).isoformat(timespec="seconds")

@@ -95,8 +95,8 @@ class DatabaseServer:
         """Return when it takes connections again, after `kill`.
 
         A kill can leave half a record in its log, behind which it writes on, and where its next start stops
-        reading (SurrealDB 3.2.5; see `Engine`). It ends the log when it ends in order: so it does that once, at
-        an address where nobody finds it.
+        reading (SurrealDB 3.2.5; see `Engine`). It ends the log when it ends in order: so it does that once,
+        at an address where nobody finds it.
         """
         port = _free_port()
         self._start(port)

@@ -23,7 +23,17 @@ from sentient_core.bench.peers import child
 from sentient_core.bench.peers.child import Plan
 from sentient_core.errors import SentientError
 
-__all__ = ["PEER_PACKAGES", "PROGRAMS", "Crashed", "Life", "Peer", "PeerFailed", "crash_often", "installed", "work"]
+__all__ = [
+    "PEER_PACKAGES",
+    "PROGRAMS",
+    "Crashed",
+    "Life",
+    "Peer",
+    "PeerFailed",
+    "crash_often",
+    "installed",
+    "work",
+]
 
 PROGRAMS = Path(__file__).parent / "programs"
 """Where the peers' modules are. No package: most cannot be imported where their library is missing."""

@@ -91,7 +91,9 @@ async def _wait(system: ActorSystem, findings: Findings, restarts: int) -> None:
         seconds >= _BACKOFF.first * restarts,
         f"{seconds:.2f} s for {restarts}",
     )
-    findings.figure("processor during 1 s of backoff (10 restarts)", 1e3 * waiting / seconds, "ms", headline=True)
+    findings.figure(
+        "processor during 1 s of backoff (10 restarts)", 1e3 * waiting / seconds, "ms", headline=True
+    )
     idle_ms = 1e3 * idle / (_BACKOFF.most * restarts)
     findings.figure("processor during 1 s with nothing to do", idle_ms, "ms", headline=True)
 

@@ -40,8 +40,9 @@ async def _run(scene: Scene, findings: Findings) -> None:
         (await deposits.judge()).tell(findings, label="seen by the next start", headline=True)
         balanced = (await system.audit()).is_balanced
         findings.holds("the audit is balanced", balanced, balanced)
-    findings.latency("acknowledged, before", load.result.between(0.0, load.quiet_until).latencies())
-    findings.latency("acknowledged, meanwhile", load.result.after(load.quiet_until).latencies(), headline=True)
+    before, meanwhile = load.result.between(0.0, load.quiet_until), load.result.after(load.quiet_until)
+    findings.latency("acknowledged, before", before.latencies(), headline=True)
+    findings.latency("acknowledged, meanwhile", meanwhile.latencies(), headline=True)
 
 
 ROW = Row(

@@ -57,7 +57,10 @@ async def _run(scene: Scene, findings: Findings) -> None:
         before += result.between(0.0, faults[0][0] - _WITHIN).latencies()
         verdict.tell(findings, label=name)
         in_all.add(verdict)
-        runs = [(result.between(began - _BEFORE, ended + _after(scene)), (began, ended)) for began, ended in faults]
+        runs = [
+            (result.between(began - _BEFORE, ended + _after(scene)), (began, ended))
+            for began, ended in faults
+        ]
         findings.timeline(name, runs, within=_WITHIN)
     findings.latency("acknowledged, before", before, headline=True)
     in_all.tell(findings, headline=True)
@@ -139,8 +142,9 @@ ROW = Row(
         f"Durable actors are sent {_RATE:g} deposits a second, each under its id, and again until it is "
         "acknowledged, through a proxy to the server, while it is harmed again and again. A fault is over "
         "when the server listens again, or the network is whole; time to repair is from then to the next "
-        "acknowledgement. A killed server is started, ended in order and started once more, as the durable "
-        "guide says; that counts as the fault. An embedded database dies with its process: see process-killed."
+        "acknowledgement. A killed server is started, ended in order and started once more, as the "
+        "durable guide says; that counts as the fault. An embedded database dies with its process: see "
+        "process-killed."
     ),
     run=_run,
 )

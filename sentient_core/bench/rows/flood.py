@@ -188,11 +188,10 @@ ROW = Row(
     shows="conservation, memory, control-lane latency",
     about=(
         "A mirrored actor with room for 300 messages (quick: 100) waits in its handler while ten times as "
-        f"many are sent to it, half by `tell`, half by `send` of {_SENDERS} tasks. Then it is asked to stop, "
-        "and its handler goes on: measured until its `on_stop` runs. Memory is what "
-        "Python has allocated for the messages, in the mailbox or as dead letters, and for what is to be "
-        "written of them (tracemalloc). Each message is to be handled, refused "
-        "to its sender, or a dead letter."
+        f"many are sent to it, half by `tell`, half by `send` of {_SENDERS} tasks. Then it is asked to "
+        "stop, and its handler goes on: measured until its `on_stop` runs. Memory is what Python has "
+        "allocated for the messages, in the mailbox or as dead letters, and for what is to be written of "
+        "them (tracemalloc). Each message is to be handled, refused to its sender, or a dead letter."
     ),
     stores=(StoreKind.MEMORY, StoreKind.EMBEDDED),
     run=_run,

@@ -109,9 +109,9 @@ ROW = Row(
     stores=(StoreKind.MEMORY,),
     about=(
         f"{_MESSAGES} tells and {_MESSAGES} asks, with every instruction of the interpreter counted in all "
-        "code that runs, the event loop's included; those on lines that look whether there is a plan are the "
-        "points' cost without a plan. Instructions do not depend on the machine, or on what else it does. With "
-        "a plan, each point asks it what to do: that costs time, and is measured as such."
+        "code that runs, the event loop's included; those on lines that look whether there is a plan are "
+        "the points' cost without a plan. Instructions do not depend on the machine, or on what else it "
+        "does. With a plan, each point asks it what to do: that costs time, and is measured as such."
     ),
     run=_run,
 )

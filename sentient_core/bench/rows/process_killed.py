@@ -60,7 +60,7 @@ async def _run(scene: Scene, findings: Findings) -> None:
             scene.progress(next(steps), in_all)
         present += done
     judge(told, present).tell(findings, headline=True)
-    findings.figure("processes killed, each at one of the points", len(points) * kills, f"({len(points)} points)")
+    findings.figure("processes killed", len(points) * kills, f"at {len(points)} points")
     findings.latency("next start, without a backlog: until all tills answer", seconds, headline=True)
     for is_drained, what in _BACKLOGS.items():
         curve: dict[float, list[float]] = {}
@@ -84,9 +84,7 @@ async def _run(scene: Scene, findings: Findings) -> None:
         )
 
 
-async def _left_behind(
-    scene: Scene, size: int, times: int, *, is_drained: bool
-) -> AsyncGenerator[Database]:
+async def _left_behind(scene: Scene, size: int, times: int, *, is_drained: bool) -> AsyncGenerator[Database]:
     """Databases that a process has died on with so many messages pending: one after the other."""
     if scene.store is not StoreKind.EMBEDDED:
         for _ in range(times):
@@ -174,11 +172,11 @@ ROW = Row(
     about=(
         "A process of its own takes deposits as fast as it can, and kills itself at a point that a seeded "
         "plan chooses; what it said was acknowledged is compared with what the next start has. Then "
-        "processes die over a backlog of accepted deposits that nobody has handled: timed is from the opening "
-        "of the store to the last one handled, with checkpoints, where the states and the backlog stand in "
-        "their rows, and without, where the journal alone has them and is gone through. The embedded database "
-        "of a dead process is copied, and each start has a copy; on a server, each start has a process of its "
-        "own that died, and there are fewer of them."
+        "processes die over a backlog of accepted deposits that nobody has handled: timed is from the "
+        "opening of the store to the last one handled, with checkpoints, where the states and the backlog "
+        "stand in their rows, and without, where the journal alone has them and is gone through. The "
+        "embedded database of a dead process is copied, and each start has a copy; on a server, each "
+        "start has a process of its own that died, and there are fewer of them."
     ),
     run=_run,
 )

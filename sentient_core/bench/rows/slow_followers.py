@@ -82,9 +82,7 @@ async def _slow_subscriber(scene: Scene, findings: Findings) -> None:
             with anyio.move_on_after(_TIMEOUT + published * _SLOWNESS):
                 await slow.until(published)
                 await quick.until(published)
-    findings.figure(
-        "slow subscriber: events behind in the end", behind, f"of {published:,}", headline=True
-    )
+    findings.figure("slow subscriber: events behind in the end", behind, f"of {published:,}", headline=True)
     findings.latency("slow subscriber: publish to callback", slow.delays, headline=True)
     findings.latency("other subscriber: publish to callback", quick.delays, headline=True)
     findings.latency("publish, until it returns", ticks.result.latencies())

@@ -65,7 +65,9 @@ async def _run(scene: Scene, findings: Findings) -> None:
     findings.latency("until reported, on_start raises", reports[_FailsInStart], headline=True)
     findings.latency("start and end of one that does not fail", fine)
     late = [seconds - _START_TIMEOUT for seconds in reports[_Hangs]]
-    findings.latency(f"until reported, on_start hangs: beyond its {_START_TIMEOUT * 1e3:g} ms", late, headline=True)
+    findings.latency(
+        f"until reported, on_start hangs: beyond its {_START_TIMEOUT * 1e3:g} ms", late, headline=True
+    )
     tries = 3 * repetitions
     findings.loss("names not free", tries - free, tries, "starts", headline=True)
     after.beyond(before, findings, tries, "starts", scene.store)

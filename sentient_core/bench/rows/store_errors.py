@@ -73,9 +73,12 @@ async def _measure(
         system.faults.pause()
         await deposits.open(system)
         durable = OpenLoad({"durable": deposits.deposit}, rate=_RATE, dice=scene.dice(name), patience=30.0)
-        async with OpenLoad(
-            await spawn_others(system, (VolatileOther,)), rate=100.0, dice=scene.dice("others")
-        ) as others, durable:
+        async with (
+            OpenLoad(
+                await spawn_others(system, (VolatileOther,)), rate=100.0, dice=scene.dice("others")
+            ) as others,
+            durable,
+        ):
             await anyio.sleep(around)
             began = durable.now()
             system.faults.resume()
@@ -107,11 +110,11 @@ ROW = Row(
     injects="store errors 1–100 %, full disk, latency, hang",
     shows="availability, isolation of volatile actors, lost",
     about=(
-        "Commits of the journal fail before they are done, by a seeded plan, while durable actors are sent "
-        f"{_RATE:g} deposits a second (each under its id, and again until it is acknowledged) and volatile "
-        "ones are asked 100 times a second. A deposit is delayed, not refused: sooner or later each of them "
-        f"is acknowledged. Available: the share acknowledged within {_WITHIN * 1e3:g} ms of those due while "
-        "commits went wrong. Lost: acknowledged, and not in the state in the end."
+        "Commits of the journal fail before they are done, by a seeded plan, while durable actors are "
+        f"sent {_RATE:g} deposits a second (each under its id, and again until it is acknowledged) and "
+        "volatile ones are asked 100 times a second. A deposit is delayed, not refused: sooner or later "
+        f"each of them is acknowledged. Available: the share acknowledged within {_WITHIN * 1e3:g} ms of "
+        "those due while commits went wrong. Lost: acknowledged, and not in the state in the end."
     ),
     run=_run,
 )

@@ -66,7 +66,10 @@ async def _run(scene: Scene, findings: Findings) -> None:
         loaded(scene, system, kinds=(VolatileOther,), patience=_TIMEOUT) as load,
     ):
         done, before = 0, system.statistics().actors
-        for name, sizes, end in (("depth", depths, _end_of_deep), ("children", widths, _end_of_wide)):
+        for name, what, sizes, end in (
+            ("depth", "a chain of {:,}", depths, _end_of_deep),
+            ("children", "{:,} children", widths, _end_of_wide),
+        ):
             points: dict[float, list[float]] = {}
             spans: list[tuple[float, float]] = []
             for size in sizes:
@@ -78,12 +81,14 @@ async def _run(scene: Scene, findings: Findings) -> None:
                         spans.append((load.now() - seconds, load.now()))
                     done += 1
                     scene.progress(done, total)
-            largest = f"{sizes[-1]:,} {name}"
-            findings.figure(f"{largest}, root killed: until all are down", points[sizes[-1]], "s", headline=True)
+            largest = what.format(sizes[-1])
+            findings.figure(f"{largest}: kill until all are down", points[sizes[-1]], "s", headline=True)
             findings.figure(f"slope over {name}", _slope(points), "", headline=True)
             findings.curve(f"root killed, by {name}", name, "seconds until all are down", points)
-            during = [late for began, ended in spans for late in load.result.between(began, ended).latencies()]
-            findings.latency(f"others while {largest} go down", during, headline=True)
+            during = [
+                late for began, ended in spans for late in load.result.between(began, ended).latencies()
+            ]
+            findings.latency(f"others while {largest} end", during, headline=True)
         findings.check("actors that are left", before, system.statistics().actors)
     findings.latency("others, before", load.result.between(0.0, load.quiet_until).latencies(), headline=True)
 
@@ -135,9 +140,10 @@ ROW = Row(
     about=(
         "A chain in which each volatile actor is the child of the one before, and a parent with very many "
         "children (quick: 5,000). Measured: from the kill of the root until it, and all below it, are "
-        "down; Python's collector is off meanwhile. Beside it, eight volatile actors are asked 100 times a second: "
-        "what they notice of the largest ones. The slope is that of the time over the number, between "
-        "the smallest and the largest, on a doubly logarithmic scale: at 1 each actor costs the same."
+        "down; Python's collector is off meanwhile. Beside it, eight volatile actors are asked 100 times "
+        "a second: what they notice of the largest ones. The slope is that of the time over the number, "
+        "between the smallest and the largest, on a doubly logarithmic scale: at 1 each actor costs the "
+        "same."
     ),
     stores=(StoreKind.MEMORY,),
     is_about_loop=True,
