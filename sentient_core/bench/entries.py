@@ -16,7 +16,7 @@ _FOR_P99 = 100
 """Measurements from which on one of a hundred says something."""
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=str.lower):
     """A line of the report."""
 
     who: str = ""

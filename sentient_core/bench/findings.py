@@ -24,18 +24,15 @@ Run: TypeAlias = tuple[LoadResult, tuple[float, float]]
 class Findings(msgspec.Struct, kw_only=True):
     """What a row fills while it runs, in the order in which it is to be read."""
 
-    figures: list[Figure] = []
-    latencies: list[Latency] = []
-    losses: list[Loss] = []
-    checks: list[Check] = []
+    entries: list[Entry] = []
     timelines: list[Timeline] = []
     curves: list[Curve] = []
     notes: list[str] = []
 
     @property
-    def entries(self) -> list[Entry]:
-        """What has a title and a value."""
-        return [*self.latencies, *self.figures, *self.losses, *self.checks]
+    def checks(self) -> list[Check]:
+        """What was promised, and what was found."""
+        return [entry for entry in self.entries if isinstance(entry, Check)]
 
     @property
     def broken(self) -> list[Check]:
@@ -53,7 +50,7 @@ class Findings(msgspec.Struct, kw_only=True):
     ) -> None:
         """A value, or the median of several."""
         many = [values] if isinstance(values, int | float) else list(values)
-        self.figures.append(
+        self.entries.append(
             Figure(
                 name=name,
                 middle=statistics.median(many),
@@ -67,7 +64,7 @@ class Findings(msgspec.Struct, kw_only=True):
 
     def latency(self, name: str, seconds: Sequence[float], *, who: str = "", headline: bool = False) -> None:
         """How long something took, each time; for a p99, 100 times or more."""
-        self.latencies.append(
+        self.entries.append(
             Latency(
                 name=name,
                 p50=percentile(seconds, 0.5),
@@ -93,7 +90,7 @@ class Findings(msgspec.Struct, kw_only=True):
     ) -> None:
         """So many of `of` are `name`: more than `allowed` (None: any number) is a broken promise."""
         found = Loss(name=name, count=count, of=of, unit=unit, label=label, who=who, is_headline=headline)
-        self.losses.append(found)
+        self.entries.append(found)
         if allowed is not None and count > allowed:
             self.check(f"{unit} {found.title}", allowed, count, who=who)
 
@@ -101,7 +98,7 @@ class Findings(msgspec.Struct, kw_only=True):
         self, claim: str, expected: object, found: object, *, who: str = "", headline: bool = False
     ) -> None:
         """A promise: what was found is what was expected."""
-        self.checks.append(
+        self.entries.append(
             Check(
                 claim=claim,
                 expected=_said(expected),
@@ -114,7 +111,7 @@ class Findings(msgspec.Struct, kw_only=True):
 
     def holds(self, claim: str, is_met: bool, found: object, *, headline: bool = False) -> None:
         """A promise that is no equality: `found` says what was seen."""
-        self.checks.append(
+        self.entries.append(
             Check(claim=claim, expected="", found=_said(found), is_met=is_met, is_headline=headline)
         )
 

@@ -30,7 +30,13 @@ CHILD = (sys.executable, "-P", "-m", "sentient_core.bench.crash_child")
 _PATIENCE = 120.0
 _OFTEN, _SELDOM = 0.01, 0.1
 """How probable the kill is, each time that an actor comes by: deposits do all the time."""
-_QUICK = (FaultPoint.RECEIVE, FaultPoint.STORE_APPEND, FaultPoint.STORE_COMMITTED, FaultPoint.STORE_WRITE)
+QUICK_SIZES = (200, 1_000)
+QUICK_POINTS = (
+    FaultPoint.RECEIVE,
+    FaultPoint.STORE_APPEND,
+    FaultPoint.STORE_COMMITTED,
+    FaultPoint.STORE_WRITE,
+)
 _SELDOM_PASSED = {FaultPoint.START, FaultPoint.STOP, FaultPoint.SPAWN, FaultPoint.PUBLISH, FaultPoint.TIMER}
 _BACKLOGS = {True: "with checkpoints (in rows)", False: "without (in the journal alone)"}
 _STRIDE = 1_000_000
@@ -40,9 +46,9 @@ _STRIDE = 1_000_000
 async def _run(scene: Scene, findings: Findings) -> None:
     # A reply is of an ask, and deposits are sent; what a store reads while it opens comes before any of them.
     passed = [p for p in FaultPoint if FaultAction.KILL in ACTIONS[p] and p is not FaultPoint.REPLY]
-    points = scene.pick(quick=_QUICK, full=tuple(passed))
+    points = scene.pick(quick=QUICK_POINTS, full=tuple(passed))
     kills = scene.pick(quick=1, full=3)
-    sizes = scene.pick(quick=(200, 1_000), full=(1_000, 3_000, 10_000))
+    sizes = scene.pick(quick=QUICK_SIZES, full=(1_000, 3_000, 10_000))
     repetitions = scene.pick(quick=1, full=30 if scene.store is StoreKind.EMBEDDED else 5)
     steps = iter(range(1, 1 + len(points) * kills + 2 * len(sizes) * repetitions))
     in_all = len(points) * kills + 2 * len(sizes) * repetitions
@@ -78,6 +84,8 @@ async def _run(scene: Scene, findings: Findings) -> None:
                 "s",
                 headline=size == sizes[-1],
             )
+        if not curve:
+            continue
         verdict.tell(findings, label=f"backlog {what}")
         findings.curve(
             "recovery against backlog", "pending messages", "seconds until all are handled", curve, label=what

@@ -18,6 +18,8 @@ __all__ = ["ROW"]
 _WITHIN = 0.25
 _RATE = 200.0
 _SLOW = 0.1
+_UNTOUCHED = 0.1
+"""Seconds before a fault in which what is due may be caught by it."""
 
 
 class _Leg(msgspec.Struct, frozen=True):
@@ -60,7 +62,7 @@ async def _run(scene: Scene, findings: Findings) -> None:
 async def _measure(
     scene: Scene, findings: Findings, name: str, leg: _Leg, seconds: float, before: _Before
 ) -> Verdict:
-    around = scene.pick(quick=0.2, full=1.0)
+    around = scene.pick(quick=0.3, full=1.0)
     rule = Rule(
         point=FaultPoint.STORE_APPEND,
         action=leg.action,
@@ -98,7 +100,7 @@ async def _measure(
         others.result.between(began, ended).latencies(),
         headline=name == "100 % fail",
     )
-    before.durable += result.between(0.0, began).latencies()
+    before.durable += result.between(0.0, began - _UNTOUCHED).latencies()
     before.volatile += others.result.between(0.0, began).latencies()
     verdict.tell(findings, label=name)
     findings.timeline(f"store: {name}", [(result, (began, ended))], within=_WITHIN)
