@@ -11,7 +11,7 @@ from sentient_core.bench.wording import value_of
 
 __all__ = ["Check", "Curve", "Entry", "Figure", "Latency", "Loss", "Timeline"]
 
-_UNITS = ((1.0, "s", 1.0), (1e-3, "ms", 1e3), (0.0, "µs", 1e6))
+_UNITS = ((1.0, "s", 1.0), (1e-3, "ms", 1e3), (float("-inf"), "µs", 1e6))
 _FOR_P99 = 100
 """Measurements from which on one of a hundred says something."""
 
@@ -78,15 +78,26 @@ class Latency(Entry, frozen=True, kw_only=True):
 
     @property
     def value(self) -> str:
-        """In a unit that suits all of it; a p99 only of so many that it is not just the greatest."""
+        """In units that suit it; a p99 only of so many that it is not just the greatest."""
         if not self.samples:
             return "never seen"
-        unit, times = next((unit, times) for least, unit, times in _UNITS if self.p99 >= least)
-        p50, p99, most = (value_of(value * times, "") for value in (self.p50, self.p99, self.most))
+        named = {"p50": self.p50, "p99": self.p99, "most": self.most}
+        if self.samples < _FOR_P99:
+            del named["p99"]
         if self.samples == 1:
-            return f"{most} {unit} (n = 1)"
-        middle = f", p99 {p99}" if self.samples >= _FOR_P99 else ""
-        return f"p50 {p50}{middle}, most {most} {unit} (n = {self.samples:,})"
+            named = {"": self.most}
+        parts = [(name, *_in_unit(seconds)) for name, seconds in named.items()]
+        following = [*(unit for _, _, unit in parts[1:]), ""]
+        said = ", ".join(
+            f"{name} {value}{'' if unit == next_unit else f' {unit}'}".strip()
+            for (name, value, unit), next_unit in zip(parts, following, strict=True)
+        )
+        return f"{said} (n = {self.samples:,})"
+
+
+def _in_unit(seconds: float) -> tuple[str, str]:
+    unit, times = next((unit, times) for least, unit, times in _UNITS if seconds >= least)
+    return value_of(seconds * times, ""), unit
 
 
 class Loss(Entry, frozen=True, kw_only=True):

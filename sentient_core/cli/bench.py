@@ -90,7 +90,7 @@ def faults(
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     choice = Choice(
         rows=[row for name, row in known.items() if not names or name in names],
-        stores=[StoreKind(name) for name in stores] or list(StoreKind),
+        stores=[kind for kind in StoreKind if not stores or kind.value in stores],
         backends=backends or None,
         seed=seed,
         is_quick=quick,

@@ -71,12 +71,14 @@ def test_latencies_have_a_unit_that_suits_them_and_their_number() -> None:
     findings.latency("none", [])
 
     findings.latency("few", [1e-3, 2e-3])
+    findings.latency("both", [2e-5] * 150 + [4.0] * 49 + [5.0])
 
     assert [one.value for one in findings.entries] == [
         "p50 10, p99 20, most 20 µs (n = 100)",
         "1.50 s (n = 1)",
         "never seen",
         "p50 2, most 2 ms (n = 2)",  # no p99 of so few
+        "p50 20 µs, p99 4, most 5 s (n = 200)",
     ]
 
 

@@ -23,6 +23,7 @@ async def _run(scene: Scene, findings: Findings) -> None:
     async with scene.system(at=database, faults=FaultPlan(scene.seed, (rule,))) as system:
         assert system.faults is not None  # noqa: S101 - it was given a plan
         system.faults.pause()
+        await system.flush()  # of what the start has written, which the plan may have struck already
         await deposits.open(system)
         load = OpenLoad({"durable": deposits.deposit}, rate=_RATE, dice=scene.dice("load"), patience=30.0)
         async with load:

@@ -129,6 +129,7 @@ async def _slow_mirror(scene: Scene, findings: Findings) -> None:
     ) as system:
         assert system.faults is not None  # noqa: S101 - it was given a plan
         system.faults.pause()
+        await system.flush()  # of what the start has written, which the plan may have struck already
         told = await system.spawn(_Mirrored, name="told")
         async with loaded(scene, system, kinds=(VolatileOther, MirroredOther)) as load:
             system.faults.resume()

@@ -73,6 +73,7 @@ async def _measure(
     async with scene.system(faults=FaultPlan(scene.seed, (rule,))) as system:
         assert system.faults is not None  # noqa: S101 - it was given a plan
         system.faults.pause()
+        await system.flush()  # of what the start has written, which the plan may have struck already
         await deposits.open(system)
         durable = OpenLoad({"durable": deposits.deposit}, rate=_RATE, dice=scene.dice(name), patience=30.0)
         async with (
