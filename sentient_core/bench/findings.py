@@ -124,7 +124,8 @@ class Findings(msgspec.Struct, kw_only=True):
             name = ", ".join(filter(None, (around, kind)))
             if load.quiet_until:
                 self.latency(f"{name}: before", before.part(kind).latencies())
-            self.latency(f"{name}: meanwhile", meanwhile.part(kind).latencies(), headline=headline)
+            if meanwhile.arrivals:
+                self.latency(f"{name}: meanwhile", meanwhile.part(kind).latencies(), headline=headline)
         count = result.unanswered()
         self.loss("unanswered", count, len(result.arrivals), "requests", label=around, allowed=None)
         if count:

@@ -33,7 +33,7 @@ def as_markdown(report: Report, pictures: Mapping[str, Sequence[Picture]] | None
         *_overview(stores, report),
     ]
     for row in peers:
-        lines += [f"**Beside others: {row.injects}** ([more](#{row.id}))", ""]
+        lines += [f"**{row.injects}** ([more](#{row.id}))", ""]
         lines += _lines(report.of(row.id), lambda entry: entry.is_headline)
     for row in report.rows:
         lines += _section(row, report, (pictures or {}).get(row.id, ()))
@@ -81,13 +81,21 @@ def _verdict(report: Report) -> list[str]:
         for result in report.results
         for check in result.findings.broken
     ]
-    broken += [
+    errors = [
         f"- **error** [{result.row}](#{result.row}), {result.store}, {result.backend}: {_cell(result.error)}"
         for result in report.results
         if result.error is not None
     ]
     if broken:
-        return [*lines, "**Not every promise held:**", "", *broken, ""]
+        return [*lines, "**Not every promise held:**", "", *broken, *errors, ""]
+    if errors:
+        return [
+            *lines,
+            "**Every promise held of what could be measured, which is not all:**",
+            "",
+            *errors,
+            "",
+        ]
     return [*lines, "**Every promise held.**", ""]
 
 

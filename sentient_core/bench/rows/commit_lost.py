@@ -17,7 +17,7 @@ _RATE = 300.0
 
 
 async def _run(scene: Scene, findings: Findings) -> None:
-    quiet, seconds = scene.pick(quick=(0.2, 1.0), full=(3.0, 20.0))
+    quiet, seconds = scene.pick(quick=(0.2, 1.0), full=(3.0, 15.0))
     rule = Rule(point=FaultPoint.STORE_COMMITTED, action=FaultAction.RAISE, probability=0.2)
     database, deposits = scene.database(), Deposits()
     async with scene.system(at=database, faults=FaultPlan(scene.seed, (rule,))) as system:

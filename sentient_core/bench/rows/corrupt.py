@@ -13,6 +13,7 @@ from sentient_core.actors.handlers import handles
 from sentient_core.actors.ref import ActorRef
 from sentient_core.actors.request import Request
 from sentient_core.bench.findings import Findings
+from sentient_core.bench.others import loaded
 from sentient_core.bench.row import Row
 from sentient_core.bench.scene import Scene
 from sentient_core.bench.stores import Database, StoreKind
@@ -111,16 +112,18 @@ async def _checkpoints(scene: Scene, findings: Findings, actors: int) -> None:
     used: list[int] = []
     async with scene.system(at=database, faults=FaultPlan(scene.seed, (_DAMAGE,))) as system:
         faults = _paused(system.faults)
-        for name in names:
-            faults.resume()
-            grower = await system.spawn(_Grower, name=name)
-            faults.pause()
-            used.append(await grower.ask(_Steps(), timeout=_TIMEOUT))
+        async with loaded(scene, system) as load:
+            for name in names:
+                faults.resume()
+                grower = await system.spawn(_Grower, name=name)
+                faults.pause()
+                used.append(await grower.ask(_Steps(), timeout=_TIMEOUT))
         await system.flush()
         kind = EventType.CHECKPOINT_REJECTED
         rejected = await system.store.events(system.name, event_type=kind, limit=10 * actors)
     findings.check("damaged checkpoints found and reported", actors, len(rejected), headline=True)
     findings.check("actors that went on from the one before", actors, used.count(2), headline=True)
+    findings.others(load)
 
 
 async def _states(scene: Scene, findings: Findings, actors: int) -> None:

@@ -68,7 +68,7 @@ def _tell(findings: Findings, peer: Peer, crashed: Crashed) -> None:
 
 ROW = Row(
     id="peers-killed",
-    injects="ours and others: SIGKILL from outside",
+    injects="SIGKILL from outside, ours and others",
     shows="lost, recorded twice, executed again, acknowledged per second, start to first acknowledgement",
     stores=(StoreKind.EMBEDDED,),
     about=(

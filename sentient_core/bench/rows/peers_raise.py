@@ -55,7 +55,7 @@ def _tell(findings: Findings, peer: Peer, found: dict[str, Any], failures: int) 
 
 ROW = Row(
     id="peers-raise",
-    injects=f"ours and others: handler raises, 1 of {_ONE_OF}",
+    injects=f"handler raises, 1 of {_ONE_OF}, ours and others",
     shows="raise to the next message, lost beside those in hand",
     stores=(StoreKind.MEMORY,),
     about=(

@@ -37,19 +37,26 @@ QUICK_POINTS = (
     FaultPoint.STORE_COMMITTED,
     FaultPoint.STORE_WRITE,
 )
-_SELDOM_PASSED = {FaultPoint.START, FaultPoint.STOP, FaultPoint.SPAWN, FaultPoint.PUBLISH, FaultPoint.TIMER}
+_SELDOM_PASSED = {
+    FaultPoint.START,
+    FaultPoint.STOP,
+    FaultPoint.REPLY,
+    FaultPoint.SPAWN,
+    FaultPoint.PUBLISH,
+    FaultPoint.TIMER,
+}
 _BACKLOGS = {True: "with checkpoints (in rows)", False: "without (in the journal alone)"}
 _STRIDE = 1_000_000
 """Numbers of deposits that each process may use."""
 
 
 async def _run(scene: Scene, findings: Findings) -> None:
-    # A reply is of an ask, and deposits are sent; what a store reads while it opens comes before any of them.
-    passed = [p for p in FaultPoint if FaultAction.KILL in ACTIONS[p] and p is not FaultPoint.REPLY]
-    points = scene.pick(quick=QUICK_POINTS, full=tuple(passed))
+    points = scene.pick(
+        quick=QUICK_POINTS, full=tuple(point for point in FaultPoint if FaultAction.KILL in ACTIONS[point])
+    )
     kills = scene.pick(quick=1, full=3)
     sizes = scene.pick(quick=QUICK_SIZES, full=(1_000, 3_000, 10_000))
-    repetitions = scene.pick(quick=1, full=30 if scene.store is StoreKind.EMBEDDED else 5)
+    repetitions = scene.pick(quick=1, full=30 if scene.store is StoreKind.EMBEDDED else 4)
     steps = iter(range(1, 1 + len(points) * kills + 2 * len(sizes) * repetitions))
     in_all = len(points) * kills + 2 * len(sizes) * repetitions
     told: set[int] = set()

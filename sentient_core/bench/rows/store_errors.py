@@ -38,7 +38,7 @@ class _Before(msgspec.Struct):
 
 
 async def _run(scene: Scene, findings: Findings) -> None:
-    seconds = scene.pick(quick=0.6, full=5.0)
+    seconds = scene.pick(quick=0.6, full=4.0)
     legs = {
         "1 % fail": _Leg(FaultAction.RAISE, 0.01),
         "10 % fail": _Leg(FaultAction.RAISE, 0.1),

@@ -14,6 +14,8 @@ from sentient_core.actors.handlers import handles
 from sentient_core.actors.ref import ActorRef
 from sentient_core.actors.request import Request
 from sentient_core.bench.findings import Findings
+from sentient_core.bench.load import Arrival, LoadResult, OpenLoad
+from sentient_core.bench.others import spawn_others
 from sentient_core.bench.row import Row
 from sentient_core.bench.scene import Scene
 from sentient_core.bench.stores import StoreKind
@@ -96,17 +98,25 @@ class _Decisions(msgspec.Struct, frozen=True):
 
 
 async def _run(scene: Scene, findings: Findings) -> None:
-    repetitions = scene.pick(quick=1, full=10)
+    repetitions = scene.pick(quick=1, full=5)
     shifts = {"not touched": 0, "an hour forward": _HOUR, "an hour back": -_HOUR}
     expected: _Decisions | None = None
     for step, (name, shift) in enumerate(shifts.items()):
         found: list[_Decisions] = []
+        arrivals: list[Arrival] = []
         for repetition in range(repetitions):
-            async with scene.system() as system:
+            async with (
+                scene.system() as system,
+                OpenLoad(await spawn_others(system), rate=100.0, dice=scene.dice("load")) as load,
+            ):
                 found.append(await _decide(system, shift))
+            arrivals += load.result.arrivals
             scene.progress(step * repetitions + repetition + 1, len(shifts) * repetitions)
         expected = expected or found[0]
         same = sum(decisions == expected for decisions in found)
+        others = LoadResult(arrivals)
+        findings.latency(f"clock {name}: others meanwhile", others.latencies())
+        findings.loss("unanswered", others.unanswered(), len(arrivals), "requests", label=f"clock {name}")
         findings.check(f"clock {name}: runs with the same decisions", repetitions, same, headline=True)
     if expected is not None:
         findings.check("restarts of a child that always fails: its budget", _BUDGET, expected.restarts)
@@ -163,9 +173,10 @@ ROW = Row(
     shows="decisions unchanged (durable timers and stored deadlines excepted)",
     stores=(StoreKind.MEMORY, StoreKind.EMBEDDED),
     about=(
-        "While a child uses up its restarts, a timer ticks, asks time out and messages expire, `time.time` "
-        "and `time.time_ns` are set an hour forward or back in this process, and stay so. Counted are the "
-        "runs whose decisions are those of a run in which nobody touches the clock."
+        "While others are asked 100 times a second, a child uses up its restarts, a timer ticks, asks time "
+        "out and messages expire, `time.time` and `time.time_ns` are set an hour forward or back in this "
+        "process, and stay so. Counted are the runs whose decisions are those of a run in which nobody "
+        "touches the clock."
     ),
     run=_run,
 )
