@@ -24,8 +24,6 @@ import msgspec
 
 from sentient_core import Actor, ActorSystem, DeadLetterFilter, DeadLetterReason, handles
 
-SECONDS_PER_PARCEL = 0.02
-
 
 class Parcel(msgspec.Struct, frozen=True):
     number: int
@@ -37,23 +35,26 @@ class Sorter(Actor):
 
     state: State
 
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
     def on_start(self) -> None:
         print(f"The office opens, with {self.state.sorted} parcels sorted so far.", flush=True)
 
     @handles
     async def sort(self, message: Parcel) -> None:
         print(f"Where does parcel {message.number} go?", flush=True)
-        await anyio.sleep(SECONDS_PER_PARCEL)
+        await anyio.sleep(self.seconds)
         self.state.sorted += 1
 
     def on_stop(self) -> None:
         print(f"The office closes, with {self.state.sorted} parcels sorted.", flush=True)
 
 
-async def main(store: str, parcels: int, drain: float) -> int:
+async def main(store: str, parcels: int, seconds: float, drain: float) -> int:
     """One day at the office; returns the exit code."""
     async with ActorSystem("parcels", store=store) as system:
-        sorter = await system.spawn(Sorter, name="sorter")
+        sorter = await system.spawn(Sorter, seconds, name="sorter")
         left = await system.dead_letters.redrive(DeadLetterFilter(reason=DeadLetterReason.STOPPED))
         print(f"{left.sent} parcels were left over.", flush=True)
         for number in range(parcels):
@@ -65,6 +66,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--store", default="mem://")
     parser.add_argument("--parcels", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=0.02, help="per parcel")
     parser.add_argument("--drain", type=float, default=10.0)
     options = parser.parse_args()
-    raise SystemExit(anyio.run(main, options.store, options.parcels, options.drain))
+    raise SystemExit(anyio.run(main, options.store, options.parcels, options.seconds, options.drain))

@@ -10,6 +10,7 @@ before a test asks for it, no test is changed that asks for nothing, and what th
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,9 @@ _MARKERS = (
 )
 _REWRITTEN = "sentient_core.testing.store_conformance"
 """The tests that users run over their stores: what their asserts compare is shown."""
+if _REWRITTEN not in sys.modules:
+    # Before any conftest is imported: one that imports them would have them as they are.
+    pytest.register_assert_rewrite(_REWRITTEN)
 
 _has_failed: pytest.StashKey[bool] = pytest.StashKey()
 _wanted: pytest.StashKey[dict[str, Any] | None] = pytest.StashKey()
@@ -39,8 +43,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the markers known."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
-    if _REWRITTEN not in sys.modules:
-        pytest.register_assert_rewrite(_REWRITTEN)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str, obj: object) -> None:
+    """Virtual time is that of a backend of anyio's: an async test that is marked for it runs on one."""
+    if inspect.iscoroutinefunction(obj) and collector.istestfunction(obj, name):
+        own: list[pytest.Mark] = getattr(obj, "pytestmark", [])
+        if collector.get_closest_marker("virtual_clock") or any(mark.name == "virtual_clock" for mark in own):
+            pytest.mark.usefixtures("anyio_backend")(obj)
 
 
 @pytest.fixture
@@ -66,6 +77,7 @@ async def actor_system(
 
     options: dict[str, Any] = {}
     for marker in reversed(list(request.node.iter_markers("actor_system"))):
+        _check_named(marker, "store='mem://'")
         options |= marker.kwargs
 
     def has_failed() -> bool:
@@ -164,5 +176,15 @@ def pytest_runtest_makereport(
 def _virtual_options(item: pytest.Item) -> dict[str, Any] | None:
     marker = item.get_closest_marker("virtual_clock")
     if marker is not None:
+        _check_named(marker, "patience=10.0")
         return dict(marker.kwargs)
     return {} if "virtual_clock" in getattr(item, "fixturenames", ()) else None
+
+
+def _check_named(marker: pytest.Mark, example: str) -> None:
+    """Options without a name would be looked at by nobody."""
+    if marker.args:
+        pytest.fail(
+            f"@pytest.mark.{marker.name} takes options by name, such as {example}, not {marker.args[0]!r}",
+            pytrace=False,
+        )

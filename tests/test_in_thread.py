@@ -58,7 +58,7 @@ def test_a_sync_program_uses_it_like_any_object(backend: BackendName) -> None:
         shop.tell(ref, Add(2))
         shop.send(ref, Add(3))
 
-        assert shop.ask(ref, Total(), timeout=5) == 5
+        assert shop.ask(ref, Total(), timeout=60) == 5
         assert shop.system is system
         assert system.health().is_ready
         name = shop.call(threading.current_thread).name
@@ -75,10 +75,10 @@ def test_leaving_ends_it_in_order(backend: BackendName) -> None:
         shop.spawn(Closing, lines)
         ref = shop.spawn(Counter, name="a")
         shop.tell(ref, Add(7))
-        shop.ask(ref, Total(), timeout=5)
+        shop.ask(ref, Total(), timeout=60)
 
     with a_system(store=store).in_thread(backend=backend) as shop:
-        assert shop.ask(shop.spawn(Counter, name="a"), Total(), timeout=5) == 7
+        assert shop.ask(shop.spawn(Counter, name="a"), Total(), timeout=60) == 7
     assert lines == ["stopped"]
 
 
@@ -114,7 +114,7 @@ def test_a_system_that_is_fenced_meanwhile_says_so_at_the_end(backend: BackendNa
         ref = first.spawn(Counter)
         with a_system(store=store).in_thread(backend=backend):
             while True:  # until it is refused
-                first.ask(ref, Total(), timeout=5)
+                first.ask(ref, Total(), timeout=60)
 
 
 @on_both
@@ -149,7 +149,7 @@ def test_a_failing_actor_is_restarted_as_anywhere() -> None:
         ref = shop.spawn(Counter, name="a")
         shop.tell(ref, Fail())
 
-        assert shop.ask(ref, Total(), timeout=5) == 0
+        assert shop.ask(ref, Total(), timeout=60) == 0
         assert shop.call(lambda: ref.incarnation) == 2
 
 

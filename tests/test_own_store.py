@@ -42,10 +42,10 @@ async def test_a_system_without_name_and_store_keeps_its_data_in_the_users_direc
     with structlog.testing.capture_logs() as lines:
         async with ActorSystem() as system:
             counter = await system.spawn(Counter, name="a")
-            await counter.ask(Add(3), timeout=5)
-            await counter.ask(Save(), timeout=5)
+            await counter.ask(Add(3), timeout=60)
+            await counter.ask(Save(), timeout=60)
         async with ActorSystem() as again:
-            assert await (await again.spawn(Counter, name="a")).ask(Total(), timeout=5) == 3
+            assert await (await again.spawn(Counter, name="a")).ask(Total(), timeout=60) == 3
 
     directory = data / "sentient-core" / "sentient_core"
     assert system.name == "sentient_core"
@@ -121,7 +121,7 @@ async def test_with_the_backend_in_memory_nothing_is_written_anywhere(
     monkeypatch.setenv("SURREALDB_URL", f"surrealkv://{tmp_path}/mine")
 
     async with ActorSystem("bank") as system:
-        await (await system.spawn(Counter, name="a")).ask(Save(), timeout=5)
+        await (await system.spawn(Counter, name="a")).ask(Save(), timeout=60)
         assert isinstance(system.store, MemoryStore)
 
     assert not there(tmp_path)
@@ -131,7 +131,7 @@ async def test_a_system_shares_the_store_of_who_has_one(data: Path) -> None:
     async with SurrealStore("mem://") as store, ActorSystem("bank", store=store) as bank:
         async with ActorSystem("shop", store=bank) as shop:
             assert shop.store is bank.store
-        await (await bank.spawn(Counter)).ask(Save(), timeout=5)
+        await (await bank.spawn(Counter)).ask(Save(), timeout=60)
 
 
 async def test_a_servers_user_and_pool_are_those_of_the_settings(

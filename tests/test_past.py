@@ -98,7 +98,7 @@ async def test_every_state_that_was_kept_is_found_by_its_time(store: Store, cls:
         ref = await system.spawn(cls, name="a")
         for n in range(1, 7):
             await ref.send(Add(n))
-            await ref.ask(Total(), timeout=5)
+            await ref.ask(Total(), timeout=60)
         await system.flush()
         rows = [row for row in await store.checkpoint_rows("test", "a") if row.kind == "turn"]
         assert len(rows) >= 3
@@ -117,7 +117,7 @@ async def test_it_says_how_many_messages_came_since(store: Store) -> None:
         ref = await system.spawn(Counter, name="a")
         for n in (1, 2, 3):
             await ref.send(Add(n))
-        await ref.ask(Total(), timeout=5)
+        await ref.ask(Total(), timeout=60)
         await system.flush()
         kept = await system.state_at("a", datetime.now(UTC))
         assert kept.state == Counter.State(6)
@@ -135,7 +135,7 @@ async def test_a_durable_actor_keeps_earlier_states_only_if_its_class_says_so(st
         ref = await system.spawn(Forgetful, name="a")
         for _ in range(5):
             await ref.send(Add(1))
-        kept = await ref.ask(Keep(), timeout=5)
+        kept = await ref.ask(Keep(), timeout=60)
         await ref.send(Add(1))
         await system.flush()
 
@@ -171,7 +171,7 @@ async def test_where_nobody_lives_it_is_plain_data_or_of_the_class_that_is_named
     async with system_on(store) as system:
         ref = await system.spawn(DurableCounter, name="a")
         await ref.send(Add(4))
-        await ref.ask(Total(), timeout=5)
+        await ref.ask(Total(), timeout=60)
         await ref.stop()
 
         assert (await system.state_at("a", datetime.now(UTC))).state == {"total": 4}
@@ -200,7 +200,7 @@ async def test_the_command_tells_it_line_by_line(tmp_path: Path, sentient: Senti
         ref = await system.spawn(DurableCounter, name="a")
         await ref.send(Add(4))
         between = datetime.now(UTC)
-        await ref.ask(Total(), timeout=5)
+        await ref.ask(Total(), timeout=60)
         ref.tell("what is this?")
 
     code, text = await sentient("history", "a", "--store", url, "--json")

@@ -640,10 +640,10 @@ async def main():
     backend, store, seconds = sys.argv[1:4]
     before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
     async with ActorSystem("service", store=store) as system:
-        worker = await system.spawn(Worker, name="worker", shutdown=0.3)
+        worker = await system.spawn(Worker, name="worker", shutdown=30.0 if seconds == "0.2" else 0.3)
         worker.tell(Work(float(seconds)))
         worker.tell(Work(0.0))
-        code = await system.run_until_signal(drain=5.0 if seconds == "0.2" else 0.2)
+        code = await system.run_until_signal(drain=30.0 if seconds == "0.2" else 0.2)
         assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before
     print("left", flush=True)
     return code

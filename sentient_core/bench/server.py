@@ -63,7 +63,8 @@ class DatabaseServer:
         self._environment = environment
         self._databases = count(1)
         self._process: subprocess.Popen[bytes] | None = None
-        self.port: int = _free_port()
+        self._reserved: socket.socket = _bound()
+        self.port: int = self._reserved.getsockname()[1]
 
     def __enter__(self) -> Self:
         self.start()
@@ -71,6 +72,7 @@ class DatabaseServer:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+        self._reserved.close()
 
     def url(self, scheme: str = "ws") -> str:
         """Its address."""
@@ -98,22 +100,25 @@ class DatabaseServer:
         reading (SurrealDB 3.2.5; see `Engine`). It ends the log when it ends in order: so it does that once,
         at an address where nobody finds it.
         """
-        port = _free_port()
-        self._start(port)
-        health = http.client.HTTPConnection("127.0.0.1", port, timeout=_START_SECONDS)
-        health.request("GET", "/health")
-        health.getresponse()
-        health.close()
-        process, self._process = self._process, None
-        if process is not None:
-            process.terminate()
-            if process.wait(_START_SECONDS) != 0:
-                raise StoreUnavailable(f"{self._program} did not end in order")
+        with _bound() as aside:
+            port: int = aside.getsockname()[1]
+            self._start(port)
+            health = http.client.HTTPConnection("127.0.0.1", port, timeout=_START_SECONDS)
+            health.request("GET", "/health")
+            health.getresponse()
+            health.close()
+            process, self._process = self._process, None
+            if process is not None:
+                process.terminate()
+                if process.wait(_START_SECONDS) != 0:
+                    raise StoreUnavailable(f"{self._program} did not end in order")
         self.start()
 
     def pause(self) -> None:
-        """Connections stay, nothing is answered."""
-        self._signal(signal.SIGSTOP)
+        """Connections stay, nothing is answered from the return of this call on."""
+        process = self._signal(signal.SIGSTOP)
+        # Where there is much to do, some of its threads go on for a while: wait until the last one stands.
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Go on as if nothing had been."""
@@ -147,14 +152,20 @@ class DatabaseServer:
             else:
                 return
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _signal(self, number: signal.Signals) -> subprocess.Popen[bytes]:
         if self._process is None:
             raise StoreUnavailable("the server is not running")
         self._process.send_signal(number)
+        return self._process
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _bound() -> socket.socket:
+    """A free port, and whoever else looks for one gets another as long as this socket is open.
+
+    While the server is away, too: an outgoing connection may have taken the port by then, even one to the
+    server, which is then connected to itself. A server listens beside the socket, since it does not.
+    """
+    found = socket.socket()
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    found.bind(("127.0.0.1", 0))
+    return found

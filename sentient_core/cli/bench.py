@@ -16,6 +16,17 @@ from sentient_core.errors import SentientError
 __all__ = ["bench"]
 
 
+def _list_rows(context: click.Context, _: click.Parameter, is_wanted: bool) -> None:
+    if not is_wanted:
+        return
+    from sentient_core.bench.rows import ROWS  # noqa: PLC0415 - as in `faults`
+
+    width = max(len(row.id) for row in ROWS)
+    for row in ROWS:
+        click.echo(f"{row.id:{width}}  {row.injects}")
+    context.exit()
+
+
 @click.group()
 def bench() -> None:
     """Measure on this machine."""
@@ -31,6 +42,14 @@ def bench() -> None:
 )
 @click.option(
     "--row", "names", metavar="ID", multiple=True, help="This row alone. Can be given several times."
+)
+@click.option(
+    "--rows",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_rows,
+    help="List the rows, and end.",
 )
 @click.option(
     "--store",

@@ -21,12 +21,13 @@ __all__ = ["main"]
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="sentient-core", prog_name="sentient")
 def main() -> None:
-    """Look into a store of sentient-core, back it up, restore it.
+    """Look into a store of sentient-core, back it up, restore it; try the runtime on this machine.
 
-    A store in a directory is looked at in a copy and stays untouched; the process that runs on it has to
-    have ended. A server's is looked at where it is, while systems run on it, and nothing is written there but
-    by a restore. Results go to stdout, progress and complaints to stderr. Exit codes: 0 fine, 1 something is
-    wrong with what was looked at, 2 usage, or it could not run.
+    `simulate` and `bench` use no store of yours. A store in a directory is looked at in a copy and stays
+    untouched; the process that runs on it has to have ended. A server's is looked at where it is, while
+    systems run on it, and nothing is written there but by a restore. Results go to stdout, progress and
+    complaints to stderr. Exit codes: 0 fine, 1 something is wrong with what was looked at, 2 usage, or it
+    could not run.
     """
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -61,26 +62,42 @@ def simulate_command(
     store in memory: messages, timers, failures, kills, outages, deaths of the process. Each run is
     compared with a reference while it goes on. A seed is the same run wherever it is played with the
     same version. Exit codes: 0 all went well, 1 one did not: its program and trace are on stdout, 2 it could
-    not run.
+    not run, or not to its end (Ctrl-C says where to go on).
+
+    The actors are its own, not yours: for those put fault plans into tests under a virtual clock, with the
+    pytest plugin of sentient-core[testing].
     """
-    with broken_runtimes.break_runtime(broken):
-        if file is not None:
-            _replay(file, is_json)
-        progress = _Progress(seeds)
-        with progress.reporter.step("simulating"):
-            simulation = simulate(
-                range(first, first + seeds),
-                steps=steps,
-                has_faults=has_faults,
-                shrinks=shrinks,
-                progress=progress.played,
-                on_shrinking=progress.shrinking,
-            )
+    if out is not None and not out.absolute().parent.is_dir():
+        raise CannotRun(f"{out}: there is no directory {out.absolute().parent}")
+    progress = _Progress(first, seeds)
+    try:
+        with broken_runtimes.break_runtime(broken):
+            if file is not None:
+                _replay(file, is_json)
+            with progress.reporter.step("simulating"):
+                simulation = simulate(
+                    range(first, first + seeds),
+                    steps=steps,
+                    has_faults=has_faults,
+                    shrinks=shrinks,
+                    progress=progress.played,
+                    on_shrinking=progress.shrinking,
+                )
+    except BaseException as error:  # of a loop that Ctrl-C has ended it may come in a group
+        if not _is_interrupt(error):
+            raise
+        raise CannotRun(f"interrupted: {progress.until_now}") from None
     wrong = simulation.shrunk or simulation.failed
     if wrong is not None and out is not None:
         _write(out, as_text(wrong))
-    _tell(simulation, wrong, progress, out, is_json)
+    _tell(simulation, wrong, progress, out, broken, is_json)
     raise SystemExit(0 if simulation.is_well else 1)
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(_is_interrupt, cast("BaseExceptionGroup[BaseException]", error).exceptions))
+    return isinstance(error, KeyboardInterrupt)
 
 
 def _replay(file: Path, is_json: bool) -> None:
@@ -97,7 +114,12 @@ def _replay(file: Path, is_json: bool) -> None:
 
 
 def _tell(
-    simulation: Simulation, wrong: Outcome | None, progress: _Progress, out: Path | None, is_json: bool
+    simulation: Simulation,
+    wrong: Outcome | None,
+    progress: _Progress,
+    out: Path | None,
+    broken: str | None,
+    is_json: bool,
 ) -> None:
     if is_json:
         data: dict[str, Any] = {"seeds": simulation.seeds, "happenings": simulation.happenings}
@@ -112,7 +134,8 @@ def _tell(
             f"{progress.seconds:.1f} s"
         )
         return
-    where = f"sentient simulate --replay {out}" if out is not None else "--out FILE keeps it for --replay"
+    again = ["sentient", "simulate", *(() if broken is None else ("--broken", broken)), "--replay", str(out)]
+    where = shlex.join(again) if out is not None else "--out FILE keeps it for --replay"
     progress.reporter.say(f"seed {simulation.failed.program.seed} goes wrong; {where}")
     click.echo(as_text(wrong), nl=False)
 
@@ -131,17 +154,31 @@ def _write(out: Path, text: str) -> None:
 class _Progress:
     """On a terminal a line that changes, else one every ten seconds."""
 
-    def __init__(self, seeds: int) -> None:
+    def __init__(self, first: int, seeds: int) -> None:
         self.reporter = Reporter()
+        self._first = first
         self._seeds = seeds
+        self._until_now = "no program was played to its end"
         self._began = self._said = time.monotonic()
 
     def played(self, seed: int, count: int) -> None:
         rate = count / max(self.seconds, 1e-9)
+        left = self._seeds - count
+        self._until_now = (
+            f"{count:,} programs were played; --first {self._first + count} --seeds {left} goes on"
+        )
         self._say(f"{count:,} of {self._seeds:,} programs, {rate:.0f} a second, seed {seed}")
 
     def shrinking(self, program: Program, tries: int) -> None:
+        self._until_now = (
+            f"seed {program.seed} goes wrong; --first {program.seed} --no-shrink shows it at once"
+        )
         self._say(f"seed {program.seed} goes wrong: {len(program.steps)} steps after {tries} tries")
+
+    @property
+    def until_now(self) -> str:
+        """What there is to say where it is interrupted."""
+        return self._until_now
 
     @property
     def seconds(self) -> float:

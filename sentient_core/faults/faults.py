@@ -21,7 +21,7 @@ _PATIENCE = 1e9
 
 
 class Injected(msgspec.Struct, frozen=True):
-    """A fault that was injected."""
+    """A fault that was injected. `str` of it is a line for people."""
 
     point: FaultPoint
     action: FaultAction
@@ -35,6 +35,12 @@ class Injected(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     """Of a delay."""
     reason: str = ""
+
+    def __str__(self) -> str:
+        who = f" of '{self.actor}'" if self.actor else ""
+        what = f" with {self.message_type}" if self.message_type else ""
+        seconds = f" {self.seconds:g} s" if self.seconds else ""
+        return f"{self.point} {self.nth}{who}{what}: {self.action}{seconds} (rule {self.rule})"
 
     def error(self) -> FaultInjected | StoreUnavailable:
         """What is raised by it."""
@@ -64,6 +70,11 @@ class Faults:
     def injected(self) -> tuple[Injected, ...]:
         """What was injected by now, in order."""
         return tuple(self._injected)
+
+    @property
+    def idle(self) -> tuple[Rule, ...]:
+        """Rules that have struck nobody by now: where a path or a message's type is misspelt, for one."""
+        return tuple(rule for number, rule in enumerate(self.plan.rules) if not self._struck[number])
 
     def pause(self) -> None:
         """Let nothing go wrong for now: while a run warms up or heals. Who comes by is not counted."""
@@ -103,6 +114,11 @@ class Faults:
         fault = self.choose(point, actor, message_type)
         if fault is not None:
             await suffer(fault)
+
+    def __repr__(self) -> str:
+        paused = ", paused" if self.is_paused else ""
+        idle = f"{len(self.idle)} of {len(self.plan.rules)} rules idle"
+        return f"<Faults of seed {self.plan.seed}: {len(self._injected)} injected, {idle}{paused}>"
 
     def _strikes(self, number: int, rule: Rule, actor: str, nth: int) -> bool:
         if rule.nth is not None and nth != rule.nth:

@@ -21,7 +21,14 @@ from sentient_core.faults.points import ACTIONS, STORE_POINTS, FaultAction, Faul
 __all__ = ["FaultPlan", "Rule"]
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Rule(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    repr_omit_defaults=True,
+    forbid_unknown_fields=True,
+):
     """One thing that goes wrong. Raises InvalidFaultPlan for what could never strike, or means nothing."""
 
     point: FaultPoint
@@ -50,8 +57,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
         if action not in ACTIONS[point]:
             can = ", ".join(sorted(ACTIONS[point]))
             raise InvalidFaultPlan(f"nothing can {action} at {point}; what can be done there: {can}")
-        _check_text("actor", self.actor)
-        _check_text("message_type", self.message_type)
+        _check_text("actor", self.actor, "the path of an actor, or a pattern such as 'bank/*'")
+        _check_text("message_type", self.message_type, "the name of a class, such as 'Deposit', or a pattern")
         if point in STORE_POINTS and (self.actor != "*" or self.message_type != "*"):
             raise InvalidFaultPlan(f"{point} is of many actors together: leave actor and message_type out")
         _check_count("nth", self.nth)
@@ -82,7 +89,7 @@ class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Of several rules that strike at once, the first is obeyed; each counts for itself. The same seed and the
     same run give the same faults. What depends on real time does not come in the same run again: how many
-    turns a group commit takes, say, which the points of a store count. Under a virtual clock it does.
+    turns a group commit takes, say, which the points of a store count. Under a virtual clock less does.
     """
 
     seed: int
@@ -108,15 +115,33 @@ class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         try:
             return msgspec.toml.decode(text, type=cls)
         except msgspec.DecodeError as error:  # also of a value that a rule does not take: it carries its text
-            raise InvalidFaultPlan(str(error)) from error
+            raise InvalidFaultPlan(f"{error}{_what_there_is(str(error))}") from error
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """`from_toml` of a file. Raises InvalidFaultPlan, and OSError for one that cannot be read."""
-        return cls.from_toml(Path(path).read_text(encoding="utf-8"))
+        try:
+            return cls.from_toml(Path(path).read_text(encoding="utf-8"))
+        except (InvalidFaultPlan, UnicodeDecodeError) as error:
+            raise InvalidFaultPlan(f"{path}: {error}") from error
 
     def __str__(self) -> str:
         return tomli_w.dumps(msgspec.to_builtins(self))
+
+
+def _what_there_is(complaint: str) -> str:
+    """What a misspelt word in a text might have been."""
+    in_rule = "$.rules[" in complaint
+    if "unknown field" in complaint or "missing required field" in complaint:
+        fields = (Rule if in_rule else FaultPlan).__struct_fields__
+        what = "a rule" if in_rule else "a plan, whose rules are tables [[rules]],"
+        return f"; {what} has {', '.join(fields)}"
+    if "Expected `array`" in complaint:
+        return "; each rule is a table [[rules]]"
+    if "Invalid enum value" in complaint:
+        kind = FaultPoint if complaint.endswith(".point`") else FaultAction
+        return f"; there are: {', '.join(sorted(kind))}"
+    return ""
 
 
 def _member(kind: Any, value: object) -> Any:
@@ -133,9 +158,9 @@ def _is_sequence(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def _check_text(name: str, value: object) -> None:
+def _check_text(name: str, value: object, what: str) -> None:
     if not isinstance(value, str) or not value:
-        raise InvalidFaultPlan(f"{name} must be a pattern such as 'bank/*', not {value!r}")
+        raise InvalidFaultPlan(f"{name} must be {what}, as a text, not {value!r}")
 
 
 def _check_count(name: str, value: object) -> None:

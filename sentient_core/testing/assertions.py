@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import anyio
 
+from sentient_core.errors import InvalidArgument
 from sentient_core.events import AgentEvent, EventType
-from sentient_core.mailbox import DeadLetter
+from sentient_core.mailbox import DeadLetter, DeadLetterReason
 from sentient_core.store.audit import NUMBERS, Audit
 from sentient_core.system import ActorSystem
 from sentient_core.testing.expected import is_met, words
@@ -74,8 +75,11 @@ def assert_dead_letters(system: ActorSystem, *expected: tuple[What, str]) -> Non
 
     Each is a message and the reason (`DeadLetterReason` or its value). The message is a type, a predicate, or
     a value that it is equal to. An AssertionError names those that are missing, and those not expected.
-    The newest 1,000 are looked at.
+    The newest 1,000 are looked at, as they are now: wait for what makes them first, by an ask, `expect_event`
+    or `system.flush()`. Raises InvalidArgument for what is no such pair.
     """
+    for pair in expected:
+        _check_pair(pair)
     left: list[DeadLetter] = list(system.dead_letters)
     missing: list[tuple[What, str]] = []
     # Those that say most exactly what they mean choose first.
@@ -122,6 +126,14 @@ def in_words(letter: DeadLetter) -> str:
     )
 
 
+def _check_pair(pair: object) -> None:
+    if not isinstance(pair, tuple) or len(cast("tuple[object, ...]", pair)) != 2:
+        raise InvalidArgument(f"a dead letter is expected as (message, reason), not {pair!r}")
+    reason = cast("tuple[object, object]", pair)[1]
+    if reason not in list(DeadLetterReason):
+        raise InvalidArgument(f"no reason is {reason!r}; there are: {', '.join(DeadLetterReason)}")
+
+
 def _differences(payload: Mapping[str, Any] | None, event: AgentEvent) -> Sequence[str]:
     """Which entries of a payload are other than they should be."""
     return [
@@ -148,7 +160,8 @@ async def _not_seen(
             lines.append(f"  {_event(event)}" + "".join(f"\n    {line}" for line in differences))
     else:
         newest = await system.events.get_event_history(limit=_SHOWN)
-        lines += ["the newest of all:", *(f"  {_event(event)}" for event in reversed(newest))]
+        shown = [f"  {_event(event)}" for event in reversed(newest)]
+        lines += ["the newest of all:", *shown] if shown else ["nor is there any other event"]
     return "\n".join(lines)
 
 

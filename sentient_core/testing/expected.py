@@ -24,7 +24,8 @@ def is_met(what: Any, message: object) -> bool:
 def words(what: Any) -> str:
     """What is expected, for people."""
     if isinstance(what, type):
-        return f"a {what.__qualname__}"
+        article = "an" if what.__qualname__[0] in "AEIOUaeiou" else "a"
+        return f"{article} {what.__qualname__}"
     if _is_predicate(what):
         return f"what {getattr(what, '__qualname__', what)} is true of"
     return repr(what)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +14,7 @@ import msgspec
 
 from sentient_core.actors.alerts import Alert
 from sentient_core.errors import InvalidArgument, SystemClosed
-from sentient_core.mailbox import DeadLetter
+from sentient_core.mailbox import DeadLetter, DeadLetterReason
 from sentient_core.store import MemoryStore
 from sentient_core.store.protocols import Store
 from sentient_core.store.surreal import SurrealStore
@@ -26,6 +28,7 @@ __all__ = ["Allowed", "SystemOptions", "checked_system", "under_virtual_time"]
 Allowed: TypeAlias = "Literal['any'] | Sequence[str]"
 
 _AUDIT_SECONDS = 60.0
+_MARKER = "@pytest.mark.actor_system(...)"
 
 
 class SystemOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,8 +49,12 @@ async def checked_system(
     own = {name: value for name, value in options.items() if name in SystemOptions.__struct_fields__}
     others = {name: value for name, value in options.items() if name not in own and name != "store"}
     checks = SystemOptions(**own)
-    for name in ("dead_letters", "alerts"):
-        _check_allowed(name, getattr(checks, name))
+    _check_names(others)
+    _check_allowed("dead_letters", checks.dead_letters, [reason.value for reason in DeadLetterReason])
+    _check_allowed("alerts", checks.alerts, None)
+    for name in ("audit", "leaks"):
+        if not isinstance(getattr(checks, name), bool):
+            raise InvalidArgument(f"{name} is True or False in {_MARKER}, not {getattr(checks, name)!r}")
     async with _store(options.get("store"), fixture) as store:
         before = whatever_lives() if checks.leaks else None
         alerts: list[Alert] = []
@@ -90,6 +97,9 @@ async def _store(wanted: Any, fixture: Callable[[str], Any]) -> AsyncGenerator[s
         finally:
             await made.close()
     elif isinstance(wanted, str):
+        left = wanted.replace("{tmp_path}", "")
+        if "{" in left or "}" in left:
+            raise InvalidArgument(f"store={wanted!r} in {_MARKER}: all that is filled in is {{tmp_path}}")
         directory: Path | str = fixture("tmp_path") if "{tmp_path}" in wanted else ""
         async with SurrealStore("mem://") as warm:  # opens what it opens once per process
             await warm.query("RETURN 1")
@@ -128,6 +138,21 @@ def _check_alerts(alerts: Sequence[Alert], allowed: Allowed) -> None:
         raise AssertionError("alerts that were not expected:\n" + "\n".join(f"  {alert}" for alert in wrong))
 
 
-def _check_allowed(name: str, allowed: object) -> None:
-    if allowed != "any" and (isinstance(allowed, str) or not isinstance(allowed, Sequence)):
+def _check_allowed(name: str, allowed: object, known: Sequence[str] | None) -> None:
+    if allowed == "any":
+        return
+    if isinstance(allowed, str) or not isinstance(allowed, Sequence):
         raise InvalidArgument(f"{name} is 'any' or a tuple of those that may be there, not {allowed!r}")
+    for one in cast("Sequence[object]", allowed):
+        if known is not None and one not in known:
+            raise InvalidArgument(f"{name}: there is no {one!r}; there are: {', '.join(known)}")
+
+
+def _check_names(others: Mapping[str, Any]) -> None:
+    """Of what is for ActorSystem: what it does not know was meant for one of the two."""
+    known = set(inspect.signature(ActorSystem).parameters) | {*SystemOptions.__struct_fields__}
+    unknown = [name for name in others if name not in known]
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f"; did you mean {close[0]}=?" if close else f"; there are: {', '.join(sorted(known))}"
+        raise InvalidArgument(f"{_MARKER} takes no {unknown[0]}={hint}")

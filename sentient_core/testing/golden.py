@@ -16,7 +16,7 @@ import anyio.lowlevel
 
 from sentient_core.actors.ref import cell_of
 from sentient_core.actors.stored_letter import decoded
-from sentient_core.errors import DeadLetterError, UnknownActor
+from sentient_core.errors import DeadLetterError, InvalidArgument, UnknownActor
 from sentient_core.store import MemoryStore
 from sentient_core.system import ActorSystem, runtime_of
 from sentient_core.testing.history import Diverged, History, Input, compare
@@ -39,14 +39,15 @@ async def record_history(start: Play, drive: Play, *, name: str = "golden") -> H
         history = await record_history(start, drive)
         history.save("tests/golden/bank.json")
 
-    Begins with an empty store, and ends when nothing is left to do.
+    Begins with an empty store, and ends when nothing is left to do. Raises InvalidArgument for a run in which
+    no durable actor has handled anything: replayed, it would never diverge.
     """
     store = RecordedStore(MemoryStore())
     async with ActorSystem(name, store=store) as system:
         await start(system)
         await drive(system)
         await _quiet(system)
-    return store.history
+    return _telling(store.history)
 
 
 async def replay_history(history: History | str | Path, start: Play, *, name: str = "golden") -> History:
@@ -59,9 +60,9 @@ async def replay_history(history: History | str | Path, start: Play, *, name: st
     `start` has to spawn the same actors at the same paths. What came from outside comes at the same times of
     the loop's clock: under `virtual_clock` that costs nothing. What else the turns depend on (random numbers,
     the wall clock, `once` with the world outside) has to be the same as well, or not to show in states and
-    messages. Returns what the new code did.
+    messages. Returns what the new code did. Raises InvalidArgument for a history without a turn.
     """
-    golden = history if isinstance(history, History) else History.load(history)
+    golden = _telling(history if isinstance(history, History) else History.load(history))
     store = RecordedStore(MemoryStore())
     async with ActorSystem(name, store=store) as system:
         begin = anyio.current_time()
@@ -69,7 +70,7 @@ async def replay_history(history: History | str | Path, start: Play, *, name: st
         unfit: Diverged | None = None
         async with anyio.create_task_group() as asks:
             for number, given in enumerate(golden.inputs, 1):
-                await anyio.sleep(begin + given.at - anyio.current_time())
+                await _sleep_until(begin + given.at)
                 try:
                     _send(system, given, asks.start_soon)
                 except Diverged as error:
@@ -77,13 +78,27 @@ async def replay_history(history: History | str | Path, start: Play, *, name: st
                     break
                 await _accepted(store.history, number)
             if unfit is None:
-                await anyio.sleep(begin + golden.lasted - anyio.current_time())
+                await _sleep_until(begin + golden.lasted)
                 await _quiet(system)
             asks.cancel_scope.cancel()
         if unfit is not None:
             raise unfit
     compare(golden.turns, store.history.turns)
     return store.history
+
+
+def _telling(history: History) -> History:
+    if not history.turns:
+        raise InvalidArgument(
+            "this history has no turn, so any code does the same: recorded is what durable actors handle, "
+            'and by default actors are mirrored (durability = "durable")'
+        )
+    return history
+
+
+async def _sleep_until(time: float) -> None:
+    """On a real clock it may be over already."""
+    await anyio.sleep(max(0.0, time - anyio.current_time()))
 
 
 def _send(system: ActorSystem, given: Input, run: Callable[..., object]) -> None:

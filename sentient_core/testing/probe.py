@@ -139,7 +139,12 @@ class Probe:
             )
 
     async def watch(self, ref: ActorRef[Any]) -> None:
-        """Have the probe sent a Terminated when that actor ends for good, or at once if it has."""
+        """Have the probe sent a Terminated when that actor ends for good, or at once if it has.
+
+        Raises InvalidArgument for what is no ref.
+        """
+        if not isinstance(ref, ActorRef):  # pyright: ignore[reportUnnecessaryIsInstance] - users check less
+            raise InvalidArgument(f"watched is the ref of an actor, not {ref!r}: system.get(path) has it")
         self._watched.add(ref)
         await self.ref.ask(_Watch(ref), timeout=PATIENCE)
 

@@ -82,7 +82,12 @@ class ToxicProxy:
         return self._ended_by_reset + sum(connection.is_reset for connection in self._connections)
 
     def url(self, scheme: str = "ws") -> str:
-        """The server's address by this way: `ws://127.0.0.1:port`."""
+        """The server's address by this way: `ws://127.0.0.1:port`.
+
+        Raises InvalidArgument before the block is entered.
+        """
+        if not self.port:
+            raise InvalidArgument("the proxy listens nowhere yet: enter it first, `async with proxy:`")
         return f"{scheme}://127.0.0.1:{self.port}"
 
     def toxics(self, direction: Direction) -> Toxics:
@@ -90,7 +95,13 @@ class ToxicProxy:
         return self._ways[direction].toxics
 
     def set(self, toxics: Toxics, direction: Direction | None = None) -> None:
-        """Put these in place of those there are, on one way or (None) on both."""
+        """Put these in place of those there are, on one way or (None) on both. Raises InvalidArgument."""
+        if not isinstance(toxics, Toxics):  # pyright: ignore[reportUnnecessaryIsInstance] - users check less
+            raise InvalidArgument(f"set takes Toxics(...), such as Toxics(latency=0.1), not {toxics!r}")
+        if not (direction is None or isinstance(direction, Direction)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgument(
+                f"a direction is one of {', '.join(map(str, Direction))}, not {direction!r}"
+            )
         for way in self._ways.values() if direction is None else (self._ways[direction],):
             way.set(toxics)
 
@@ -106,6 +117,14 @@ class ToxicProxy:
     async def held(self, direction: Direction = Direction.TO_SERVER) -> None:
         """Return once the bytes of `black_hole_at`, as last set, have come, and are held."""
         await self._ways[direction].has_held.wait()
+
+    def __repr__(self) -> str:
+        host, port = self._target
+        toxics = {way.name.lower(): self.toxics(way) for way in Direction if self.toxics(way) != Toxics()}
+        said = "".join(f", {way}: {toxic!r}" for way, toxic in toxics.items())
+        return (
+            f"<ToxicProxy {self.port or 'not entered'} to {host}:{port}, {len(self._connections)} open{said}>"
+        )
 
     async def _listen(self, listener: Listener[SocketStream], tasks: TaskGroup) -> None:
         async with listener:

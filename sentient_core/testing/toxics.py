@@ -20,7 +20,7 @@ class Direction(Enum):
     """Answers."""
 
 
-class Toxics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Toxics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, repr_omit_defaults=True):
     """What happens to what is sent one way; by default nothing. Several may hold at once.
 
     Bytes are never changed, swallowed within a connection, or put out of order: TCP does not do that either.

@@ -51,7 +51,10 @@ QUIET = 0.1
 
 
 class VirtualClock:
-    """What a test knows of its virtual time: the fixture `virtual_clock`, or of `virtual_backend`."""
+    """What a test knows of its virtual time: the fixture `virtual_clock`, or of `virtual_backend`.
+
+    Nobody sets it on: `await anyio.sleep(3600)` is over as soon as nothing else is to be done.
+    """
 
     def __init__(self, *, patience: float = PATIENCE, quiet: float = QUIET) -> None:
         for name, seconds in (("patience", patience), ("quiet", quiet)):
@@ -75,6 +78,9 @@ class VirtualClock:
     def is_held(self) -> bool:
         """It stands still because of a `held` block."""
         return self._blocks > 0
+
+    def __repr__(self) -> str:
+        return f"<VirtualClock at {self.now:g} s{', held' if self.is_held else ''}>"
 
     @contextmanager
     def held(self) -> Generator[None]:

@@ -22,8 +22,9 @@ from sentient_core import Actor, ActorSystem, MemoryStore, handles
 class Raiser(Actor):
     kill_grace = 0.02
 
-    def __init__(self, error):
+    def __init__(self, error, given_up):
         self.error = error
+        self.given_up = given_up
 
     @handles
     def sync(self, message: int) -> None:
@@ -37,7 +38,7 @@ class Raiser(Actor):
     @handles
     async def abandoned(self, message: bytes) -> None:
         with anyio.CancelScope(shield=True):
-            await anyio.sleep(0.2)
+            await self.given_up.wait()
         raise self.error
 
     @handles
@@ -55,13 +56,15 @@ class Other(Actor):
 async def main(backend, error, message):
     async with ActorSystem("test", store=MemoryStore()) as system:
         await system.spawn(Other, name="other")
-        ref = await system.spawn(Raiser, error, name="raiser", restart="permanent")
+        given_up = anyio.Event()
+        ref = await system.spawn(Raiser, error, given_up, name="raiser", restart="permanent")
         if message is not None:
             ref.tell(message)
             ref.tell(2.0)  # the actor has more to do when the first one ends the program
         if isinstance(message, bytes):
             await anyio.sleep(0.01)
             await ref.kill()
+            given_up.set()
         print("ready", flush=True)
         await anyio.sleep(60)
     print("not reached", flush=True)

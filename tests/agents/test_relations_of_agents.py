@@ -65,7 +65,7 @@ async def test_an_agent_is_connected_with_those_above_it_until_it_ends_for_good(
     async with ActorSystem("team", store=store) as system:
         lead = await Lead.start(system, name="lead")
         for name in ("ann", "bob", "plain"):
-            await lead.ref.ask(Say(name), timeout=5)
+            await lead.ref.ask(Say(name), timeout=60)
         both = [("lead", "lead/ann"), ("lead", "lead/bob")]
         assert await edges(system) == {"spawned": both, "supervises": both}
         manager = StateManager(system)
@@ -80,7 +80,7 @@ async def test_an_agent_is_connected_with_those_above_it_until_it_ends_for_good(
     async with ActorSystem("team", store=store) as system:  # it has not ended for good
         assert await edges(system) == {"spawned": both[:1], "supervises": both[:1]}
         lead = await Lead.start(system, name="lead")
-        await lead.ref.ask(Say("bob"), timeout=5)
+        await lead.ref.ask(Say("bob"), timeout=60)
         assert await edges(system) == {"spawned": both, "supervises": both}
         await lead.ref.stop()
         assert (await edges(system))["spawned"] == both[:1], "of one that nobody has spawned again"
@@ -100,7 +100,7 @@ async def test_a_virtual_agent_is_supervised_and_was_spawned_by_nobody(store: St
 async def test_the_database_itself_can_follow_them() -> None:
     async with SurrealStore("mem://") as store, ActorSystem("team", store=store) as system:
         lead = await Lead.start(system, name="lead")
-        await lead.ref.ask(Say("ann"), timeout=5)
+        await lead.ref.ask(Say("ann"), timeout=60)
         await system.flush()
         (found,) = await store.query(
             "SELECT VALUE ->spawned->agent_state.name FROM agent_state WHERE name = 'lead'"

@@ -21,10 +21,10 @@ from sentient_core.errors import (
 )
 from sentient_core.store.row_tables import RowTable
 from sentient_core.store.row_values import row_change
+from sentient_core.testing.store_conformance.payloads import NASTY
 from tests.store.conftest import open_server
 from tests.store.places import Database, databases
 from tests.store.samples import NOW
-from tests.store.test_contract import NASTY
 
 __all__ = ["open_server"]
 

@@ -216,3 +216,10 @@ def test_every_row_has_a_name_of_its_own_that_can_be_typed() -> None:
 
     assert len(set(names)) == len(names)
     assert all(name.replace("-", "").isalnum() and name == name.lower() for name in names)
+
+
+def test_the_rows_are_listed() -> None:
+    done = CliRunner().invoke(main, ["bench", "faults", "--rows"])
+
+    assert done.exit_code == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [row.id for row in ROWS]

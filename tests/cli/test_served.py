@@ -365,7 +365,7 @@ def test_a_running_system_is_looked_at_and_does_not_notice(
                 )
                 assert result.exit_code == 0, result.output
                 (tmp_path / "file").unlink(missing_ok=True)
-            assert await ref.ask(Total(), timeout=5) == len(VERBS)
+            assert await ref.ask(Total(), timeout=60) == len(VERBS)
             await system.flush()
             assert await store.query("SELECT VALUE epoch FROM ownership:['bank']") == [[1]]
 

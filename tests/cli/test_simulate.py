@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Never
 
 import pytest
 from click.testing import CliRunner, Result
 
 from sentient_core.cli import main
+
+simulate_verb = sys.modules["sentient_core.cli.simulate"]
 
 
 def run(*arguments: str) -> Result:
@@ -78,3 +84,35 @@ def test_where_nothing_can_be_written_it_ends_with_2(tmp_path: Path) -> None:
     )
 
     assert done.exit_code == 2
+
+
+def test_where_nothing_could_be_written_it_says_so_before_it_plays(tmp_path: Path) -> None:
+    done = run("--seeds", "1000000", "--out", str(tmp_path / "no" / "f"))
+
+    assert done.exit_code == 2
+    assert f"there is no directory {tmp_path / 'no'}" in done.stderr
+
+
+def test_what_it_says_to_replay_a_broken_runtime_breaks_it_again(tmp_path: Path) -> None:
+    file = tmp_path / "it is wrong.txt"
+
+    done = run("--broken", "forgets-a-queue", "--no-faults", "--no-shrink", "--out", str(file))
+    said = shlex.split(done.stderr.rpartition("; ")[2])
+
+    assert said[:2] == ["sentient", "simulate"]
+    assert run(*said[2:]).exit_code == 1
+
+
+@pytest.mark.parametrize("in_group", [False, True])
+def test_who_interrupts_it_is_told_where_to_go_on(monkeypatch: pytest.MonkeyPatch, in_group: bool) -> None:
+    def interrupted(seeds: range, *, progress: Callable[[int, int], object], **_: object) -> Never:
+        progress(seeds[0], 1)
+        progress(seeds[1], 2)
+        raise BaseExceptionGroup("of a loop", [KeyboardInterrupt()]) if in_group else KeyboardInterrupt
+
+    monkeypatch.setattr(simulate_verb, "simulate", interrupted)
+
+    done = run("--first", "40", "--seeds", "10")
+
+    assert done.exit_code == 2
+    assert "interrupted: 2 programs were played; --first 42 --seeds 8 goes on" in done.stderr

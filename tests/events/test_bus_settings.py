@@ -68,7 +68,7 @@ async def test_what_happens_to_actors_is_told_and_stored_as_ever(store: SurrealS
             counter = await system.spawn(Counter, name="a")
             await publish(system.events, 1)
             counter.tell(Fail())
-            assert await counter.ask(Total(), timeout=5) == 0
+            assert await counter.ask(Total(), timeout=60) == 0
             with anyio.fail_after(60):
                 types = {(await anext(events)).event_type, (await anext(events)).event_type}
         assert types == {"actor_failed", "shop.sold"}
@@ -87,7 +87,7 @@ async def test_replay_then_follow_has_no_gap_and_no_double_over_both(store: Surr
         for n in range(20):
             await publish(system.events, n)
             counter.tell(Add())
-        assert await counter.ask(Total(), timeout=5) == 20
+        assert await counter.ask(Total(), timeout=60) == 20
         async with system.events.subscription(("shop.sold", "message_sent"), after=start) as events:
             for n in range(20, 40):
                 await publish(system.events, n)

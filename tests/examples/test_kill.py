@@ -36,7 +36,7 @@ def test_a_finished_site_is_made_anew_to_have_something_to_kill(source: Path, ou
 
 def test_an_unfinished_site_is_finished_although_it_is_killed_once_more(source: Path, out: Path) -> None:
     site = Site(source, out, "asyncio", "--seed=1")
-    assert site.kill_when_done(3)
+    site.kill_midway(3)
 
     ended = site.run("--kill")
 
@@ -103,7 +103,7 @@ def test_killed_again_and_again_it_is_finished_in_the_end(source: Path, out: Pat
 
 def test_a_document_changed_between_two_starts_is_published_as_it_is_now(source: Path, out: Path) -> None:
     site = Site(source, out, "asyncio", "--seed=1")
-    assert site.kill_when_done(6)
+    site.kill_midway(6)
     for chapter in (source / "guide").glob("chapter-*.md"):
         chapter.write_text(chapter.read_text() + "\nA new end.\n")
 

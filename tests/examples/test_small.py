@@ -75,9 +75,9 @@ def test_an_example_is_short_enough_to_be_read(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 120
 
 
-def office(store: str, parcels: int, drain: float) -> tuple[int, list[str]]:
+def office(store: str, parcels: int, seconds: float, drain: float) -> tuple[int, list[str]]:
     """The sorting office until it gets to parcel 0, then a SIGTERM: exit code, and what else it said."""
-    arguments = [f"--store={store}", f"--parcels={parcels}", f"--drain={drain}"]
+    arguments = [f"--store={store}", f"--parcels={parcels}", f"--seconds={seconds}", f"--drain={drain}"]
     with subprocess.Popen(
         [sys.executable, "-P", "-W", "error", "-m", "examples.sorting_office", *arguments],
         cwd=ROOT,
@@ -97,7 +97,7 @@ def office(store: str, parcels: int, drain: float) -> tuple[int, list[str]]:
 def test_sorting_office(tmp_path: Path) -> None:
     store = f"surrealkv://{tmp_path / 'parcels.db'}"
 
-    code, said = office(store, 100, drain=0.0)
+    code, said = office(store, 100, seconds=1.0, drain=0.0)  # the signal comes within the first second
     assert code == ExitCode.UNDRAINED
     assert said == [
         "The office opens, with 0 parcels sorted so far.",
@@ -105,7 +105,7 @@ def test_sorting_office(tmp_path: Path) -> None:
         "The office closes, with 1 parcels sorted.",
     ]
 
-    code, said = office(store, 1, drain=60.0)
+    code, said = office(store, 1, seconds=0.0, drain=60.0)
     assert code == ExitCode.ENDED
     assert said == [
         "The office opens, with 1 parcels sorted so far.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +48,38 @@ def test_a_plan_is_loaded_from_a_file(tmp_path: Path) -> None:
     assert plan == FaultPlan(7, (Rule(point=FaultPoint.RECEIVE, action=FaultAction.RAISE, nth=3),))
 
 
+@pytest.mark.parametrize(("content", "complaint"), [(b"seed = ", "Invalid value"), (b"\xff", "utf-8")])
+def test_a_file_that_holds_no_plan_is_named(tmp_path: Path, content: bytes, complaint: str) -> None:
+    file = tmp_path / "plan.toml"
+    file.write_bytes(content)
+
+    with pytest.raises(InvalidFaultPlan, match=f"{re.escape(str(file))}: .*{complaint}"):
+        FaultPlan.load(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "there_is"),
+    [
+        ("seed = 1\n[[rule]]\n", "a plan, whose rules are tables [[rules]], has seed, rules"),
+        ("seed = 1\n[rules]\n", "each rule is a table [[rules]]"),
+        ("seed = 1\n[[rules]]\npoint = 'timer'\nacton = 'drop'\n", "a rule has point, action, actor, "),
+        ("seed = 1\n[[rules]]\npoint = 'timr'\naction = 'drop'\n", "there are: checkpoint, mailbox_get, "),
+        ("seed = 1\n[[rules]]\npoint = 'timer'\naction = 'dorp'\n", "there are: cancel, corrupt, delay, "),
+    ],
+)
+def test_of_a_misspelt_word_it_is_said_what_there_is(text: str, there_is: str) -> None:
+    with pytest.raises(InvalidFaultPlan, match=re.escape(there_is)):
+        FaultPlan.from_toml(text)
+
+
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
         ({"point": "receiv"}, "there is no point 'receiv'; there are: checkpoint, "),
         ({"action": "explode"}, "there is no action 'explode'"),
         ({"action": "drop"}, "nothing can drop at receive; what can be done there: cancel, delay, "),
-        ({"actor": ""}, "actor must be a pattern"),
-        ({"message_type": 3}, "message_type must be a pattern"),
+        ({"actor": ""}, "actor must be the path of an actor, or a pattern"),
+        ({"message_type": 3}, "message_type must be the name of a class"),
         ({"point": "store_append", "actor": "bank/*"}, "of many actors together"),
         ({"nth": 0}, "nth must be a whole number from 1 on"),
         ({"times": True}, "times must be a whole number from 1 on"),
@@ -120,6 +145,14 @@ def test_a_rule_strikes_no_more_often_than_it_may() -> None:
     assert strikes(faults, "a", 5) == [0, 1]
 
 
+def test_how_often_it_may_strike_is_counted_over_all_actors() -> None:
+    faults = Faults(FaultPlan(1, (rule(FaultPoint.RECEIVE, FaultAction.RAISE, times=2),)))
+
+    assert [strikes(faults, actor, 2) for actor in "abc"] == [[0, 1], [], []]
+    faults = Faults(faults.plan)
+    assert [strikes(faults, actor, 1) for actor in "abc"] == [[0], [0], []]
+
+
 def test_nothing_goes_wrong_while_it_is_paused_and_nothing_is_counted() -> None:
     faults = Faults(FaultPlan(1, (rule(FaultPoint.RECEIVE, FaultAction.RAISE, nth=2),)))
     faults.pause()
@@ -134,9 +167,37 @@ def test_of_two_rules_that_strike_the_first_is_obeyed_and_both_count() -> None:
     second = rule(FaultPoint.RECEIVE, FaultAction.RAISE, nth=2)
     faults = Faults(FaultPlan(1, (first, second)))
 
-    strikes(faults, "a", 3)
+    strikes(faults, "a", 2)
 
     assert [(fault.rule, fault.nth) for fault in faults.injected] == [(0, 1), (1, 2)]
+
+
+def test_of_two_rules_that_strike_at_once_one_is_obeyed_and_listed() -> None:
+    each = tuple(rule(FaultPoint.RECEIVE, action) for action in (FaultAction.CANCEL, FaultAction.RAISE))
+    faults = Faults(FaultPlan(1, each))
+
+    chosen = faults.choose(FaultPoint.RECEIVE, "a", "Add")
+
+    assert chosen is not None
+    assert chosen.action is FaultAction.CANCEL
+    assert faults.injected == (chosen,)
+
+
+def test_each_rule_has_its_own_chance() -> None:
+    each = tuple(
+        rule(FaultPoint.RECEIVE, FaultAction.RAISE, actor=actor, probability=0.5) for actor in ("a", "[a]")
+    )
+    alone = [strikes(Faults(FaultPlan(1, (one,))), "a", 50) for one in each]
+    both = strikes(Faults(FaultPlan(1, each)), "a", 50)
+
+    assert alone[0] == alone[1]  # each is the first of its plan
+    assert set(both) > set(alone[0])  # the second one strikes at other times
+
+
+def test_each_actor_has_its_own_chance() -> None:
+    faults = Faults(FaultPlan(1, (rule(FaultPoint.RECEIVE, FaultAction.RAISE, probability=0.5),)))
+
+    assert strikes(faults, "a", 50) != strikes(faults, "b", 50)
 
 
 @given(st.integers(), st.permutations(["a", "b", "c"] * 8))
@@ -152,6 +213,20 @@ def test_what_strikes_an_actor_does_not_depend_on_what_others_do(seed: int, orde
         return {(fault.actor, fault.nth) for fault in faults.injected}
 
     assert of(mixed) == of(alone)
+
+
+def test_rules_that_have_struck_nobody_are_listed_and_what_has_is_a_line() -> None:
+    misspelt = rule(FaultPoint.RECEIVE, FaultAction.RAISE, actor="bnak/*")
+    plan = FaultPlan(7, (misspelt, rule(FaultPoint.RECEIVE, FaultAction.DELAY, nth=2)))
+    faults = Faults(plan)
+
+    faults.choose(FaultPoint.RECEIVE, "bank/alice", "Deposit")
+    assert faults.idle == plan.rules
+    faults.choose(FaultPoint.RECEIVE, "bank/alice", "Deposit")
+
+    assert faults.idle == (misspelt,)
+    assert list(map(str, faults.injected)) == ["receive 2 of 'bank/alice' with Deposit: delay 0.5 s (rule 1)"]
+    assert repr(faults) == "<Faults of seed 7: 1 injected, 1 of 2 rules idle>"
 
 
 def test_chance_is_the_same_in_every_process_and_evenly_spread() -> None:

@@ -23,7 +23,18 @@ from sentient_core.errors import (
     StartTimeout,
 )
 from sentient_core.faults import FaultAction, FaultPlan, FaultPoint, Injected, Rule
-from tests.probes import Add, Counter, DurableCounter, Save, Total, VolatileCounter, letters
+from tests.probes import (
+    Add,
+    Counter,
+    DurableCounter,
+    Log,
+    Recorder,
+    Save,
+    Say,
+    Total,
+    VolatileCounter,
+    letters,
+)
 
 P, A = FaultPoint, FaultAction
 
@@ -135,6 +146,37 @@ async def test_a_duplicate_is_handled_as_another_message(cls: type[Counter], poi
         await check_books(system)
 
 
+@of_each_rung
+@pytest.mark.parametrize("point", [P.MAILBOX_PUT, P.MAILBOX_GET])
+async def test_who_asks_gets_one_answer_when_the_message_is_doubled(
+    cls: type[Counter], point: FaultPoint
+) -> None:
+    async with faulty(of(point, A.DUPLICATE, message_type="Total", nth=1)) as system:
+        counter = await system.spawn(cls, name="counter")
+        await counter.send(Add(7))
+
+        assert await counter.ask(Total(), timeout=5) == 7
+        await anyio.sleep(1)
+
+        assert letters(system) == []  # the other one's answer is nobody's: not even late
+        assert (counter.statistics().handled, len(injected(system))) == (3, 1)
+        await check_books(system)
+
+
+async def test_a_message_that_is_tried_again_is_not_doubled_again() -> None:
+    class Trying(DurableCounter, tag="Trying"):
+        max_attempts = 3
+
+    rules = (of(P.MAILBOX_PUT, A.DUPLICATE, nth=1), of(P.RECEIVE, A.RAISE, times=2))
+    async with faulty(*rules) as system:
+        counter = await system.spawn(Trying, name="counter")
+        await counter.send(Add(1))
+        await anyio.sleep(60)
+
+        assert await counter.ask(Total(), timeout=5) == 2
+        await check_books(system)
+
+
 @pytest.mark.parametrize("cls", NOTEBOOKS)
 @pytest.mark.parametrize("point", [P.MAILBOX_PUT, P.MAILBOX_GET])
 async def test_a_message_lets_the_next_one_pass(cls: type[Notebook], point: FaultPoint) -> None:
@@ -223,6 +265,64 @@ async def test_a_reply_can_be_late_and_fail(cls: type[Counter]) -> None:
         assert [reason for _, reason in letters(system)] == ["late_reply", "failed"]
 
 
+async def test_a_reply_fails_behind_its_handler_and_one_that_nobody_asked_for_does_not() -> None:
+    log = Log()
+    async with faulty(of(P.REPLY, A.RAISE)) as system:
+        recorder = await system.spawn(Recorder, log, name="recorder")
+        with pytest.raises(HandlerFailed):
+            await recorder.ask(Say("asked"), timeout=5)
+        recorder.tell(Say("told"))
+        await log.until("told")
+        await recorder.stop()
+
+        assert "asked" in log.lines
+        assert len(injected(system)) == 1
+
+
+class Slow(Actor):
+    """Its handlers and hooks wait before they say anything."""
+
+    durability: ClassVar[DurabilityName] = "volatile"
+    handler_timeout = 10.0
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+
+    @handles
+    async def say(self, message: Say) -> None:
+        await anyio.sleep(20 if message.text == "too slow" else 1)
+        self.log(message.text)
+
+    async def on_stop(self) -> None:
+        await anyio.sleep(1)
+        self.log("stopped")
+
+
+async def test_what_is_struck_waits_for_its_handler_and_its_hook_as_ever() -> None:
+    log = Log()
+    rules = (of(P.RECEIVE, A.DELAY, seconds=2.0), of(P.STOP, A.DELAY, seconds=3.0))
+    with anyio.fail_after(60):
+        async with faulty(*rules) as system:
+            slow = await system.spawn(Slow, log, name="slow", restart="temporary")
+            slow.tell(Say("hi"))
+            await log.until("hi")
+            began = anyio.current_time()
+            await slow.stop()
+
+            assert log.lines == ["hi", "stopped"]
+            assert anyio.current_time() - began == pytest.approx(4.0)
+
+
+async def test_a_handler_that_is_overdue_comes_by_once() -> None:
+    async with faulty(of(P.RECEIVE, A.RAISE, nth=2), of(P.MAILBOX_GET, A.DROP, nth=2)) as system:
+        slow = await system.spawn(Slow, Log(), name="slow")
+        slow.tell(Say("too slow"))
+        await anyio.sleep(60)
+
+        assert [reason for _, reason in letters(system)] == ["failed"]
+        assert injected(system) == ()
+
+
 async def test_a_turn_that_fails_before_its_reply_leaves_no_state() -> None:
     async with faulty(of(P.REPLY, A.RAISE, message_type="Add")) as system:
         counter = await system.spawn(DurableCounter, name="counter")
@@ -305,6 +405,10 @@ class Clock(Notebook):
         self.context.timers.once("once", 1.5, Note("once"))
 
 
+class MirroredClock(Clock):
+    durability: ClassVar[DurabilityName] = "mirrored"
+
+
 class DurableClock(Notebook):
     durability: ClassVar[DurabilityName] = "durable"
 
@@ -333,6 +437,17 @@ async def test_a_durable_timer_is_late_or_gone(action: FaultAction) -> None:
         assert await clock.ask(Notes(), timeout=5) == []
         await anyio.sleep(1.0)
         assert await clock.ask(Notes(), timeout=5) == ([] if action is A.DROP else ["once"])
+        await check_books(system)
+
+
+@pytest.mark.parametrize("cls", [Clock, MirroredClock])
+async def test_a_tick_that_is_dropped_is_accounted_for(cls: type[Notebook]) -> None:
+    async with faulty(of(P.MAILBOX_GET, A.DROP, message_type="Note", nth=1)) as system:
+        clock = await system.spawn(cls, name="clock")
+        await anyio.sleep(1.2)
+
+        assert await clock.ask(Notes(), timeout=5) == []
+        assert letters(system) == [(Note("tick"), "dropped")]
         await check_books(system)
 
 

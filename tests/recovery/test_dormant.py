@@ -60,7 +60,7 @@ class Reader(Actor):
     async def ask(self, _: Ask) -> str:
         assert self.state.book is not None
         try:
-            await self.state.book.ask(Lines(), timeout=5)
+            await self.state.book.ask(Lines(), timeout=60)
         except ActorStopped as error:
             return str(error)
         return "answered"
@@ -69,11 +69,11 @@ class Reader(Actor):
 async def introduce(store: Store) -> None:
     async with system_on(store) as system:
         book = await system.spawn(Book, name="book")
-        await (await system.spawn(Reader, name="reader")).ask(Know(book), timeout=5)
+        await (await system.spawn(Reader, name="reader")).ask(Know(book), timeout=60)
         fan = await system.spawn(Fan, name="fan")
         await fan.send(SendTo(book, (0,)))
         await fan.drain()
-        await book.ask(Lines(), timeout=5)
+        await book.ask(Lines(), timeout=60)
 
 
 def pending_of(system: ActorSystem) -> dict[str, int]:
@@ -84,20 +84,20 @@ async def test_what_is_sent_to_it_waits_for_who_is_spawned_there(store: Store) -
     await introduce(store)
     async with system_on(store) as system:
         reader = await system.spawn(Reader, name="reader")
-        await reader.ask(Tell(1), timeout=5)
-        await reader.ask(Send(2), timeout=5)
+        await reader.ask(Tell(1), timeout=60)
+        await reader.ask(Send(2), timeout=60)
         assert pending_of(system) == {"book": 2}
         assert letters(system) == []
 
     async with system_on(store) as system:
         assert pending_of(system)["book"] == 2
         reader = await system.spawn(Reader, name="reader")
-        await reader.ask(Tell(3), timeout=5)
+        await reader.ask(Tell(3), timeout=60)
         book = await system.spawn(Book, name="book")
         assert pending_of(system) == {}
-        await reader.ask(Tell(4), timeout=5)
+        await reader.ask(Tell(4), timeout=60)
 
-        assert await book.ask(Lines(), timeout=5) == [0, 1, 2, 3, 4]
+        assert await book.ask(Lines(), timeout=60) == [0, 1, 2, 3, 4]
         audit = await system.audit()
         assert audit.is_balanced, str(audit)
         assert letters(system) == []
@@ -109,7 +109,7 @@ async def test_so_does_what_a_durable_turn_sends(store: Store) -> None:
         book = await system.spawn(Book, name="book")
         fan = await system.spawn(Fan, name="fan")
         await fan.send(SendTo(book, (3,)))
-        assert await book.ask(Lines(), timeout=5) == [0, 1, 2, 3]
+        assert await book.ask(Lines(), timeout=60) == [0, 1, 2, 3]
     async with system_on(store) as system:
         fan = await system.spawn(Fan, name="fan")
         for line in (4, 5):
@@ -117,7 +117,7 @@ async def test_so_does_what_a_durable_turn_sends(store: Store) -> None:
         await system.flush()
         book = await system.spawn(Book, name="book")
 
-        assert await book.ask(Lines(), timeout=5) == [0, 1, 2, 3, 4, 5]
+        assert await book.ask(Lines(), timeout=60) == [0, 1, 2, 3, 4, 5]
         assert (await system.audit()).is_balanced
 
 
@@ -126,7 +126,7 @@ async def test_who_asks_is_told_at_once_that_nobody_is_there(store: Store) -> No
     async with system_on(store) as system:
         reader = await system.spawn(Reader, name="reader")
 
-        assert "nobody is there to answer" in await reader.ask(Ask(), timeout=5)
+        assert "nobody is there to answer" in await reader.ask(Ask(), timeout=60)
         assert pending_of(system) == {"book": 0}
 
 
@@ -138,7 +138,7 @@ async def test_one_that_ended_for_good_is_not_expected_again(store: Store) -> No
         assert [dormant.path for dormant in system.dormant()] == []
     async with system_on(store) as system:
         reader = await system.spawn(Reader, name="reader")
-        await reader.ask(Tell(1), timeout=5)
+        await reader.ask(Tell(1), timeout=60)
 
         assert letters(system) == [(Write(1), DeadLetterReason.UNKNOWN)]
         assert system.dormant() == []
@@ -160,7 +160,7 @@ async def test_a_virtual_one_takes_it_up_when_it_is_asked_for(store: Store) -> N
         book = await system.get_or_spawn(Book, "moby")
         fan = await system.spawn(Fan, name="fan")
         await fan.send(SendTo(book, (0, 1)))
-        assert await book.ask(Lines(), timeout=5) == [0, 1]
+        assert await book.ask(Lines(), timeout=60) == [0, 1]
     async with system_on(store) as system:
         fan = await system.spawn(Fan, name="fan")
         await fan.send(Write(2))
@@ -168,7 +168,7 @@ async def test_a_virtual_one_takes_it_up_when_it_is_asked_for(store: Store) -> N
         assert pending_of(system) == {"book/moby": 1}
         book = await system.get_or_spawn(Book, "moby")
 
-        assert await book.ask(Lines(), timeout=5) == [0, 1, 2]
+        assert await book.ask(Lines(), timeout=60) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("is_virtual", [False, True])
@@ -189,4 +189,4 @@ async def test_at_the_end_of_the_system_nothing_becomes_a_dead_letter(store: Sto
             await system.get_or_spawn(Book, "moby") if is_virtual else await system.spawn(Book, name="book")
         )
 
-        assert await book.ask(Lines(), timeout=5) == list(range(20))
+        assert await book.ask(Lines(), timeout=60) == list(range(20))

@@ -26,9 +26,9 @@ async def fill(store: Store) -> None:
         for name in ("book", "other"):
             book = await system.spawn(Book, name=name)
             await book.send(Write(0))
-            await book.ask(Lines(), timeout=5)
+            await book.ask(Lines(), timeout=60)
         system.get("book").tell("what nobody handles")
-        await system.get("book").ask(Lines(), timeout=5)
+        await system.get("book").ask(Lines(), timeout=60)
     await leave(store, [1], "book")
 
 
@@ -48,15 +48,15 @@ async def test_state_messages_and_events_are_gone(store: Store) -> None:
         assert [dormant.path for dormant in system.dormant()] == ["other"]
 
         book = await system.spawn(Book, name="book")
-        assert await book.ask(Lines(), timeout=5) == []
+        assert await book.ask(Lines(), timeout=60) == []
         assert book.incarnation > 2
         other = await system.spawn(Book, name="other")
-        assert await other.ask(Lines(), timeout=5) == [0]
+        assert await other.ask(Lines(), timeout=60) == [0]
         audit = await system.audit()
         assert audit.is_balanced, str(audit)
     async with system_on(store) as system:
         book = await system.spawn(Book, name="book")
-        assert await book.ask(Lines(), timeout=5) == []
+        assert await book.ask(Lines(), timeout=60) == []
         assert (await system.audit()).is_balanced
 
 
@@ -78,14 +78,14 @@ async def test_who_lives_is_not_forgotten(store: Store) -> None:
 
         await system.forget("book")
         again = await system.spawn(Book, name="book")
-        assert await again.ask(Lines(), timeout=5) == []
+        assert await again.ask(Lines(), timeout=60) == []
 
 
 async def test_a_passive_virtual_actor_ends_with_it(store: Store) -> None:
     async with system_on(store) as system:
         book = await system.get_or_spawn(Book, "moby")
         await book.send(Write(1))
-        assert await book.ask(Lines(), timeout=5) == [1]
+        assert await book.ask(Lines(), timeout=60) == [1]
         with pytest.raises(ActorLives):
             await system.forget("book/moby")
         await book.stop()
@@ -94,7 +94,7 @@ async def test_a_passive_virtual_actor_ends_with_it(store: Store) -> None:
 
         assert not book.is_alive or book.incarnation != 1
         again = await system.get_or_spawn(Book, "moby")
-        assert await again.ask(Lines(), timeout=5) == []
+        assert await again.ask(Lines(), timeout=60) == []
 
 
 async def test_cut_short_it_has_to_be_done_before_anybody_lives_there_again(store: Store) -> None:
@@ -117,7 +117,7 @@ async def test_cut_short_it_has_to_be_done_before_anybody_lives_there_again(stor
         await book.send(Write(7))
     async with system_on(store) as system:
         book = await system.spawn(Book, name="book")
-        assert await book.ask(Lines(), timeout=5) == [7]
+        assert await book.ask(Lines(), timeout=60) == [7]
 
 
 async def test_who_asks_for_it_twice_does_not_delete_who_lives_there_in_between(store: Store) -> None:
@@ -136,10 +136,10 @@ async def test_who_asks_for_it_twice_does_not_delete_who_lives_there_in_between(
             tasks.start_soon(once_more)
             await forget("book")
             await (await system.spawn(Book, name="book")).send(Write(7))
-        assert await system.get("book").ask(Lines(), timeout=5) == [7]
+        assert await system.get("book").ask(Lines(), timeout=60) == [7]
     async with system_on(store) as system:
         book = await system.spawn(Book, name="book")
-        assert await book.ask(Lines(), timeout=5) == [7]
+        assert await book.ask(Lines(), timeout=60) == [7]
 
 
 @pytest.mark.parametrize("path", ["", 7])
@@ -181,9 +181,9 @@ async def test_begun_and_killed_it_is_finished_by_the_next_start(tmp_path: Path,
         assert await store.events("library", agent="book") == []
         assert await system.forget("book") == Pruned()
         book = await system.spawn(Book, name="book")
-        assert await book.ask(Lines(), timeout=5) == []
+        assert await book.ask(Lines(), timeout=60) == []
         other = await system.spawn(Book, name="other")
-        assert await other.ask(Lines(), timeout=5) == [0]
+        assert await other.ask(Lines(), timeout=60) == [0]
         audit = await system.audit()
         assert audit.is_balanced, str(audit)
 

@@ -62,11 +62,11 @@ async def test_children_of_the_root_of_pools_and_of_actors_come_back(store: Stor
         shelf = await system.spawn(Shelf, name="shelf")
         pages: list[Any] = [await shelf.start_child(name) for name in ("p1", "p2")]
         binder = await system.spawn(Binder, name="binder")
-        await binder.ask(Add("leaf"), timeout=5)
+        await binder.ask(Add("leaf"), timeout=60)
         pages += [system.get("binder/leaf"), await system.spawn(Page, name="loose")]
         for number, page in enumerate(pages):
             await page.send(Write(number))
-            await page.ask(Lines(), timeout=5)
+            await page.ask(Lines(), timeout=60)
 
     seen: list[RecoveryProgress] = []
     async with system_on(store) as system:
@@ -76,7 +76,7 @@ async def test_children_of_the_root_of_pools_and_of_actors_come_back(store: Stor
         assert (recovered.started, recovered.activated, dict(recovered.skipped)) == (5, 0, {})
         assert seen[-1] == RecoveryProgress(5, 5, 0)
         for number, path in enumerate(("shelf/p1", "shelf/p2", "binder/leaf", "loose")):
-            assert await system.get(path).ask(Lines(), timeout=5) == [number]
+            assert await system.get(path).ask(Lines(), timeout=60) == [number]
         assert [ref.path for ref in system.actors(Page)] != []
         assert (await system.recover([Page, Binder])).started == 0
 
@@ -110,11 +110,11 @@ async def test_virtual_actors_with_messages_are_activated_and_others_are_not(sto
     async with system_on(store) as system:
         busy, idle = await system.get_or_spawn(Book, "busy"), await system.get_or_spawn(Book, "idle")
         for book in (busy, idle):
-            await book.ask(Lines(), timeout=5)
+            await book.ask(Lines(), timeout=60)
         fan = await system.spawn(Fan, name="fan")
         await fan.send(SendTo(busy, (0,)))
         await fan.drain()
-        await busy.ask(Lines(), timeout=5)
+        await busy.ask(Lines(), timeout=60)
     async with system_on(store) as system:
         fan = await system.spawn(Fan, name="fan")
         await fan.send(Write(1))
@@ -123,7 +123,7 @@ async def test_virtual_actors_with_messages_are_activated_and_others_are_not(sto
         recovered = await system.recover([Book])
 
         assert (recovered.activated, recovered.pending, dict(recovered.skipped)) == (1, 1, {})
-        assert await system.get("book/busy").ask(Lines(), timeout=5) == [0, 1]
+        assert await system.get("book/busy").ask(Lines(), timeout=60) == [0, 1]
         assert [dormant.path for dormant in system.dormant()] == ["book/idle"]
 
 
@@ -191,12 +191,12 @@ async def test_a_restarted_supervisor_starts_its_durable_children_again(store: S
         await host.start_child(ChildSpec(Passing, name="passing"))
         await host.start_child(ChildSpec(Page, name="brief", restart="temporary"))
         await page.send(Write(1))
-        assert await page.ask(Lines(), timeout=5) == [1]
+        assert await page.ask(Lines(), timeout=60) == [1]
 
         host.tell(Crash())
         await page.send(Write(2))
 
-        assert await page.ask(Lines(), timeout=5) == [1, 2]
+        assert await page.ask(Lines(), timeout=60) == [1, 2]
         assert page.incarnation == 2
         assert [child.name for child in host.which_children()] == ["page"]
 

@@ -43,7 +43,7 @@ async def write_and_leave(store: Store, *, is_virtual: bool = False) -> None:
         fan = await system.spawn(Fan, name="fan")
         await fan.send(SendTo(book, (0,)))
         await fan.drain()
-        assert await book.ask(Lines(), timeout=5) == [0]
+        assert await book.ask(Lines(), timeout=60) == [0]
     async with system_on(store) as system:
         fan = await system.spawn(Fan, name="fan")
         await fan.send(Write(1))
@@ -73,7 +73,7 @@ async def test_it_is_quarantined_with_the_reason_and_its_messages_stay(store: St
     async with system_on(store) as system:  # the code is repaired
         book = await system.spawn(Book, name="book")
 
-        assert await book.ask(Lines(), timeout=5) == [0, 1, 2]
+        assert await book.ask(Lines(), timeout=60) == [0, 1, 2]
         audit = await system.audit()
         assert audit.is_balanced, str(audit)
 
@@ -89,12 +89,12 @@ async def test_its_siblings_do_not_notice(store: Store) -> None:
         await system.spawn(Before, name="shelf")
         for name in ("book", "other"):
             await system.get(f"shelf/{name}").send(Write(0))
-            await system.get(f"shelf/{name}").ask(Lines(), timeout=5)
+            await system.get(f"shelf/{name}").ask(Lines(), timeout=60)
     async with system_on(store) as system:
         await system.spawn(Shelf, name="shelf")
 
         other = system.get("shelf/other")
-        assert await other.ask(Lines(), timeout=5) == [0]
+        assert await other.ask(Lines(), timeout=60) == [0]
         assert other.incarnation == 2
         assert system.statistics().restarts == 0
         assert list(system.health().given_up) == ["shelf/book"]
@@ -109,7 +109,7 @@ async def test_a_virtual_one_keeps_its_messages_and_tries_again_with_the_next(st
         for line in range(2, 7):
             await book.send(Write(line))
         with pytest.raises(ActivationFailed):
-            await book.ask(Lines(), timeout=5)
+            await book.ask(Lines(), timeout=60)
         assert letters(system) == []
         starts = system.statistics().failures
         assert starts <= 4  # the window allows three restarts
@@ -119,7 +119,7 @@ async def test_a_virtual_one_keeps_its_messages_and_tries_again_with_the_next(st
         book = await _book(system, is_virtual=True)
 
         # The question that was refused stays pending, too: it is answered to nobody.
-        assert await book.ask(Lines(), timeout=5) == list(range(7))
+        assert await book.ask(Lines(), timeout=60) == list(range(7))
         assert (await system.audit()).is_balanced
 
 
@@ -153,7 +153,7 @@ async def test_a_message_that_the_code_does_not_know_any_more_is_a_dead_letter_w
         book = await system.spawn(Book, name="book")
         assert (await system.dead_letters.redrive(letter.message_id)).sent == 1
 
-        assert await book.ask(Lines(), timeout=5) == [7]
+        assert await book.ask(Lines(), timeout=60) == [7]
         audit = await system.audit()
         assert audit.is_balanced, str(audit)
 
@@ -168,7 +168,7 @@ async def test_a_row_that_was_changed_by_hand_keeps_nobody(tmp_path: Any) -> Non
         async with system_on(store) as system:
             book = await system.spawn(Book, name="book")
 
-            assert await book.ask(Lines(), timeout=5) == [0, 2]
+            assert await book.ask(Lines(), timeout=60) == [0, 2]
             ((_, reason),) = letters(system)
             assert reason == DeadLetterReason.UNHANDLED
             assert "digest" in system.dead_letters[0].cause

@@ -17,20 +17,26 @@ from hypothesis import strategies as st
 
 from sentient_core.store import JournalOptions, SurrealStore
 from sentient_core.store.accounts import ACCEPTED, FORGOTTEN, HANDLED, Books, Carried, Line, redriven
-from sentient_core.store.records import Accepted, LetterRedriven, Settled, full_id
-from sentient_core.store.retention import Retention
+from sentient_core.store.records import Settled, full_id
+from sentient_core.testing.store_conformance import AuditConformance
+from sentient_core.testing.store_conformance.audits import ALL_ACCOUNTS
+from sentient_core.testing.store_conformance.reference import Reference
 from tests.conftest import ONCE
 from tests.long import few
 from tests.store.places import Database, databases
-from tests.store.samples import dead_letter, event
-from tests.store.test_estates import Reference
-
-ALL_ACCOUNTS = Retention(
-    events_age=None, settled_letters_age=None, settled_letters_bytes=None, ended_age=None, accounts_age=0
-)
-
 
 database = databases("memory", "mem", "surrealkv", "ws")
+
+
+class TestAudits(AuditConformance):
+    @pytest.fixture
+    def place(self, database: Database) -> Database:
+        return database
+
+    @pytest.fixture(params=few(range(3), 1))
+    def seed(self, request: pytest.FixtureRequest) -> int:
+        seed: int = request.param
+        return seed
 
 
 def books_of(*lines: Line) -> Books:
@@ -186,99 +192,6 @@ def test_a_line_that_is_lost_or_repeated_is_always_found(chance: Random, steps: 
     assert full_id(1, lines[place][2]) in audit.missing + audit.doubled
 
 
-@pytest.mark.parametrize("seed", few(range(3), 1))
-async def test_the_store_has_them_whatever_is_projected(database: Database, seed: int) -> None:
-    chance = Random(seed)
-    reference = Reference(chance)
-    accepted = 0
-    for start in range(3):
-        store = await database.restart() if start else database.store
-        journal = await store.open_journal("bank")
-        reference.epoch = journal.epoch
-        for _ in range(60):
-            before = reference.seq_of_messages
-            journal.append(reference.turn())
-            accepted += reference.seq_of_messages - before
-            if chance.random() < 0.1:
-                await journal.flush()
-        await journal.committed()
-
-        audit = await store.audit("bank")
-
-        assert audit.is_balanced, audit
-        assert sum(actor.sent for actor in audit.actors) == accepted
-        assert sum(actor.pending for actor in audit.actors) == len(reference.pending)
-        await journal.close(0)
-
-
-@pytest.mark.parametrize("seed", few(range(3), 1))
-async def test_pruned_or_not_it_is_the_same_audit(database: Database, seed: int) -> None:
-    chance = Random(seed)
-    reference = Reference(chance)
-    accepted = windows = 0
-    for start in range(3):
-        store = await database.restart() if start else database.store
-        journal = await store.open_journal("bank", options=JournalOptions(retention=None))
-        reference.epoch = journal.epoch
-        for _ in range(30):
-            before = reference.seq_of_messages
-            journal.append(reference.turn())
-            accepted += reference.seq_of_messages - before
-            if chance.random() < 0.3:
-                await journal.flush()
-            if chance.random() < 0.1:
-                await journal.committed()
-                audit = await store.audit("bank")
-                windows += (await journal.prune(ALL_ACCOUNTS)).accounts.rows
-                assert await store.audit("bank") == audit
-
-        await journal.committed()
-        audit = await store.audit("bank")
-        assert audit.is_balanced, audit
-        assert sum(actor.sent for actor in audit.actors) == accepted
-        assert sum(actor.pending for actor in audit.actors) == len(reference.pending)
-        await journal.close(0)
-    assert windows > 3
-
-
-async def test_a_redriven_message_is_counted_once_also_when_its_accounts_are_pruned(
-    database: Database,
-) -> None:
-    journal = await database.store.open_journal("bank", options=JournalOptions(retention=None))
-    reference = Reference(Random(0))
-    reference.epoch = journal.epoch
-    journal.append(reference.accept("a"))
-    journal.append(dead_letter(1, recipient="a", reason="failed", was_pending=True))
-    await journal.flush()
-    (letter,) = await database.store.dead_letters("bank")
-    assert letter.was_pending
-    await journal.prune(ALL_ACCOUNTS)
-
-    resent = Accepted(event(1, target="a"), attempts=2)
-    journal.append(LetterRedriven(1, 1, 2, event(2, target="a"), resent, letter.reason))
-    await journal.flush()
-
-    (actor,) = (await database.store.audit("bank")).actors
-    assert (actor.sent, actor.dead_lettered, actor.pending) == (1, 0, 1)
-    await journal.close(5)
-
-
-async def test_a_forgotten_actor_leaves_the_audit(database: Database) -> None:
-    journal = await database.store.open_journal("bank")
-    reference = Reference(Random(0))
-    reference.epoch = journal.epoch
-    for path in ("a", "a", "b"):
-        journal.append(reference.accept(path))
-    await journal.flush()
-
-    await journal.forget("a")
-
-    audit = await database.store.audit("bank")
-    assert audit.is_balanced, audit
-    assert [(actor.path, actor.pending) for actor in audit.actors] == [("b", 1)]
-    await journal.close(5)
-
-
 async def test_many_windows_become_one_row_and_what_they_were_is_counted(tmp_path: Path) -> None:
     store = SurrealStore(f"surrealkv://{tmp_path}/db")
     journal = await store.open_journal("bank", options=JournalOptions(retention=None))
@@ -301,18 +214,6 @@ async def test_many_windows_become_one_row_and_what_they_were_is_counted(tmp_pat
     assert "23 sent" in str(await store.audit("bank"))
     await journal.close(5)
     await store.close()
-
-
-async def test_young_accounts_stay(database: Database) -> None:
-    journal = await database.store.open_journal("bank", options=JournalOptions(retention=None))
-    reference = Reference(Random(0))
-    reference.epoch = journal.epoch
-    journal.append(reference.accept("a"))
-    await journal.flush()
-
-    assert (await journal.prune(Retention())).accounts.rows == 0
-    assert (await journal.prune(msgspec.structs.replace(Retention(), accounts_age=None))).accounts.rows == 0
-    await journal.close(5)
 
 
 @ONCE

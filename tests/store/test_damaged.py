@@ -80,7 +80,7 @@ async def leave_pending(store: SurrealStore, *amounts: int) -> None:
         await system.spawn(Bank, name="bank")
         a = system.get("bank/a")
         await a.send(Add(1))
-        await a.ask(Remind(), timeout=5)
+        await a.ask(Remind(), timeout=60)
         a.pause()
         for amount in amounts:
             await a.send(Add(amount))
@@ -148,7 +148,7 @@ async def test_an_actor_whose_state_was_changed_is_quarantined_and_its_messages_
             heard = await watched(system)
             await system.spawn(Bank, name="bank")
 
-            assert await system.get("bank/b").ask(Total(), timeout=5) == 0
+            assert await system.get("bank/b").ask(Total(), timeout=60) == 0
             assert system.get("bank/b").incarnation == 2
             assert system.statistics().restarts == 0
             assert list(system.dead_letters) == []
@@ -160,7 +160,7 @@ async def test_an_actor_whose_state_was_changed_is_quarantined_and_its_messages_
 
     async with ActorSystem("bank", store=store) as system:
         await system.spawn(Bank, name="bank")
-        assert await system.get("bank/a").ask(Total(), timeout=5) == 6
+        assert await system.get("bank/a").ask(Total(), timeout=60) == 6
         assert (await system.audit()).is_balanced
 
 
@@ -181,11 +181,11 @@ async def test_a_state_that_claims_to_be_a_turns_is_neither_pruned_nor_in_the_wa
         for _ in range(5):
             await a.send(Save())
             await a.send(Add(1))
-        assert await a.ask(Total(), timeout=5) == 6
+        assert await a.ask(Total(), timeout=60) == 6
         await system.flush()
     async with ActorSystem("bank", store=store) as system:
         a = await system.spawn(Kept, name="a")
-        assert await a.ask(Total(), timeout=5) == 6
+        assert await a.ask(Total(), timeout=60) == 6
 
 
 # Messages and timers
@@ -226,7 +226,7 @@ async def test_a_pending_message_that_was_changed_is_a_dead_letter_with_what_is_
         heard = await watched(system)
         await system.spawn(Bank, name="bank")
 
-        assert await system.get("bank/a").ask(Total(), timeout=5) == 4
+        assert await system.get("bank/a").ask(Total(), timeout=60) == 4
         assert [(alert.alert, alert.path) for alert in heard] == [("stored message damaged", "bank/a")]
         (letter,) = await system.dead_letters.list()
         assert (letter.message_id, letter.reason) == (message_id, DeadLetterReason.UNHANDLED)
@@ -240,7 +240,7 @@ async def test_a_pending_message_that_was_changed_is_a_dead_letter_with_what_is_
         else:  # whoever redrives it has seen it
             assert letter.payload == seen
             await system.dead_letters.redrive(message_id)
-            assert await system.get("bank/a").ask(Total(), timeout=5) == 4 + 0x63
+            assert await system.get("bank/a").ask(Total(), timeout=60) == 4 + 0x63
     assert "stored message damaged" in await alert_events(store)
 
 
@@ -254,14 +254,14 @@ async def test_a_durable_timer_that_was_changed_is_named_by_every_start_and_stay
         async with ActorSystem("bank", store=store) as system:
             heard = await watched(system)
             await system.spawn(Bank, name="bank")
-            assert await system.get("bank/a").ask(Total(), timeout=5) == 1
+            assert await system.get("bank/a").ask(Total(), timeout=60) == 1
             assert [(alert.alert, alert.path) for alert in heard] == [("durable timer unusable", "bank/a")]
             assert "'later'" in str(heard[0].cause)
     assert await store.query("SELECT VALUE record FROM timer") == [[b"nonsense"]]
 
     async with ActorSystem("bank", store=store) as system:
         await system.spawn(Bank, name="bank")
-        await system.get("bank/a").ask(Remind(), timeout=5)
+        await system.get("bank/a").ask(Remind(), timeout=60)
     async with ActorSystem("bank", store=store) as system:
         heard = await watched(system)
         await system.spawn(Bank, name="bank")
@@ -276,7 +276,7 @@ async def test_an_account_that_was_changed_is_named_by_the_audit_and_nothing_els
 
     async with ActorSystem("bank", store=store) as system:
         await system.spawn(Bank, name="bank")
-        assert await system.get("bank/a").ask(Total(), timeout=5) == 3
+        assert await system.get("bank/a").ask(Total(), timeout=60) == 3
         audit = await system.audit()
         assert not audit.is_balanced
         assert all(name.startswith("account:") for name in audit.damaged)
@@ -294,16 +294,16 @@ async def test_what_was_recorded_of_an_id_is_changed_and_its_message_is_not_appl
     async with ActorSystem("bank", store=store) as system:
         a = await system.spawn(Account, name="a")
         await a.send(Add(1), message_id="add")
-        assert await a.ask(Total(), timeout=5, message_id="total") == 1
+        assert await a.ask(Total(), timeout=60, message_id="total") == 1
     await store.query("UPDATE dedupe MERGE $changes", changes=changes)
 
     async with ActorSystem("bank", store=store) as system:
         a = await system.spawn(Account, name="a")
         await a.send(Add(1), message_id="add")
         with pytest.raises(ReplyUnreadable):
-            await a.ask(Total(), timeout=5, message_id="total")
-        assert await a.ask(Total(), timeout=5, message_id="another") == 1
-        assert await a.ask(Total(), timeout=5) == 1
+            await a.ask(Total(), timeout=60, message_id="total")
+        assert await a.ask(Total(), timeout=60, message_id="another") == 1
+        assert await a.ask(Total(), timeout=60) == 1
         assert system.statistics().restarts == 0
 
 
@@ -313,7 +313,7 @@ async def test_an_origin_that_is_none_counts_as_spawned(store: SurrealStore) -> 
 
     async with ActorSystem("bank", store=store) as system:
         await system.spawn(Bank, name="bank")
-        assert await system.get("bank/a").ask(Total(), timeout=5) == 3
+        assert await system.get("bank/a").ask(Total(), timeout=60) == 3
 
 
 # The journal
@@ -347,12 +347,12 @@ async def test_a_journal_with_a_hole_is_refused_and_left_alone(
         async with ActorSystem("bank", store=store, journal=JournalOptions(accepts_damage=True)) as system:
             await system.spawn(Bank, name="bank")
             await system.get("bank/a").send(Add(100))
-            assert await system.get("bank/a").ask(Total(), timeout=5) >= 100
+            assert await system.get("bank/a").ask(Total(), timeout=60) >= 100
     assert {line["number"] for line in logs if "cannot be read" in line["event"]} == set(hit)
     assert "journal damaged" in await alert_events(store)
     async with ActorSystem("bank", store=store) as system:  # it is over and done with
         await system.spawn(Bank, name="bank")
-        assert await system.get("bank/a").ask(Total(), timeout=5) >= 100
+        assert await system.get("bank/a").ask(Total(), timeout=60) >= 100
 
 
 async def test_a_hole_larger_than_what_is_read_at_a_time_hides_nothing(
@@ -405,7 +405,7 @@ async def test_projected_that_was_moved_is_refused_with_where_it_was(
 
     async with ActorSystem("bank", store=store) as system:
         await system.spawn(Bank, name="bank")
-        assert await system.get("bank/a").ask(Total(), timeout=5) == 10
+        assert await system.get("bank/a").ask(Total(), timeout=60) == 10
 
 
 async def test_a_store_whose_owner_was_removed_is_refused(store: SurrealStore) -> None:

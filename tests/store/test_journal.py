@@ -333,19 +333,23 @@ async def test_a_zombie_cannot_project(faulty_store: SurrealStore, faults: Fault
 async def test_what_the_owner_before_projects_meanwhile_is_not_projected_again(
     faulty_store: SurrealStore, faults: Faults
 ) -> None:
-    before = await faulty_store.open_journal("bank", options=JournalOptions(call_timeout=1.0))
+    before = await faulty_store.open_journal("bank")
     await before.flush()
-    faults.hang = is_rows
+    is_claimed = False
+
+    async def project_first(request: bytes) -> None:
+        nonlocal is_claimed
+        if is_claim(request):
+            is_claimed = True
+            while before.backlog().records:  # noqa: ASYNC110 - of another thread's doing
+                await asyncio.sleep(0.001)
+        while is_rows(request) and not is_claimed:  # noqa: ASYNC110 - the other thread asks for both
+            await asyncio.sleep(0.001)
+
+    faults.before = project_first
     before.append(event(1))
     await before.committed()
 
-    async def project_first(request: bytes) -> None:
-        if is_claim(request):
-            faults.hang = lambda _: False
-            while before.backlog().records:  # noqa: ASYNC110 - of another thread's doing
-                await asyncio.sleep(0.001)
-
-    faults.before = project_first
     owner = await faulty_store.open_journal("bank")
 
     assert owner.backlog().records <= 1  # its own mark

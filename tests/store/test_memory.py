@@ -11,6 +11,8 @@ from trio.testing import MockClock
 from sentient_core.backend import current_backend
 from sentient_core.errors import Fenced, InvalidArgument, StoreUnavailable
 from sentient_core.store import JournalOptions, MemoryStore
+from sentient_core.store.records import Forgotten
+from sentient_core.testing.store_conformance.row_samples import TASKS, change, one, write
 from tests.store.samples import checkpoint, event
 
 
@@ -184,3 +186,25 @@ async def test_what_was_committed_before_a_pause_is_not_waited_for() -> None:
     assert waited.cancelled_caught
     store.resume()
     await journal.close(5)
+
+
+async def test_a_paused_store_writes_no_rows() -> None:
+    store = MemoryStore()
+    store.pause()
+    with pytest.raises(StoreUnavailable):
+        await store.write_rows("bank", [write(TASKS, "t1")])
+    store.resume()
+    await store.write_rows("bank", [write(TASKS, "t1")])
+
+
+async def test_what_an_actor_writes_after_it_was_forgotten_stays() -> None:
+    """A database deletes what is there when it is asked to; here the order of the records counts."""
+    store = MemoryStore()
+    journal = await store.open_journal("bank")
+    journal.append(change(TASKS, "t1", status="running"))
+    journal.append(Forgotten("team/a"))
+    journal.append(change(TASKS, "t1", progress=1))
+    await journal.flush()
+
+    assert (await one(store, TASKS, "t1")).fields["status"] == ""
+    await journal.close(5.0)

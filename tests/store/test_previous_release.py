@@ -99,7 +99,7 @@ async def goes_on(url: str) -> None:
     """All that was stored is there, and what is new works."""
     async with ActorSystem("bank", store=url) as system:
         a = await system.spawn(Account, name="a")
-        assert await a.ask(Total(), timeout=5) == 30  # of a checkpoint that was in the journal alone
+        assert await a.ask(Total(), timeout=60) == 30  # of a checkpoint that was in the journal alone
         assert a.incarnation == 4
         safe = await system.spawn(Safe, name="safe")
         await safe.send(Add(5))
@@ -118,8 +118,8 @@ async def goes_on(url: str) -> None:
         await system.dead_letters.discard(letter.message_id, reason="seen")
         assert len(await system.store.events("bank", message_type="Add", limit=100)) == 9
     async with ActorSystem("bank", store=url) as system:
-        assert await (await system.spawn(Safe, name="safe")).ask(Total(), timeout=5) == 20
-        assert await (await system.spawn(Account, name="a")).ask(Total(), timeout=5) == 30
+        assert await (await system.spawn(Safe, name="safe")).ask(Total(), timeout=60) == 20
+        assert await (await system.spawn(Account, name="a")).ask(Total(), timeout=60) == 30
         assert (await system.audit()).is_balanced
     async with SurrealStore(url) as store:
         (agent,) = await store.rows("bank", RowQuery(table="agent_state", key=("b",)))

@@ -9,7 +9,7 @@ import anyio
 import msgspec
 import pytest
 
-from sentient_core import ActorAudit, ActorSystem, Audit, EventType, MemoryStore
+from sentient_core import ActorAudit, ActorSystem, Audit, EventType, InvalidArgument, MemoryStore
 from sentient_core.testing import assert_dead_letters, conserved, expect_event
 from tests.probes import Add, Counter, Fail
 from tests.virtual_time import anyio_backend
@@ -104,3 +104,23 @@ async def test_a_system_of_which_all_is_known_is_conserved(
     monkeypatch.setattr(ActorSystem, "audit", audit)
     with pytest.raises(AssertionError, match=r"\n  one \(mirrored\): 2 sent, 1 handled, .*; missing 1.7"):
         await conserved(system)
+
+
+@pytest.mark.parametrize(
+    ("pair", "complaint"),
+    [
+        (Add, "expected as .message, reason., not"),
+        ((Add, "failed", 1), "expected as .message, reason., not"),
+        ((Add, "fail"), "no reason is 'fail'; there are: stopped, failed, "),
+    ],
+)
+async def test_what_is_no_dead_letter_to_expect_is_refused(
+    system: ActorSystem, pair: Any, complaint: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=complaint):
+        assert_dead_letters(system, pair)
+
+
+async def test_where_nothing_has_happened_it_says_so(system: ActorSystem) -> None:
+    with pytest.raises(AssertionError, match="nor is there any other event"):
+        await expect_event(system, "actor_failed", within=9)

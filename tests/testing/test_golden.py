@@ -184,3 +184,34 @@ def test_what_is_no_history_is_refused(tmp_path: Path) -> None:
     file.write_text('{"format": 99}')
     with pytest.raises(InvalidArgument, match="format 99"):
         History.load(file)
+
+
+async def test_a_run_in_which_no_durable_actor_did_anything_is_no_golden_history() -> None:
+    async def start(system: ActorSystem) -> None:
+        await system.spawn(Ledger, name="ledger")
+
+    async def drive(system: ActorSystem) -> None:
+        pass
+
+    with pytest.raises(InvalidArgument, match="any code does the same"):
+        await record_history(start, drive)
+    with pytest.raises(InvalidArgument, match="any code does the same"):
+        await replay_history(History(), start)
+
+
+def test_a_history_is_replayed_on_a_real_clock_that_is_late() -> None:
+    async def start(system: ActorSystem) -> None:
+        await system.spawn(Ledger, name="ledger")
+
+    async def start_late(system: ActorSystem) -> None:
+        await anyio.sleep(0.02)  # the first input is due before anybody is there
+        await start(system)
+
+    async def drive(system: ActorSystem) -> None:
+        await system.get("ledger").send(Booked(1))
+
+    async def main() -> None:
+        history = await record_history(start, drive)
+        await replay_history(history, start_late)
+
+    anyio.run(main)

@@ -163,6 +163,26 @@ def test_what_is_wrong_at_the_end_of_a_system_fails_its_test(tmp_path: Path) -> 
         @pytest.mark.actor_system(alerts="none")
         async def test_bad_options(actor_system: ActorSystem) -> None:
             pass
+
+        @pytest.mark.actor_system(dead_letters=("stoped",))
+        async def test_no_reason(actor_system: ActorSystem) -> None:
+            pass
+
+        @pytest.mark.actor_system(stor="mem://")
+        async def test_a_typo(actor_system: ActorSystem) -> None:
+            pass
+
+        @pytest.mark.actor_system("mem://")
+        async def test_no_name(actor_system: ActorSystem) -> None:
+            pass
+
+        @pytest.mark.actor_system(store="surrealkv://{tmpdir}/db")
+        async def test_no_place(actor_system: ActorSystem) -> None:
+            pass
+
+        @pytest.mark.actor_system(leaks="no")
+        async def test_no_bool(actor_system: ActorSystem) -> None:
+            pass
     """
 
     found = run(tmp_path, tests, "-k", "asyncio")
@@ -174,10 +194,20 @@ def test_what_is_wrong_at_the_end_of_a_system_fails_its_test(tmp_path: Path) -> 
         "test_a_thread[asyncio]": "ERROR",
         "test_that_fails_itself[asyncio]": "FAILED",
         "test_bad_options[asyncio]": "ERROR",
+        "test_no_reason[asyncio]": "ERROR",
+        "test_a_typo[asyncio]": "ERROR",
+        "test_no_name[asyncio]": "ERROR",
+        "test_no_place[asyncio]": "ERROR",
+        "test_no_bool[asyncio]": "ERROR",
     }, output
     assert "failed: Deposit(amount=-1) from external to alice (ValueError: negative)" in output
     assert re.search(r"1 thread:\nE +lost\n", output)
     assert "alerts is 'any' or a tuple" in output
+    assert "dead_letters: there is no 'stoped'; there are: stopped, failed" in output
+    assert "takes no stor=; did you mean store=?" in output
+    assert "takes options by name, such as store='mem://', not 'mem://'" in output
+    assert "all that is filled in is {tmp_path}" in output
+    assert "leaks is True or False in @pytest.mark.actor_system(...), not 'no'" in output
 
 
 def test_backends_of_the_user_are_kept_and_module_fixtures_follow_the_clock(tmp_path: Path) -> None:

@@ -166,3 +166,10 @@ async def test_an_end_is_seen_whenever_it_came_and_leaves_the_rest(system: Actor
     with pytest.raises(AssertionError, match="expected the end of"):
         await probe.expect_terminated(living, timeout=60)
     assert await probe.expect(Add) == Add(1)
+
+
+async def test_what_is_no_ref_is_not_watched(system: ActorSystem) -> None:
+    probe = await Probe.spawn(system, "probe")
+
+    with pytest.raises(InvalidArgument, match="the ref of an actor, not 'alice'"):
+        await probe.expect_terminated("alice")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import pytest
@@ -128,6 +129,8 @@ async def test_a_black_hole_keeps_what_is_sent_until_it_ends(direction: Directio
     async with proxied() as (proxy, upper), await connect(proxy) as stream:
         proxy.set(Toxics(black_hole=True), direction)
         await stream.send(b"abc")
+        if direction is Direction.TO_CLIENT:
+            await upper.until_got(3)
         with anyio.move_on_after(0.05):
             await stream.receive()
             pytest.fail("it came through")
@@ -282,3 +285,21 @@ def test_what_can_never_work_is_refused(field: str, value: object) -> None:
 def test_a_port_that_cannot_be_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="port"):
         ToxicProxy("127.0.0.1", 0)
+
+
+async def test_it_says_what_it_does_and_has_no_address_before_it_listens() -> None:
+    proxy = ToxicProxy("127.0.0.1", 8000)
+    with pytest.raises(InvalidArgument, match="enter it first"):
+        proxy.url()
+
+    async with proxy:
+        proxy.set(Toxics(latency=0.5), Direction.TO_CLIENT)
+        assert repr(proxy) == (
+            f"<ToxicProxy {proxy.port} to 127.0.0.1:8000, 0 open, to_client: Toxics(latency=0.5)>"
+        )
+
+
+@pytest.mark.parametrize(("toxics", "direction"), [({"latency": 1}, None), (Toxics(), "to_client")])
+def test_what_is_no_toxics_or_no_direction_is_refused(toxics: Any, direction: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"Toxics\(latency=0.1\)|Direction.TO_SERVER"):
+        ToxicProxy("127.0.0.1", 8000).set(toxics, direction)

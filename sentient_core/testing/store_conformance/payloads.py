@@ -16,7 +16,7 @@ from sentient_core.testing.store_conformance.samples import (
     status,
 )
 
-__all__ = ["NASTY", "PayloadConformance"]
+__all__ = ["NASTY", "PayloadConformance", "nested"]
 
 NASTY = [
     "alice'; REMOVE TABLE agent_event; --",
@@ -27,7 +27,8 @@ NASTY = [
 ]
 
 
-def _nested(depth: int) -> Any:
+def nested(depth: int) -> Any:
+    """A payload that is so many objects deep."""
     value: Any = 1
     for _ in range(depth):
         value = {"d": value}
@@ -78,9 +79,9 @@ class PayloadConformance(Conformance):
             ),
             ({"bytes": b"\x00\xff", "inf": float("inf"), "float": 0.1}, None),
             ({"id": "agent_event:1", "in": None, "": 1}, None),
-            (_nested(79), None),
-            (_nested(90), "undecoded"),
-            (_nested(300), "undecoded"),
+            (nested(79), None),
+            (nested(90), "undecoded"),
+            (nested(300), "undecoded"),
         ],
         ids=[
             "big",

@@ -57,6 +57,17 @@ class Conformance:
         await place.store.close()
 
     @pytest.fixture
+    def store(self, place: Place) -> Store:
+        """That of the test, where it is not opened anew."""
+        return place.store
+
+    @pytest.fixture(params=range(2))
+    def seed(self, request: pytest.FixtureRequest) -> int:
+        """Of a test that does random things; more of them are tried by a `seed` of one's own."""
+        seed: int = request.param
+        return seed
+
+    @pytest.fixture
     async def journal(self, place: Place) -> AsyncIterator[Journal]:
         """The first start of the system `bank`."""
         journal = await place.store.open_journal("bank")

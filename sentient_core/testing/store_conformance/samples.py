@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from sentient_core.codec import digest
+from sentient_core.store.fold import Placed
 from sentient_core.store.records import (
     Accepted,
     AgentStatus,
@@ -18,17 +20,22 @@ from sentient_core.store.records import (
     Key,
     LetterDiscarded,
     LetterRedriven,
+    Published,
     SentAs,
 )
 
 __all__ = [
     "NOW",
     "accepted",
+    "amount_of",
     "answered",
     "checkpoint",
     "dead_letter",
     "discarded",
     "event",
+    "id_of",
+    "ids_of",
+    "published",
     "redriven",
     "sent_as",
     "status",
@@ -51,6 +58,38 @@ def event(seq: int, payload: object = ..., **changes: Any) -> Event:
         "incarnation": 1,
     }
     return Event(**fields | changes)
+
+
+def amount_of(event: Event) -> int:
+    """The number that `event` has put into its payload, which comes back from everywhere."""
+    return int(msgspec.msgpack.decode(event.payload)["amount"])
+
+
+def id_of(placed: Placed[Event]) -> str:
+    """The id of an event of an external stream."""
+    assert isinstance(placed.record, Published)
+    return placed.record.event_id
+
+
+def ids_of(events: Iterable[Placed[Event]]) -> list[str]:
+    """Those of some."""
+    return [id_of(placed) for placed in events]
+
+
+def published(number: int, **changes: Any) -> Published:
+    """An event that somebody has published from outside."""
+    fields: dict[str, Any] = {
+        "event_type": "shop.sold",
+        "seq": 0,
+        "source": "web",
+        "target": None,
+        "message_type": None,
+        "payload": msgspec.msgpack.encode({"n": number}),
+        "at": NOW + number * 1_000_000,
+        "workflow_id": "w",
+        "event_id": f"e{number}",
+    }
+    return Published(**fields | changes)
 
 
 def status(path: str, incarnation: int = 1, state: str = "running", **changes: Any) -> AgentStatus:
