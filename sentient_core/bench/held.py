@@ -50,7 +50,7 @@ class Held(msgspec.Struct, frozen=True):
                 findings.loss(f"{name} left behind", more, of, unit)
             elif more:
                 findings.note(f"{more} {name} more at the end: connections of the pool, of up to {allowed}")
-        findings.loss("left behind", leaked, of, unit, label=_COUNTED, allowed=None, headline=True)
+        findings.loss(f"left behind ({_COUNTED})", leaked, of, unit, allowed=None, headline=True)
 
 
 async def settled(system: ActorSystem) -> Held:

@@ -163,6 +163,11 @@ class OpenLoad:
         """What became of the requests so far; whole behind the block."""
         return LoadResult([self._arrivals[number] for number in sorted(self._arrivals)])
 
+    @property
+    def under_way(self) -> int:
+        """Requests that were sent and are not settled."""
+        return self._under_way
+
     def now(self) -> float:
         """Seconds since the load began."""
         return anyio.current_time() - self._start

@@ -24,6 +24,8 @@ _WITHIN = 0.25
 _BEFORE = 0.3
 """Seconds before each fault that are drawn."""
 _PATIENCE = 60.0
+_CALM = 10
+"""Deposits under way at a time when all is well, or more."""
 
 
 async def _run(scene: Scene, findings: Findings) -> None:
@@ -57,9 +59,10 @@ async def _run(scene: Scene, findings: Findings) -> None:
         before += result.between(0.0, faults[0][0] - _WITHIN).latencies()
         verdict.tell(findings, label=name)
         in_all.add(verdict)
+        ends = [*(began for began, _ in faults[1:]), result.end]
         runs = [
-            (result.between(began - _BEFORE, ended + _after(scene)), (began, ended))
-            for began, ended in faults
+            (result.between(began - _BEFORE, end), (began, ended))
+            for (began, ended), end in zip(faults, ends, strict=True)
         ]
         findings.timeline(name, runs, within=_WITHIN)
     findings.latency("acknowledged, before", before, headline=True)
@@ -89,15 +92,18 @@ async def _strike(
                 began = load.now()
                 await harm(proxy)
                 faults.append((began, load.now()))
-                await anyio.sleep(_after(scene))
+                await _until_calm(load)
+                await anyio.sleep(scene.pick(quick=_BEFORE, full=2 * _BEFORE))
                 progress(repetition)
         verdict = await deposits.judge()
     return load.result, faults, verdict
 
 
-def _after(scene: Scene) -> float:
-    """Seconds from a fault's end to the next one."""
-    return scene.pick(quick=0.4, full=0.8)
+async def _until_calm(load: OpenLoad) -> None:
+    """What has waited is answered: the next fault is to find the system as this one did."""
+    with anyio.move_on_after(_PATIENCE):
+        while load.under_way > _CALM:  # noqa: ASYNC110 - nobody is told how many are under way
+            await anyio.sleep(0.01)
 
 
 async def _killed(server: DatabaseServer, seconds: float) -> None:
@@ -140,8 +146,9 @@ ROW = Row(
     stores=(StoreKind.SERVER,),
     about=(
         f"Durable actors are sent {_RATE:g} deposits a second, each under its id, and again until it is "
-        "acknowledged, through a proxy to the server, while it is harmed again and again. A fault is over "
-        "when the server listens again, or the network is whole; time to repair is from then to the next "
+        "acknowledged, through a proxy to the server, while it is harmed again and again, each time when "
+        "what has waited is answered. A fault is over when the server listens again, or the network is "
+        "whole; time to repair is from then to the next "
         "acknowledgement. A killed server is started, ended in order and started once more, as the "
         "durable guide says; that counts as the fault. An embedded database dies with its process: see "
         "process-killed."

@@ -88,7 +88,7 @@ async def _run(scene: Scene, findings: Findings) -> None:
             during = [
                 late for began, ended in spans for late in load.result.between(began, ended).latencies()
             ]
-            findings.latency(f"others while {largest} end", during, headline=True)
+            findings.latency(f"others meanwhile, {largest}", during, headline=True)
         findings.check("actors that are left", before, system.statistics().actors)
     findings.latency("others, before", load.result.between(0.0, load.quiet_until).latencies(), headline=True)
 
