@@ -69,7 +69,7 @@ def _flooded(capacity: int, overflow: Overflow) -> type[_Flooded]:
 
 async def _run(scene: Scene, findings: Findings) -> None:
     repetitions = scene.pick(quick=2, full=30)
-    capacity = scene.pick(quick=100, full=300)
+    capacity = scene.pick(quick=100, full=200)
     floods: list[_Flood] = []
     plain: list[float] = []
     for step, overflow in enumerate(Overflow):
@@ -187,7 +187,7 @@ ROW = Row(
     injects=f"mailbox flood × {_TIMES}, each policy",
     shows="conservation, memory, control-lane latency",
     about=(
-        "A mirrored actor with room for 300 messages (quick: 100) waits in its handler while ten times as "
+        "A mirrored actor with room for 200 messages (quick: 100) waits in its handler while ten times as "
         f"many are sent to it, half by `tell`, half by `send` of {_SENDERS} tasks. Then it is asked to "
         "stop, and its handler goes on: measured until its `on_stop` runs. Memory is what Python has "
         "allocated for the messages, in the mailbox or as dead letters, and for what is to be written of "
