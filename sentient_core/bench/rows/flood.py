@@ -23,6 +23,7 @@ from sentient_core.system import ActorSystem
 __all__ = ["ROW"]
 
 _TIMES = 10
+_CAPACITY = 100
 _SENDERS = 100
 _NAME = "flooded"
 
@@ -69,12 +70,11 @@ def _flooded(capacity: int, overflow: Overflow) -> type[_Flooded]:
 
 async def _run(scene: Scene, findings: Findings) -> None:
     repetitions = scene.pick(quick=2, full=30)
-    capacity = scene.pick(quick=100, full=200)
     floods: list[_Flood] = []
     plain: list[float] = []
     for step, overflow in enumerate(Overflow):
         async with scene.system() as system, loaded(scene, system) as load:
-            flood = _Flood(system, capacity, overflow)
+            flood = _Flood(system, _CAPACITY, overflow)
             for _ in range(repetitions):
                 await flood.once(is_drained=False)
             await flood.once(is_drained=True)
@@ -187,7 +187,7 @@ ROW = Row(
     injects=f"mailbox flood × {_TIMES}, each policy",
     shows="conservation, memory, control-lane latency",
     about=(
-        "A mirrored actor with room for 200 messages (quick: 100) waits in its handler while ten times as "
+        f"A mirrored actor with room for {_CAPACITY} messages waits in its handler while ten times as "
         f"many are sent to it, half by `tell`, half by `send` of {_SENDERS} tasks. Then it is asked to "
         "stop, and its handler goes on: measured until its `on_stop` runs. Memory is what Python has "
         "allocated for the messages, in the mailbox or as dead letters, and for what is to be written of "

@@ -38,7 +38,7 @@ class _Before(msgspec.Struct):
 
 
 async def _run(scene: Scene, findings: Findings) -> None:
-    seconds = scene.pick(quick=0.6, full=4.0)
+    seconds = scene.pick(quick=0.45, full=4.0)
     legs = {
         "1 % fail": _Leg(FaultAction.RAISE, 0.01),
         "10 % fail": _Leg(FaultAction.RAISE, 0.1),
@@ -62,7 +62,7 @@ async def _run(scene: Scene, findings: Findings) -> None:
 async def _measure(
     scene: Scene, findings: Findings, name: str, leg: _Leg, seconds: float, before: _Before
 ) -> Verdict:
-    around = scene.pick(quick=0.3, full=1.0)
+    around = scene.pick(quick=0.2, full=1.0)
     rule = Rule(
         point=FaultPoint.STORE_APPEND,
         action=leg.action,
