@@ -64,7 +64,7 @@ from sentient_core.recovering import (
 )
 from sentient_core.store import MemoryStore
 from sentient_core.store.audit import Audit
-from sentient_core.store.faulty import has_store_rules, inject
+from sentient_core.store.faulty import check_injectable, has_store_rules, heal, inject
 from sentient_core.store.protocols import (
     Backlog,
     JournalOptions,
@@ -208,6 +208,8 @@ class ActorSystem:
             raise InvalidArgument(f"faults must be a FaultPlan(...), not {faults!r}")
         self.faults: Faults | None = None if faults is None else Faults(faults)
         """What goes wrong on purpose: `.injected` says what has, `.pause()` lets nothing more."""
+        if self.faults is not None and has_store_rules(self.faults):
+            check_injectable(self.store)
         self._options = msgspec.structs.replace(
             journal or JournalOptions(), log_level=self.settings.log_level
         )
@@ -939,7 +941,7 @@ class ActorSystem:
 
     async def _close_store(self) -> None:
         if self.faults is not None and has_store_rules(self.faults):
-            inject(self.store, None)
+            heal(self.store, self.faults)
         if self._own_store is not None:
             with anyio.CancelScope(shield=True):
                 await self._own_store.close()

@@ -33,6 +33,11 @@ _REWRITTEN = "sentient_core.testing.store_conformance"
 if _REWRITTEN not in sys.modules:
     # Before any conftest is imported: one that imports them would have them as they are.
     pytest.register_assert_rewrite(_REWRITTEN)
+_OTHERS = {
+    "asyncio": ("pytest-asyncio", "asyncio_mode = strict"),
+    "trio": ("pytest-trio", "trio_mode = false"),
+}
+"""Plugins that run async tests by themselves, by the marker that such a test has, and what keeps them off."""
 
 _has_failed: pytest.StashKey[bool] = pytest.StashKey()
 _wanted: pytest.StashKey[dict[str, Any] | None] = pytest.StashKey()
@@ -73,7 +78,7 @@ async def actor_system(
 
     A test that has failed is not checked, a fault plan is paused before the end.
     """
-    from sentient_core.testing.fixtures import checked_system  # noqa: PLC0415 - see the docstring
+    from sentient_core.testing.fixtures import CheckFailed, checked_system  # noqa: PLC0415 - see the docstring
 
     options: dict[str, Any] = {}
     for marker in reversed(list(request.node.iter_markers("actor_system"))):
@@ -83,8 +88,14 @@ async def actor_system(
     def has_failed() -> bool:
         return bool(request.node.stash.get(_has_failed, False))
 
-    async with checked_system(request.getfixturevalue, has_failed, options) as system:
-        yield system
+    wrong = ""
+    try:
+        async with checked_system(request.getfixturevalue, has_failed, options) as system:
+            yield system
+    except CheckFailed as failed:
+        wrong = str(failed)
+    if wrong:
+        pytest.fail(wrong, pytrace=False)  # where it was found says nothing
 
 
 @pytest.fixture
@@ -131,6 +142,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
     `anyio_backend` is of a module. It ends here, and what depends on it, as when its parameter changes.
     """
+    _check_runner(item)
     options = _virtual_options(item)
     item.config.stash[_wanted] = options
     made = item.config.stash.setdefault(_made, [])
@@ -171,6 +183,19 @@ def pytest_runtest_makereport(
     if report.failed:
         item.stash[_has_failed] = True
     return report
+
+
+def _check_runner(item: pytest.Item) -> None:
+    """A test with our fixtures is run by anyio's plugin alone: another's would wait in a loop of its own."""
+    asked = [name for name in __all__ if name in getattr(item, "fixturenames", ())]
+    for marker, (plugin, setting) in _OTHERS.items():
+        if asked and item.get_closest_marker(marker) is not None:
+            pytest.fail(
+                f"{asked[0]} has anyio's plugin run this test, and {plugin} runs it as well, in an event "
+                f"loop of its own: set {setting}, and take @pytest.mark.{marker} away if it is there. Or "
+                "make the system in the test: async with ActorSystem('test', store=MemoryStore()) as system",
+                pytrace=False,
+            )
 
 
 def _virtual_options(item: pytest.Item) -> dict[str, Any] | None:

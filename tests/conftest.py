@@ -32,19 +32,23 @@ ROOM = 4 << 30
 """Bytes. All databases of a run together have had 1.5 GB."""
 
 
-# How long an example takes is the machine's business; what draws slowly there says nothing either.
-hypothesis.settings.register_profile(
-    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("tests")
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the same examples in every run, and temporary folders in memory where there is room.
 
-
-def pytest_configure() -> None:
-    """Have temporary folders in memory where there is room, but in a long run.
+    Not so in a long run, nor with `--hypothesis-seed`: what a change has to pass is no matter of luck. How
+    long an example takes is the machine's business; what draws slowly there says nothing either.
 
     Most of the time of a test with a database went to waiting for the disk. It is no promise of ours that a
     disk keeps what it has taken, and a process that is killed loses nothing that it wrote to memory either.
     """
+    is_drawn_anew = IS_LONG or config.getoption("hypothesis_seed", None) is not None
+    hypothesis.settings.register_profile(
+        "tests",
+        deadline=None,
+        derandomize=not is_drawn_anew,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("tests")
     if not IS_LONG and IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free > ROOM:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
 

@@ -137,7 +137,7 @@ async def test_a_system_shares_the_store_of_who_has_one(data: Path) -> None:
 async def test_a_servers_user_and_pool_are_those_of_the_settings(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Server(tmp_path, is_on_disk=False) as server:
+    with Server(tmp_path) as server:
         monkeypatch.setenv("SURREALDB_URL", server.url())
         with pytest.raises(StoreAccessDenied):
             async with ActorSystem("bank"):

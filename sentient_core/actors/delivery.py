@@ -362,7 +362,7 @@ def new_entry(cell: Cell, message: object, reply: Slot[Any] | None, posting: Pos
     content = content_for(cell, message)
     faults = cell.runtime.faults
     if faults is not None:
-        content = with_fate(cell, faults, content)
+        content = with_fate(cell, faults, message, content)
     event = event_of(cell, message, sender, current_event.get()) if mailbox.is_mirrored else None
     if posting is not None:
         content = as_posted(cell, Posted.by(posting, content, cell.runtime.backend.now()))

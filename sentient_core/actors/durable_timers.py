@@ -165,25 +165,32 @@ class _Timer:
         if self._alarm is not None:
             self._alarm.cancel()
 
-    def _wait(self, seconds: float) -> None:
-        self._alarm = self._cell.runtime.timekeeper.after(seconds, self._ring)
+    def _wait(self, seconds: float, *, is_delayed: bool = False) -> None:
+        ring = self._ring_late if is_delayed else self._ring
+        self._alarm = self._cell.runtime.timekeeper.after(seconds, ring)
 
-    def _ring(self) -> None:
+    def _ring_late(self) -> None:
+        self._ring(is_delayed=True)
+
+    def _ring(self, *, is_delayed: bool = False) -> None:
         cell, inbox, record = self._cell, self._cell.inbox, self.record
         if inbox is None:
             return
         if not (cell.mailbox.is_open and inbox.has_room()):
-            self._wait(AGAIN_SECONDS)
+            self._wait(AGAIN_SECONDS, is_delayed=is_delayed)
             return
         faults = cell.runtime.faults
-        fault = None if faults is None else injecting.ring(cell, faults, self._message)
+        is_queued = self._last is not None and inbox.is_pending(self._last)
+        fault = None
+        if faults is not None and not is_delayed and not is_queued:
+            fault = injecting.ring(cell, faults, self._message)
         if fault is not None and fault.action is FaultAction.DELAY:
-            self._wait(fault.seconds)
+            self._wait(fault.seconds, is_delayed=True)
             return
         again = self._set_again()
         if fault is not None:  # its tick is dropped
             cell.runtime.mirror.journal.append(again or TimerGone(cell.path, record.key), force=True)
-        elif self._last is None or not inbox.is_pending(self._last):  # one tick at a time is enough
+        elif not is_queued:  # one tick at a time is enough
             self._last = event = cell.runtime.mirror.message(
                 self._message, cell.path, cell.path, cell.incarnation, 0, 0, record.payload
             )

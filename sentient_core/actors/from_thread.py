@@ -26,6 +26,7 @@ from anyio.abc import TaskGroup
 from sentient_core.actors import delivery
 from sentient_core.actors.actor import Actor, Askable
 from sentient_core.actors.current import current_cell, current_event, current_turn
+from sentient_core.actors.fated import with_fate
 from sentient_core.actors.lane import LOOK_SECONDS, Lane
 from sentient_core.actors.ref import ActorRef, cell_of, check_timeout, posting_of
 from sentient_core.backend import Backend
@@ -100,6 +101,9 @@ class FromThread:
             if sender is not None:
                 delivery.check_system(cell, sender)
         content = delivery.content_for(cell, message)
+        faults = self._runtime.faults
+        if faults is not None:
+            content = with_fate(cell, faults, message, content)
         turn = current_turn.get()
         put = partial(
             delivery.tell_from,

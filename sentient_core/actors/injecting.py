@@ -7,16 +7,21 @@ handlers in their tables. With one, every message goes the long way, by what is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
 
 from sentient_core.actors import delivery
 from sentient_core.actors.begun import Begun
-from sentient_core.actors.fated import take_fate
+from sentient_core.actors.fated import Passed, take_fate, take_pass
+from sentient_core.actors.notices import Notice
+from sentient_core.actors.overdue import Function, within_limits
+from sentient_core.actors.posting import posted_of
+from sentient_core.actors.sent_ids import UnderWay
 from sentient_core.actors.settling import dead, fail_asker, source_of
-from sentient_core.actors.special import Special, is_discarded_at_end, plain
-from sentient_core.errors import MessageDropped
+from sentient_core.actors.special import Opened, came_in, is_discarded_at_end, plain
+from sentient_core.errors import MessageDropped, UncopyableMessage
 from sentient_core.faults.faults import Injected, die, suffer
 from sentient_core.faults.points import FaultAction, FaultPoint
 from sentient_core.mailbox import DeadLetterReason
@@ -36,20 +41,15 @@ _DROPPED = "dropped by the fault plan"
 
 
 def look_inside(cell: Cell, faults: Faults, entry: Entry, look: Look) -> tuple[Entry, Handler] | None:
-    """MAILBOX_GET, what was decided at MAILBOX_PUT, RECEIVE and REPLY, for a message that was taken.
+    """What was decided at MAILBOX_PUT, MAILBOX_GET, RECEIVE and REPLY, for a message that was taken.
 
     Returns what `look` finds, with the faults in it: the entry as the handler is to get it, and the handler.
     None: it is settled, or put back.
     """
-    message = entry[0]
-    if isinstance(message, Begun):
+    if isinstance(entry[0], Begun):
         return look(entry)
-    if not isinstance(message, _Passed):
-        fault = faults.choose(FaultPoint.MAILBOX_GET, cell.path, _name_of(plain(entry)[0])) or take_fate(
-            entry
-        )
-        if fault is not None and not _may_be_handled(cell, entry, fault):
-            return None
+    if not _comes_through(cell, faults, entry):
+        return None
     found = look(entry)
     return found and (found[0], _faulty_handler(cell, faults, *found))
 
@@ -82,66 +82,113 @@ def ring(cell: Cell, faults: Faults, message: object) -> Injected | None:
     return fault
 
 
-class _Passed(Special):
-    """A message that has come by MAILBOX_GET before, and was put back."""
-
-    __slots__ = ()
-
-    def opens(self, cell: Cell, entry: Entry) -> bool:
+def _comes_through(cell: Cell, faults: Faults, entry: Entry) -> bool:
+    """A message is at the head of its mailbox, and then taken. False: it is settled, or put back."""
+    notice = came_in(entry)
+    if isinstance(notice, Notice) and not notice.is_message:
         return True
-
-
-def _may_be_handled(cell: Cell, entry: Entry, fault: Injected) -> bool:
-    """Do with a message in hand what was decided of it in its mailbox. False: it is settled, or put back."""
-    if fault.action is FaultAction.KILL:
-        die()
-    if fault.action is FaultAction.DROP:
-        if is_discarded_at_end(entry):
-            delivery.record_refused(cell, entry)  # a tick is written down when its turn comes
-        entry = plain(entry)
-        dead(cell, entry, DeadLetterReason.DROPPED, _DROPPED)
-        fail_asker(entry, MessageDropped(entry[0], cell.ref, _DROPPED))
+    fault = take_fate(entry)
+    if fault is not None and not _may_be_handled(cell, faults, entry, fault):
         return False
-    if fault.action is FaultAction.DUPLICATE:
-        _send_again(cell, entry)
-    return not (fault.action is FaultAction.REORDER and _let_pass(cell, entry))
+    if take_pass(entry):
+        return True
+    fault = faults.decide(FaultPoint.MAILBOX_GET, cell.path, _name_of(plain(entry)[0]))
+    return fault is None or _may_be_handled(cell, faults, entry, fault)
 
 
-def _send_again(cell: Cell, entry: Entry) -> None:
+def _may_be_handled(cell: Cell, faults: Faults, entry: Entry, fault: Injected) -> bool:
+    """Do with a message in hand what was decided of it. False: it is settled, or put back."""
+    is_taken = fault.point is FaultPoint.MAILBOX_GET
+    if fault.action is FaultAction.DROP:
+        is_done, goes_on = _drop(cell, entry), False
+    elif fault.action is FaultAction.DUPLICATE:
+        is_done, goes_on = _send_again(cell, entry, is_taken=is_taken), True
+    elif fault.action is FaultAction.REORDER:
+        is_done = _let_pass(cell, entry, is_taken=is_taken)
+        goes_on = not is_done
+    else:
+        die()
+        return False
+    if is_done:
+        faults.note(fault)
+    else:
+        faults.withdraw(fault)
+    return goes_on
+
+
+def _drop(cell: Cell, entry: Entry) -> bool:
+    """Make a dead letter of a message. False: it tells of what does not hold any more, and is discarded."""
+    notice = came_in(entry)
+    if isinstance(notice, Notice) and not notice.accept():
+        return False
     if is_discarded_at_end(entry):
-        return  # a tick belongs to its timer, which has one
+        delivery.record_refused(cell, entry)  # a tick is written down when its turn comes
+    entry = plain(entry)
+    dead(cell, entry, DeadLetterReason.DROPPED, _DROPPED)
+    fail_asker(entry, MessageDropped(entry[0], cell.ref, _DROPPED))
+    return True
+
+
+def _send_again(cell: Cell, entry: Entry, *, is_taken: bool) -> bool:
+    """Queue another message like this one. False: it is none that is sent, or cannot be copied."""
+    if is_discarded_at_end(entry):
+        return False
     message, sender, _, event = plain(entry)
+    try:
+        content = delivery.content_for(cell, message)
+    except UncopyableMessage:
+        return False
+    if is_taken:
+        content = Passed(content)
+    posted = posted_of(entry)
+    if posted is not None:
+        content = delivery.as_posted(cell, posted.again(content))
     if event is not None:
-        event = cell.runtime.mirror.message(message, source_of(cell, sender), cell.path, 0, 0, 0)
-    delivery.deliver(cell, (message, sender, None, event))
+        source = source_of(cell, sender)
+        event = cell.runtime.mirror.message(message, source, cell.path, 0, 0, 0, event.payload)
+    delivery.deliver(cell, (content, sender, None, event))
+    return True
 
 
-def _let_pass(cell: Cell, entry: Entry) -> bool:
+def _let_pass(cell: Cell, entry: Entry, *, is_taken: bool) -> bool:
     """Put a message behind the next one. False: there is none."""
     mailbox = cell.mailbox
     if not mailbox.queue:
         return False
     following = mailbox.queue.popleft()
-    mailbox.put_first((following, (_Passed(entry[0]), entry[1], entry[2], entry[3])))
+    again = (Passed(entry[0]), *entry[1:]) if is_taken else entry
+    mailbox.put_first([Opened.of(again, entry.wrapper) if isinstance(entry, Opened) else again])
+    mailbox.queue.appendleft(following)
     return True
 
 
 def _faulty_handler(cell: Cell, faults: Faults, entry: Entry, handler: Handler) -> Handler:
     name = _name_of(entry[0])
     fault = faults.choose(FaultPoint.RECEIVE, cell.path, name)
-    may_reply_badly = entry[2] is not None and faults.has(FaultPoint.REPLY)
-    if fault is None and not may_reply_badly:
-        return handler
+    if fault is not None:
+        handler = within_limits(handler, partial(_after_fault, cell, fault))
+    if entry[2] is not None and faults.has(FaultPoint.REPLY):
+        handler = partial(_handle_and_reply, cell, faults, entry, name, handler[0]), True
+    return handler
 
-    async def handle(actor: Actor, message: Any) -> Any:
-        if fault is not None:
-            await _suffer(cell, fault)
-        outcome = await _finished(handler[0](actor, message))
-        if may_reply_badly:
-            await _pass_by(cell, faults, FaultPoint.REPLY, name)
-        return outcome
 
-    return handle, True
+def _after_fault(cell: Cell, fault: Injected, function: Function) -> Function:
+    async def suffer_and_handle(actor: Actor, message: Any) -> Any:
+        await _suffer(cell, fault)
+        return await _finished(function(actor, message))
+
+    return suffer_and_handle
+
+
+async def _handle_and_reply(
+    cell: Cell, faults: Faults, entry: Entry, name: str, function: Function, actor: Actor, message: Any
+) -> Any:
+    outcome = await _finished(function(actor, message))
+    slot = entry[2]
+    is_asked = slot.is_asked if isinstance(slot, UnderWay) else slot is not None
+    if is_asked and cell.in_hand is entry:
+        await _pass_by(cell, faults, FaultPoint.REPLY, name)
+    return outcome
 
 
 async def _finished(outcome: Any) -> Any:

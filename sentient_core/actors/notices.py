@@ -9,7 +9,7 @@ been a message. It always finds room, since there is never more than one for eac
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from sentient_core.actors import delivery
 from sentient_core.actors.special import Special
@@ -29,6 +29,9 @@ class Notice(Special):
     __slots__ = ()
 
     is_discarded_at_end = True
+
+    is_message: ClassVar[bool] = True
+    """Its actor knows it as one. Else somebody in the runtime waits for it: no plan of faults loses it."""
 
     def accept(self) -> bool:
         """Its turn has come. False: it does not hold any more."""

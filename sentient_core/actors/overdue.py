@@ -12,10 +12,10 @@ unwinding, raising something else, or returning as if nothing had been, it was o
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
@@ -38,7 +38,13 @@ __all__ = [
     "limited",
     "limits_of",
     "progress_of",
+    "within_limits",
 ]
+
+Function: TypeAlias = Callable[[Any, Any], Any]
+
+_LIMITS = "__sentient_limits__"
+_NAMES = ("__module__", "__name__", "__qualname__")
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +120,20 @@ def limited(
         return vigil.keep(outcome) if hasattr(outcome, "__await__") else outcome
 
     # The name is in reports; a partial has none.
-    return update_wrapper(keep_to_limits, function, updated=()), is_async
+    keeping = update_wrapper(keep_to_limits, function, _NAMES, ())
+    setattr(keeping, _LIMITS, (limits, due, deadline))
+    return keeping, is_async
+
+
+def within_limits(handler: Handler, change: Callable[[Function], Function]) -> Handler:
+    """The handler with something else for its function, an async one, that keeps to the same limits."""
+    function = handler[0]
+    kept: tuple[TimeLimits, float, float] | None = getattr(function, _LIMITS, None)
+    if kept is None:
+        return change(function), True
+    limits, due, deadline = kept
+    inner: Handler = vars(function)["__wrapped__"], True
+    return limited(within_limits(inner, change), limits, due=due, deadline=deadline)
 
 
 def heartbeat(cell: Cell, progress: Any) -> None:

@@ -197,6 +197,8 @@ class Timer:
             self._set_alarm()
             if self._is_queued:
                 return
+        if not cell.mailbox.is_open:
+            return
         runtime = cell.runtime
         fault = None if runtime.faults is None else injecting.ring(cell, runtime.faults, self._message)
         if fault is None:

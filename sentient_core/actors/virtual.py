@@ -28,7 +28,7 @@ from sentient_core.actors.saving import save_state
 from sentient_core.actors.special import is_discarded_at_end, plain
 from sentient_core.actors.timekeeper import Alarm
 from sentient_core.causes import in_a_line
-from sentient_core.errors import ActivationFailed, UnencodableState
+from sentient_core.errors import ActivationFailed, FaultInjected, UnencodableState
 from sentient_core.events import EventType
 from sentient_core.mailbox import DeadLetterReason, Queue
 from sentient_core.mailbox.signals import Signal, SignalKind
@@ -240,3 +240,6 @@ class VirtualCell(Cell):
             return save_state(self, actor, "passivation", if_changed=True)
         except UnencodableState:
             return True  # `_save_last` meets it again, and makes it the actor's failure
+        except FaultInjected as error:
+            self.belongings().fail(error, "checkpoint")
+            return False

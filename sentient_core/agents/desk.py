@@ -27,7 +27,7 @@ from sentient_core.agents.statuses import (
 )
 from sentient_core.agents.task_ids import Standing, is_open, is_same, standing_of
 from sentient_core.agents.work import Wish, Work, data_of
-from sentient_core.errors import IdTaken, IllegalTransition, UnencodableState, UnknownTask
+from sentient_core.errors import FaultInjected, IdTaken, IllegalTransition, UnencodableState, UnknownTask
 from sentient_core.store.row_tables import RowTable
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Desk(Course, NamedCheckpoints):
     def keep_state(self) -> None:
         """What the task at work has changed in the agent's state stays, whatever becomes of the open turn."""
         inbox, journal = self.cell.inbox, self.cell.runtime.mirror.journal
-        with suppress(UnencodableState):
+        with suppress(UnencodableState, FaultInjected):
             state = None if inbox is None else inbox.changed_state(self.agent)
             if inbox is not None and state is not None and journal.append(state, force=True):
                 inbox.save(state)

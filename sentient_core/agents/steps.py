@@ -103,6 +103,8 @@ class _StepNotice(Notice):
 
     __slots__ = ("_life",)
 
+    is_message = False
+
     def __init__(self, life: Incarnation, step: Step) -> None:
         super().__init__(step)
         self._life = life

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import linecache
+import re
 import sys
 from collections import Counter
 from types import FrameType
 from typing import Any, Self
 
-__all__ = ["Instructions"]
+__all__ = ["FAULT_POINTS", "Instructions"]
+
+FAULT_POINTS = r"(?<!de)fault|injecting|_fails_to_commit|_pass_by_committed|pass_by_read|pass_by_write"
+"""What every line of the runtime has in it that is there for a fault point: what is asked there, and who is
+called for it. What else such a line does counts as well."""
 
 
 class Instructions:
@@ -36,12 +41,13 @@ class Instructions:
         """Instructions in all."""
         return self.by_line.total()
 
-    def on_lines_with(self, word: str, package: str) -> int:
-        """Those on lines of a package's source that have a word in them."""
+    def on_lines_with(self, pattern: str, package: str) -> int:
+        """Those on lines of a package's source in which a regular expression is found."""
+        is_meant = re.compile(pattern).search
         return sum(
             count
             for (file, line), count in self.by_line.items()
-            if f"/{package}/" in file and word in linecache.getline(file, line)
+            if f"/{package}/" in file and is_meant(linecache.getline(file, line))
         )
 
     def _called(self, frame: FrameType, event: str, argument: object) -> Any:

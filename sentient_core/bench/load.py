@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from sentient_core.errors import InvalidArgument
+from sentient_core.testing.background import leave
 
 __all__ = ["Arrival", "LoadResult", "OpenLoad"]
 
@@ -151,12 +152,7 @@ class OpenLoad:
                 while self._under_way:
                     self._has_settled = anyio.Event()
                     await self._has_settled.wait()
-        tasks.cancel_scope.cancel()
-        # The body's own exception passes as it is; the task group sees cancellations alone.
-        if isinstance(error, Exception):
-            await tasks.__aexit__(None, None, None)
-            return False
-        return await tasks.__aexit__(kind, error, trace)
+        return await leave(tasks, kind, error, trace)
 
     @property
     def result(self) -> LoadResult:

@@ -53,13 +53,12 @@ class DatabaseServer:
     Starting blocks for a third of a second: call it from a thread where an event loop runs.
     """
 
-    def __init__(
-        self, program: str, directory: Path, *options: str, is_on_disk: bool = True, **environment: str
-    ) -> None:
+    def __init__(self, program: str, directory: Path, *options: str, **environment: str) -> None:
         self._program = program
         self._directory = directory
         self._options = options
-        self._place = f"surrealkv://{directory}/served" if is_on_disk else "memory"
+        # Never its `memory`: now and then that of 3.2 commits conflicting transactions (surrealdb#7473).
+        self._place = f"surrealkv://{directory}/served"
         self._environment = environment
         self._databases = count(1)
         self._process: subprocess.Popen[bytes] | None = None

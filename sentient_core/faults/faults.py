@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
+from threading import Lock
 
 import anyio
 import msgspec
@@ -53,7 +54,9 @@ class Injected(msgspec.Struct, frozen=True):
 class Faults:
     """The faults of one actor system, or of one store: `system.faults`.
 
-    A point is come by on one thread alone, so nothing here is locked.
+    Whoever comes by is *decided* of, and what is done to him is *noted*: at most points in one go (`choose`),
+    at the others where it turns out whether it can be done. So what is listed is what was done. Points are
+    come by on the loop's thread, on the store's, and on those that send messages.
     """
 
     def __init__(self, plan: FaultPlan) -> None:
@@ -65,6 +68,7 @@ class Faults:
         self._seen: Counter[tuple[int, str]] = Counter()
         self._struck: Counter[int] = Counter()
         self._injected: list[Injected] = []
+        self._counting = Lock()
 
     @property
     def injected(self) -> tuple[Injected, ...]:
@@ -74,7 +78,8 @@ class Faults:
     @property
     def idle(self) -> tuple[Rule, ...]:
         """Rules that have struck nobody by now: where a path or a message's type is misspelt, for one."""
-        return tuple(rule for number, rule in enumerate(self.plan.rules) if not self._struck[number])
+        struck = {fault.rule for fault in self._injected}
+        return tuple(rule for number, rule in enumerate(self.plan.rules) if number not in struck)
 
     def pause(self) -> None:
         """Let nothing go wrong for now: while a run warms up or heals. Who comes by is not counted."""
@@ -89,25 +94,44 @@ class Faults:
         return point in self._rules
 
     def choose(self, point: FaultPoint, actor: str = "", message_type: str = "") -> Injected | None:
-        """Somebody comes by: what is to be done to him, which counts as done. None: nothing."""
+        """Somebody comes by: what is done to him, which is noted with that. None: nothing."""
+        fault = self.decide(point, actor, message_type)
+        if fault is not None:
+            self.note(fault)
+        return fault
+
+    def decide(self, point: FaultPoint, actor: str = "", message_type: str = "") -> Injected | None:
+        """Somebody comes by: what is to be done to him, if that can be done. None: nothing.
+
+        To be followed by `note` when it is done, or by `withdraw`.
+        """
         rules = self._rules.get(point)
         if rules is None or self.is_paused:
             return None
         if not actor and point not in STORE_POINTS:  # the root, which is nobody's
             return None
         chosen: Injected | None = None
-        for number, rule in rules:
-            if not rule.means(actor, message_type):
-                continue
-            key = number, actor
-            self._seen[key] = nth = self._seen[key] + 1
-            if chosen is None and self._strikes(number, rule, actor, nth):
-                self._struck[number] += 1
-                chosen = Injected(
-                    point, rule.action, actor, message_type, nth, number, rule.seconds or 0.0, rule.reason
-                )
-                self._injected.append(chosen)
+        with self._counting:
+            for number, rule in rules:
+                if not rule.means(actor, message_type):
+                    continue
+                key = number, actor
+                self._seen[key] = nth = self._seen[key] + 1
+                if chosen is None and self._strikes(number, rule, actor, nth):
+                    self._struck[number] += 1
+                    chosen = Injected(
+                        point, rule.action, actor, message_type, nth, number, rule.seconds or 0.0, rule.reason
+                    )
         return chosen
+
+    def note(self, fault: Injected) -> None:
+        """What was decided is done."""
+        self._injected.append(fault)
+
+    def withdraw(self, fault: Injected) -> None:
+        """What was decided could not be done: it does not count among the `times` of its rule."""
+        with self._counting:
+            self._struck[fault.rule] -= 1
 
     async def pass_by(self, point: FaultPoint, actor: str = "", message_type: str = "") -> None:
         """Come by where one can wait. Raises FaultInjected, or StoreUnavailable at a store's point."""

@@ -70,6 +70,8 @@ class Rule(
             raise InvalidFaultPlan(f"a delay takes seconds=, a number above 0, not {self.seconds!r}")
         if not needs_seconds and self.seconds is not None:
             raise InvalidFaultPlan(f"seconds says nothing to {action}: leave it out")
+        if not isinstance(self.reason, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users check less
+            raise InvalidFaultPlan(f"reason must be a text, not {self.reason!r}")
         if self.reason and action is not FaultAction.RAISE:
             raise InvalidFaultPlan(f"reason says nothing to {action}: leave it out")
 

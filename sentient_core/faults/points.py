@@ -13,13 +13,15 @@ class FaultPoint(StrEnum):
     """A place in the runtime that a message, an actor or a commit comes by."""
 
     MAILBOX_PUT = "mailbox_put"
-    """Somebody sends a message: `tell`, `send`, `ask`. In the sender's call."""
+    """Somebody sends a message: `tell`, `send`, `ask`. In the sender's call; but what is lost, doubled or let
+    pass is so when its turn comes, before it is taken. A message that never gets that far is not struck."""
     MAILBOX_GET = "mailbox_get"
-    """A message is taken from its mailbox."""
+    """A message is taken from its mailbox: one that is stashed, or tried again, each time."""
     RECEIVE = "receive"
-    """The handler is about to be called. In the actor's turn, before a time limit of the handler begins."""
+    """The handler is about to be called. In the actor's turn, within the time limits of the handler."""
     REPLY = "reply"
-    """The handler of an ask has returned, and its reply has not left."""
+    """The handler of an ask has returned, within its time limits, and its reply has not left. Not where there
+    is none: it has raised, or has passed the message on."""
     START = "start"
     """An incarnation is made, its state is loaded, and `on_start` is about to be called."""
     STOP = "stop"
@@ -43,7 +45,7 @@ class FaultPoint(StrEnum):
 
 
 class FaultAction(StrEnum):
-    """What is done to whoever comes by."""
+    """What is done to whoever comes by. What cannot be done to him is not done, and not listed."""
 
     RAISE = "raise"
     """Raise FaultInjected; of a store: fail as one that cannot be reached (StoreUnavailable)."""
@@ -54,9 +56,10 @@ class FaultAction(StrEnum):
     DROP = "drop"
     """Lose the message: a dead letter (`dropped`), and MessageDropped for who asked. Of a timer: no tick."""
     DUPLICATE = "duplicate"
-    """Handle the message, and another one like it that nobody asks for."""
+    """Handle the message, and another one like it that nobody asks for, and that is not doubled again where
+    it is taken. Not what a timer or the runtime itself has put there."""
     REORDER = "reorder"
-    """Let the next message in the queue pass; nothing where there is none."""
+    """Let the next message in the queue pass. Not where there is none."""
     CANCEL = "cancel"
     """Kill the actor here, as `ref.kill()` does."""
     KILL = "kill"
@@ -66,7 +69,7 @@ class FaultAction(StrEnum):
     FULL = "full"
     """Of a store: its disk is full."""
     CORRUPT = "corrupt"
-    """Of a store: one bit of the largest bytes read, a state or a record, is another."""
+    """Of a store: one bit of the largest bytes read, a state or a record, is another. Not of other reads."""
 
 
 STORE_POINTS = frozenset(

@@ -106,6 +106,10 @@ class DeadLetters(Sequence[DeadLetter]):
     def __len__(self) -> int:
         return len(self._newest)
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {reason}" for reason, count in self._counts.items())
+        return f"<dead letters: {counts or 'none'}>"
+
     def __iter__(self) -> Iterator[DeadLetter]:
         return iter(self._newest)
 

@@ -7,35 +7,38 @@ its database: what it does about them is what it does about a database that fail
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import cbor2
 
-from sentient_core.errors import InvalidArgument, StoreRefused, StoreUnavailable
+from sentient_core.errors import InvalidArgument, StoreError, StoreRefused, StoreUnavailable
 from sentient_core.faults import FaultAction, FaultPlan, FaultPoint, Faults, Injected
 from sentient_core.faults.faults import suffer
 from sentient_core.faults.points import STORE_POINTS
+from sentient_core.store.wire import read_exact, sql_of
 
 __all__ = [
     "Injectable",
     "Requests",
+    "check_injectable",
     "damaged",
     "error_of",
     "execute",
     "faulty",
     "has_store_rules",
+    "heal",
     "inject",
     "refusal",
 ]
 
 S = TypeVar("S")
 
-_COMMIT = b"CREATE ONLY $id SET body"
-_WRITES = (b"CREATE ", b"INSERT ", b"UPDATE ", b"UPSERT ", b"DELETE ", b"RELATE ", b"DEFINE ", b"REMOVE ")
-_OTHER_METHODS = b"\x66method\x63use", b"\x66method\x64ping"
-_SQL_ENDS = 4_096
-"""Bytes of a request within which its statements stand; parameters follow."""
+_COMMIT = "CREATE ONLY $id SET body"
+_WRITES = re.compile(
+    r"\b(CREATE|INSERT|UPDATE|UPSERT|DELETE|RELATE|DEFINE|REMOVE|ALTER|REBUILD)\s", re.IGNORECASE
+)
 _LEAST = 4
 """Bytes from which on something read is a state, a payload or a record."""
 
@@ -60,8 +63,10 @@ def faulty(store: S, plan: FaultPlan) -> S:
 
     For a store that is used by itself; an actor system does it with its own `faults=`.
     `store.faults.injected` says what was done, `store.faults = None` heals it. Raises InvalidArgument for a
-    store that knows no faults, and for a plan with none for stores.
+    store that knows no faults, or goes wrong already, and for a plan with none for stores.
     """
+    if not isinstance(plan, FaultPlan):  # pyright: ignore[reportUnnecessaryIsInstance] - users check less
+        raise InvalidArgument(f"plan must be a FaultPlan(...), not {plan!r}")
     faults = Faults(plan)
     if not has_store_rules(faults):
         raise InvalidArgument(
@@ -76,14 +81,31 @@ def has_store_rules(faults: Faults) -> bool:
     return any(faults.has(point) for point in STORE_POINTS)
 
 
-def inject(store: object, faults: Faults | None) -> None:
-    """Let a store go wrong by a plan that is at work, or heal it. Raises InvalidArgument."""
-    if not isinstance(store, Injectable):
+def check_injectable(store: object) -> Injectable:
+    """The store, as one that can go wrong. Raises InvalidArgument."""
+    if isinstance(store, Injectable):
+        return store
+    raise InvalidArgument(
+        f"{type(store).__name__} knows no faults: a plan's rules for stores are for a MemoryStore and a "
+        "SurrealStore. Give a store of your own an attribute `faults`, and look at it."
+    )
+
+
+def inject(store: object, faults: Faults) -> None:
+    """Let a store go wrong by a plan that is at work. Raises InvalidArgument, also where another one is."""
+    injectable = check_injectable(store)
+    if injectable.faults is not None:
         raise InvalidArgument(
-            f"{type(store).__name__} knows no faults: a plan's rules for stores are for a MemoryStore and a "
-            "SurrealStore. Give a store of your own an attribute `faults`, and look at it."
+            f"this {type(store).__name__} goes wrong by another plan already, and what each of two does could"
+            " not be told apart: put their rules into one, or give each system a store of its own"
         )
-    store.faults = faults
+    injectable.faults = faults
+
+
+def heal(store: object, faults: Faults) -> None:
+    """Let a store go wrong no more by that plan."""
+    if isinstance(store, Injectable) and store.faults is faults:
+        store.faults = None
 
 
 async def execute(faults: Faults, client: Requests, cbor_request: bytes) -> bytes:
@@ -94,24 +116,34 @@ async def execute(faults: Faults, client: Requests, cbor_request: bytes) -> byte
     point = _point_of(cbor_request)
     if point is None:
         return await client.execute(cbor_request)
-    before = faults.choose(point)
-    if before is not None and before.action is not FaultAction.CORRUPT:
-        refused = refusal(before)
+    fault = faults.decide(point)
+    is_damage = fault is not None and fault.action is FaultAction.CORRUPT
+    if fault is not None and not is_damage:
+        faults.note(fault)
+        refused = refusal(fault)
         if refused is not None:
             return cbor2.dumps({"id": "1", "result": [{"status": "ERR", **refused}]})
-        await suffer(before)
+        await suffer(fault)
     answer = await client.execute(cbor_request)
-    if point is FaultPoint.STORE_APPEND:
+    if point is FaultPoint.STORE_APPEND and _is_done(answer):
         await faults.pass_by(FaultPoint.STORE_COMMITTED)
-    if before is not None and before.action is FaultAction.CORRUPT:
-        return cbor2.dumps(damaged(cbor2.loads(answer)))
-    return answer
+    if fault is None or not is_damage:
+        return answer
+    changed = damaged(cbor2.loads(answer))
+    if changed is None:
+        faults.withdraw(fault)
+        return answer
+    faults.note(fault)
+    return cbor2.dumps(changed)
 
 
 def refusal(fault: Injected) -> dict[str, str] | None:
     """What the database says to a statement that is refused, or that its disk has no room for."""
     if fault.action is FaultAction.REJECT:
-        return {"kind": "Thrown", "result": "the fault plan says so"}
+        return {
+            "kind": "Validation",
+            "result": "the fault plan says so",
+        }  # "Thrown" is what tells an owner apart
     if fault.action is FaultAction.FULL:
         return {
             "kind": "Query",
@@ -120,33 +152,40 @@ def refusal(fault: Injected) -> dict[str, str] | None:
     return None
 
 
-def error_of(fault: Injected) -> StoreRefused | StoreUnavailable:
-    """What a store without a database raises for a fault that is an answer."""
+def error_of(fault: Injected) -> Exception:
+    """What a store without a database raises for a fault."""
     words = refusal(fault)
-    if words is not None and fault.action is FaultAction.REJECT:
-        return StoreRefused(words["result"])
-    return StoreUnavailable("the fault plan says so" if words is None else words["result"])
+    if words is None:
+        return fault.error()
+    is_no = fault.action is FaultAction.REJECT
+    return StoreRefused(words["result"]) if is_no else StoreUnavailable(words["result"])
 
 
-def damaged(answer: Any) -> Any:
-    """What was read, with one bit of its largest bytes changed; the same where there are none."""
-    largest = max(_bytes_of(answer), key=len, default=b"")
+def damaged(read: Any) -> Any:
+    """What was read, with one bit of its largest bytes changed; None where there are none."""
+    largest = max(_bytes_of(read), key=len, default=b"")
     if len(largest) < _LEAST:
-        return answer
+        return None
     middle = len(largest) // 2
     changed = largest[:middle] + bytes([largest[middle] ^ 0x10]) + largest[middle + 1 :]
-    return _with(answer, largest, changed)
+    return _with(read, largest, changed)
 
 
 def _point_of(cbor_request: bytes) -> FaultPoint | None:
-    head = cbor_request[:_SQL_ENDS]
-    if any(method in head for method in _OTHER_METHODS):
+    sql = sql_of(cbor_request)
+    if sql is None:
         return None
-    if _COMMIT in head:
+    if sql.startswith(_COMMIT):
         return FaultPoint.STORE_APPEND
-    if any(verb in head for verb in _WRITES):
-        return FaultPoint.STORE_WRITE
-    return FaultPoint.STORE_READ
+    return FaultPoint.STORE_WRITE if _WRITES.search(sql) else FaultPoint.STORE_READ
+
+
+def _is_done(answer: bytes) -> bool:
+    try:
+        read_exact(answer)
+    except StoreError:
+        return False
+    return True
 
 
 def _bytes_of(value: Any) -> list[bytes]:
@@ -163,8 +202,9 @@ def _bytes_of(value: Any) -> list[bytes]:
 
 
 def _with(value: Any, old: bytes, new: bytes) -> Any:
-    if isinstance(value, bytes):
-        return new if value == old else value
+    """The value with those very bytes replaced: not others that are equal to them."""
+    if value is old:
+        return new
     if isinstance(value, cbor2.CBORTag):
         return cbor2.CBORTag(value.tag, _with(value.value, old, new))
     if isinstance(value, dict):

@@ -26,7 +26,7 @@ from sentient_core.faults.faults import die, suffer
 from sentient_core.store.accounts import Account, Books, Carried
 from sentient_core.store.audit import Audit, Counts, counted_on
 from sentient_core.store.event_filter import EventFilter
-from sentient_core.store.faulty import damaged, error_of
+from sentient_core.store.faulty import damaged, error_of, refusal
 from sentient_core.store.fold import (
     AgentEffect,
     Effect,
@@ -85,7 +85,7 @@ from sentient_core.store.row_book import RowBook
 from sentient_core.store.row_models import Row, RowQuery, RowWrite
 from sentient_core.store.row_tables import RowTable
 from sentient_core.store.row_values import checked_writes
-from sentient_core.store.streams import EventFollower, Place, external_stream
+from sentient_core.store.streams import EventFollower, Place, external_stream, is_external
 from sentient_core.store.tail import LEAST_WEIGHT
 from sentient_core.store.views import (
     agent_of_row,
@@ -124,6 +124,10 @@ class MemoryStore:
         self.faults: Faults | None = None
         """What is to go wrong here, if anything: see `faulty`."""
         self._streams = MemoryStreams(self._stream, self._check_up, keep_events)
+
+    def __repr__(self) -> str:
+        systems = ", ".join(sorted(name for name in self._systems if not is_external(name))) or "nobody"
+        return f"<MemoryStore of {systems}{', paused' * self.is_paused}>"
 
     async def open_journal(
         self,
@@ -257,8 +261,8 @@ class MemoryStore:
         await current_backend().checkpoint()
         if self.is_paused:
             raise StoreUnavailable(_PAUSED)
-        self._systems.setdefault(system, _Records(self._keep_events))
-        (await self._read(system)).book.write(writes, time.time_ns())
+        await self.pass_by_write()
+        self._systems.setdefault(system, _Records(self._keep_events)).book.write(writes, time.time_ns())
 
     async def query(self, sql: str, /, **parameters: object) -> list[Any]:
         """See `Store.query`: refused, there is no database here."""
@@ -287,15 +291,40 @@ class MemoryStore:
         records = await self._read(name)
         return self._systems.setdefault(name, records) if "/" in name else records
 
-    async def pass_by_read(self) -> bool:
-        """STORE_READ. True: what is read is damaged. Raises StoreError."""
-        fault = None if self.faults is None else self.faults.choose(FaultPoint.STORE_READ)
-        if fault is None:
-            return False
-        if fault.action is FaultAction.REJECT:
+    async def pass_by_read(self, *, of_states: bool = False) -> Injected | None:
+        """STORE_READ. Returns a fault that is to damage a state (`as_read`). Raises StoreError."""
+        return await self._pass_by(FaultPoint.STORE_READ, can_damage=of_states)
+
+    def as_read(self, states: Sequence[Checkpoint], fault: Injected | None) -> Sequence[Checkpoint]:
+        """These states, one of them damaged if the fault is there."""
+        if fault is None or self.faults is None:
+            return states
+        read: list[bytes] | None = damaged([state.state for state in states])
+        if read is None:
+            self.faults.withdraw(fault)
+            return states
+        self.faults.note(fault)
+        return [msgspec.structs.replace(state, state=data) for state, data in zip(states, read, strict=True)]
+
+    async def pass_by_write(self) -> None:
+        """STORE_WRITE. Raises StoreError."""
+        await self._pass_by(FaultPoint.STORE_WRITE)
+
+    async def _pass_by(self, point: FaultPoint, *, can_damage: bool = False) -> Injected | None:
+        faults = self.faults
+        fault = None if faults is None else faults.decide(point)
+        if faults is None or fault is None:
+            return None
+        if fault.action is FaultAction.CORRUPT:
+            if can_damage:
+                return fault
+            faults.withdraw(fault)
+            return None
+        faults.note(fault)
+        if refusal(fault) is not None:
             raise error_of(fault)
         await suffer(fault)
-        return fault.action is FaultAction.CORRUPT
+        return None
 
     def _check_up(self) -> None:
         if self.is_paused:
@@ -336,12 +365,17 @@ class MemoryJournal:
         self._on_fenced = on_fenced
         self._on_outage = on_outage
         self._away_since = 0.0
+        self._away_for = _PAUSED
         self._is_held = False
+        """A commit has failed, or hangs, by a fault."""
+        self._is_late = False
+        """One was delayed by a fault, and is to be done now."""
         self._is_mute = False
+        """One is under way: delayed, or done and not heard of."""
         self._failure: StoreError | None = None
         self._is_refusing = False
         self._pending: list[AnyRecord] = []
-        self._pending_bytes = 0  # counted only while paused
+        self._pending_bytes = 0  # counted only while nothing is committed
         self._appended = 0
         self._settles_soon = False
         self._follower: EventFollower | None = None
@@ -367,11 +401,14 @@ class MemoryJournal:
         self._appended = 1
         self.settle()
 
+    def __repr__(self) -> str:
+        return f"<MemoryJournal of {self._system}, start {self.epoch}>"
+
     def append(self, record: AnyRecord, *, force: bool = False, from_reserve: bool = False) -> bool:
         """See `Journal.append`. The tail can only be full while the store is paused."""
         if self._is_refusing:
             return False
-        if self._is_away:
+        if self._is_away or self._is_mute:
             weight = record.weight
             limit = self._options.tail_bytes * (1 + RESERVE) if from_reserve else self._options.tail_bytes
             if not force and self._pending_bytes + weight > limit:
@@ -390,7 +427,7 @@ class MemoryJournal:
         if self._final is not None:
             return self._final
         # Not settled here, since health is asked for from other threads, too.
-        has_pending = self._is_away or self._failure is not None
+        has_pending = self._is_away or self._is_mute or self._failure is not None
         pending = len(self._pending) if has_pending else 0
         return Backlog(
             records=pending,
@@ -448,10 +485,10 @@ class MemoryJournal:
     ) -> Estate:
         """See `Journal.estate`."""
         await self.committed(mark)
-        is_damaged = await self._store.pass_by_read()
-        return self._estate(path, limit, after, is_damaged=is_damaged)
+        fault = await self._store.pass_by_read(of_states=True)
+        return self._as_read({path: self._estate(path, limit, after)}, fault)[path]
 
-    def _estate(self, path: str, limit: int, after: Key | None, *, is_damaged: bool) -> Estate:
+    def _estate(self, path: str, limit: int, after: Key | None) -> Estate:
         state = self._records.states.get(path)
         pending = [
             Pending(key[1], effect.accepted.record, effect.tries)
@@ -459,19 +496,24 @@ class MemoryJournal:
             if after is None or key > after
         ]
         return Estate(
-            state=None if state is None else _as_read(state.record, is_damaged=is_damaged),
+            state=None if state is None else state.record,
             pending=pending[:limit],
             is_all=len(pending) <= limit,
             timers=[timer for (of, _), timer in self._records.timers.items() if of == path],
         )
+
+    def _as_read(self, estates: Mapping[str, Estate], fault: Injected | None) -> Mapping[str, Estate]:
+        states = {path: estate.state for path, estate in estates.items() if estate.state is not None}
+        read = dict(zip(states, self._store.as_read(list(states.values()), fault), strict=True))
+        return {path: msgspec.structs.replace(e, state=read.get(path)) for path, e in estates.items()}
 
     async def estates(
         self, paths: Sequence[str], limit: int, *, mark: int | None = None
     ) -> Mapping[str, Estate]:
         """See `Journal.estates`."""
         await self.committed(mark)
-        is_damaged = await self._store.pass_by_read()
-        return {path: self._estate(path, limit, None, is_damaged=is_damaged) for path in paths}
+        fault = await self._store.pass_by_read(of_states=True)
+        return self._as_read({path: self._estate(path, limit, None) for path in paths}, fault)
 
     def postponed_rows(self) -> AbstractContextManager[None]:
         """See `Journal.postponed_rows`: there is nothing to postpone."""
@@ -503,9 +545,9 @@ class MemoryJournal:
     async def checkpoints(self, path: str, limit: int, *, mark: int | None = None) -> Sequence[Checkpoint]:
         """See `Journal.checkpoints`."""
         await self.committed(mark)
-        is_damaged = await self._store.pass_by_read()
+        fault = await self._store.pass_by_read(of_states=True)
         newest = [placed.record for placed in self._records.turns.get(path, ())[:limit]]
-        return [_as_read(record, is_damaged=is_damaged and n == 0) for n, record in enumerate(newest)]
+        return self._store.as_read(newest, fault)
 
     async def prune(self, retention: Retention) -> Pruned:
         """See `Journal.prune`. What is pending counts as projected, unless the store is paused."""
@@ -515,6 +557,7 @@ class MemoryJournal:
             raise self._failure
         if self._is_away:
             raise StoreUnavailable(_PAUSED)
+        await self._store.pass_by_write()
         return self._prune(retention)
 
     async def close(self, patience: float) -> Backlog:
@@ -533,7 +576,8 @@ class MemoryJournal:
 
     def settle(self) -> None:
         """Commit what is pending, unless the store is paused or this journal has ended."""
-        if self._is_away or self._failure is not None or not self._pending or self._fails_to_commit():
+        is_busy = self._is_away or self._is_mute
+        if is_busy or self._failure is not None or not self._pending or self._fails_to_commit():
             return
         entry = Entry(self.epoch, tuple(self._pending))
         number = self._records.take(entry, self._options.kept_checkpoints)
@@ -588,19 +632,26 @@ class MemoryJournal:
     def _fails_to_commit(self) -> bool:
         """STORE_APPEND: the group of now is not committed yet."""
         faults = self._store.faults
-        fault = None if faults is None else faults.choose(FaultPoint.STORE_APPEND)
+        if faults is None:
+            return False
+        is_late, self._is_late = self._is_late, False
+        fault = None if is_late else faults.choose(FaultPoint.STORE_APPEND)
         if fault is None:
             return False
         if fault.action is FaultAction.KILL:
             die()
-        self._is_held = True
         self._pending_bytes = sum(record.weight for record in self._pending)
-        self.begin_outage()
+        if fault.action is FaultAction.DELAY:
+            self._is_late = self._is_mute = True
+            self._later(fault, self._speak)
+            return True
+        self._is_held = True
+        self.begin_outage(str(error_of(fault)))
         self._later(fault, self._come_back)
         return True
 
     def _pass_by_committed(self) -> None:
-        """STORE_COMMITTED: nobody hears of this group for now."""
+        """STORE_COMMITTED: nobody hears of this group for now, and the next one waits."""
         faults = self._store.faults
         fault = None if faults is None else faults.choose(FaultPoint.STORE_COMMITTED)
         if fault is None:
@@ -625,16 +676,17 @@ class MemoryJournal:
     def _speak(self) -> None:
         self._is_mute = False
         self._announce()
+        self._settle_all()
 
-    def begin_outage(self) -> None:
-        """The store was paused."""
-        self._away_since = self._backend.now()
-        self._tell(Outage(cause=_PAUSED, is_over=False))
+    def begin_outage(self, cause: str = _PAUSED) -> None:
+        """The store was paused, or goes wrong."""
+        self._away_since, self._away_for = self._backend.now(), cause
+        self._tell(Outage(cause=cause, is_over=False))
 
     def end_outage(self) -> None:
         """The store goes on."""
         seconds = self._backend.now() - self._away_since
-        self._tell(Outage(cause=_PAUSED, is_over=True, seconds=seconds, records=len(self._pending)))
+        self._tell(Outage(cause=self._away_for, is_over=True, seconds=seconds, records=len(self._pending)))
 
     def _tell(self, outage: Outage) -> None:
         if self._on_outage is not None and self._failure is None:
@@ -659,10 +711,6 @@ class MemoryJournal:
 async def _after(seconds: float, call: Callable[[], None]) -> None:
     await anyio.sleep(seconds)
     call()
-
-
-def _as_read(record: Checkpoint, *, is_damaged: bool) -> Checkpoint:
-    return msgspec.structs.replace(record, state=damaged(record.state)) if is_damaged else record
 
 
 class _Records:

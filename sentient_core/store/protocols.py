@@ -1,6 +1,6 @@
 """What the runtime asks of a store: a journal per actor system, and a few questions for people.
 
-Every store passes the same contract tests (`tests/store/test_contract.py`). All methods belong to
+Every store passes the same suite (`sentient_core.testing.store_conformance`). All methods belong to
 the thread of the event loop that opened the journal; none of them blocks it.
 """
 

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from io import BytesIO
 from typing import Any, cast
 from uuid import UUID
 
@@ -44,6 +45,7 @@ __all__ = [
     "read_raw",
     "record_id",
     "request",
+    "sql_of",
     "table_tag",
     "text",
     "understood",
@@ -102,6 +104,13 @@ def request(sql: str, parameters: Mapping[str, object]) -> bytes:
         parts.append(text(name))
         parts.append(value.cbor if isinstance(value, Encoded) else cbor2.dumps(value))
     return b"".join(parts)
+
+
+def sql_of(cbor_request: bytes) -> str | None:
+    """The statements of a request that `request` has made. None: it is of another method."""
+    if not cbor_request.startswith(_QUERY):
+        return None
+    return str(cbor2.load(BytesIO(cbor_request[len(_QUERY) :])))
 
 
 def use_request(namespace: str, database: str) -> bytes:

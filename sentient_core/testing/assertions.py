@@ -12,9 +12,9 @@ from sentient_core.events import AgentEvent, EventType
 from sentient_core.mailbox import DeadLetter, DeadLetterReason
 from sentient_core.store.audit import NUMBERS, Audit
 from sentient_core.system import ActorSystem
-from sentient_core.testing.expected import is_met, words
+from sentient_core.testing.expected import in_words, is_met, short, words
 
-__all__ = ["assert_dead_letters", "conserved", "expect_event", "in_words"]
+__all__ = ["assert_dead_letters", "conserved", "expect_event"]
 
 What: TypeAlias = "type | Callable[[Any], object] | object"
 """A type, a predicate, or a value."""
@@ -44,6 +44,7 @@ async def expect_event(
     shows what was different in the events of this type, or which others there were. Raises as
     `EventBus.get_event_history`.
     """
+    __tracebackhide__ = True
 
     def is_it(event: AgentEvent) -> bool:
         return (
@@ -78,6 +79,7 @@ def assert_dead_letters(system: ActorSystem, *expected: tuple[What, str]) -> Non
     The newest 1,000 are looked at, as they are now: wait for what makes them first, by an ask, `expect_event`
     or `system.flush()`. Raises InvalidArgument for what is no such pair.
     """
+    __tracebackhide__ = True
     for pair in expected:
         _check_pair(pair)
     left: list[DeadLetter] = list(system.dead_letters)
@@ -101,6 +103,7 @@ async def conserved(system: ActorSystem) -> Audit:
 
     An AssertionError has the numbers of the actors for which it does not. Raises as `ActorSystem.audit`.
     """
+    __tracebackhide__ = True
     audit = await system.audit()
     if audit.is_balanced:
         return audit
@@ -116,14 +119,6 @@ async def conserved(system: ActorSystem) -> Audit:
         if not actor.is_balanced
     ]
     raise AssertionError("\n".join((f"messages are not all accounted for: {audit}", *lines)))
-
-
-def in_words(letter: DeadLetter) -> str:
-    """A dead letter in a line."""
-    cause = f" ({letter.cause})" if letter.cause else ""
-    return (
-        f"{letter.reason}: {letter.message!r} from {letter.sender} to {letter.recipient or 'the root'}{cause}"
-    )
 
 
 def _check_pair(pair: object) -> None:
@@ -167,4 +162,5 @@ async def _not_seen(
 
 def _event(event: AgentEvent) -> str:
     target = "" if event.target_agent is None else f" -> {event.target_agent}"
-    return f"{event.event_type} of {event.source_agent or 'the system'}{target} {event.payload}"
+    payload = "{" + ", ".join(f"{name!r}: {short(value)}" for name, value in event.payload.items()) + "}"
+    return f"{event.event_type} of {event.source_agent or 'the system'}{target} {payload}"

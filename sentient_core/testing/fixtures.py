@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
@@ -19,16 +19,21 @@ from sentient_core.store import MemoryStore
 from sentient_core.store.protocols import Store
 from sentient_core.store.surreal import SurrealStore
 from sentient_core.system import ActorSystem
-from sentient_core.testing.assertions import conserved, in_words
+from sentient_core.testing.assertions import conserved
+from sentient_core.testing.expected import in_words
 from sentient_core.testing.leaks import leaks_since, whatever_lives
 from sentient_core.testing.virtual_time import clock_of, virtual_backend
 
-__all__ = ["Allowed", "SystemOptions", "checked_system", "under_virtual_time"]
+__all__ = ["Allowed", "CheckFailed", "SystemOptions", "checked_system", "under_virtual_time"]
 
 Allowed: TypeAlias = "Literal['any'] | Sequence[str]"
 
 _AUDIT_SECONDS = 60.0
 _MARKER = "@pytest.mark.actor_system(...)"
+
+
+class CheckFailed(AssertionError):
+    """At the end of a test its system is not as it should be: all that is wrong with it."""
 
 
 class SystemOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +64,7 @@ async def checked_system(
         before = whatever_lives() if checks.leaks else None
         alerts: list[Alert] = []
         letters: list[DeadLetter] = []
+        wrong: list[str] = []
         async with ActorSystem(checks.name, store=store, **others) as system:
             system.alerts.subscribe(alerts.append)
             system.dead_letters.subscribe(letters.append)
@@ -67,14 +73,16 @@ async def checked_system(
                 if system.faults is not None:
                     system.faults.pause()
                 if checks.audit:
-                    await _check_audit(system)
+                    wrong += await _check_audit(system)
         if has_failed():
             return
-        _check_letters(letters, checks.dead_letters)
-        _check_alerts(alerts, checks.alerts)
+        wrong += _check_letters(letters, checks.dead_letters)
+        wrong += _check_alerts(alerts, checks.alerts)
         left = None if before is None else await leaks_since(before)
         if left:
-            raise AssertionError(f"left behind by the test:\n{left}")
+            wrong.append(f"left behind by the test: {left}")
+        if wrong:
+            raise CheckFailed("\n".join(wrong))
 
 
 def under_virtual_time(backend: object, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -108,34 +116,37 @@ async def _store(wanted: Any, fixture: Callable[[str], Any]) -> AsyncGenerator[s
         yield cast("Store", wanted)
 
 
-async def _check_audit(system: ActorSystem) -> None:
+async def _check_audit(system: ActorSystem) -> Sequence[str]:
     try:
         with anyio.move_on_after(_AUDIT_SECONDS):
             await conserved(system)
-            return
+            return ()
     except SystemClosed:  # the test has ended it
-        return
-    raise AssertionError(
+        return ()
+    except AssertionError as error:
+        return (str(error),)
+    complaint = (
         f"what became of all messages was not known within {_AUDIT_SECONDS:g} s: the store does not answer. "
         "If that is meant: @pytest.mark.actor_system(audit=False)"
     )
+    return (complaint,)
 
 
-def _check_letters(letters: Sequence[DeadLetter], allowed: Allowed) -> None:
+def _check_letters(letters: Sequence[DeadLetter], allowed: Allowed) -> Iterator[str]:
     if allowed == "any":
         return
     wrong = [letter for letter in letters if letter.reason not in allowed]
     if wrong:
         shown = "\n".join(f"  {in_words(letter)}" for letter in wrong)
-        raise AssertionError(f"dead letters that were not expected:\n{shown}")
+        yield f"dead letters that were not expected:\n{shown}"
 
 
-def _check_alerts(alerts: Sequence[Alert], allowed: Allowed) -> None:
+def _check_alerts(alerts: Sequence[Alert], allowed: Allowed) -> Iterator[str]:
     if allowed == "any":
         return
     wrong = [alert for alert in alerts if alert.alert not in allowed]
     if wrong:
-        raise AssertionError("alerts that were not expected:\n" + "\n".join(f"  {alert}" for alert in wrong))
+        yield "alerts that were not expected:\n" + "\n".join(f"  {alert}" for alert in wrong)
 
 
 def _check_allowed(name: str, allowed: object, known: Sequence[str] | None) -> None:

@@ -16,7 +16,7 @@ import anyio.lowlevel
 
 from sentient_core.actors.ref import cell_of
 from sentient_core.actors.stored_letter import decoded
-from sentient_core.errors import DeadLetterError, InvalidArgument, UnknownActor
+from sentient_core.errors import InvalidArgument, NotRedrivable, UnknownActor
 from sentient_core.store import MemoryStore
 from sentient_core.system import ActorSystem, runtime_of
 from sentient_core.testing.history import Diverged, History, Input, compare
@@ -27,7 +27,8 @@ __all__ = ["record_history", "replay_history"]
 Play: TypeAlias = Callable[[ActorSystem], Awaitable[object]]
 
 _ASK_SECONDS = 1e6
-_LOOK_SECONDS = 0.001
+_LOOK_SECONDS, _MOST_LOOK_SECONDS = 0.001, 1.0
+"""Between two looks whether all is quiet: at first, and at most. Of virtual time there may be hours."""
 _MOST_PASSES = 1_000
 
 
@@ -62,6 +63,7 @@ async def replay_history(history: History | str | Path, start: Play, *, name: st
     the wall clock, `once` with the world outside) has to be the same as well, or not to show in states and
     messages. Returns what the new code did. Raises InvalidArgument for a history without a turn.
     """
+    __tracebackhide__ = True
     golden = _telling(history if isinstance(history, History) else History.load(history))
     store = RecordedStore(MemoryStore())
     async with ActorSystem(name, store=store) as system:
@@ -106,14 +108,19 @@ def _send(system: ActorSystem, given: Input, run: Callable[..., object]) -> None
         ref = system.get(given.target)
         blueprint = cell_of(ref).blueprint
         message = decoded(given.message_type, given.exact, blueprint, runtime_of(system, "replay").codec)
-    except (UnknownActor, DeadLetterError) as error:
-        raise Diverged(
-            f"{given.message_type} {given.message} cannot be given to '{given.target}' any more: {error}"
-        ) from error
+    except UnknownActor as error:
+        raise Diverged(_no_more(given, str(error))) from error
+    except NotRedrivable as error:
+        why = f"{error.why}. Stored bytes are read as what an @handles of it takes; on_receive names no type"
+        raise Diverged(_no_more(given, why)) from error
     if given.is_ask:
         run(_ask, ref, message)
     else:
         ref.tell(message)
+
+
+def _no_more(given: Input, why: str) -> str:
+    return f"{given.message_type} {given.message} cannot be given to '{given.target}' any more: {why}"
 
 
 async def _ask(ref: Any, message: object) -> None:
@@ -134,6 +141,8 @@ async def _accepted(history: History, number: int) -> None:
 async def _quiet(system: ActorSystem) -> None:
     """Return when no actor has anything to do, and all of it is in the store."""
     runtime = runtime_of(system, "wait until it is quiet")
-    while runtime.dispatcher.busy or any(cell.mailbox.queue for cell in runtime.registry):  # noqa: ASYNC110
-        await anyio.sleep(_LOOK_SECONDS)
+    seconds = _LOOK_SECONDS
+    while runtime.dispatcher.busy or any(cell.mailbox.queue for cell in runtime.registry):
+        await anyio.sleep(seconds)
+        seconds = min(2 * seconds, _MOST_LOOK_SECONDS)
     await system.flush()

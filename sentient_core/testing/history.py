@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -89,12 +89,15 @@ class History(msgspec.Struct, kw_only=True):
 
 def compare(golden: Sequence[GoldenTurn], new: Sequence[GoldenTurn]) -> None:
     """Raise Diverged for the earliest turn of the history that is another one, missing, or too many."""
+    __tracebackhide__ = True
     now = _by_actor(new)
     first: tuple[int, str] | None = None
     for actor, turns in _by_actor(golden).items():
         for (place, was), (_, is_) in zip_longest(turns, now.pop(actor, []), fillvalue=(len(golden), None)):
             if was != is_:
-                text = f"turn {_count(turns, place)} of '{actor}' is another one:\n{_difference(was, is_)}"
+                signs = " (- as recorded, + as it is now)" if was and is_ else ""
+                head = f"turn {_count(turns, place)} of '{actor}' is another one{signs}:"
+                text = f"{head}\n{_difference(was, is_)}"
                 first = min((place, text), first or (place, text))
                 break
     for actor, turns in now.items():
@@ -134,5 +137,29 @@ def _lines(was: Mapping[str, Any], is_: Mapping[str, Any]) -> Iterator[str]:
             if name in ("message_type", "message") or not (was and is_):
                 yield f"    {name}: {(new if is_ else old)!r}"
         else:
+            old, new, as_before = _narrowed(old, new)
             yield f"  - {name}: {old!r}"
             yield f"  + {name}: {new!r}"
+            if as_before:
+                yield f"    ({as_before} entries of it are as before)"
+
+
+def _narrowed(old: Any, new: Any) -> tuple[Any, Any, int]:
+    """Of two mappings the entries that are not the same, and how many others there are."""
+    if not (_is_mapping(old) and _is_mapping(new)):
+        return old, new, 0
+    same = {name for name in old if name in new and old[name] == new[name]}
+    less, more, count = dict[Any, Any](), dict[Any, Any](), len(same)
+    for name in {**old, **new}:
+        if name in old and name in new and name not in same:
+            less[name], more[name], inner = _narrowed(old[name], new[name])
+            count += inner
+        elif name in old and name not in same:
+            less[name] = old[name]
+        elif name in new and name not in same:
+            more[name] = new[name]
+    return less, more, count
+
+
+def _is_mapping(value: object) -> TypeGuard[dict[Any, Any]]:
+    return isinstance(value, dict)

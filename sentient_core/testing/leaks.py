@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 import threading
 import time
@@ -88,7 +89,8 @@ async def leaks_since(before: Leaks, *, grace: float = 1.0) -> Leaks:
             {key: name for key, name in now.files.items() if before.files.get(key) != name},
         )
         if not left or time.monotonic() > end:
-            return left
+            files = {number: f"{line}{_socket(number)}" for number, line in left.files.items()}
+            return msgspec.structs.replace(left, files=files)
         for _ in range(10):
             await anyio.lowlevel.checkpoint()
         time.sleep(_LOOK_SECONDS)  # noqa: ASYNC251 - real time, also under a virtual clock; it is short
@@ -109,11 +111,12 @@ async def no_leaks(*, grace: float = 1.0) -> AsyncGenerator[None]:
     work are none. What a library opens once per process, such as the embedded database, counts where it
     happens first: use it once before.
     """
+    __tracebackhide__ = True
     before = whatever_lives()
     yield
     left = await leaks_since(before, grace=grace)
     if left:
-        raise AssertionError(f"left behind:\n{left}")
+        raise AssertionError(f"left behind: {left}")
 
 
 def _tasks() -> Iterator[tuple[object, str, list[CodeType]]]:
@@ -150,6 +153,18 @@ def _thread(thread: threading.Thread) -> str:
     return "\n".join(
         (f"  {thread.name}", *(f"    {at.filename}:{at.lineno} in {at.name}" for at in reversed(stack)))
     )
+
+
+def _socket(number: int) -> str:
+    """Of a file that is a socket, where it leads."""
+    try:
+        with socket.socket(fileno=os.dup(number)) as twin:
+            kind, here = twin.family.name, twin.getsockname() or "no address"
+            with suppress(OSError):
+                return f" {kind} at {here}, connected to {twin.getpeername() or 'its other end'}"
+            return f" {kind} at {here}"
+    except OSError:  # it is none, or it is closed by now
+        return ""
 
 
 def _files() -> Iterator[tuple[int, str]]:

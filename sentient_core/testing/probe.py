@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 import anyio
@@ -14,7 +14,8 @@ from sentient_core.actors.request import Request
 from sentient_core.actors.watching import Terminated
 from sentient_core.errors import InvalidArgument, UnknownActor
 from sentient_core.paths import EXTERNAL
-from sentient_core.testing.expected import is_met, listed, words
+from sentient_core.supervisor.spec import BRUTAL_KILL
+from sentient_core.testing.expected import differences, in_words, is_met, listed, words
 
 if TYPE_CHECKING:
     from sentient_core.system import ActorSystem
@@ -24,6 +25,7 @@ __all__ = ["Probe", "Received"]
 T = TypeVar("T")
 
 PATIENCE = 5.0
+_NEWEST_LETTERS = 3
 
 
 class Received:
@@ -105,17 +107,26 @@ class Probe:
     async def expect(self, what: T, *, timeout: float = PATIENCE) -> T: ...
     async def expect(self, what: Any, *, timeout: float = PATIENCE) -> Any:
         """Take the next message, which has to be `what`; waits for it for at most `timeout` seconds."""
-        taken = await self._take(f"expected {words(what)}", timeout)
+        __tracebackhide__ = True
+        taken = await self._take(words(what), timeout)
         if not is_met(what, taken.message):
-            raise AssertionError(f"{self._name} got {taken}, and expected {words(what)}{self._rest()}")
+            differs = differences(what, taken.message)
+            raise self._failed(
+                f"got {taken}",
+                f"expected: {words(what)}",
+                *([f"differs in: {differs}"] if differs else []),
+                *_waiting("waiting behind it", self._inbox.waiting),
+            )
         return taken.message
 
     async def receive(self, *, timeout: float = PATIENCE) -> Any:
         """Take the next message, whatever it is."""
-        return (await self._take("expected a message", timeout)).message
+        __tracebackhide__ = True
+        return (await self._take("a message", timeout)).message
 
     async def receive_n(self, n: int, *, timeout: float = PATIENCE) -> list[Any]:
         """Take the next `n` messages; `timeout` is for all of them together. Fails with those that came."""
+        __tracebackhide__ = True
         if n < 0:
             raise InvalidArgument(f"receive_n takes a number of messages, not {n!r}")
         taken: list[Any] = []
@@ -124,18 +135,22 @@ class Probe:
                 self.last = await self._inbox.take()
                 taken.append(self.last.message)
         if len(taken) < n:
-            raise AssertionError(
-                f"{self._name} got {len(taken)} of {n} messages within {timeout:g} s: {listed(taken)}"
+            raise self._failed(
+                f"got {len(taken)} of {n} messages within {timeout:g} s", *listed(taken), *self._letters()
             )
         return taken
 
     async def expect_no(self, seconds: float) -> None:
         """Nothing comes within `seconds`, and nothing waits already. What comes is not taken."""
+        __tracebackhide__ = True
         with anyio.move_on_after(seconds):
             await self._inbox.some()
         if self._inbox.waiting:
-            raise AssertionError(
-                f"{self._name} expected no message within {seconds:g} s, and got {self._inbox.waiting[0]}"
+            first, *others = self._inbox.waiting
+            raise self._failed(
+                f"got {first}",
+                f"expected: no message within {seconds:g} s",
+                *_waiting("waiting behind it", others),
             )
 
     async def watch(self, ref: ActorRef[Any]) -> None:
@@ -154,6 +169,7 @@ class Probe:
         That message is taken, wherever it stands among the others, which stay. Watches, if `watch` was not
         called before: an actor that ended earlier than that has no cause then.
         """
+        __tracebackhide__ = True
         if ref not in self._watched:
             await self.watch(ref)
         with anyio.move_on_after(timeout):
@@ -166,7 +182,10 @@ class Probe:
                         self.last = received
                         return message
                 await self._inbox.more()
-        raise AssertionError(f"{self._name} expected the end of {ref!r} within {timeout:g} s{self._rest()}")
+        raise self._failed(
+            f"was not told within {timeout:g} s that {ref!r} has ended",
+            *_waiting("others that wait", self._inbox.waiting),
+        )
 
     def reply(self, value: object) -> None:
         """Answer what was taken last: its ask; else `value` is told to its sender.
@@ -175,8 +194,9 @@ class Probe:
         AssertionError where there is nobody to answer: nothing was taken, it was told from outside of actors,
         its sender has ended, or it has its reply.
         """
+        __tracebackhide__ = True
         if self.last is None:
-            raise AssertionError(f"{self._name} has nothing to reply to: it has taken no message yet")
+            raise self._failed("has nothing to reply to: it has taken no message yet")
         if self.last.is_ask:
             if not self.last.answer(value):
                 raise AssertionError(f"there was a reply already to {self.last}")
@@ -187,20 +207,28 @@ class Probe:
         sender.tell(value)
 
     async def _take(self, expected: str, timeout: float) -> Received:
+        __tracebackhide__ = True
         with anyio.move_on_after(timeout):
             self.last = await self._inbox.take()
             return self.last
-        raise AssertionError(f"{self._name} {expected} within {timeout:g} s, and got nothing")
+        raise self._failed(f"got nothing within {timeout:g} s", f"expected: {expected}", *self._letters())
 
-    @property
-    def _name(self) -> str:
-        return f"probe '{self.ref.path}'"
+    def _failed(self, what: str, *lines: str) -> AssertionError:
+        return AssertionError("\n  ".join((f"probe '{self.ref.path}' {what}", *lines)))
 
-    def _rest(self) -> str:
-        return f"; behind it wait {listed(self._inbox.waiting)}" if self._inbox.waiting else ""
+    def _letters(self) -> Sequence[str]:
+        """Why something that was expected may not have come."""
+        newest = [*self._system.dead_letters][-_NEWEST_LETTERS:]
+        if not newest:
+            return ()
+        return ("the newest dead letters of the system:", *(f"  {in_words(letter)}" for letter in newest))
 
     def __repr__(self) -> str:
         return f"<Probe {self.ref.path!r}, {len(self._inbox.waiting)} waiting>"
+
+
+def _waiting(where: str, messages: Collection[Received]) -> Sequence[str]:
+    return (f"{where}:", *(f"  {line}" for line in listed(messages))) if messages else ()
 
 
 class _Inbox:
@@ -274,7 +302,8 @@ class _StandIn(Actor):
         if envelope is not None and envelope.is_ask:
             # An actor of its own waits for the reply, so that the probe goes on receiving.
             answer = _Answer()
-            self.context.forward(await self.context.spawn(_Answering, answer))
+            # It has nothing to end when the test does: who has no reply then, is told so at once.
+            self.context.forward(await self.context.spawn(_Answering, answer, shutdown=BRUTAL_KILL))
         self._inbox.add(Received(message, sender, answer))
 
 

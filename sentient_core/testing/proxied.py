@@ -93,8 +93,7 @@ class ProxiedConnection:
         try:
             with self._scope:
                 try:
-                    with anyio.fail_after(_CONNECT_SECONDS):
-                        far = await anyio.connect_tcp(*self._target)
+                    far = await self._connect()
                     await self._carry_both_ways(far)
                 except* (OSError, anyio.BrokenResourceError):  # of one end: the other one hears of it
                     self.is_reset = True
@@ -104,17 +103,25 @@ class ProxiedConnection:
                     if end is not None:
                         await self._close(end)
 
+    async def _connect(self) -> SocketStream:
+        try:
+            with anyio.fail_after(_CONNECT_SECONDS):
+                return await anyio.connect_tcp(*self._target)
+        except OSError:
+            await self._ways[Direction.TO_CLIENT].free()  # no news in a black hole
+            raise
+
     async def _carry_both_ways(self, far: SocketStream) -> None:
         async with anyio.create_task_group() as tasks:
             for direction, source, target in (
                 (Direction.TO_SERVER, self._near, far),
                 (Direction.TO_CLIENT, far, self._near),
             ):
-                way = self._ways[direction]
+                way, back = self._ways[direction], self._ways[direction.other]
                 dice = random.Random(f"{self._seed}/{direction.value}")
                 inlet, outlet = anyio.create_memory_object_stream[_TimedPiece](_LINE_PIECES)
                 tasks.start_soon(self._read, way, source, inlet, dice)
-                tasks.start_soon(self._send, way, outlet, target, random.Random(dice.random()))
+                tasks.start_soon(self._send, way, back, outlet, target, random.Random(dice.random()))
 
     async def _read(
         self,
@@ -127,7 +134,12 @@ class ProxiedConnection:
         before = b""
         with line, suppress(anyio.EndOfStream):
             while True:
-                piece = await source.receive(_READ_BYTES)
+                try:
+                    piece = await source.receive(_READ_BYTES)
+                except anyio.BrokenResourceError:
+                    await way.free()  # no news in a black hole
+                    self.is_reset = True  # known before the line ends: its end is no end of the stream
+                    raise
                 toxics = way.toxics
                 if toxics.black_hole_at is not None:
                     seen = before + piece
@@ -140,25 +152,28 @@ class ProxiedConnection:
     async def _send(
         self,
         way: Way,
+        back: Way,
         line: MemoryObjectReceiveStream[_TimedPiece],
         target: SocketStream,
         dice: random.Random,
     ) -> None:
         with line:
-            async for due, piece in line:
-                await anyio.sleep_until(due)
-                await way.free()
-                if dice.random() < way.toxics.reset:
-                    self.reset()
-                for part in _parts(piece, way.toxics, dice):
+            try:
+                async for due, piece in line:
+                    await anyio.sleep_until(due)
                     await way.free()
-                    await target.send(part)
-                    if (bandwidth := way.toxics.bandwidth) is not None:
-                        await anyio.sleep(len(part) / bandwidth)
-                    elif way.toxics.slice_bytes is not None:
-                        await anyio.sleep(way.toxics.slice_pause)
-        await way.free()
-        await target.send_eof()
+                    if dice.random() < way.toxics.reset:
+                        self.reset()
+                    for part in _parts(piece, way.toxics, dice):
+                        await way.free()
+                        await target.send(part)
+                        await _pause(way.toxics, len(part))
+                await way.free()
+                if not self.is_reset:
+                    await target.send_eof()
+            except anyio.BrokenResourceError:
+                await back.free()  # as above: it is the target's news
+                raise
 
     async def _close(self, end: SocketStream) -> None:
         if self.is_reset:
@@ -166,6 +181,14 @@ class ProxiedConnection:
                 raw = end.extra_attributes[SocketAttribute.raw_socket]()
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         await anyio.aclose_forcefully(end)
+
+
+async def _pause(toxics: Toxics, sent: int) -> None:
+    """What sending so many bytes takes, and what is to pass before the next ones."""
+    seconds = 0.0 if toxics.bandwidth is None else sent / toxics.bandwidth
+    if toxics.slice_bytes is not None:
+        seconds += toxics.slice_pause
+    await anyio.sleep(seconds)
 
 
 def _parts(piece: bytes, toxics: Toxics, dice: random.Random) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ import anyio
 from anyio.abc import Listener, SocketAttribute, SocketStream, TaskGroup
 
 from sentient_core.errors import InvalidArgument
+from sentient_core.testing.background import leave
 from sentient_core.testing.proxied import ProxiedConnection, Way
 from sentient_core.testing.toxics import Direction, Toxics
 
@@ -33,11 +34,14 @@ class ToxicProxy:
     It listens on 127.0.0.1, on a port of its own. Toxics hold from the call on, also for open connections;
     what is on its way already arrives when it is due. What is random is drawn from the seed, for each way of
     each connection by itself. The block belongs to one task; leaving it breaks off what is still open. All of
-    it is used on the event loop's thread. Raises InvalidArgument for a port that cannot be.
+    it is used on the event loop's thread. Raises InvalidArgument for a host or a port that
+    cannot be.
     """
 
     def __init__(self, host: str, port: int, *, seed: int = 0) -> None:
-        if not 0 < port < 65_536:
+        if not host:
+            raise InvalidArgument("host is empty: it must be the server's name or address")
+        if type(port) is not int or not 0 < port < 65_536:
             raise InvalidArgument(f"port must be the server's, 1 to 65535, not {port!r}")
         self._target = (host, port)
         self._seed = seed
@@ -61,15 +65,7 @@ class ToxicProxy:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        tasks = self._tasks
-        if tasks is None:
-            return None
-        tasks.cancel_scope.cancel()
-        # The body's own exception passes as it is; the task group sees cancellations alone.
-        if isinstance(error, Exception):
-            await tasks.__aexit__(None, None, None)
-            return False
-        return await tasks.__aexit__(kind, error, trace)
+        return None if self._tasks is None else await leave(self._tasks, kind, error, trace)
 
     @property
     def open_connections(self) -> int:
@@ -115,8 +111,14 @@ class ToxicProxy:
             connection.reset()
 
     async def held(self, direction: Direction = Direction.TO_SERVER) -> None:
-        """Return once the bytes of `black_hole_at`, as last set, have come, and are held."""
-        await self._ways[direction].has_held.wait()
+        """Return once the bytes of `black_hole_at`, as last set, have come, and are held.
+
+        Raises InvalidArgument where none are set, which would wait for ever.
+        """
+        way = self._ways[direction]
+        if way.toxics.black_hole_at is None and not way.has_held.is_set():
+            raise InvalidArgument(f"nothing will be held {direction.value}: no black_hole_at is set there")
+        await way.has_held.wait()
 
     def __repr__(self) -> str:
         host, port = self._target

@@ -51,6 +51,9 @@ class RecordedStore:
         self.store: Store = cast("Store", _Listening(store, self.history))
         """See `StoreHolder`."""
 
+    def __repr__(self) -> str:
+        return f"<RecordedStore of {self.store!r}, {len(self.history.turns)} turns>"
+
 
 class _Listening:
     """A store whose journals are listened to."""
@@ -58,6 +61,9 @@ class _Listening:
     def __init__(self, store: Store, history: History) -> None:
         self._store = store
         self._history = history
+
+    def __repr__(self) -> str:
+        return repr(self._store)
 
     async def open_journal(self, system: str, **options: Any) -> Journal:
         journal = await self._store.open_journal(system, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 
 import msgspec
@@ -18,6 +19,11 @@ class Direction(Enum):
     """Requests."""
     TO_CLIENT = "to_client"
     """Answers."""
+
+    @property
+    def other(self) -> Direction:
+        """The way back."""
+        return Direction.TO_CLIENT if self is Direction.TO_SERVER else Direction.TO_SERVER
 
 
 class Toxics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, repr_omit_defaults=True):
@@ -49,15 +55,28 @@ class Toxics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         for name in ("latency", "jitter", "slice_pause"):
-            if not getattr(self, name) >= 0:
-                raise InvalidArgument(f"{name} must be seconds, at least 0, not {getattr(self, name)!r}")
-        if not 0 <= self.reset <= 1:
+            seconds = getattr(self, name)
+            if not _is_number(seconds) or seconds < 0:
+                raise InvalidArgument(f"{name} must be seconds, at least 0, not {seconds!r}")
+        if not _is_number(self.reset) or not 0 <= self.reset <= 1:
             raise InvalidArgument(f"reset must be a chance from 0 to 1, not {self.reset!r}")
-        if self.bandwidth is not None and not self.bandwidth > 0:
+        if self.bandwidth is not None and not (_is_number(self.bandwidth) and self.bandwidth > 0):
             raise InvalidArgument(
                 f"bandwidth must be bytes per second, above 0, or None, not {self.bandwidth!r}"
             )
-        if self.slice_bytes is not None and not self.slice_bytes >= 1:
-            raise InvalidArgument(f"slice_bytes must be at least 1, or None, not {self.slice_bytes!r}")
+        if self.slice_bytes is not None and (type(self.slice_bytes) is not int or self.slice_bytes < 1):
+            raise InvalidArgument(
+                f"slice_bytes must be a whole number from 1 on, or None, not {self.slice_bytes!r}"
+            )
+        if self.slice_pause and self.slice_bytes is None:
+            raise InvalidArgument("slice_pause is between slices: give slice_bytes as well, or leave it out")
+        if type(self.black_hole) is not bool:
+            raise InvalidArgument(f"black_hole must be True or False, not {self.black_hole!r}")
         if self.black_hole_at == b"":
             raise InvalidArgument("black_hole_at is empty: for every piece there is black_hole=True")
+        if not isinstance(self.black_hole_at, bytes | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgument(f"black_hole_at must be bytes, or None, not {self.black_hole_at!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

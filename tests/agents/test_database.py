@@ -40,7 +40,7 @@ HOSTILE = ["a'b", 'a"b', "a:b:c", "⟨a⟩`b`", "x; REMOVE TABLE note; --", "1",
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that the tests of this file share, each with a database of its own."""
-    with Server(tmp_path_factory.mktemp("server"), is_on_disk=False) as server:
+    with Server(tmp_path_factory.mktemp("server")) as server:
         yield server
 
 

@@ -32,7 +32,7 @@ FLOW = Workflow(
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of an empty database."""
     if request.param == "server":
-        with Server(tmp_path, "--unauthenticated", is_on_disk=False) as server:
+        with Server(tmp_path, "--unauthenticated") as server:
             yield server.url()
     else:
         yield "mem://" if request.param == "mem" else f"surrealkv://{tmp_path}/db"

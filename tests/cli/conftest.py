@@ -84,7 +84,7 @@ async def fill(url: str, **settings: Any) -> None:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A database server that the tests share, each with databases of its own."""
-    with Server(tmp_path_factory.mktemp("server"), is_on_disk=False) as server:
+    with Server(tmp_path_factory.mktemp("server")) as server:
         yield server
 
 

@@ -33,6 +33,17 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_a_verb_waits_for_no_imports_of_others() -> None:
+    code = (
+        "import sys, sentient_core.cli; "
+        "print(*{'sentient_core.testing', 'sentient_core.bench', 'pytest', 'matplotlib'} & {*sys.modules})"
+    )
+
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "\n"
+
+
 def test_the_store_of_a_killed_process_is_looked_at_without_touching_it(tmp_path: Path) -> None:
     url = f"surrealkv://{tmp_path}/store"
     child = subprocess.run(

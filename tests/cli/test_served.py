@@ -311,7 +311,7 @@ def test_a_server_that_was_not_tried_is_refused(
 def test_a_certificate_of_ones_own_is_trusted_by_the_environment(tmp_path: Path, a_backup: Path) -> None:
     certificate, key = make_certificate(tmp_path)
     command = [sys.executable, "-P", "-m", "sentient_core", "restore", str(a_backup), "--store"]
-    with Server(tmp_path, "--web-crt", str(certificate), "--web-key", str(key), is_on_disk=False) as own:
+    with Server(tmp_path, "--web-crt", str(certificate), "--web-key", str(key)) as own:
         for more, code, complaint in (({}, 2, "SSL_CERT_FILE"), ({"SSL_CERT_FILE": str(certificate)}, 0, "")):
             done = subprocess.run(
                 [*command, own.url("wss")],

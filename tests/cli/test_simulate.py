@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Never
@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from sentient_core.cli import main
 
-simulate_verb = sys.modules["sentient_core.cli.simulate"]
+simulate_verb = importlib.import_module("sentient_core.cli.simulate")
 
 
 def run(*arguments: str) -> Result:

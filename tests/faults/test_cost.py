@@ -6,13 +6,13 @@ import anyio
 import pytest
 
 from sentient_core import ActorSystem, MemoryStore
-from sentient_core.bench.instructions import Instructions
-from tests.probes import Add, Counter, Total, VolatileCounter
+from sentient_core.bench.instructions import FAULT_POINTS, Instructions
+from tests.probes import Add, Counter, DurableCounter, Total, VolatileCounter
 
-MESSAGES = 300
+MESSAGES = 100
 
 
-@pytest.mark.parametrize("cls", [VolatileCounter, Counter])
+@pytest.mark.parametrize("cls", [VolatileCounter, Counter, DurableCounter])
 async def test_without_a_plan_tells_and_asks_spend_less_than_a_hundredth_on_it(
     cls: type[Counter],
 ) -> None:
@@ -30,5 +30,5 @@ async def test_without_a_plan_tells_and_asks_spend_less_than_a_hundredth_on_it(
 
     for counted in (tells, asks):
         assert counted.all > 30 * MESSAGES  # it did count
-        of_points = counted.on_lines_with("faults", "sentient_core")
+        of_points = counted.on_lines_with(FAULT_POINTS, "sentient_core")
         assert of_points < counted.all / 100, (of_points, counted.all)

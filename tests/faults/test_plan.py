@@ -88,6 +88,16 @@ def test_of_a_misspelt_word_it_is_said_what_there_is(text: str, there_is: str) -
         ({"action": "delay"}, "a delay takes seconds="),
         ({"action": "delay", "seconds": float("inf")}, "a delay takes seconds="),
         ({"seconds": 1}, "seconds says nothing to raise"),
+        ({"action": "delay", "seconds": float("nan")}, "a delay takes seconds="),
+        ({"action": "delay", "seconds": -1.0}, "a delay takes seconds="),
+        ({"action": "delay", "seconds": "1"}, "a delay takes seconds="),
+        ({"probability": float("nan")}, "probability is more than 0"),
+        ({"probability": "1"}, "probability is more than 0"),
+        ({"nth": -1}, "nth must be a whole number from 1 on"),
+        ({"nth": 1.0}, "nth must be a whole number from 1 on"),
+        ({"point": None}, "there is no point None"),
+        ({"action": ["raise"]}, "there is no action"),
+        ({"reason": 5}, "reason must be a text"),
         ({"action": "hang", "reason": "x"}, "reason says nothing to hang"),
     ],
 )
@@ -106,11 +116,24 @@ def test_a_rule_that_means_nothing_is_refused(fields: dict[str, Any], complaint:
         ("seed = 1\nrulez = 2", "unknown field `rulez`"),
         ('seed = 1\n[[rules]]\npoint = "x"\naction = "raise"', r"at `\$.rules\[0\].point`"),
         ('seed = 1\n[[rules]]\npoint = "timer"\naction = "raise"', "nothing can raise at timer"),
+        ("seed = 1.5", "Expected `int`, got `float`"),
+        ("seed = 1\nseed = 2", "Cannot overwrite a value"),
+        ('seed = 1\n[[rules]]\npoint = "stop"\naction = "raise"\nnht = 3', "unknown field `nht`"),
+        ('seed = 1\n[[rules]]\npoint = "stop"\naction = "delay"\nseconds = inf', "a delay takes seconds="),
+        ('seed = 1\n[[rules]]\npoint = "stop"\naction = "raise"\nnth = "3"', r"at `\$.rules\[0\].nth`"),
+        ('seed = 1\nrules = ["stop"]', "Expected `object`, got `str`"),
     ],
 )
 def test_a_text_that_is_no_plan_is_refused_with_the_place(text: str, complaint: str) -> None:
     with pytest.raises(InvalidFaultPlan, match=complaint):
         FaultPlan.from_toml(text)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_bytes(b"seed = 7 # \xff")
+
+    with pytest.raises(InvalidFaultPlan, match=r"plan\.toml: .*utf-8"):
+        FaultPlan.load(tmp_path / "plan.toml")
 
 
 @pytest.mark.parametrize(

@@ -529,3 +529,19 @@ def test_what_is_no_plan_is_refused_at_once() -> None:
     plan: Any = "seed = 1"
     with pytest.raises(InvalidArgument, match="faults must be a FaultPlan"):
         ActorSystem("test", store=MemoryStore(), faults=plan)
+
+
+class Passing(Counter):
+    passivate_after = 10.0
+
+
+async def test_a_checkpoint_that_fails_as_an_actor_is_passivated_is_the_actors_failure() -> None:
+    async with faulty(of(P.CHECKPOINT, A.RAISE, nth=1)) as system:
+        counter = await system.get_or_spawn(Passing, "k")
+        await counter.ask(Add(1), timeout=5)
+        await anyio.sleep(60)
+
+        await counter.ask(Add(10), timeout=5)
+        assert counter.incarnation > 1
+        assert len(injected(system)) == 1
+        await check_books(system)

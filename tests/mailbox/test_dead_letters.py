@@ -36,6 +36,7 @@ def test_the_newest_are_kept_and_all_are_counted() -> None:
     assert [letter.message for letter in kept[:2]] == [3, 4]
     assert kept.counts == {DeadLetterReason.FULL: 5, DeadLetterReason.STOPPED: 1}
     assert kept.total == 6
+    assert repr(kept) == "<dead letters: 5 full, 1 stopped>"
 
 
 async def test_a_dead_letter_says_everything() -> None:

@@ -41,7 +41,7 @@ async def faulty_store(url: str, faults: Faults) -> AsyncIterator[SurrealStore]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A database server that the tests share, each with a database of its own. Nobody kills this one."""
-    with Server(tmp_path_factory.mktemp("server"), is_on_disk=False) as server:
+    with Server(tmp_path_factory.mktemp("server")) as server:
         yield server
 
 
@@ -51,7 +51,7 @@ def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     # Over HTTP a server takes 4 MiB per request if it is told nothing; the contract has larger messages.
     settings = {"SURREAL_HTTP_MAX_RPC_BODY_SIZE": str(64 * 1024 * 1024)}
     directory = tmp_path_factory.mktemp("server")
-    with Server(directory, "--unauthenticated", is_on_disk=False, **settings) as server:
+    with Server(directory, "--unauthenticated", **settings) as server:
         yield server
 
 

@@ -29,8 +29,8 @@ def find_program() -> str:
 class Server(DatabaseServer):
     """One server process. It can be killed and started again, on the same port and database."""
 
-    def __init__(self, directory: Path, *options: str, is_on_disk: bool = True, **environment: str) -> None:
-        super().__init__(find_program(), directory, *options, is_on_disk=is_on_disk, **environment)
+    def __init__(self, directory: Path, *options: str, **environment: str) -> None:
+        super().__init__(find_program(), directory, *options, **environment)
 
     def store(self, scheme: str = "ws", **settings: Any) -> SurrealStore:
         """A store on it, with the rights of its owner."""

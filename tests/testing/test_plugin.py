@@ -153,8 +153,16 @@ def test_what_is_wrong_at_the_end_of_a_system_fails_its_test(tmp_path: Path) -> 
             account.tell(Deposit(-1))
             await actor_system.flush()
 
-        async def test_a_thread(actor_system: ActorSystem) -> None:
+        @pytest.mark.actor_system(dead_letters=())
+        async def test_two_things(actor_system: ActorSystem) -> None:
+            account = await actor_system.spawn(Account, name="alice")
+            account.tell(Deposit(-2))
+            await actor_system.flush()
             threading.Thread(target=threading.Event().wait, name="lost", daemon=True).start()
+
+        async def test_expects(probe: Probe) -> None:
+            probe.ref.tell(Deposit(3))
+            await probe.expect(Deposit(4))
 
         async def test_that_fails_itself(actor_system: ActorSystem) -> None:
             threading.Thread(target=threading.Event().wait, name="lost too", daemon=True).start()
@@ -191,7 +199,8 @@ def test_what_is_wrong_at_the_end_of_a_system_fails_its_test(tmp_path: Path) -> 
     assert outcomes(found) == {
         "test_letters[asyncio]": "ERROR",
         "test_letters_that_are_meant[asyncio]": "PASSED",
-        "test_a_thread[asyncio]": "ERROR",
+        "test_two_things[asyncio]": "ERROR",
+        "test_expects[asyncio]": "FAILED",
         "test_that_fails_itself[asyncio]": "FAILED",
         "test_bad_options[asyncio]": "ERROR",
         "test_no_reason[asyncio]": "ERROR",
@@ -201,13 +210,47 @@ def test_what_is_wrong_at_the_end_of_a_system_fails_its_test(tmp_path: Path) -> 
         "test_no_bool[asyncio]": "ERROR",
     }, output
     assert "failed: Deposit(amount=-1) from external to alice (ValueError: negative)" in output
-    assert re.search(r"1 thread:\nE +lost\n", output)
+    assert "failed: Deposit(amount=-2) from external to alice (ValueError: negative)\nleft behind" in output
+    assert re.search(r"^left behind by the test: 1 thread:\n  lost\n", output, re.MULTILINE)
+    assert "  differs in: amount is 3, not 4" in output
+    assert "/probe.py" not in output  # a failure ends at the line of the test
+    assert "During handling" not in output
     assert "alerts is 'any' or a tuple" in output
     assert "dead_letters: there is no 'stoped'; there are: stopped, failed" in output
     assert "takes no stor=; did you mean store=?" in output
     assert "takes options by name, such as store='mem://', not 'mem://'" in output
     assert "all that is filled in is {tmp_path}" in output
     assert "leaks is True or False in @pytest.mark.actor_system(...), not 'no'" in output
+
+
+def test_a_test_that_another_plugin_would_run_as_well_is_told_so(tmp_path: Path) -> None:
+    tests = """
+        @pytest.mark.asyncio
+        async def test_twice(probe: Probe) -> None:
+            pass
+
+        @pytest.mark.trio
+        async def test_virtually(virtual_clock: VirtualClock) -> None:
+            pass
+
+        @pytest.mark.asyncio
+        def test_of_its_own() -> None:
+            pass
+    """
+
+    found = run(tmp_path, tests, ini="markers =\n  asyncio\n  trio\n")
+
+    assert outcomes(found) == {
+        **both("test_twice", "ERROR"),
+        **both("test_virtually", "ERROR"),
+        "test_of_its_own": "PASSED",
+    }
+    assert (
+        "actor_system has anyio's plugin run this test, and pytest-asyncio runs it as well" in found["output"]
+    )
+    assert (
+        "virtual_clock has anyio's plugin run this test, and pytest-trio runs it as well" in found["output"]
+    )
 
 
 def test_backends_of_the_user_are_kept_and_module_fixtures_follow_the_clock(tmp_path: Path) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anyio
 import pytest
 
-from sentient_core import Actor, ActorSystem, AskTimeout, InvalidArgument, MemoryStore
+from sentient_core import Actor, ActorStopped, ActorSystem, AskTimeout, InvalidArgument, MemoryStore
 from sentient_core.testing import Probe
-from tests.probes import Add, Pass, Say, letters
+from tests.probes import Add, Counter, Fail, Pass, Say, letters
 from tests.puppet import Puppet, in_turn
 from tests.virtual_time import anyio_backend
 
@@ -37,6 +37,13 @@ async def test_what_is_expected_is_a_type_a_value_or_a_predicate(probe: Probe) -
     assert await probe.expect(lambda message: message.text.startswith("h")) == Say("hi")
 
 
+_nothing: Callable[[object], bool] = lambda _: False  # noqa: E731 - it is to be a lambda
+
+
+def is_first(message: Say) -> bool:
+    return message.text == "first"
+
+
 async def test_what_comes_instead_is_shown(probe: Probe) -> None:
     for message in (Add(1), Say("next")):
         probe.ref.tell(message)
@@ -45,19 +52,67 @@ async def test_what_comes_instead_is_shown(probe: Probe) -> None:
     with pytest.raises(AssertionError) as failed:
         await probe.expect(Say)
 
-    assert str(failed.value) == (
-        "probe 'probe' got Add(amount=1) from external, and expected a Say; "
-        "behind it wait [Say(text='next') from external]"
-    )
+    assert str(failed.value).splitlines() == [
+        "probe 'probe' got Add(amount=1) from external",
+        "  expected: a Say",
+        "  waiting behind it:",
+        "    Say(text='next') from external",
+    ]
+    shown: list[tuple[Any, str]] = [
+        (Say("more"), "  differs in: text is 'next', not 'more'"),
+        (_nothing, r"  expected: what the lambda in test_probe.py:\d+ is true of"),
+        (is_first, "  expected: what is_first is true of"),
+    ]
+    for what, line in shown:
+        probe.ref.tell(Say("next"))
+        with pytest.raises(AssertionError, match=line):
+            await probe.expect(what)
+
+
+async def test_a_predicate_that_fails_says_what_it_was_given(probe: Probe) -> None:
+    probe.ref.tell(Add(1))
+
+    with pytest.raises(AttributeError) as failed:
+        await probe.expect(lambda message: message.text == "hi")
+
+    assert failed.value.__notes__ == ["raised by the predicate when it was given Add(amount=1)"]
+
+
+async def test_where_nothing_comes_the_newest_dead_letters_may_say_why(
+    system: ActorSystem, probe: Probe
+) -> None:
+    ref = await system.spawn(Counter, name="one")
+    ref.tell(Fail("this way"))
+    await anyio.sleep(1)
+
+    with pytest.raises(AssertionError) as failed:
+        await probe.expect(Add, timeout=30)
+
+    assert str(failed.value).splitlines()[:3] == [
+        "probe 'probe' got nothing within 30 s",
+        "  expected: an Add",
+        "  the newest dead letters of the system:",
+    ]
+    assert "failed: Fail(why='this way')" in str(failed.value)
 
 
 async def test_what_does_not_come_is_missed_after_the_time_for_it(probe: Probe) -> None:
     begin = anyio.current_time()
 
-    with pytest.raises(AssertionError, match="expected a Say within 30 s, and got nothing"):
+    with pytest.raises(AssertionError, match=r"got nothing within 30 s\n  expected: a Say$"):
         await probe.expect(Say, timeout=30.0)
 
     assert anyio.current_time() == begin + 30
+
+
+async def test_of_two_ends_the_one_that_is_meant_is_taken(system: ActorSystem, probe: Probe) -> None:
+    first, second = await system.spawn(Puppet), await system.spawn(Puppet)
+    for ref in (first, second):
+        await probe.watch(ref)
+        await ref.stop()
+
+    assert (await probe.expect_terminated(second)).ref == second
+    assert (await probe.expect_terminated(first)).ref == first
 
 
 async def test_several_are_received_by_one_deadline(probe: Probe) -> None:
@@ -69,7 +124,7 @@ async def test_several_are_received_by_one_deadline(probe: Probe) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(send, range(5))
         assert await probe.receive_n(3, timeout=3.5) == [Add(0), Add(1), Add(2)]
-        with pytest.raises(AssertionError, match=r"got 1 of 9 messages within 1.5 s: \[Add\(amount=3\)\]"):
+        with pytest.raises(AssertionError, match=r"got 1 of 9 messages within 1.5 s\n  Add\(amount=3\)$"):
             await probe.receive_n(9, timeout=1.5)
 
     with pytest.raises(InvalidArgument):
@@ -87,7 +142,9 @@ async def test_that_nothing_comes_fails_as_soon_as_something_does(probe: Probe) 
             probe.ref.tell(Add())
 
         tasks.start_soon(send_later)
-        with pytest.raises(AssertionError, match=r"no message within 60 s, and got Add\(amount=1\)"):
+        with pytest.raises(
+            AssertionError, match=r"got Add\(amount=1\) from external\n  expected: no message within 60 s$"
+        ):
             await probe.expect_no(60)
 
     assert anyio.current_time() == begin + 7
@@ -163,7 +220,9 @@ async def test_an_end_is_seen_whenever_it_came_and_leaves_the_rest(system: Actor
     probe.ref.tell(Add(1))
     failing.tell("x")
     assert "broken" in str((await probe.expect_terminated(failing)).cause)
-    with pytest.raises(AssertionError, match="expected the end of"):
+    with pytest.raises(
+        AssertionError, match=r"was not told within 60 s that <.*> has ended\n  others that wait:\n    Add"
+    ):
         await probe.expect_terminated(living, timeout=60)
     assert await probe.expect(Add) == Add(1)
 
@@ -173,3 +232,18 @@ async def test_what_is_no_ref_is_not_watched(system: ActorSystem) -> None:
 
     with pytest.raises(InvalidArgument, match="the ref of an actor, not 'alice'"):
         await probe.expect_terminated("alice")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+async def test_an_ask_without_its_reply_keeps_no_system_from_ending() -> None:
+    begin = anyio.current_time()
+    async with anyio.create_task_group() as tasks, ActorSystem("test", store=MemoryStore()) as system:
+        probe = await Probe.spawn(system)
+
+        async def ask() -> None:
+            with pytest.raises(ActorStopped):
+                await probe.ref.ask(Pass(), timeout=60)
+
+        tasks.start_soon(ask)
+        await probe.expect(Pass)
+
+    assert anyio.current_time() - begin < 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
 from sentient_core.errors import InvalidArgument
-from sentient_core.testing import Direction, ToxicProxy, Toxics
+from sentient_core.testing import Direction, ToxicProxy, Toxics, no_leaks
 
 
 class Upper:
@@ -134,6 +136,8 @@ async def test_a_black_hole_keeps_what_is_sent_until_it_ends(direction: Directio
         with anyio.move_on_after(0.05):
             await stream.receive()
             pytest.fail("it came through")
+        if direction is Direction.TO_CLIENT:
+            await upper.until_got(3)
         assert upper.got == (b"" if direction is Direction.TO_SERVER else b"abc")
         late = await connect(proxy)
         await late.send(b"def")
@@ -161,6 +165,79 @@ async def test_an_end_is_not_told_either_in_a_black_hole() -> None:
         with pytest.raises(anyio.EndOfStream):
             await stream.receive()
         assert upper.resets == 0
+
+
+async def close_by_reset(stream: SocketStream) -> None:
+    raw = stream.extra_attributes[SocketAttribute.raw_socket]()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    await anyio.aclose_forcefully(stream)
+
+
+async def test_a_reset_is_not_told_either_in_a_black_hole() -> None:
+    async with proxied() as (proxy, upper):
+        stream = await connect(proxy)
+        await stream.send(b"a")
+        assert await receive(stream, 1) == b"A"
+        proxy.set(Toxics(black_hole=True))
+        await close_by_reset(stream)
+        with anyio.move_on_after(0.05):
+            await upper.until_reset()
+            pytest.fail("the server has heard of it")
+        assert proxy.open_connections == 1
+
+        proxy.heal()
+
+        await upper.until_reset()
+        assert proxy.resets == 1
+
+
+async def test_a_server_that_is_away_is_not_told_of_in_a_black_hole() -> None:
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra_attributes[SocketAttribute.local_port]()
+    await listener.aclose()
+    async with ToxicProxy("127.0.0.1", port) as proxy:
+        proxy.set(Toxics(black_hole=True))
+        async with await connect(proxy) as stream:
+            with anyio.move_on_after(0.05):
+                await stream.receive()
+                pytest.fail("the client has heard of it")
+
+            proxy.heal()
+
+            with pytest.raises((anyio.BrokenResourceError, anyio.EndOfStream)), anyio.fail_after(20):
+                await stream.receive()
+
+
+async def test_a_proxy_leaves_nothing_behind_whatever_its_connections_were_at() -> None:
+    async with no_leaks(), proxied() as (proxy, _):
+        streams = [await connect(proxy) for _ in range(8)]
+        for stream in streams:
+            await stream.send(b"a")
+            await stream.receive()
+        proxy.reset()
+        late = [await connect(proxy) for _ in range(4)]
+        proxy.set(Toxics(black_hole=True, latency=5.0))
+        for stream in late:
+            await stream.send(bytes(100_000))
+        await close_by_reset(late[0])
+        for stream in (*streams, *late[1:]):
+            await stream.aclose()
+
+
+async def test_waiting_for_bytes_that_are_not_to_be_held_is_refused() -> None:
+    async with proxied() as (proxy, _):
+        with pytest.raises(InvalidArgument, match="no black_hole_at is set"):
+            await proxy.held()
+
+
+async def test_slices_of_a_limited_bandwidth_keep_their_pause() -> None:
+    async with proxied() as (proxy, _), await connect(proxy) as stream:
+        proxy.set(Toxics(bandwidth=1e6, slice_bytes=1, slice_pause=0.02), Direction.TO_CLIENT)
+        start = anyio.current_time()
+        await stream.send(b"abcd")
+        await receive(stream, 4)
+
+        assert anyio.current_time() - start >= 3 * 0.02
 
 
 async def test_a_black_hole_can_begin_with_the_request_that_matters_even_if_it_comes_in_two() -> None:
@@ -243,6 +320,7 @@ async def test_the_same_seed_breaks_the_same_pieces() -> None:
 
     assert first == again
     assert first != other
+    assert len(set(first)) > 1  # each connection by itself
 
 
 async def test_leaving_the_block_breaks_off_what_is_open_also_by_an_exception() -> None:
@@ -269,12 +347,21 @@ async def test_leaving_the_block_breaks_off_what_is_open_also_by_an_exception() 
     [
         ("latency", -1.0),
         ("latency", float("nan")),
+        ("latency", float("inf")),
+        ("latency", "1"),
+        ("latency", True),
         ("jitter", -0.1),
         ("slice_pause", -0.1),
+        ("slice_pause", 0.1),
         ("bandwidth", 0.0),
+        ("bandwidth", float("inf")),
         ("slice_bytes", 0),
+        ("slice_bytes", 1.5),
         ("reset", 1.1),
+        ("reset", float("nan")),
+        ("black_hole", 1),
         ("black_hole_at", b""),
+        ("black_hole_at", "COMMIT"),
     ],
 )
 def test_what_can_never_work_is_refused(field: str, value: object) -> None:
@@ -282,9 +369,15 @@ def test_what_can_never_work_is_refused(field: str, value: object) -> None:
         Toxics(**{field: value})  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
-def test_a_port_that_cannot_be_is_refused() -> None:
+@pytest.mark.parametrize("port", [0, 65_536, True, "80"])
+def test_a_port_that_cannot_be_is_refused(port: Any) -> None:
     with pytest.raises(InvalidArgument, match="port"):
-        ToxicProxy("127.0.0.1", 0)
+        ToxicProxy("127.0.0.1", port)
+
+
+def test_an_empty_host_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="host is empty"):
+        ToxicProxy("", 80)
 
 
 async def test_it_says_what_it_does_and_has_no_address_before_it_listens() -> None:

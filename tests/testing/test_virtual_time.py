@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -101,10 +102,22 @@ async def test_no_time_passes_while_a_thread_works(clock: VirtualClock) -> None:
     assert clock.now == begin
 
 
+def test_no_time_passes_while_an_executor_of_asyncio_works() -> None:
+    async def run() -> float:
+        async with asyncio.timeout(0.1):
+            assert await asyncio.to_thread(slow, "x") == "x"
+        return asyncio.get_running_loop().time()
+
+    backend, options = virtual_backend("asyncio")
+
+    assert anyio.run(run, backend=backend, backend_options=options) == 0.0
+
+
 @pytest.mark.parametrize("worker", [Worker, ProcessWorker])
 async def test_no_time_passes_while_an_actor_has_blocking_work_done(
     clock: VirtualClock, worker: type[Worker | ProcessWorker]
 ) -> None:
+    clock.patience = 120.0  # a loaded machine takes more than ten seconds to start a process
     async with ActorSystem("test", store=MemoryStore()) as system:
         ref = await system.spawn(worker)
         await anyio.sleep(1.0)
@@ -252,3 +265,11 @@ def test_bad_options_are_refused(options: dict[str, Any]) -> None:
         virtual_backend("trio", **options)
     with pytest.raises(InvalidArgument, match="asyncio"):
         virtual_backend("curio")
+
+
+def test_printed_a_clock_says_the_time() -> None:
+    clock = VirtualClock()
+    clock.read_by(lambda: 3600.5)
+    assert repr(clock) == "<VirtualClock at 3600.5 s>"
+    with clock.held():
+        assert repr(clock) == "<VirtualClock at 3600.5 s, held>"

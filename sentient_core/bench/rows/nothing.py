@@ -12,7 +12,7 @@ from sentient_core.actors.actor import Actor, DurabilityName
 from sentient_core.actors.handlers import handles
 from sentient_core.actors.request import Request
 from sentient_core.bench.findings import Findings
-from sentient_core.bench.instructions import Instructions
+from sentient_core.bench.instructions import FAULT_POINTS, Instructions
 from sentient_core.bench.row import Row
 from sentient_core.bench.scene import Scene
 from sentient_core.bench.stores import StoreKind
@@ -57,7 +57,7 @@ async def _run(scene: Scene, findings: Findings) -> None:
     for cls in (_Volatile, _Mirrored):
         async with scene.system(watchdog=None) as system:
             for what, counted in (await _count(system, cls)).items():
-                spent = counted.on_lines_with("faults", "sentient_core")
+                spent = counted.on_lines_with(FAULT_POINTS, "sentient_core")
                 share = 100 * spent / counted.all
                 one = f"{what} of a {cls.durability} actor"
                 findings.figure(f"{one}: instructions", counted.all / _MESSAGES, "")

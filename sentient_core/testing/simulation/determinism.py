@@ -20,8 +20,11 @@ from threading import get_ident
 from types import ModuleType
 from typing import Any
 
+import sniffio
 from trio._core import _run as trio_run  # pyright: ignore[reportPrivateUsage] - to seed its scheduler
 from trio.testing import MockClock
+
+from sentient_core.errors import WrongThread
 
 __all__ = ["deterministic"]
 
@@ -66,8 +69,12 @@ class _Clocks:
 def deterministic(seed: int) -> Generator[MockClock]:
     """Within it, a `trio.run` under the clock it gives is the same for the same seed.
 
-    It holds for the process: one at a time.
+    It holds for the process: one at a time. Raises WrongThread within an event loop, which would go wrong.
     """
+    if _is_within_a_loop():
+        raise WrongThread(
+            "a simulation runs an event loop of its own: call it from a plain function, not async"
+        )
     clock = MockClock(autojump_threshold=0)
     clocks = _Clocks(clock.current_time, Random(f"slices {seed}"))
     scheduler, state = vars(trio_run)["_r"], vars(trio_run)["_r"].getstate()
@@ -86,6 +93,14 @@ def deterministic(seed: int) -> Generator[MockClock]:
             setattr(module, name, value)
         if was_enabled:
             gc.enable()
+
+
+def _is_within_a_loop() -> bool:
+    try:
+        sniffio.current_async_library()
+    except sniffio.AsyncLibraryNotFoundError:
+        return False
+    return True
 
 
 def _replace(clocks: _Clocks) -> Generator[tuple[ModuleType, str, object]]:

@@ -16,19 +16,20 @@ __all__ = ["as_text", "from_text", "load"]
 _FORMAT = 1
 
 
-def as_text(outcome: Outcome) -> str:
-    """The program with a step per line; what came of it stands below, for people alone.
+def as_text(played: Outcome | Program) -> str:
+    """The program with a step per line; what came of it, if it was played, stands below, for people alone.
 
     Lines that begin with `#` are not read back.
     """
-    program = outcome.program
+    program = played if isinstance(played, Program) else played.program
     lines = [_line({"sentient_simulation": _FORMAT}), _line({"seed": program.seed})]
     lines += [_line({"part": part}) for part in program.parts]
     lines += [_line({"virtual": virtual}) for virtual in program.virtual]
     lines += [_line({"faults": program.faults})] if program.faults else []
     lines += [_line({"step": step}) for step in program.steps]
-    lines += [f"# wrong: {complaint}" for complaint in outcome.complaints]
-    lines += [f"# {line}" for line in outcome.trace]
+    if isinstance(played, Outcome):
+        lines += [f"# wrong: {complaint}" for complaint in played.complaints]
+        lines += [f"# {line}" for line in played.trace]
     return "\n".join(lines) + "\n"
 
 

@@ -50,7 +50,7 @@ def simulate(
     `steps`: of each program. `has_faults`: with random fault plans as well. `progress` is called after each
     seed, with it and how many there have been; `on_shrinking` with the smallest program so far and the
     number of tries. It has the process to itself meanwhile: no other system runs in it, nor another thread
-    that needs the clock, and it is not called from within an event loop.
+    that needs the clock. Raises WrongThread within an event loop.
     """
     played = happenings = 0
     for seed in seeds:

@@ -33,12 +33,12 @@ class Reference:
     """What there should be, kept in dictionaries."""
 
     def __init__(self, chance: Random, *, has_large_states: bool = False) -> None:
-        self.chance = chance
-        self.has_large_states = has_large_states
-        self.seq = 0
-        self.seq_of_messages = 0
+        self.chance: Random = chance
+        self.has_large_states: bool = has_large_states
+        self.seq: int = 0
+        self.seq_of_messages: int = 0
         """How many messages there were."""
-        self.epoch = 0
+        self.epoch: int = 0
         self.pending: dict[Key, int] = {}
         self.states: dict[str, bytes] = {}
         self.timers: dict[tuple[str, str], int] = {}

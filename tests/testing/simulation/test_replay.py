@@ -23,6 +23,7 @@ from sentient_core.testing.simulation import (
 def test_a_program_comes_back_from_its_text(seed: int) -> None:
     program = generate(seed)
 
+    assert from_text(as_text(program)) == program
     assert from_text(as_text(Outcome(program, ("wrong",), ("what happened",)))) == program
 
 

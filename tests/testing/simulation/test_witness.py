@@ -80,6 +80,53 @@ def test_what_a_failed_turn_has_sent_comes_nowhere(books: Books, complaints: Com
     assert "has not ended well" in complaints[0]
 
 
+def test_what_comes_once_more_or_to_another_one_or_from_nobody_is_seen(
+    books: Books, complaints: Complaints
+) -> None:
+    for id_ in "12":
+        books.sent(id_, "a", Kind.VOLATILE, Origin.OUTSIDE)
+    books.begins("a", "1", "", 0, 1)
+    books.ends("1")
+    books.sent("2.relayed", "b", Kind.VOLATILE, Origin.TURN, "2")
+    assert not complaints
+
+    books.begins("a", "1", "", 0, 1)
+    books.begins("b", "2", "", 0, 1)
+    books.begins("a", "3", "", 0, 1)
+    books.is_dead("4", has_row=True)
+    books.is_dead("2.relayed", has_row=True)  # of a turn that has not ended: it cannot have left
+
+    assert [len([c for c in complaints if words in c]) for words in ("once more", "b got the message 2")] == [
+        1,
+        1,
+    ]
+    assert [c for c in complaints if "nobody has sent" in c] == [
+        "a got a message 3 that nobody has sent",
+        "there is a dead letter of message 4, which nobody has sent",
+    ]
+    assert "is a dead letter, and its turn has not ended well" in complaints[-1]
+
+
+def test_what_a_state_shows_is_what_its_turns_have_left(complaints: Complaints) -> None:
+    states = States(complaints)
+    states.counts("a", Kind.DURABLE, "1")
+    states.turn_ends("a", well=True)
+    states.counts("b", Kind.VOLATILE, "2")
+    states.shows("a", {"1": 1})
+    states.starts("b", Kind.VOLATILE, {})
+    assert not complaints
+
+    states.shows("a", {})
+    states.shows("a", {"1": 1, "3": 1})
+    states.starts("b", Kind.VOLATILE, {"2": 1})
+
+    assert [complaint.partition(" ")[2] for complaint in complaints] == [
+        "has lost 1",
+        "has what no turn has left, 3",
+        "is volatile, and begins with 2",
+    ]
+
+
 def test_a_crash_may_take_what_was_not_acknowledged_and_nothing_else(
     books: Books, complaints: Complaints
 ) -> None:
