@@ -238,4 +238,4 @@ def test_decisions_that_go_by_the_wall_clock_are_caught(
 
     monkeypatch.setattr(wall_clock, "_decide", decide)
 
-    assert broken_claims(wall_clock.ROW, tmp_path) == "an hour forward: runs with the same decisions"
+    assert broken_claims(wall_clock.ROW, tmp_path) == "clock an hour forward: runs with the same decisions"
