@@ -15,6 +15,7 @@ import msgspec
 
 from sentient_core.actors.actor import Actor
 from sentient_core.actors.handlers import handles
+from sentient_core.actors.request import Request
 from sentient_core.bench.deposits import Deposits
 from sentient_core.config import Settings
 from sentient_core.events import AgentEvent
@@ -27,6 +28,7 @@ from sentient_core.system import ActorSystem
 __all__ = ["CrashPlan", "main"]
 
 _DEPOSITORS = 8
+_TIMEOUT = 30.0
 
 
 class CrashPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,12 +53,20 @@ class _Tick(msgspec.Struct, frozen=True):
     pass
 
 
-class _Idle(Actor):
+class _Hello(Request[int], frozen=True):
+    pass
+
+
+class _Child(Actor):
     durability = "volatile"
+
+    @handles
+    def hello(self, message: _Hello) -> int:
+        return 1
 
 
 class _Clock(Actor):
-    """Comes by what deposits do not: timers, children that start and stop, events."""
+    """Comes by what deposits do not: timers, children that start and stop, replies, events."""
 
     durability = "volatile"
 
@@ -65,7 +75,8 @@ class _Clock(Actor):
 
     @handles
     async def tick(self, message: _Tick) -> None:
-        child = await self.context.spawn(_Idle)
+        child = await self.context.spawn(_Child)
+        await child.ask(_Hello(), timeout=_TIMEOUT)
         event = AgentEvent(event_type="bench.tick", source_agent="clock")
         await self.context.system.events.publish_event(event)
         child.stop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import threading
 from pathlib import Path
 
@@ -14,14 +13,14 @@ from sentient_core.bench.findings import Findings
 from sentient_core.bench.stores import CONNECTIONS, StoreKind
 from sentient_core.system import ActorSystem, runtime_of
 
-__all__ = ["Held", "resident_bytes", "settled"]
+__all__ = ["Held", "settled"]
 
 _DESCRIPTORS = Path("/proc/self/fd")
-_MEMORY = Path("/proc/self/statm")
 _WORKER = "sentient-core worker"
 _POOLED = ("Trio thread", " from ", "AnyIO worker thread")
 """In the names of such threads; trio calls one that works after what it does, and for whom."""
 _PASSES = 50
+_COUNTED = "tasks, threads, descriptors, actors, watchers"
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -38,7 +37,7 @@ class Held(msgspec.Struct, frozen=True):
     """Actors whose end somebody is to be told of."""
 
     def beyond(self, before: Held, findings: Findings, of: int, unit: str, store: StoreKind) -> None:
-        """What there is more of than `before`, as losses: each of them breaks a promise.
+        """What there is more of than `before`, all of it as one loss: any breaks a promise, and is named.
 
         The connections to a server may be more by then, as many as there are in its pool.
         """
@@ -47,9 +46,11 @@ class Held(msgspec.Struct, frozen=True):
             more = max(0, getattr(self, name) - getattr(before, name))
             allowed = CONNECTIONS if name == "descriptors" and store is StoreKind.SERVER else 0
             leaked += more if more > allowed else 0
-            findings.loss(f"{name} left behind", more, of, unit, allowed=allowed)
-        names = ", ".join(self.__struct_fields__)
-        findings.loss("left behind", leaked, of, unit, label=names, allowed=None, headline=True)
+            if more > allowed:
+                findings.loss(f"{name} left behind", more, of, unit)
+            elif more:
+                findings.note(f"{more} {name} more at the end: connections of the pool, of up to {allowed}")
+        findings.loss(f"left behind ({_COUNTED})", leaked, of, unit, allowed=None, headline=True)
 
 
 async def settled(system: ActorSystem) -> Held:
@@ -65,13 +66,6 @@ async def settled(system: ActorSystem) -> Held:
         actors=system.statistics().actors,
         watched=len(runtime.watchers),
     )
-
-
-def resident_bytes() -> int:
-    """What the process has in memory, as its operating system counts; 0 where it does not tell."""
-    if not _MEMORY.exists():
-        return 0
-    return int(_MEMORY.read_text("ascii").split()[1]) * resource.getpagesize()
 
 
 def _descriptors() -> int:

@@ -8,6 +8,7 @@ moment, also if the event loop was too busy to send it then.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
@@ -52,6 +53,25 @@ class LoadResult(msgspec.Struct, frozen=True):
     def between(self, start: float, end: float) -> LoadResult:
         """Those due from `start` to `end`, in seconds of the load."""
         return LoadResult([arrival for arrival in self.arrivals if start <= arrival.at < end])
+
+    def after(self, start: float) -> LoadResult:
+        """Those due from `start` on."""
+        return self.between(start, float("inf"))
+
+    @property
+    def begin(self) -> float:
+        """When the first one was due."""
+        return min((arrival.at for arrival in self.arrivals), default=0.0)
+
+    @property
+    def end(self) -> float:
+        """When the last one was due."""
+        return max((arrival.at for arrival in self.arrivals), default=0.0)
+
+    def errors(self) -> dict[str, int]:
+        """What came in place of answers, by class, and how often."""
+        none = [arrival.error or "nothing in time" for arrival in self.arrivals if arrival.seconds is None]
+        return dict(Counter(none).most_common())
 
     def latencies(self) -> list[float]:
         """Of those that were answered, in seconds."""
@@ -103,9 +123,13 @@ class OpenLoad:
         self._start = 0.0
         self._arrivals: dict[int, Arrival] = {}
         self._tasks: TaskGroup | None = None
-        self._pacing = anyio.CancelScope()
+        self._ends = float("inf")
+        self._is_over = anyio.Event()
+        self._has_paced = anyio.Event()
         self._under_way = 0
         self._has_settled = anyio.Event()
+        self.quiet_until: float = 0.0
+        """Seconds of the load in which nothing was harmed: what is seen then is what the rest is beside."""
 
     async def __aenter__(self) -> Self:
         self._tasks = tasks = anyio.create_task_group()
@@ -120,9 +144,11 @@ class OpenLoad:
         tasks = self._tasks
         if tasks is None:
             return None
-        self._pacing.cancel()
+        self._ends = self.now()
+        self._is_over.set()
         if error is None:
             with anyio.move_on_after(self._patience):
+                await self._has_paced.wait()
                 while self._under_way:
                     self._has_settled = anyio.Event()
                     await self._has_settled.wait()
@@ -133,23 +159,31 @@ class OpenLoad:
         """What became of the requests so far; whole behind the block."""
         return LoadResult([self._arrivals[number] for number in sorted(self._arrivals)])
 
+    @property
+    def under_way(self) -> int:
+        """Requests that were sent and are not settled."""
+        return self._under_way
+
     def now(self) -> float:
         """Seconds since the load began."""
         return anyio.current_time() - self._start
 
     async def _pace(self, tasks: TaskGroup) -> None:
-        with self._pacing:
-            due = 0.0
-            number = 0
-            while True:
-                due += self._dice.expovariate(self._rate)
-                if (wait := due - self.now()) > 0:
-                    await anyio.sleep(wait)
-                self._under_way += 1
-                tasks.start_soon(self._request, number, due)
-                number += 1
-                if number % 100 == 0:
-                    await checkpoint()  # one that is behind lets others run as well
+        due = 0.0
+        number = 0
+        while True:
+            due += self._dice.expovariate(self._rate)
+            if (wait := due - self.now()) > 0:
+                with anyio.move_on_after(wait):
+                    await self._is_over.wait()
+            if due > self._ends:  # not before: what was due while the loop stood is sent all the same
+                break
+            self._under_way += 1
+            tasks.start_soon(self._request, number, due)
+            number += 1
+            if number % 100 == 0:
+                await checkpoint()  # one that is behind lets others run as well
+        self._has_paced.set()
 
     async def _request(self, number: int, due: float) -> None:
         kind, ask = self._asks[number % len(self._asks)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -34,15 +34,21 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     else was running."""
 
 
-def this_machine(folder: Path, load_before: float, packages: Sequence[str] = ()) -> Machine:
-    """This one, with the file system that `folder` is on, and the versions of `packages` too."""
+def this_machine(
+    folder: Path,
+    load_before: float,
+    packages: Sequence[str] = (),
+    programs: Mapping[str, str] | None = None,
+) -> Machine:
+    """This one: the file system that `folder` is on, the versions of `packages` too, those of `programs`."""
     return Machine(
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         cpu=_cpu(),
         os=f"{platform.system()} {platform.release()}",
         python=f"{platform.python_implementation()} {platform.python_version()}",
         file_system=file_system(folder),
-        packages={name: found for name in (*_PACKAGES, *packages) if (found := _version(name)) is not None},
+        packages={name: found for name in (*_PACKAGES, *packages) if (found := _version(name)) is not None}
+        | dict(programs or {}),
         load=(round(load_before, 2), round(load(), 2)),
     )
 

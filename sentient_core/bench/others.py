@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, TypeAlias
 
+import anyio
 import msgspec
 
 from sentient_core.actors.actor import Actor, DurabilityName
@@ -19,6 +20,8 @@ from sentient_core.system import ActorSystem
 __all__ = ["Asks", "DurableOther", "MirroredOther", "Visit", "VolatileOther", "loaded", "spawn_others"]
 
 _OTHERS = 8
+_QUIET_QUICK, _QUIET = 0.2, 2.0
+"""Seconds of load before anything is harmed."""
 _TIMEOUT = 30.0
 """Longer than any fault: how late an answer is says the load, not the one who asks."""
 
@@ -77,10 +80,13 @@ async def loaded(
 ) -> AsyncGenerator[OpenLoad]:
     """Others in `system`, asked `rate` times a second in all, while the block runs.
 
-    Those of `asks`, if they are there already; else eight new ones of each kind.
+    Those of `asks`, if they are there already; else eight new ones of each kind. The block begins when they
+    have been asked for a while with nothing else going on: the baseline.
     """
     asks = asks or await spawn_others(system, kinds)
     async with OpenLoad(asks, rate=rate, dice=scene.dice("load"), patience=patience) as load:
+        await anyio.sleep(scene.pick(quick=_QUIET_QUICK, full=_QUIET))
+        load.quiet_until = load.now()
         yield load
 
 

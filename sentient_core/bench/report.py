@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from rich.console import Console
@@ -13,12 +14,12 @@ from sentient_core.bench.plots import can_draw, draw
 from sentient_core.bench.result import Report, as_json
 from sentient_core.bench.wording import circumstances
 
-__all__ = ["print_report", "write_report"]
+__all__ = ["prepare", "print_report", "write_report"]
 
 
 def write_report(report: Report, folder: Path) -> str | None:
     """`faults.json`, `README.md` and the pictures, as `*.svg`. Returns what could not be written, and why."""
-    folder.mkdir(parents=True, exist_ok=True)
+    prepare(folder)
     (folder / "faults.json").write_bytes(as_json(report))
     pictures = draw(report, folder) if can_draw() else {}
     (folder / "README.md").write_text(as_markdown(report, pictures), "utf-8")
@@ -27,6 +28,13 @@ def write_report(report: Report, folder: Path) -> str | None:
         if can_draw()
         else "no pictures: matplotlib is not installed (`pip install sentient-core[bench]`)"
     )
+
+
+def prepare(folder: Path) -> None:
+    """Make it, so that who cannot write there knows before anything was measured. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"{folder} may not be written to")
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -40,7 +48,7 @@ def print_report(report: Report, console: Console) -> None:
         table.add_row(result.row, f"{result.store}\n{result.backend}", said, verdict, end_section=True)
     console.print(table)
     for name, reason in report.skipped.items():
-        console.print(f"left out: {name}: {reason}", markup=False, highlight=False)
+        console.print(f"not measured: {name}: {reason}", markup=False, highlight=False)
     console.print(
         circumstances(report.started, report.seconds, report.seed, report.machine),
         markup=False,

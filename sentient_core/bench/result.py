@@ -56,15 +56,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     results: Sequence[Result]
     skipped: dict[str, str] = {}
     """What was left out, and why."""
+    is_interrupted: bool = False
+    """Somebody ended it halfway: what was measured until then is here."""
 
     @property
     def is_sound(self) -> bool:
         """Everything was measured, and every promise held."""
-        return all(result.is_sound for result in self.results)
+        return not self.is_interrupted and all(result.is_sound for result in self.results)
 
-    def of(self, row: str, store: StoreKind) -> list[Result]:
-        """Those of one row on one store: one per event loop."""
-        return [result for result in self.results if (result.row, result.store) == (row, store)]
+    def of(self, row: str) -> list[Result]:
+        """Those of one row: one for each store and event loop."""
+        return [result for result in self.results if result.row == row]
 
     def stores(self) -> list[StoreKind]:
         """Those that something was measured on."""

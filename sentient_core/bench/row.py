@@ -27,5 +27,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     row on this store as an error; the others run."""
     stores: tuple[StoreKind, ...] = tuple(StoreKind)
     """Where it says something. A row that is about no store takes memory alone."""
+    is_about_loop: bool = False
+    """The event loop has its part in the figures: in memory, they are made on trio as well."""
     about: str = ""
     """What is done exactly, for the page: sentences."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import tempfile
 import time
 import traceback
@@ -17,17 +18,20 @@ import msgspec
 
 from sentient_core.bench.findings import Findings
 from sentient_core.bench.machine import fdatasync_p99, file_system, load, this_machine
+from sentient_core.bench.peers.process import PEER_PACKAGES
 from sentient_core.bench.progress import RunProgress
 from sentient_core.bench.result import Report, Result, RowTitle
 from sentient_core.bench.row import Row
 from sentient_core.bench.scene import Scene
-from sentient_core.bench.server import VARIABLE, DatabaseServer, server_program
+from sentient_core.bench.server import VARIABLE, DatabaseServer, server_program, server_version
 from sentient_core.bench.stores import StoreKind
 from sentient_core.causes import in_a_line
+from sentient_core.errors import InvalidArgument
 
 __all__ = ["Choice", "run_rows"]
 
 _QUICK_SYNCS, _SYNCS = 40, 200
+_INTERRUPTED = "interrupted"
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +39,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: Sequence[Row]
     stores: Sequence[StoreKind] = tuple(StoreKind)
-    backends: Sequence[str] = ("asyncio",)
+    backends: Sequence[str] | None = None
+    """Event loops. None: asyncio, and trio beside it in memory for the rows that are about the loop."""
     seed: int = 1
     is_quick: bool = False
     folder: Path | None = None
@@ -47,24 +52,24 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 def run_rows(choice: Choice) -> Report:
     """Measure, with progress on stderr. A row that fails, or a server that is not there, is in the report.
 
-    Blocks; each row runs on an event loop of its own.
+    Blocks; each row runs on an event loop of its own. Ctrl-C ends it with what was measured until then, of
+    the row under way too. Raises InvalidArgument where nothing is left to measure.
     """
     started, load_before = time.perf_counter(), load()
     began = datetime.now(UTC).isoformat(timespec="seconds")
     program = server_program() if StoreKind.SERVER in choice.stores else None
-    skipped: dict[str, str] = {}
+    skipped = {kind.value: "not asked for" for kind in StoreKind if kind not in choice.stores}
     stores = list(choice.stores)
     if StoreKind.SERVER in stores and program is None:
         stores.remove(StoreKind.SERVER)
         skipped["server"] = f"no `surreal` on PATH, and no {VARIABLE} that names it"
-    cases = [
-        (row, store, backend)
-        for row in choice.rows
-        for store in stores
-        if store in row.stores
-        for backend in choice.backends
-    ]
+    cases = _cases(choice, stores)
+    if not cases:
+        rows = ", ".join(row.id for row in choice.rows)
+        why = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
+        raise InvalidArgument(f"there is nothing to measure for {rows or 'no row'} ({why})")
     results: list[Result] = []
+    is_interrupted = False
     with ExitStack() as stack:
         folder = Path(
             stack.enter_context(
@@ -75,26 +80,37 @@ def run_rows(choice: Choice) -> Report:
         for number, (row, store, backend) in enumerate(cases):
             title = f"{row.id}, {store}, {backend}"
             progress.begin(title)
-            with ExitStack() as around:
-                place = folder / str(number)
-                place.mkdir()
-                server = None
-                if store is StoreKind.SERVER and program is not None:
-                    server = around.enter_context(DatabaseServer(program, place))
-                scene = Scene(
-                    row=row.id,
-                    backend=backend,
-                    store=store,
-                    seed=choice.seed,
-                    is_quick=choice.is_quick,
-                    folder=place,
-                    server=server,
-                    on_progress=progress.step,
-                )
-                result = _run(row, scene, progress)
-            results.append(result)
-            progress.end(title, result)
-        machine = this_machine(folder, load_before)
+            try:
+                with ExitStack() as around:
+                    place = folder / str(number)
+                    place.mkdir()
+                    server = None
+                    if store is StoreKind.SERVER and program is not None:
+                        server = around.enter_context(DatabaseServer(program, place))
+                    scene = Scene(
+                        row=row.id,
+                        backend=backend,
+                        store=store,
+                        seed=choice.seed,
+                        is_quick=choice.is_quick,
+                        folder=place,
+                        server=server,
+                        on_progress=progress.step,
+                    )
+                    result = _run(row, scene, progress)
+                shutil.rmtree(place, ignore_errors=True)  # what follows has the disk to itself
+            except KeyboardInterrupt:
+                is_interrupted = True
+            else:
+                is_interrupted = result.error == _INTERRUPTED
+                results.append(result)
+                progress.end(title, result)
+            if is_interrupted:
+                left = [f"{row.id}, {store}, {backend}" for row, store, backend in cases[len(results) :]]
+                skipped |= dict.fromkeys(left, _INTERRUPTED)
+                break
+        packages = {} if program is None else {"SurrealDB server": server_version(program)}
+        machine = this_machine(folder, load_before, PEER_PACKAGES, packages)
     return Report(
         command=choice.command,
         seed=choice.seed,
@@ -105,7 +121,22 @@ def run_rows(choice: Choice) -> Report:
         rows=[RowTitle(id=r.id, injects=r.injects, shows=r.shows, about=r.about) for r in choice.rows],
         results=results,
         skipped=skipped,
+        is_interrupted=is_interrupted,
     )
+
+
+def _cases(choice: Choice, stores: Sequence[StoreKind]) -> list[tuple[Row, StoreKind, str]]:
+    return [
+        (row, store, backend)
+        for row in choice.rows
+        for store in stores
+        if store in row.stores
+        for backend in choice.backends or _loops(row, store)
+    ]
+
+
+def _loops(row: Row, store: StoreKind) -> tuple[str, ...]:
+    return ("asyncio", "trio") if row.is_about_loop and store is StoreKind.MEMORY else ("asyncio",)
 
 
 def _run(row: Row, scene: Scene, progress: RunProgress) -> Result:
@@ -117,9 +148,15 @@ def _run(row: Row, scene: Scene, progress: RunProgress) -> Result:
     error: str | None = None
     try:
         anyio.run(partial(row.run, scene, findings), backend=scene.backend)
-    except Exception as failure:  # noqa: BLE001 - the other rows are measured all the same
-        error = in_a_line(_innermost(failure))
-        progress.say("".join(traceback.format_exception(failure)))
+    except BaseException as failure:  # the other rows are measured all the same
+        cause = _innermost(failure)
+        if isinstance(cause, KeyboardInterrupt):
+            error = _INTERRUPTED
+        elif isinstance(failure, Exception):
+            error = in_a_line(cause)
+            progress.say("".join(traceback.format_exception(failure)))
+        else:
+            raise
     return Result(
         row=row.id,
         backend=scene.backend,

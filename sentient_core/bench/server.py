@@ -15,7 +15,7 @@ from typing import Self
 
 from sentient_core.errors import StoreUnavailable
 
-__all__ = ["PASSWORD", "USER", "VARIABLE", "DatabaseServer", "server_program"]
+__all__ = ["PASSWORD", "USER", "VARIABLE", "DatabaseServer", "server_program", "server_version"]
 
 VARIABLE = "SENTIENT_TEST_SURREAL"
 """The environment variable that names the program; else it is looked for on PATH."""
@@ -34,6 +34,17 @@ def server_program() -> str | None:
     if named is not None and found is None:
         raise StoreUnavailable(f"{VARIABLE}={named} is no program that can be run")
     return found
+
+
+def server_version(program: str) -> str:
+    """What it says of itself; `unknown` if it says nothing."""
+    try:
+        done = subprocess.run(  # noqa: S603 - the program that the user's environment names
+            [program, "version"], capture_output=True, text=True, timeout=_START_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return done.stdout.strip().split(" ")[0] or "unknown"
 
 
 class DatabaseServer:
@@ -72,32 +83,7 @@ class DatabaseServer:
 
     def start(self) -> None:
         """Return when it takes connections. Raises StoreUnavailable if it does not."""
-        path = self._directory / "server.log"
-        with path.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - the program that the user's environment names
-                [
-                    self._program,
-                    *("start", "--no-banner", "--log", "error", "--user", USER, "--pass", PASSWORD),
-                    *("--bind", f"127.0.0.1:{self.port}"),
-                    *self._options,
-                    self._place,
-                ],
-                env=os.environ | self._environment,
-                stdout=log,
-                stderr=log,
-            )
-        end = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1.0).close()
-            except OSError:
-                if self._process.poll() is not None or time.monotonic() > end:
-                    raise StoreUnavailable(
-                        f"{self._program} does not listen: {path.read_text(errors='replace')[-2000:]}"
-                    ) from None
-                time.sleep(0.01)
-            else:
-                return
+        self._start(self.port)
 
     def kill(self) -> None:
         """End it as `kill -9` does. Of one that has ended: nothing."""
@@ -110,18 +96,21 @@ class DatabaseServer:
         """Return when it takes connections again, after `kill`.
 
         A kill can leave half a record in its log, behind which it writes on, and where its next start stops
-        reading (SurrealDB 3.2.5; see `Engine`). It ends the log when it ends in order: so it does that once.
+        reading (SurrealDB 3.2.5; see `Engine`). It ends the log when it ends in order: so it does that once,
+        at an address where nobody finds it.
         """
-        self.start()
-        health = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_START_SECONDS)
-        health.request("GET", "/health")
-        health.getresponse()
-        health.close()
-        process, self._process = self._process, None
-        if process is not None:
-            process.terminate()
-            if process.wait(_START_SECONDS) != 0:
-                raise StoreUnavailable(f"{self._program} did not end in order")
+        with _bound() as aside:
+            port: int = aside.getsockname()[1]
+            self._start(port)
+            health = http.client.HTTPConnection("127.0.0.1", port, timeout=_START_SECONDS)
+            health.request("GET", "/health")
+            health.getresponse()
+            health.close()
+            process, self._process = self._process, None
+            if process is not None:
+                process.terminate()
+                if process.wait(_START_SECONDS) != 0:
+                    raise StoreUnavailable(f"{self._program} did not end in order")
         self.start()
 
     def pause(self) -> None:
@@ -133,6 +122,34 @@ class DatabaseServer:
     def resume(self) -> None:
         """Go on as if nothing had been."""
         self._signal(signal.SIGCONT)
+
+    def _start(self, port: int) -> None:
+        path = self._directory / "server.log"
+        with path.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - the program that the user's environment names
+                [
+                    self._program,
+                    *("start", "--no-banner", "--log", "error", "--user", USER, "--pass", PASSWORD),
+                    *("--bind", f"127.0.0.1:{port}"),
+                    *self._options,
+                    self._place,
+                ],
+                env=os.environ | self._environment,
+                stdout=log,
+                stderr=log,
+            )
+        end = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1.0).close()
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > end:
+                    raise StoreUnavailable(
+                        f"{self._program} does not listen: {path.read_text(errors='replace')[-2000:]}"
+                    ) from None
+                time.sleep(0.01)
+            else:
+                return
 
     def _signal(self, number: signal.Signals) -> subprocess.Popen[bytes]:
         if self._process is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
@@ -15,6 +16,8 @@ __all__ = ["CONNECTIONS", "Database", "Databases", "StoreKind"]
 
 CONNECTIONS = 10
 """In the pool of a store on a server."""
+
+_IN_A_DIRECTORY = "surrealkv://"
 
 
 class StoreKind(StrEnum):
@@ -42,6 +45,13 @@ class Database:
         """The name of the database there."""
         self._memory = memory
 
+    def copy(self, folder: Path) -> Database:
+        """One that holds the same, in `folder`, which is made; of one in a directory that nobody has open."""
+        if self.url is None or not self.url.startswith(_IN_A_DIRECTORY):
+            raise InvalidArgument("only a database in a directory can be copied")
+        shutil.copytree(self.url.removeprefix(_IN_A_DIRECTORY), folder)
+        return Database(url=f"{_IN_A_DIRECTORY}{folder}")
+
     def open(self, *, way: str | None = None) -> SurrealStore | MemoryStore:
         """A store, which whoever asked for it closes; `way` is another address to come by, a proxy's."""
         if self._memory is not None:
@@ -49,7 +59,7 @@ class Database:
         url = way or self.url
         if url is None:
             raise InvalidArgument("a database in memory has no address")
-        if url.startswith("surrealkv:"):
+        if url.startswith(_IN_A_DIRECTORY):
             return SurrealStore(url)
         return SurrealStore(url, database=self.name, username=USER, password=PASSWORD, pool=CONNECTIONS)
 
@@ -68,7 +78,7 @@ class Databases:
         if self._kind is StoreKind.MEMORY:
             return Database(memory=MemoryStore())
         if self._kind is StoreKind.EMBEDDED:
-            return Database(url=f"surrealkv://{self._folder}/database-{next(self._numbers)}")
+            return Database(url=f"{_IN_A_DIRECTORY}{self._folder}/database-{next(self._numbers)}")
         if self._server is None:
             raise InvalidArgument("there is no server to make a database on")
         return Database(url=self._server.url(), name=self._server.fresh_database())

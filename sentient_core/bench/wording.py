@@ -18,6 +18,6 @@ def circumstances(started: str, seconds: float, seed: int, machine: Machine) -> 
 
 
 def value_of(value: float, unit: str) -> str:
-    """With three digits or more."""
-    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    """With three digits or more; whole numbers as such."""
+    digits = 0 if abs(value) >= 100 or value == int(value) else 1 if abs(value) >= 10 else 2
     return f"{value:,.{digits}f} {unit}".strip()

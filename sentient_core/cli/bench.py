@@ -64,7 +64,7 @@ def bench() -> None:
     "backends",
     type=click.Choice(["asyncio", "trio"]),
     multiple=True,
-    help="[default: asyncio]",
+    help="[default: asyncio, and trio beside it in memory for the rows that are about the loop]",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Of everything random.")
 @click.option(
@@ -88,13 +88,14 @@ def faults(
 ) -> None:
     """Faults, injected into a loaded system: what is lost, and how long it takes.
 
-    Exit codes: 0 every promise held, 1 one was broken or a row failed, 2 it could not run.
+    Exit codes: 0 every promise held, 1 one was broken or a row failed, 2 it could not run, or not to its
+    end: Ctrl-C prints and writes what was measured until then.
     """
     # Here, since no other verb should wait for all that this one imports.
     import structlog  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
 
-    from sentient_core.bench.report import print_report, write_report  # noqa: PLC0415
+    from sentient_core.bench.report import prepare, print_report, write_report  # noqa: PLC0415
     from sentient_core.bench.result import as_json as in_json  # noqa: PLC0415
     from sentient_core.bench.rows import ROWS  # noqa: PLC0415
     from sentient_core.bench.run import Choice, run_rows  # noqa: PLC0415
@@ -108,14 +109,16 @@ def faults(
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     choice = Choice(
         rows=[row for name, row in known.items() if not names or name in names],
-        stores=[StoreKind(name) for name in stores] or list(StoreKind),
-        backends=backends or ("asyncio",),
+        stores=[kind for kind in StoreKind if not stores or kind.value in stores],
+        backends=backends or None,
         seed=seed,
         is_quick=quick,
         folder=folder,
         command=shlex.join(["sentient", *_given()]),
     )
     try:
+        if out is not None:
+            prepare(out)
         report = run_rows(choice)
         complaint = None if out is None else write_report(report, out)
     except (SentientError, OSError) as error:
@@ -126,6 +129,8 @@ def faults(
         click.echo(in_json(report), nl=False)
     else:
         print_report(report, Console(width=None if sys.stdout.isatty() else 160))
+    if report.is_interrupted:
+        raise CannotRun("interrupted: what was measured until then is in the report")
     raise SystemExit(0 if report.is_sound else 1)
 
 

@@ -65,6 +65,19 @@ async def test_what_fails_and_what_is_still_under_way_at_the_end_is_unanswered()
     assert abs(len(result.part("failing").arrivals) - len(result.part("hanging").arrivals)) <= 1
 
 
+async def test_what_was_due_while_the_loop_stood_is_sent_even_if_the_load_ends_meanwhile() -> None:
+    async def answer(_: int) -> None:
+        pass
+
+    async with OpenLoad({"": answer}, rate=1_000.0, dice=dice()) as load:
+        await anyio.sleep(0.0)
+        load._start -= 1.0  # pyright: ignore[reportPrivateUsage] - as if the loop had stood for a second
+
+    assert 850 < len(load.result.arrivals) < 1150
+    assert load.result.unanswered() == 0
+    assert load.result.end <= 1.0 + 1e-6
+
+
 async def test_the_same_seed_makes_the_same_schedule() -> None:
     async def answer(_: int) -> None:
         pass

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -23,7 +24,7 @@ async def _fine(scene: Scene, findings: Findings) -> None:
     async with scene.system() as system:
         findings.check("systems", "bench", system.name, headline=True)
     findings.loss("lost", 0, 300, headline=True)
-    findings.curve("recovery", "messages", "seconds", [(1, 0.1), (100, 0.2)])
+    findings.curve("recovery", "messages", "seconds", {1: [0.1], 100: [0.2, 0.3]})
     findings.note(f"dice {scene.dice().random():.3f}")
 
 
@@ -54,7 +55,7 @@ def test_a_row_that_raises_is_in_the_report_and_the_others_are_measured(
     ]
     assert not report.is_sound
     assert report.results[0].error == "ValueError: no | good"
-    assert "**error**: ValueError: no \\| good" in as_markdown(report)
+    assert "- **error** [raising](#raising), memory, asyncio: ValueError: no \\| good" in as_markdown(report)
     progress = capsys.readouterr().err
     assert "fine, memory, trio: ok" in progress
     assert "_raising" in progress, "the traceback is for who writes the row"
@@ -68,16 +69,17 @@ def test_the_page_has_what_was_promised_and_what_was_found(tmp_path: Path) -> No
     write_report(report, tmp_path / "new")
 
     page = (tmp_path / "new" / "README.md").read_text("utf-8")
-    assert "0 lost of 300 messages (< 1 % at 95 %)" in page
-    assert "**BROKEN** messages lost: **2, not 0**" in page
-    assert "**Not every promise held: see below.**" in page
+    assert "| lost | 0 of 300 messages (< 1 % at 95 %) |" in page
+    assert "**Not every promise held:**" in page
+    assert "- **BROKEN** [broken](#broken), memory, asyncio: messages lost: **2, not 0**" in page
     assert "seed 5" in page
     assert "A quick run" in page
-    assert "![One quantity over another: fine](fine-curves.svg)" in page
+    assert "![a fault](fine-curves.svg)" in page
     drawn = "".join(ET.parse(tmp_path / "new" / "fine-curves.svg").getroot().itertext())
     assert "messages" in drawn
     document = json.loads((tmp_path / "new" / "faults.json").read_bytes())
-    assert [result["findings"]["losses"][0]["of"] for result in document["results"]] == [300, 300]
+    losses = [e for r in document["results"] for e in r["findings"]["entries"] if e["kind"] == "loss"]
+    assert [loss["of"] for loss in losses] == [300, 300]
     assert document["machine"]["packages"]["anyio"]
 
 
@@ -101,7 +103,7 @@ def test_without_a_server_its_column_is_left_out_and_that_is_said(
 
     assert report.stores() == [StoreKind.MEMORY]
     assert VARIABLE in report.skipped["server"]
-    assert "Left out: server" in as_markdown(report)
+    assert "embedded: not asked for; server: no `surreal` on PATH" in as_markdown(report)
 
 
 def test_a_variable_that_names_no_server_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +123,7 @@ def test_the_command_measures_a_row_prints_json_and_writes_the_report(tmp_path: 
     assert done.exit_code == 0, done.output
     (result,) = json.loads(done.stdout)["results"]
     assert (result["row"], result["store"]) == ("siblings", "memory")
-    assert all(check["is_met"] for check in result["findings"]["checks"])
+    assert all(entry.get("is_met", True) for entry in result["findings"]["entries"])
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"faults.json", "README.md"}
 
 
@@ -132,6 +134,74 @@ def test_a_broken_promise_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert done.exit_code == 1
     assert "BROKEN messages lost: 2, not 0" in done.stdout
+
+
+def test_a_row_about_the_loop_is_measured_on_both_in_memory() -> None:
+    about_the_loop = msgspec.structs.replace(row(_fine), is_about_loop=True)
+
+    report = run_rows(Choice(rows=[about_the_loop, row(_broken, "broken")], stores=MEMORY))
+
+    assert [(r.row, r.backend) for r in report.results] == [
+        ("fine", "asyncio"),
+        ("fine", "trio"),
+        ("broken", "asyncio"),
+    ]
+    assert "| inject | figure | memory, asyncio | memory, trio |" in as_markdown(report)
+
+
+async def _beside_others(scene: Scene, findings: Findings) -> None:
+    for who, seconds in (("ours", 0.1), ("theirs", 0.2)):
+        findings.latency("restart", [seconds], who=who, headline=True)
+
+
+def test_programs_side_by_side_are_columns() -> None:
+    page = as_markdown(run_rows(Choice(rows=[row(_beside_others)], stores=MEMORY)))
+
+    assert "| | ours | theirs |" in page
+    assert "| restart | 100 ms (n = 1) | 200 ms (n = 1) |" in page
+
+
+async def _interrupted(scene: Scene, findings: Findings) -> None:
+    findings.loss("lost", 0, 300)
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_ctrl_c_in_the_midst_of_it_writes_what_was_measured_until_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    rows = (row(_fine), row(_interrupted, "interrupted"), row(_broken, "never"))
+    monkeypatch.setattr("sentient_core.bench.rows.ROWS", rows)
+
+    words = ["--quick", "--backend", backend, "--out", str(tmp_path)]
+    done = CliRunner().invoke(main, ["bench", "faults", *words])
+
+    assert done.exit_code == 2
+    assert "interrupted" in done.stderr
+    page = (tmp_path / "README.md").read_text("utf-8")
+    assert "**Interrupted: what stands here was measured until then.**" in page
+    assert page.count("0 of 300 messages") >= 2
+    assert f"never, memory, {backend}: interrupted" in page
+
+
+def test_where_nothing_would_be_measured_that_is_said() -> None:
+    done = CliRunner().invoke(main, ["bench", "faults", "--row", "database-gone", "--store", "memory"])
+
+    assert done.exit_code == 2
+    assert "nothing to measure for database-gone" in done.stderr
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentient_core.bench.rows.ROWS", (row(_raising, "raising"),))
+    (tmp_path / "file").write_text("")
+
+    done = CliRunner().invoke(main, ["bench", "faults", "--out", str(tmp_path / "file" / "report")])
+
+    assert done.exit_code == 2
+    assert "file" in done.stderr
+    assert "raising" not in done.stderr
 
 
 def test_a_row_nobody_knows_is_refused() -> None:

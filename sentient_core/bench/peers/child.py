@@ -120,6 +120,8 @@ class Jobs:
         self._plan = plan
         self._raised_at: float | None = None
         self._gaps: list[float] = []
+        self._returned_at: float | None = None
+        self._steps: list[float] = []
         self._handled: list[int] = []
         self.pause: float = 0.01
         """Seconds between two batches."""
@@ -131,11 +133,15 @@ class Jobs:
 
     def handle(self, number: int) -> None:
         """What the handler does with one. Raises ValueError at some."""
+        if self._returned_at is not None and number % self._plan.one_of:  # the first one did not wait
+            self._steps.append(time.perf_counter() - self._returned_at)
+        self._returned_at = None
         self.resumed()
         if number % self._plan.one_of == self._plan.one_of // 2:
             self._raised_at = time.perf_counter()
             raise ValueError("one of so many")
         self._handled.append(number)
+        self._returned_at = time.perf_counter()
 
     def resumed(self) -> None:
         """A message is taken up: after a raise, the first one of the next worker."""
@@ -145,7 +151,7 @@ class Jobs:
 
     def result(self) -> dict[str, Any]:
         """What `run` returns."""
-        return {"gaps": self._gaps, "handled": self._handled}
+        return {"gaps": self._gaps, "steps": self._steps, "handled": self._handled}
 
 
 def main() -> NoReturn:

@@ -23,10 +23,23 @@ from sentient_core.bench.peers import child
 from sentient_core.bench.peers.child import Plan
 from sentient_core.errors import SentientError
 
-__all__ = ["PROGRAMS", "Crashed", "Life", "Peer", "PeerFailed", "crash_often", "installed", "work"]
+__all__ = [
+    "PEER_PACKAGES",
+    "PROGRAMS",
+    "Crashed",
+    "Life",
+    "Peer",
+    "PeerFailed",
+    "crash_often",
+    "installed",
+    "work",
+]
 
 PROGRAMS = Path(__file__).parent / "programs"
 """Where the peers' modules are. No package: most cannot be imported where their library is missing."""
+
+PEER_PACKAGES = ("pykka", "dbos", "langgraph", "langgraph-checkpoint-sqlite")
+"""The distributions whose versions a report names."""
 
 _CLIENTS = 8
 _PATIENCE = 120.0

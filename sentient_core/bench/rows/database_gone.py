@@ -21,18 +21,21 @@ __all__ = ["ROW"]
 
 _RATE = 150.0
 _WITHIN = 0.25
-_BEFORE = 0.5
+_BEFORE = 0.3
+"""Seconds before each fault that are drawn."""
 _PATIENCE = 60.0
+_CALM = 10
+"""Deposits under way at a time when all is well, or more."""
 
 
 async def _run(scene: Scene, findings: Findings) -> None:
     server = scene.server
     if server is None:
         return
-    repetitions = scene.pick(quick=1, full=30)
-    seconds = scene.pick(quick=0.3, full=0.5)
+    repetitions = scene.pick(quick=2, full=30)
+    seconds = 0.3
     harms: dict[str, Callable[[ToxicProxy], Awaitable[None]]] = {
-        "killed and started again": lambda _: _killed(server, seconds),
+        "killed, started again": lambda _: _killed(server, seconds),
         "paused": lambda _: _paused(server, seconds),
         "network cut (black hole)": lambda proxy: _toxic(proxy, Toxics(black_hole=True), seconds),
         "connections reset": lambda proxy: _reset(proxy, seconds),
@@ -42,30 +45,41 @@ async def _run(scene: Scene, findings: Findings) -> None:
         ),
     }
     in_all = Verdict()
+    before: list[float] = []
     for step, (name, harm) in enumerate(harms.items()):
-        repairs: list[float] = []
-        verdict = Verdict()
-        result: LoadResult | None = None
-        fault = 0.0, 0.0
-        for repetition in range(repetitions):
-            result, fault, found = await _leg(scene, server, name, harm)
-            verdict.add(found)
-            repair = _repair(result, fault[1])
-            if repair is not None:
-                repairs.append(repair)
+
+        def progress(repetition: int, step: int = step) -> None:
             scene.progress(step * repetitions + repetition + 1, len(harms) * repetitions)
+
+        result, faults, verdict = await _strike(scene, server, name, harm, repetitions, progress)
+        repairs = [repair for _, ended in faults if (repair := _repair(result, ended)) is not None]
         findings.latency(f"{name}: until the next acknowledgement", repairs, headline=True)
+        during = [seconds for began, ended in faults for seconds in result.between(began, ended).latencies()]
+        findings.latency(f"{name}: acknowledged, of those due meanwhile", during)
+        before += result.between(0.0, faults[0][0] - _WITHIN).latencies()
         verdict.tell(findings, label=name)
         in_all.add(verdict)
-        if result is not None:
-            findings.timeline(f"database {name}", result, within=_WITHIN, fault=fault)
+        ends = [*(began for began, _ in faults[1:]), result.end]
+        runs = [
+            (result.between(began - _BEFORE, end), (began, ended))
+            for (began, ended), end in zip(faults, ends, strict=True)
+        ]
+        findings.timeline(name, runs, within=_WITHIN)
+    findings.latency("acknowledged, before", before, headline=True)
     in_all.tell(findings, headline=True)
 
 
-async def _leg(
-    scene: Scene, server: DatabaseServer, name: str, harm: Callable[[ToxicProxy], Awaitable[None]]
-) -> tuple[LoadResult, tuple[float, float], Verdict]:
+async def _strike(
+    scene: Scene,
+    server: DatabaseServer,
+    name: str,
+    harm: Callable[[ToxicProxy], Awaitable[None]],
+    times: int,
+    progress: Callable[[int], None],
+) -> tuple[LoadResult, list[tuple[float, float]], Verdict]:
+    """One system, its load, and its database harmed again and again."""
     deposits = Deposits()
+    faults: list[tuple[float, float]] = []
     async with (
         ToxicProxy("127.0.0.1", server.port, seed=scene.seed) as proxy,
         scene.system(at=scene.database(), way=proxy.url()) as system,
@@ -73,13 +87,23 @@ async def _leg(
         await deposits.open(system)
         asks = {"durable": deposits.deposit}
         async with OpenLoad(asks, rate=_RATE, dice=scene.dice(name), patience=_PATIENCE) as load:
-            await anyio.sleep(_BEFORE)
-            began = load.now()
-            await harm(proxy)
-            ended = load.now()
-            await anyio.sleep(2 * _BEFORE)
+            await anyio.sleep(scene.pick(quick=2 * _WITHIN, full=4 * _WITHIN))
+            for repetition in range(times):
+                began = load.now()
+                await harm(proxy)
+                faults.append((began, load.now()))
+                await _until_calm(load)
+                await anyio.sleep(scene.pick(quick=_BEFORE, full=2 * _BEFORE))
+                progress(repetition)
         verdict = await deposits.judge()
-    return load.result, (began, ended), verdict
+    return load.result, faults, verdict
+
+
+async def _until_calm(load: OpenLoad) -> None:
+    """What has waited is answered: the next fault is to find the system as this one did."""
+    with anyio.move_on_after(_PATIENCE):
+        while load.under_way > _CALM:  # noqa: ASYNC110 - nobody is told how many are under way
+            await anyio.sleep(0.01)
 
 
 async def _killed(server: DatabaseServer, seconds: float) -> None:
@@ -122,8 +146,12 @@ ROW = Row(
     stores=(StoreKind.SERVER,),
     about=(
         f"Durable actors are sent {_RATE:g} deposits a second, each under its id, and again until it is "
-        "acknowledged, through a proxy to the server. A fault is over when the server listens again, or the "
-        "network is whole; time to repair is from then to the next acknowledgement."
+        "acknowledged, through a proxy to the server, while it is harmed again and again, each time when "
+        "what has waited is answered. A fault is over when the server listens again, or the network is "
+        "whole; time to repair is from then to the next "
+        "acknowledgement. A killed server is started, ended in order and started once more, as the "
+        "durable guide says; that counts as the fault. An embedded database dies with its process: see "
+        "process-killed."
     ),
     run=_run,
 )

@@ -55,7 +55,7 @@ async def _run(scene: Scene, findings: Findings) -> None:
             findings.check(f"handlers named as abandoned, shutdown {shutdown:g} s", repetitions, named)
             scene.progress(step + 1, len(_SHUTDOWNS))
         findings.check("still abandoned once they heard", 0, len(system.health().abandoned))
-    findings.others(load.result, headline=True)
+    findings.others(load, headline=True)
 
 
 async def _end(system: ActorSystem, shutdown: float) -> tuple[float, bool]:
@@ -85,5 +85,6 @@ ROW = Row(
         "order, `kill_grace` to heed the cancellation, then it is named and left to itself, its name free."
     ),
     stores=(StoreKind.MEMORY,),
+    is_about_loop=True,
     run=_run,
 )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import tracemalloc
 
 import anyio
 
 from sentient_core.actors.actor import Actor
 from sentient_core.actors.ref import ActorRef
 from sentient_core.bench.findings import Findings
-from sentient_core.bench.held import resident_bytes
 from sentient_core.bench.others import loaded
 from sentient_core.bench.row import Row
 from sentient_core.bench.scene import Scene
@@ -22,6 +23,7 @@ from sentient_core.system import ActorSystem
 __all__ = ["ROW"]
 
 _TIMES = 10
+_CAPACITY = 100
 _SENDERS = 100
 _NAME = "flooded"
 
@@ -68,22 +70,27 @@ def _flooded(capacity: int, overflow: Overflow) -> type[_Flooded]:
 
 async def _run(scene: Scene, findings: Findings) -> None:
     repetitions = scene.pick(quick=2, full=30)
-    capacity = scene.pick(quick=100, full=300)
     floods: list[_Flood] = []
+    plain: list[float] = []
     for step, overflow in enumerate(Overflow):
         async with scene.system() as system, loaded(scene, system) as load:
-            flood = _Flood(system, capacity, overflow)
+            flood = _Flood(system, _CAPACITY, overflow)
             for _ in range(repetitions):
                 await flood.once(is_drained=False)
             await flood.once(is_drained=True)
-            await flood.measure_memory()
             audit = await system.audit()
-            flood.report(findings, [one.path for one in audit.actors if not one.is_balanced])
-        findings.others(load.result, during=f"flood, {overflow.value}")
+            flood.unbalanced = [one.path for one in audit.actors if not one.is_balanced]
+            if overflow is Overflow.BACKPRESSURE:
+                plain += [await flood.stop_of_an_empty_one() for _ in range(repetitions)]
+        async with scene.system() as system:
+            await flood.measure_memory(system, scene.pick(quick=1, full=5))
+        flood.report(findings)
+        findings.others(load, during=f"flood, {overflow.value}")
         floods.append(flood)
         scene.progress(step + 1, len(Overflow))
     stops = [seconds for flood in floods for seconds in flood.stops]
     findings.latency("stop behind a full mailbox", stops, headline=True)
+    findings.latency("stop of an empty mailbox", plain, headline=True)
     sent = sum(flood.sent for flood in floods)
     findings.loss("lost", sum(flood.missing for flood in floods), sent, label="all policies", headline=True)
 
@@ -102,7 +109,8 @@ class _Flood:
         self.missing = 0
         self._doubled = 0
         self.stops: list[float] = []
-        self._megabytes = 0.0
+        self.unbalanced: list[str] = []
+        self._megabytes: list[float] = []
 
     async def once(self, *, is_drained: bool) -> None:
         """Tells and sends, half each, then a stop behind all of it, or a drain."""
@@ -135,28 +143,43 @@ class _Flood:
             except DeliveryError:
                 ledger.refused.add(number)
 
-    async def measure_memory(self) -> None:
-        """What a flood of tells makes the process hold, until the actor comes to them."""
+    async def stop_of_an_empty_one(self) -> float:
+        """Seconds until its `on_stop` runs: what the others are beside."""
         ledger = _Ledger()
         ref = await self._system.spawn(self._cls, ledger, name=_NAME, restart="temporary")
-        before = resident_bytes()
-        for number in range(self._messages):
-            ref.tell(number)
-        self._megabytes = max(0, resident_bytes() - before) / 1e6
-        ledger.gate.set()
+        begin = time.perf_counter()
         await ref.stop()
+        return (ledger.stopped_at or time.perf_counter()) - begin
 
-    def report(self, findings: Findings, unbalanced: list[str]) -> None:
+    async def measure_memory(self, system: ActorSystem, repetitions: int) -> None:
+        """What Python holds more of behind a flood of tells, until the actor comes to them."""
+        for _ in range(repetitions):
+            ledger = _Ledger()
+            ref = await system.spawn(self._cls, ledger, name=_NAME, restart="temporary")
+            await system.flush()
+            gc.collect()
+            tracemalloc.start()
+            try:
+                for number in range(self._messages):
+                    ref.tell(number)
+                self._megabytes.append(tracemalloc.get_traced_memory()[0] / 1e6)
+            finally:
+                tracemalloc.stop()
+            ledger.gate.set()
+            await ref.stop()
+
+    def report(self, findings: Findings) -> None:
         """What came of them."""
         policy = self._overflow.value
         findings.loss("lost", self.missing, self.sent, label=policy)
         findings.loss("with two ends", self._doubled, self.sent, label=policy)
-        findings.check(f"actors whose audit does not add up, {policy}", [], unbalanced)
-        found = f"{self._deepest:,} deep"
-        findings.holds(f"{policy}: at most {self._capacity:,} queued", self._deepest <= self._capacity, found)
+        findings.check(f"actors whose audit does not add up, {policy}", [], self.unbalanced)
+        claim = f"most in the mailbox, of room for {self._capacity:,}, {policy}"
+        findings.holds(claim, self._deepest <= self._capacity, self._deepest)
         findings.latency(f"stop behind a full mailbox, {policy}", self.stops)
-        grown = f"process grown by {self._messages:,} tells, {policy}"
-        findings.figure(grown, self._megabytes, "MB", headline=self._overflow is Overflow.BACKPRESSURE)
+        findings.figure(
+            f"memory behind {self._messages:,} tells, {policy}", self._megabytes, "MB", headline=True
+        )
 
 
 ROW = Row(
@@ -164,10 +187,11 @@ ROW = Row(
     injects=f"mailbox flood × {_TIMES}, each policy",
     shows="conservation, memory, control-lane latency",
     about=(
-        "A mirrored actor with room for 300 messages (quick: 100) waits in its handler while ten times as "
-        f"many are sent to it, half by `tell`, half by `send` of {_SENDERS} tasks. Then it is asked to stop, "
-        "and its handler goes on: measured until its `on_stop` runs. Each message is to be handled, refused "
-        "to its sender, or a dead letter."
+        f"A mirrored actor with room for {_CAPACITY} messages waits in its handler while ten times as "
+        f"many are sent to it, half by `tell`, half by `send` of {_SENDERS} tasks. Then it is asked to "
+        "stop, and its handler goes on: measured until its `on_stop` runs. Memory is what Python has "
+        "allocated for the messages, in the mailbox or as dead letters, and for what is to be written of "
+        "them (tracemalloc). Each message is to be handled, refused to its sender, or a dead letter."
     ),
     stores=(StoreKind.MEMORY, StoreKind.EMBEDDED),
     run=_run,

@@ -198,7 +198,7 @@ async def _run(scene: Scene, findings: Findings) -> None:
     findings.latency("kill to down", seconds, headline=True)
     findings.check("ends told to who watched", killer.watched, witness.told[_NAME])
     after.beyond(before, findings, rounds * len(_PLACES), "kills", scene.store)
-    findings.others(load.result)
+    findings.others(load)
 
 
 ROW = Row(
@@ -210,5 +210,6 @@ ROW = Row(
         f"{', '.join(_PLACES)}. Another actor watches each of them, and is to be told of each end once. "
         "Compared is what the process holds before and behind."
     ),
+    is_about_loop=True,
     run=_run,
 )

@@ -59,9 +59,10 @@ async def _run(scene: Scene, findings: Findings) -> None:
             for what, counted in (await _count(system, cls)).items():
                 spent = counted.on_lines_with(FAULT_POINTS, "sentient_core")
                 share = 100 * spent / counted.all
-                findings.figure(f"{what}, {cls.durability}: instructions", counted.all / _MESSAGES, "each")
+                one = f"{what} of a {cls.durability} actor"
+                findings.figure(f"{one}: instructions", counted.all / _MESSAGES, "")
                 findings.holds(
-                    f"{what}, {cls.durability}: of these on fault points below 1 %",
+                    f"{one}: share of its instructions on fault points, below 1 %",
                     share < 1,
                     f"{share:.2f} %",
                     headline=True,
@@ -76,7 +77,7 @@ async def _run(scene: Scene, findings: Findings) -> None:
             planned.append(await _seconds(system))
         scene.progress(done + 1, rounds)
     ratios = [with_plan / without for with_plan, without in zip(planned, plain, strict=True)]
-    findings.figure("tells with a plan that strikes nobody, against none", ratios, "×")
+    findings.figure("time of a tell with a plan that strikes nobody, to that without a plan", ratios, "×")
 
 
 async def _count(system: ActorSystem, cls: type[_Volatile]) -> dict[str, Instructions]:
@@ -108,8 +109,9 @@ ROW = Row(
     stores=(StoreKind.MEMORY,),
     about=(
         f"{_MESSAGES} tells and {_MESSAGES} asks, with every instruction of the interpreter counted in all "
-        "code that runs, the event loop's included; those on lines that look whether there is a plan are the "
-        "points' cost. Instructions do not depend on the machine, or on what else it does."
+        "code that runs, the event loop's included; those on lines that look whether there is a plan are "
+        "the points' cost without a plan. Instructions do not depend on the machine, or on what else it "
+        "does. With a plan, each point asks it what to do: that costs time, and is measured as such."
     ),
     run=_run,
 )

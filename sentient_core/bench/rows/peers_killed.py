@@ -25,7 +25,7 @@ _EARLIEST, _LATEST = 0.2, 1.0
 
 
 async def _run(scene: Scene, findings: Findings) -> None:
-    kills = scene.pick(quick=2, full=10)
+    kills = scene.pick(quick=2, full=30)
     others = scene.pick(quick=_ONE_WAY_EACH, full=_PEERS)
     dice = scene.dice("moments")
     moments = [dice.uniform(_EARLIEST, _LATEST) for _ in range(kills)]
@@ -48,35 +48,27 @@ async def _run(scene: Scene, findings: Findings) -> None:
             findings.note(f"{peer.title} could not be measured: {failure}")
         else:
             _tell(findings, peer, crashed)
-    findings.figure("processes killed, each", kills, "")
 
 
 def _tell(findings: Findings, peer: Peer, crashed: Crashed) -> None:
     name, verdict = peer.title, crashed.verdict
     allowed = 0 if peer is _OURS else None  # of others nothing is promised here
     findings.loss(
-        "lost", verdict.lost, verdict.acknowledged, "acknowledged", label=name, headline=True, allowed=allowed
+        "lost", verdict.lost, verdict.acknowledged, "acknowledged", who=name, headline=True, allowed=allowed
     )
     findings.loss(
-        "recorded twice",
-        verdict.doubled,
-        verdict.done,
-        "recorded",
-        label=name,
-        headline=True,
-        allowed=allowed,
+        "recorded twice", verdict.doubled, verdict.done, "recorded", who=name, headline=True, allowed=allowed
     )
-    findings.figure(
-        f"{name}: executed again, per kill", crashed.again / len(crashed.rates), "", headline=True
-    )
-    findings.figure(f"{name}: acknowledged per second", crashed.rates, "/s", headline=True)
-    findings.latency(f"{name}: from its start after a kill to the first acknowledgement", crashed.firsts)
-    findings.figure(f"{name}: until its imports are done", [1e3 * one for one in crashed.ready], "ms")
+    kills = len(crashed.rates)
+    findings.figure("executed again", crashed.again, f"by {kills} kills", who=name, headline=True)
+    findings.figure("acknowledged per second", crashed.rates, "", who=name, headline=True)
+    findings.latency("start after a kill to first acknowledgement", crashed.firsts, who=name, headline=True)
+    findings.latency("of that, until its imports are done", crashed.ready, who=name)
 
 
 ROW = Row(
     id="peers-killed",
-    injects="ours and others: SIGKILL from outside",
+    injects="SIGKILL from outside, ours and others",
     shows="lost, recorded twice, executed again, acknowledged per second, start to first acknowledgement",
     stores=(StoreKind.EMBEDDED,),
     about=(

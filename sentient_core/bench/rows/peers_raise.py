@@ -47,14 +47,15 @@ def _tell(findings: Findings, peer: Peer, found: dict[str, Any], failures: int) 
     lost = len(set(sound).difference(handled))
     twice = len(handled) - len(set(handled))
     allowed = 0 if peer is _OURS else None  # of others nothing is promised here
-    findings.latency(f"{name}: raise to the next message", gaps, headline=True)
-    findings.loss("lost beside those in hand", lost, len(sound), label=name, headline=True, allowed=allowed)
-    findings.loss("handled twice", twice, len(sound), label=name, allowed=allowed)
+    findings.latency("raise to the next message", gaps, who=name, headline=True)
+    findings.latency("message to message without a raise", found["steps"], who=name, headline=True)
+    findings.loss("lost beside those in hand", lost, len(sound), who=name, headline=True, allowed=allowed)
+    findings.loss("handled twice", twice, len(sound), who=name, headline=True, allowed=allowed)
 
 
 ROW = Row(
     id="peers-raise",
-    injects=f"ours and others: handler raises, 1 of {_ONE_OF}",
+    injects=f"handler raises, 1 of {_ONE_OF}, ours and others",
     shows="raise to the next message, lost beside those in hand",
     stores=(StoreKind.MEMORY,),
     about=(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from signal import SIGKILL
 
 import anyio
+import anyio.to_thread
 import msgspec
 
 from sentient_core.bench.crash_child import CrashPlan
-from sentient_core.bench.deposits import Deposits, judge
+from sentient_core.bench.deposits import Deposits, Verdict, judge
 from sentient_core.bench.findings import Findings
 from sentient_core.bench.row import Row
 from sentient_core.bench.scene import Scene
@@ -23,22 +25,41 @@ from sentient_core.faults import ACTIONS, FaultAction, FaultPlan, FaultPoint, Ru
 
 __all__ = ["ROW"]
 
+CHILD = (sys.executable, "-P", "-m", "sentient_core.bench.crash_child")
+"""The process that is killed."""
 _PATIENCE = 120.0
 _OFTEN, _SELDOM = 0.01, 0.1
 """How probable the kill is, each time that an actor comes by: deposits do all the time."""
-_QUICK = (FaultPoint.RECEIVE, FaultPoint.STORE_APPEND, FaultPoint.STORE_COMMITTED, FaultPoint.STORE_WRITE)
-_SELDOM_PASSED = {FaultPoint.START, FaultPoint.STOP, FaultPoint.SPAWN, FaultPoint.PUBLISH, FaultPoint.TIMER}
+QUICK_SIZES = (200, 1_000)
+QUICK_POINTS = (
+    FaultPoint.RECEIVE,
+    FaultPoint.STORE_APPEND,
+    FaultPoint.STORE_COMMITTED,
+    FaultPoint.STORE_WRITE,
+)
+_SELDOM_PASSED = {
+    FaultPoint.START,
+    FaultPoint.STOP,
+    FaultPoint.REPLY,
+    FaultPoint.SPAWN,
+    FaultPoint.PUBLISH,
+    FaultPoint.TIMER,
+}
+_BACKLOGS = {True: "with checkpoints (in rows)", False: "without (in the journal alone)"}
+_LARGE = 10_000
 _STRIDE = 1_000_000
 """Numbers of deposits that each process may use."""
 
 
 async def _run(scene: Scene, findings: Findings) -> None:
-    # A reply is of an ask, and deposits are sent; what a store reads while it opens comes before any of them.
-    passed = [p for p in FaultPoint if FaultAction.KILL in ACTIONS[p] and p is not FaultPoint.REPLY]
-    points = scene.pick(quick=_QUICK, full=tuple(passed))
-    kills = scene.pick(quick=1, full=5)
-    sizes = scene.pick(quick=(200, 1_000), full=(1_000, 3_000, 10_000))
-    steps, step = len(points) * kills + 2 * len(sizes), 0
+    points = scene.pick(
+        quick=QUICK_POINTS, full=tuple(point for point in FaultPoint if FaultAction.KILL in ACTIONS[point])
+    )
+    kills = scene.pick(quick=1, full=3)
+    sizes = scene.pick(quick=QUICK_SIZES, full=(1_000, 3_000, 10_000))
+    times = {size: _times(scene, size) for size in sizes}
+    steps = iter(range(1, 1 + len(points) * kills + 2 * sum(times.values())))
+    in_all = len(points) * kills + 2 * sum(times.values())
     told: set[int] = set()
     present: list[int] = []
     seconds: list[float] = []
@@ -48,42 +69,68 @@ async def _run(scene: Scene, findings: Findings) -> None:
         for kill in range(kills):
             first = (at * kills + kill) * _STRIDE
             told |= await _work_until(scene, database, _plan(scene, point, kill), first)
-            began = time.perf_counter()
-            done, took = await _take_up(scene, database, began)
+            done, took = await _take_up(scene, database)
             seconds.append(took)
-            step += 1
-            scene.progress(step, steps)
+            scene.progress(next(steps), in_all)
         present += done
     judge(told, present).tell(findings, headline=True)
-    findings.figure("processes killed", len(points) * kills, "")
-    findings.latency("from the next start to all tills answering", seconds, headline=True)
-    for is_drained in (True, False):
-        curve: list[tuple[float, float]] = []
+    findings.figure("processes killed", len(points) * kills, f"at {len(points)} points")
+    findings.latency("next start, without a backlog: until all tills answer", seconds, headline=True)
+    for is_drained, what in _BACKLOGS.items():
+        curve: dict[float, list[float]] = {}
+        verdict = Verdict()
         for size in sizes:
-            took = await _recover(scene, findings, size, is_drained=is_drained)
-            curve.append((size, took))
-            step += 1
-            scene.progress(step, steps)
-        where = "in rows" if is_drained else "in the journal alone"
+            curve[size] = []
+            async for database in _left_behind(scene, size, times[size], is_drained=is_drained):
+                found, took = await _take_up(scene, database)
+                verdict.add(judge(range(size), found))
+                curve[size].append(took)
+                scene.progress(next(steps), in_all)
+            findings.figure(
+                f"next start, {size:,} pending, {what}: until all are handled",
+                curve[size],
+                "s",
+                headline=size == sizes[-1],
+            )
+        if not curve:
+            continue
+        verdict.tell(findings, label=f"backlog {what}")
         findings.curve(
-            f"recovery, backlog {where}", "pending messages", "seconds until all are handled", curve
-        )
-        findings.figure(
-            f"{sizes[-1]:,} pending, {where}: until all are handled", curve[-1][1], "s", headline=True
+            "recovery against backlog", "pending messages", "seconds until all are handled", curve, label=what
         )
 
 
-async def _recover(scene: Scene, findings: Findings, size: int, *, is_drained: bool) -> float:
+def _times(scene: Scene, size: int) -> int:
+    """How often a start on so many is measured: where each takes a process of its own that dies, seldom."""
+    if scene.is_quick:
+        return 1
+    if scene.store is not StoreKind.EMBEDDED:
+        return 4
+    return 30 if size < _LARGE else 10
+
+
+async def _left_behind(scene: Scene, size: int, times: int, *, is_drained: bool) -> AsyncGenerator[Database]:
+    """Databases that a process has died on with so many messages pending: one after the other."""
+    if scene.store is not StoreKind.EMBEDDED:
+        for _ in range(times):
+            yield await _dead_with(scene, size, is_drained=is_drained)
+        return
+    dead = await _dead_with(scene, size, is_drained=is_drained)
+    for number in range(times):
+        copy = scene.folder / f"copy-{size}-{is_drained}-{number}"
+        yield await anyio.to_thread.run_sync(dead.copy, copy)
+        await anyio.to_thread.run_sync(shutil.rmtree, copy)
+
+
+async def _dead_with(scene: Scene, size: int, *, is_drained: bool) -> Database:
     database = scene.database()
     await _child(_crash_plan(scene, database, backlog=size, is_drained=is_drained))
-    done, seconds = await _take_up(scene, database, time.perf_counter())
-    kind = "rows" if is_drained else "journal"
-    judge(range(size), done).tell(findings, label=f"{size:,} pending, {kind}")
-    return seconds
+    return database
 
 
-async def _take_up(scene: Scene, database: Database, began: float) -> tuple[list[int], float]:
+async def _take_up(scene: Scene, database: Database) -> tuple[list[int], float]:
     """Start on what is left: what was done in the end, and how long that took."""
+    began = time.perf_counter()
     async with scene.system(at=database) as system:
         deposits = Deposits()
         await deposits.open(system)
@@ -127,10 +174,9 @@ async def _work_until(scene: Scene, database: Database, plan: FaultPlan, first: 
 
 
 async def _child(plan: CrashPlan) -> bytes:
-    command = [sys.executable, "-P", "-m", "sentient_core.bench.crash_child"]
     with anyio.fail_after(_PATIENCE):
         ended = await anyio.run_process(
-            command, input=msgspec.json.encode(plan), check=False, stderr=subprocess.PIPE
+            CHILD, input=msgspec.json.encode(plan), check=False, stderr=subprocess.PIPE
         )
     if ended.returncode != -SIGKILL:
         words = ended.stderr.decode(errors="replace")[-2_000:]
@@ -152,7 +198,10 @@ ROW = Row(
         "A process of its own takes deposits as fast as it can, and kills itself at a point that a seeded "
         "plan chooses; what it said was acknowledged is compared with what the next start has. Then "
         "processes die over a backlog of accepted deposits that nobody has handled: timed is from the "
-        "opening of the store to the last one handled, with the backlog in its rows and in the journal alone."
+        "opening of the store to the last one handled, with checkpoints, where the states and the backlog "
+        "stand in their rows, and without, where the journal alone has them and is gone through. The "
+        "embedded database of a dead process is copied, and each start has a copy; on a server, each "
+        "start has a process of its own that died, and there are fewer of them."
     ),
     run=_run,
 )

@@ -277,5 +277,6 @@ ROW = Row(
         "a task come in order, one at a time per actor, incarnations grow, no ask ends by its timeout, the "
         "audit adds up, the states of durable actors hold each handled message once, nothing is left behind."
     ),
+    is_about_loop=True,
     run=_run,
 )

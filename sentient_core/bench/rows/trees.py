@@ -6,7 +6,7 @@ import gc
 import math
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -16,6 +16,7 @@ from sentient_core.actors.handlers import handles
 from sentient_core.actors.ref import ActorRef
 from sentient_core.actors.request import Request
 from sentient_core.bench.findings import Findings
+from sentient_core.bench.others import VolatileOther, loaded
 from sentient_core.bench.row import Row
 from sentient_core.bench.scene import Scene
 from sentient_core.bench.stores import StoreKind
@@ -59,21 +60,37 @@ async def _run(scene: Scene, findings: Findings) -> None:
     repetitions = scene.pick(quick=1, full=5)
     depths = scene.pick(quick=(128, 2_048), full=(256, 512, 1_024, 2_048))
     widths = scene.pick(quick=(500, 5_000), full=(1_000, 10_000, 100_000))
-    total = len(depths) + len(widths)
-    async with scene.system(watchdog=None) as system:
+    total = (len(depths) + len(widths)) * repetitions
+    async with (
+        scene.system(watchdog=None) as system,
+        loaded(scene, system, kinds=(VolatileOther,), patience=_TIMEOUT) as load,
+    ):
         done, before = 0, system.statistics().actors
-        for name, sizes, end in (("depth", depths, _end_of_deep), ("children", widths, _end_of_wide)):
-            points: list[tuple[float, float]] = []
+        for name, what, sizes, end in (
+            ("depth", "a chain of {:,}", depths, _end_of_deep),
+            ("children", "{:,} children", widths, _end_of_wide),
+        ):
+            points: dict[float, list[float]] = {}
+            spans: list[tuple[float, float]] = []
             for size in sizes:
-                seconds = [await _measured(end, system, size) for _ in range(repetitions)]
-                points.append((size, statistics.median(seconds)))
-                if size == sizes[-1]:
-                    findings.figure(f"{size:,} {name}, root killed", seconds, "s", headline=True)
-                done += 1
-                scene.progress(done, total)
+                points[size] = []
+                for _ in range(repetitions):
+                    seconds = await _measured(end, system, size)
+                    points[size].append(seconds)
+                    if size == sizes[-1]:
+                        spans.append((load.now() - seconds, load.now()))
+                    done += 1
+                    scene.progress(done, total)
+            largest = what.format(sizes[-1])
+            findings.figure(f"{largest}: kill until all are down", points[sizes[-1]], "s", headline=True)
             findings.figure(f"slope over {name}", _slope(points), "", headline=True)
-            findings.curve(f"root killed, by {name}", name, "seconds", points)
+            findings.curve(f"root killed, by {name}", name, "seconds until all are down", points)
+            during = [
+                late for began, ended in spans for late in load.result.between(began, ended).latencies()
+            ]
+            findings.latency(f"others meanwhile, {largest}", during, headline=True)
         findings.check("actors that are left", before, system.statistics().actors)
+    findings.latency("others, before", load.result.between(0.0, load.quiet_until).latencies(), headline=True)
 
 
 async def _measured(
@@ -109,9 +126,10 @@ async def _kill(root: ActorRef[Any]) -> float:
     return time.perf_counter() - begin
 
 
-def _slope(points: list[tuple[float, float]]) -> float:
-    """Between the smallest and the largest, of the logarithms."""
-    (least, fast), (most, slow) = points[0], points[-1]
+def _slope(points: Mapping[float, Sequence[float]]) -> float:
+    """Between the medians of the smallest and the largest, of the logarithms."""
+    least, most = min(points), max(points)
+    fast, slow = statistics.median(points[least]), statistics.median(points[most])
     return math.log(slow / fast) / math.log(most / least)
 
 
@@ -122,9 +140,12 @@ ROW = Row(
     about=(
         "A chain in which each volatile actor is the child of the one before, and a parent with very many "
         "children (quick: 5,000). Measured: from the kill of the root until it, and all below it, are "
-        "down; Python's collector is off meanwhile. The slope is that of the time over the number, between "
-        "the smallest and the largest, on a doubly logarithmic scale: at 1 each actor costs the same."
+        "down; Python's collector is off meanwhile. Beside it, eight volatile actors are asked 100 times "
+        "a second: what they notice of the largest ones. The slope is that of the time over the number, "
+        "between the smallest and the largest, on a doubly logarithmic scale: at 1 each actor costs the "
+        "same."
     ),
     stores=(StoreKind.MEMORY,),
+    is_about_loop=True,
     run=_run,
 )

@@ -14,6 +14,8 @@ from sentient_core.actors.handlers import handles
 from sentient_core.actors.ref import ActorRef
 from sentient_core.actors.request import Request
 from sentient_core.bench.findings import Findings
+from sentient_core.bench.load import Arrival, LoadResult, OpenLoad
+from sentient_core.bench.others import spawn_others
 from sentient_core.bench.row import Row
 from sentient_core.bench.scene import Scene
 from sentient_core.bench.stores import StoreKind
@@ -29,7 +31,9 @@ _TIMEOUT = 30.0
 _TRIES = 6
 _BUDGET = 3
 _TICK = 0.05
-_PAUSE = 0.5
+_SLOW, _EXPIRES = 0.4, 0.1
+"""Seconds that a handler takes, and after which what waits for it is not wanted any more."""
+_PAUSE = 0.2
 
 
 class _Fail(Request[None], frozen=True):
@@ -60,7 +64,7 @@ class _Victim(Actor):
 
     @handles
     async def wait(self, message: _Wait) -> None:
-        await anyio.sleep(1.0)
+        await anyio.sleep(_SLOW)
 
     @handles
     def tick(self, message: _Tick) -> None:
@@ -99,13 +103,21 @@ async def _run(scene: Scene, findings: Findings) -> None:
     expected: _Decisions | None = None
     for step, (name, shift) in enumerate(shifts.items()):
         found: list[_Decisions] = []
+        arrivals: list[Arrival] = []
         for repetition in range(repetitions):
-            async with scene.system() as system:
+            async with (
+                scene.system() as system,
+                OpenLoad(await spawn_others(system), rate=100.0, dice=scene.dice("load")) as load,
+            ):
                 found.append(await _decide(system, shift))
+            arrivals += load.result.arrivals
             scene.progress(step * repetitions + repetition + 1, len(shifts) * repetitions)
         expected = expected or found[0]
         same = sum(decisions == expected for decisions in found)
-        findings.check(f"{name}: runs with the same decisions", repetitions, same, headline=True)
+        others = LoadResult(arrivals)
+        findings.latency(f"clock {name}: others meanwhile", others.latencies())
+        findings.loss("unanswered", others.unanswered(), len(arrivals), "requests", label=f"clock {name}")
+        findings.check(f"clock {name}: runs with the same decisions", repetitions, same, headline=True)
     if expected is not None:
         findings.check("restarts of a child that always fails: its budget", _BUDGET, expected.restarts)
         findings.check("asks that timed out", _TRIES, expected.timeouts)
@@ -127,7 +139,7 @@ async def _decide(system: ActorSystem, shift: int) -> _Decisions:
         ticks = await clock.ask(_Ticks(), timeout=_TIMEOUT) - before
         slow.tell(_Wait())
         for _ in range(_TRIES):
-            slow.with_options(expires=0.1).tell(_Tick())
+            slow.with_options(expires=_EXPIRES).tell(_Tick())
             try:
                 await slow.ask(_Ticks(), timeout=0.02)
             except AskTimeout:
@@ -161,9 +173,10 @@ ROW = Row(
     shows="decisions unchanged (durable timers and stored deadlines excepted)",
     stores=(StoreKind.MEMORY, StoreKind.EMBEDDED),
     about=(
-        "While a child uses up its restarts, a timer ticks, asks time out and messages expire, `time.time` "
-        "and `time.time_ns` are set an hour forward or back in this process, and stay so. Counted are the "
-        "runs whose decisions are those of a run in which nobody touches the clock."
+        "While others are asked 100 times a second, a child uses up its restarts, a timer ticks, asks time "
+        "out and messages expire, `time.time` and `time.time_ns` are set an hour forward or back in this "
+        "process, and stay so. Counted are the runs whose decisions are those of a run in which nobody "
+        "touches the clock."
     ),
     run=_run,
 )
