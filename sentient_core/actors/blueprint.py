@@ -14,10 +14,11 @@ from sentient_core.actors.behaviour import Behaviour, behaviours_of, unknown_sta
 from sentient_core.actors.calls import CALL_HANDLERS
 from sentient_core.actors.checkpoints import CheckpointPolicy
 from sentient_core.actors.class_names import check_names
-from sentient_core.actors.declared import declared_messages, unhandled
+from sentient_core.actors.declared import declared_messages, members_of, unhandled
 from sentient_core.actors.handlers import Handler, as_handler, check_not_generator, marked
 from sentient_core.actors.members import Members
 from sentient_core.actors.overdue import check_seconds, limited, limits_of
+from sentient_core.actors.recoverable import received_types
 from sentient_core.actors.upcasting import Upcaster, upcasters_of
 from sentient_core.codec import tag_of
 from sentient_core.errors import InvalidArgument, InvalidHandler
@@ -62,6 +63,7 @@ class Blueprint:
         "hooks",
         "is_durable",
         "is_mirrored",
+        "is_open",
         "is_related",
         "is_stored",
         "isolation",
@@ -72,8 +74,10 @@ class Blueprint:
         "max_attempts",
         "members",
         "messages",
+        "named",
         "on_receive",
         "passivate_after",
+        "recoverable",
         "reply_errors",
         "saves",
         "schema_version",
@@ -120,6 +124,14 @@ class Blueprint:
         self.messages: Any = vars(cls)["__parameters__"][0] if base is None else declared_messages(cls)
         """The type in `Actor[...]`, as far as it is known; Any if the class declares none."""
         _check_declared(self)
+        received = received_types(cls) if receives else ()
+        self.named: tuple[type, ...] = (*members_of(cls, self.messages), *received)
+        """Types of messages that the class names beside those of its handlers."""
+        self.is_open: bool = receives and not received
+        """Its `on_receive` takes anything."""
+        self.recoverable: set[type] | None = set() if receives and self.is_durable else None
+        """Types of messages that were found to be such as can be made of their stored bytes; None: all are,
+        or need not be."""
         self.state_type: type[msgspec.Struct] = _state_type(cls)
         self.has_state: bool = base is not None and self.state_type is not base.State
         self.mailbox: MailboxOptions = _attribute(cls, "mailbox", MailboxOptions)

@@ -15,7 +15,7 @@ from typing import Any, ForwardRef, Literal, Never, NoReturn, TypeVar
 
 from sentient_core.errors import InvalidHandler
 
-__all__ = ["declared_messages", "unhandled"]
+__all__ = ["declared_messages", "members_of", "names_at_class", "resolved", "unhandled"]
 
 
 def declared_messages(cls: type) -> Any:
@@ -30,7 +30,7 @@ def declared_messages(cls: type) -> Any:
         if blueprint is None:
             continue  # Generic, or a mixin that is no actor
         given = dict(zip(origin.__parameters__, typing.get_args(base), strict=False))
-        messages = _resolved(cls, _filled_in(blueprint.messages, given))
+        messages = resolved(cls, _filled_in(blueprint.messages, given))
         if messages is not Any:
             return messages
     return Any
@@ -38,8 +38,50 @@ def declared_messages(cls: type) -> Any:
 
 def unhandled(cls: type, messages: Any, handled: Mapping[type, object]) -> list[str]:
     """The names of the declared types that no handler takes, not even one of a base class."""
-    kinds = dict.fromkeys(_members(cls, messages))  # each once, in the order written
+    kinds = dict.fromkeys(members_of(cls, messages))  # each once, in the order written
     return [kind.__qualname__ for kind in kinds if not any(base in handled for base in kind.__mro__)]
+
+
+def resolved(cls: type, messages: Any) -> Any:
+    """`messages` without strings and aliases on the outside, and in the members of a union."""
+    if isinstance(messages, str):
+        return resolved(cls, _evaluated(cls, messages))
+    if isinstance(messages, ForwardRef):
+        return resolved(cls, _evaluated(cls, messages.__forward_arg__))
+    alias = typing.get_origin(messages) or messages
+    if type(alias).__name__ == "TypeAliasType":  # there are two: typing's and that of typing_extensions
+        given = dict(zip(alias.__type_params__, typing.get_args(messages), strict=False))
+        return resolved(cls, _filled_in(alias.__value__, given))
+    if _is_union(messages):
+        members = tuple(resolved(cls, member) for member in typing.get_args(messages))
+        return typing.Union[members]  # noqa: UP007 - made of values
+    return messages
+
+
+def members_of(cls: type, messages: Any) -> Iterator[type]:
+    """The classes that messages of this type have at run time."""
+    origin = typing.get_origin(messages)
+    if _is_union(messages):
+        for member in typing.get_args(messages):
+            yield from members_of(cls, member)
+    elif origin is typing.Annotated:
+        yield from members_of(cls, messages.__origin__)
+    elif origin is Literal:
+        yield from (type(value) for value in typing.get_args(messages))
+    elif messages is None:
+        yield type(None)
+    elif isinstance(messages, typing.NewType):
+        yield from members_of(cls, messages.__supertype__)
+    elif isinstance(origin or messages, type) and messages is not Any:
+        yield origin or messages
+    elif messages not in (Any, Never, NoReturn) and not isinstance(messages, TypeVar):
+        raise InvalidHandler(f"{cls.__qualname__} declares {messages!r}, which is not a type of message")
+
+
+def names_at_class() -> Mapping[str, Any]:
+    """What a string in the class statement at work may name, beside globals."""
+    frame = _class_statement()
+    return frame.f_locals if frame.f_back is None else {**frame.f_back.f_locals, **frame.f_locals}
 
 
 def _filled_in(messages: Any, given: Mapping[Any, Any]) -> Any:
@@ -57,54 +99,13 @@ def _default(parameter: Any) -> Any:
     return parameter.__default__ if has_default is not None and has_default() else Any
 
 
-def _resolved(cls: type, messages: Any) -> Any:
-    """`messages` without strings and aliases on the outside, and in the members of a union."""
-    if isinstance(messages, str):
-        return _resolved(cls, _evaluated(cls, messages))
-    if isinstance(messages, ForwardRef):
-        return _resolved(cls, _evaluated(cls, messages.__forward_arg__))
-    alias = typing.get_origin(messages) or messages
-    if type(alias).__name__ == "TypeAliasType":  # there are two: typing's and that of typing_extensions
-        given = dict(zip(alias.__type_params__, typing.get_args(messages), strict=False))
-        return _resolved(cls, _filled_in(alias.__value__, given))
-    if _is_union(messages):
-        members = tuple(_resolved(cls, member) for member in typing.get_args(messages))
-        return typing.Union[members]  # noqa: UP007 - made of values
-    return messages
-
-
-def _members(cls: type, messages: Any) -> Iterator[type]:
-    """The classes that messages of this type have at run time."""
-    origin = typing.get_origin(messages)
-    if _is_union(messages):
-        for member in typing.get_args(messages):
-            yield from _members(cls, member)
-    elif origin is typing.Annotated:
-        yield from _members(cls, messages.__origin__)
-    elif origin is Literal:
-        yield from (type(value) for value in typing.get_args(messages))
-    elif messages is None:
-        yield type(None)
-    elif isinstance(messages, typing.NewType):
-        yield from _members(cls, messages.__supertype__)
-    elif isinstance(origin or messages, type) and messages is not Any:
-        yield origin or messages
-    elif messages not in (Any, Never, NoReturn) and not isinstance(messages, TypeVar):
-        raise InvalidHandler(f"{cls.__qualname__} declares {messages!r}, which is not a type of message")
-
-
 def _is_union(messages: Any) -> bool:
     return isinstance(messages, types.UnionType) or typing.get_origin(messages) is typing.Union
 
 
 def _evaluated(cls: type, text: str) -> Any:
-    frame = _class_statement()
-    names: dict[str, Any] = {}
-    if frame.f_back is not None:
-        names.update(frame.f_back.f_locals)
-    names.update(frame.f_locals)
     try:
-        return eval(text, frame.f_globals, names)  # noqa: S307 - what typing does
+        return eval(text, _class_statement().f_globals, dict(names_at_class()))  # noqa: S307 - what typing does
     except Exception as error:
         raise InvalidHandler(
             f"{cls.__qualname__} declares '{text}', which cannot be resolved ({error}). Define it before the "

@@ -16,6 +16,7 @@ from sentient_core.actors.current import current_cell, current_event, current_tu
 from sentient_core.actors.fated import with_fate
 from sentient_core.actors.isolating import isolated
 from sentient_core.actors.posting import Posted
+from sentient_core.actors.recoverable import check_recoverable
 from sentient_core.actors.sent_ids import UnderWay
 from sentient_core.actors.settling import dead, fail_asker, late_reply, source_of, why_closed
 from sentient_core.actors.special import is_discarded_at_end, plain
@@ -360,6 +361,8 @@ def new_entry(cell: Cell, message: object, reply: Slot[Any] | None, posting: Pos
     mailbox = cell.mailbox
     sender = current_cell.get()
     content = content_for(cell, message)
+    if cell.inbox is not None:
+        check_recoverable(cell.blueprint, message, cell.path)
     faults = cell.runtime.faults
     if faults is not None:
         content = with_fate(cell, faults, message, content)

@@ -17,6 +17,7 @@ import msgspec
 from sentient_core.actors import delivery, injecting
 from sentient_core.actors.life_events import report_alert
 from sentient_core.actors.posting import FOR_EVER
+from sentient_core.actors.recoverable import check_recoverable
 from sentient_core.actors.stored_letter import decoded
 from sentient_core.codec import tag_of
 from sentient_core.errors import InvalidArgument, NotRedrivable
@@ -72,6 +73,7 @@ class DurableTimers:
         if max(seconds, interval or 0.0) > FOR_EVER:
             raise InvalidArgument(f"a durable timer is due within {FOR_EVER:g} seconds, not in {seconds:g}")
         cell = self._cell
+        check_recoverable(cell.blueprint, message, cell.path)
         record = TimerSet(
             path=cell.path,
             key=key,

@@ -8,6 +8,7 @@ from sentient_core.actors import delivery
 from sentient_core.actors.asking import cycle_of, wait_of
 from sentient_core.actors.committed_reply import reply_slot
 from sentient_core.actors.posting import Posted, posted_of
+from sentient_core.actors.recoverable import check_recoverable
 from sentient_core.errors import AskCycle
 from sentient_core.mailbox import DeadLetterReason
 from sentient_core.paths import EXTERNAL
@@ -29,6 +30,7 @@ def event_of(entry: Entry, target: Cell) -> Event | None:
     if not target.mailbox.is_mirrored:
         return None
     message, sender, _, first = entry
+    check_recoverable(target.blueprint, message, target.path)
     source = delivery.source_of(target, sender)
     # A message sent again from the dead letters may be of a sender who has long been gone.
     incarnation = 0 if source == EXTERNAL else getattr(sender, "incarnation", 0)

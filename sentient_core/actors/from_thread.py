@@ -28,6 +28,7 @@ from sentient_core.actors.actor import Actor, Askable
 from sentient_core.actors.current import current_cell, current_event, current_turn
 from sentient_core.actors.fated import with_fate
 from sentient_core.actors.lane import LOOK_SECONDS, Lane
+from sentient_core.actors.recoverable import check_recoverable
 from sentient_core.actors.ref import ActorRef, cell_of, check_timeout, posting_of
 from sentient_core.backend import Backend
 from sentient_core.errors import (
@@ -97,6 +98,7 @@ class FromThread:
         cell = self._cell(ref)
         sender, payload = current_cell.get(), None
         if cell.mailbox.is_mirrored:
+            check_recoverable(cell.blueprint, message, cell.path)
             payload = self._runtime.mirror.encoded(message, cell.path)
             if sender is not None:
                 delivery.check_system(cell, sender)

@@ -11,6 +11,7 @@ import msgspec
 from sentient_core.actors import delivery
 from sentient_core.actors.asking import ask_as_one, check_cycle
 from sentient_core.actors.current import current_cell
+from sentient_core.actors.recoverable import check_recoverable
 from sentient_core.actors.ref import ActorRef, cell_of, check_timeout, posting_of
 from sentient_core.errors import AskCycle, ForeignRef, InvalidArgument, SystemClosed
 
@@ -130,6 +131,8 @@ def _checked(runtime: Runtime, refs: Iterable[ActorRef[Any]], message: object) -
     targets = list(refs)
     cells = [check_ref(runtime, ref) for ref in targets]
     delivery.check_message(message)
+    for cell in cells:
+        check_recoverable(cell.blueprint, message, cell.path)
     mirrored = next((cell for cell in cells if cell.mailbox.is_mirrored), None)
     if mirrored is not None:
         sender = current_cell.get()

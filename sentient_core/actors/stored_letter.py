@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from sentient_core.actors.recoverable import types_under
 from sentient_core.causes import in_a_line
-from sentient_core.codec import Codec, tag_of
+from sentient_core.codec import Codec
 from sentient_core.errors import NotRedrivable
 from sentient_core.mailbox import DeadLetterReason
 from sentient_core.store.records import LetterStatus
@@ -120,7 +120,7 @@ def decoded(tag: str, payload: bytes, recipient: Blueprint, codec: Codec, messag
     Raises NotRedrivable, which says why there is none.
     """
     known = recipient.stored_types.get(tag)
-    kinds = [known] if known is not None else _types_under(tag, recipient)
+    kinds = [known] if known is not None else types_under(tag, recipient)
     if len(kinds) != 1:
         what = "no type of message" if not kinds else f"{len(kinds)} types of message"
         raise NotRedrivable(
@@ -136,20 +136,3 @@ def decoded(tag: str, payload: bytes, recipient: Blueprint, codec: Codec, messag
         raise NotRedrivable(
             message_id, f"its stored bytes are no {kinds[0].__qualname__} any more ({in_a_line(error)})"
         ) from error
-
-
-def _types_under(tag: str, recipient: Blueprint) -> list[type[Any]]:
-    handled = chain.from_iterable(behaviour.handlers for behaviour in recipient.behaviours.values())
-    return [kind for kind in _known_types(handled) if tag_of(kind) == tag]
-
-
-def _known_types(handlers: Iterable[type[Any]]) -> Iterator[type[Any]]:
-    """These types and all that inherit from them, each once."""
-    seen: set[type[Any]] = set()
-    below = [*handlers]
-    while below:
-        kind = below.pop()
-        if kind not in seen:
-            seen.add(kind)
-            below += type.__subclasses__(kind)
-            yield kind

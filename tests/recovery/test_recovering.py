@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import anyio
 import msgspec
 import pytest
 
@@ -182,11 +183,17 @@ class Host(Supervisor):
 
 
 async def test_a_restarted_supervisor_starts_its_durable_children_again(store: Store) -> None:
+    is_restarted = anyio.Event()
+
     class Passing(Actor):
         pass
 
+    class Watched(Host):
+        async def on_restart(self, cause: BaseException | None) -> None:
+            is_restarted.set()
+
     async with system_on(store) as system:
-        host = await system.spawn(Host, name="host")
+        host = await system.spawn(Watched, name="host")
         page = await host.start_child(ChildSpec(Page, name="page", restart="transient"))
         await host.start_child(ChildSpec(Passing, name="passing"))
         await host.start_child(ChildSpec(Page, name="brief", restart="temporary"))
@@ -194,6 +201,8 @@ async def test_a_restarted_supervisor_starts_its_durable_children_again(store: S
         assert await page.ask(Lines(), timeout=60) == [1]
 
         host.tell(Crash())
+        with anyio.fail_after(60):
+            await is_restarted.wait()
         await page.send(Write(2))
 
         assert await page.ask(Lines(), timeout=60) == [1, 2]
