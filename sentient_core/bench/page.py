@@ -18,15 +18,18 @@ _BUSY = 0.5
 _NONE = "–"
 
 
-def as_markdown(report: Report, pictures: Mapping[str, Sequence[Picture]] | None = None) -> str:
-    """The page; `pictures`, by row, stand in files beside it."""
+def as_markdown(
+    report: Report, pictures: Mapping[str, Sequence[Picture]] | None = None, *, guide: str | None = None
+) -> str:
+    """The page; `pictures`, by row, stand in files beside it. `guide` is where it finds docs/faults.md."""
+    how_to_read = "docs/faults.md of sentient-core" if guide is None else f"[faults.md]({guide})"
     stores = [row for row in report.rows if not _is_side_by_side(report.of(row.id))]
     peers = [row for row in report.rows if _is_side_by_side(report.of(row.id))]
     lines = [
         "# Faults",
         "",
         f"Written by `{report.command}`; do not edit. Give the command again to measure on your machine;",
-        "[faults.md](../faults.md) says how to read it.",
+        f"{how_to_read} says how to read it.",
         "",
         *_circumstances(report),
         *_verdict(report),

@@ -22,7 +22,8 @@ def write_report(report: Report, folder: Path) -> str | None:
     prepare(folder)
     (folder / "faults.json").write_bytes(as_json(report))
     pictures = draw(report, folder) if can_draw() else {}
-    (folder / "README.md").write_text(as_markdown(report, pictures), "utf-8")
+    guide = "../faults.md" if (folder.parent / "faults.md").is_file() else None  # as in docs/faults
+    (folder / "README.md").write_text(as_markdown(report, pictures, guide=guide), "utf-8")
     return (
         None
         if can_draw()

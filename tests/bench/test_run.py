@@ -106,6 +106,19 @@ def test_without_a_server_its_column_is_left_out_and_that_is_said(
     assert "embedded: not asked for; server: no `surreal` on PATH" in as_markdown(report)
 
 
+def test_the_page_leads_to_its_guide_where_that_is_and_names_it_elsewhere(tmp_path: Path) -> None:
+    report = run_rows(Choice(rows=[row(_fine)], stores=MEMORY))
+    for folder in ("docs", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "docs/faults.md").touch()
+
+    for folder in ("docs", "elsewhere"):
+        write_report(report, tmp_path / folder / "out")
+
+    assert "[faults.md](../faults.md) says" in (tmp_path / "docs/out/README.md").read_text("utf-8")
+    assert "docs/faults.md of sentient-core says" in (tmp_path / "elsewhere/out/README.md").read_text("utf-8")
+
+
 def test_a_variable_that_names_no_server_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "/nowhere/at/all")
 
