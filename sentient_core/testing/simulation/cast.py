@@ -138,6 +138,8 @@ class Worker(Actor):
     @handles
     async def job(self, message: Job) -> str:
         process = current_process.get()
+        if process.witness.has_seen_enough:
+            await anyio.sleep(1.0)  # else what goes round in circles takes no time, and the run never ends
         envelope = self.context.message
         attempt = 1 if envelope is None else envelope.attempt
         name = message.task.id

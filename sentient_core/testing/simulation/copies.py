@@ -24,13 +24,17 @@ class Copies:
         self._more: Counter[str] = Counter()
         """How many copies there may be of an actor's messages that were not seen yet."""
         self._waiting: set[str] = set()
-        """Actors whose messages were doubled, before the first one is handled."""
+        """Actors that a copy is just sent to, before the first one is handled."""
         self._in_hand: dict[str, str] = {}
 
     def may_be_one_more(self, path: str) -> None:
-        """The plan doubles a message of an actor, if it comes to that."""
+        """The plan doubles a message of an actor: the copy is sent, and then the first one is handled."""
         self._more[path] += 1
         self._waiting.add(path)
+
+    def is_sent(self, path: str) -> None:
+        """A copy that was just made has been sent by now, if there was one."""
+        self._waiting.discard(path)
 
     def begun(self, path: str, id_: str, message_id: str | None, attempt: int) -> str:
         """The name of the copy that a handler is called with."""
@@ -41,10 +45,11 @@ class Copies:
         self._in_hand[path] = name
         return name
 
-    def dead(self, path: str, id_: str, message_id: str | None, *, is_full: bool) -> str:
-        """The name of the copy that is a dead letter. `is_full`: there was no room for it."""
-        if is_full and path in self._waiting and self._books[id_].is_waited_for:
-            self._ids.setdefault(id_, [None])  # who waits for room gets no letter: it is another one
+    def dead(self, path: str, id_: str, message_id: str | None, *, is_refused: bool) -> str:
+        """The name of the copy that is a dead letter. `is_refused`: there was no room for it, or no actor."""
+        if is_refused and path in self._waiting:
+            self._waiting.discard(path)
+            self._ids.setdefault(id_, [None])
             return self._another(path, id_, message_id)
         if message_id:
             return self._with_id(path, id_, message_id)

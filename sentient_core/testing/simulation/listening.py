@@ -9,9 +9,15 @@ from sentient_core.faults.faults import Injected
 
 __all__ = ["ListenedFaults"]
 
+_IF_IT_CAN_BE = (FaultAction.REORDER, FaultAction.DUPLICATE)
+"""There may be no other message to let pass; a tick is not doubled."""
+
 
 class ListenedFaults(Faults):
-    """As `Faults`; tells of every fault as it is decided, and of who has come by a checkpoint without one."""
+    """As `Faults`; tells of every fault as it is decided, or done where it may turn out that it cannot be.
+
+    And of who has come by a checkpoint without one.
+    """
 
     def __init__(
         self,
@@ -26,7 +32,7 @@ class ListenedFaults(Faults):
     def decide(self, point: FaultPoint, actor: str = "", message_type: str = "") -> Injected | None:
         """See `Faults.decide`."""
         fault = super().decide(point, actor, message_type)
-        if fault is not None and fault.action is not FaultAction.REORDER:
+        if fault is not None and fault.action not in _IF_IT_CAN_BE:
             self._tell_struck(fault)
         elif point is FaultPoint.CHECKPOINT:
             self._tell_spared(actor)
@@ -35,5 +41,5 @@ class ListenedFaults(Faults):
     def note(self, fault: Injected) -> None:
         """See `Faults.note`."""
         super().note(fault)
-        if fault.action is FaultAction.REORDER:  # which may find no other message to let pass
+        if fault.action in _IF_IT_CAN_BE:
             self._tell_struck(fault)

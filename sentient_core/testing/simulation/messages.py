@@ -62,8 +62,6 @@ class Message:
         self.is_stashed: bool = False
         self.is_asked_anew: bool = False
         """A durable turn that is run again asks it anew if it has failed, under its id."""
-        self.is_waited_for: bool = False
-        """It was sent by `send` or `ask` from outside, which wait for room."""
         self.has_id: bool = False
         """It may be sent again under its id, by several at once."""
         self.is_refused: bool = False

@@ -56,6 +56,8 @@ _QUIET_SECONDS = 200.0
 """After so long nothing of a program is under way any more: waits, timers, backoffs, timeouts."""
 _MOST_SECONDS = 100_000.0
 _MOST_STARTS = 50
+_REFUSED = (DeadLetterReason.FULL, DeadLetterReason.STOPPED)
+"""What may become of a message as it is sent."""
 _ENDS = (Do.CRASH, Do.REBOOT)
 _OUTSIDE = "outside"
 
@@ -217,7 +219,8 @@ class _Life:
                 self._witness.parts[letter.recipient].kind is Kind.VOLATILE
             )  # its letter's id is new
             message_id = None if is_volatile else letter.message_id
-            id_ = self._witness.copies.dead(letter.recipient, id_, message_id, is_full=is_full)
+            is_refused = letter.reason in _REFUSED
+            id_ = self._witness.copies.dead(letter.recipient, id_, message_id, is_refused=is_refused)
             self._witness.note(f"{id_} to {letter.recipient} is a dead letter: {letter.reason}")
             # In an outage the letter of what was not accepted may find no room either.
             has_row = not is_full and not self._process.is_store_away
@@ -305,7 +308,7 @@ class _Life:
             return
         ref, kind = process.refs[step.to], witness.parts[step.to].kind
         message = witness.books.sent(task.id, step.to, kind, Origin.OUTSIDE)
-        message.is_waited_for, message.has_id = step.do is not Do.TELL, step.has_id
+        message.has_id = step.has_id
         message_id = task.id if step.has_id else None
         if step.do is Do.TELL:
             try:

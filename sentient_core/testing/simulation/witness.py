@@ -52,6 +52,11 @@ class Witness:
         if len(self.complaints) < MOST_COMPLAINTS:
             self.complaints.append(of)
 
+    @property
+    def has_seen_enough(self) -> bool:
+        """What is wrong now does not come to an end of itself: a message that is handled over and over."""
+        return len(self.complaints) >= MOST_COMPLAINTS
+
     def next_number(self) -> int:
         """The place of a message among all that are sent in order."""
         self._numbers += 1
@@ -76,6 +81,8 @@ class Witness:
             self.lives.is_killed(path, self.now())
         if action is FaultAction.DUPLICATE:
             self.copies.may_be_one_more(path)
+        elif fault.point is FaultPoint.RECEIVE:
+            self.copies.is_sent(path)
         elif action is FaultAction.REORDER:
             self.books.may_pass(path)
         elif fault.point is FaultPoint.TIMER and action is FaultAction.DROP:

@@ -126,6 +126,53 @@ KILLED_BEHIND_ITS_HANDLER = Program(
 )
 """The restart of a group is decided when the first goes down, not when the last has come to its end."""
 
+COPY_REFUSED_IN_A_DRAIN = Program(
+    seed=40329,
+    parts=(_team("t0", "one_for_one", 5, _worker("w0", Kind.MIRRORED, attempts=2)),),
+    steps=(
+        Step(do=Do.ASK, to="t0/w0", task=Task("7"), timeout=30.0),
+        Step(do=Do.DRAIN, to="t0/w0"),
+    ),
+    faults=str(
+        FaultPlan(
+            seed=40329,
+            rules=(
+                Rule(
+                    point=FaultPoint.MAILBOX_GET, action=FaultAction.DUPLICATE, message_type="Job", nth=1
+                ),
+            ),
+        )
+    ),
+)
+"""The copy of a message in a drain has no room, and the first one is handled behind that."""
+
+RESUMED_AS_ITS_TEAM_ENDS = Program(
+    seed=40089,
+    parts=(
+        _team(
+            "t0",
+            "one_for_one",
+            1,
+            Part(
+                name="t01",
+                kind=Kind.TEAM,
+                strategy="one_for_all",
+                max_restarts=20,
+                within=1.0,
+                backoff=0.5,
+                children=(_worker("w0", Kind.DURABLE, attempts=2),),
+            ),
+        ),
+    ),
+    steps=(
+        Step(do=Do.SEND, to="t0/t01/w0", task=Task("17", Way.FAIL)),
+        Step(do=Do.PAUSE, to="t0"),
+        Step(do=Do.PAUSE, to="t0/t01/w0"),
+        Step(do=Do.DRAIN, to="t0"),
+    ),
+)
+"""Who waits for its start and is resumed while its team is told to end did not hear of it."""
+
 
 @pytest.mark.parametrize(
     "program",
@@ -135,6 +182,8 @@ KILLED_BEHIND_ITS_HANDLER = Program(
         pytest.param(HANDLED_AS_THE_PROCESS_DIES, id="handled as the process dies"),
         pytest.param(ENDS_BEFORE_IT_FOLLOWS, id="ends before it follows"),
         pytest.param(KILLED_BEHIND_ITS_HANDLER, id="killed behind its handler"),
+        pytest.param(COPY_REFUSED_IN_A_DRAIN, id="copy refused in a drain"),
+        pytest.param(RESUMED_AS_ITS_TEAM_ENDS, id="resumed as its team ends"),
     ],
 )
 def test_what_has_gone_wrong_once_goes_well(program: Program) -> None:

@@ -118,7 +118,7 @@ def test_behind_a_run_clocks_collector_and_scheduler_are_as_before() -> None:
 @pytest.mark.parametrize("name", sorted(BROKEN))
 def test_a_runtime_that_is_broken_on_purpose_is_found_out_and_made_small(name: str) -> None:
     with break_runtime(name):
-        simulation = simulate(range(150), has_faults=name in OF_FAULTS)
+        simulation = simulate(range(90, 240), has_faults=name in OF_FAULTS)
         small = simulation.shrunk
         assert small is not None, f"{name} goes unnoticed"
         again = play(small.program)

@@ -301,7 +301,7 @@ def test_each_copy_of_a_doubled_message_has_a_name_and_an_end_of_its_own(
 
     names = [copies.begun("a", "1", message_id, 1) for message_id in ("x", "y", "x", "y")]
     assert names == ["1", "1'", "1", "1'"]
-    assert copies.dead("a", "1", "y", is_full=False) == "1'"
+    assert copies.dead("a", "1", "y", is_refused=False) == "1'"
     for name in ("1", "1'"):
         books.begins("a", name, "", 0, 1)
         books.ends(name)
