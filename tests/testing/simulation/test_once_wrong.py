@@ -137,9 +137,7 @@ COPY_REFUSED_IN_A_DRAIN = Program(
         FaultPlan(
             seed=40329,
             rules=(
-                Rule(
-                    point=FaultPoint.MAILBOX_GET, action=FaultAction.DUPLICATE, message_type="Job", nth=1
-                ),
+                Rule(point=FaultPoint.MAILBOX_GET, action=FaultAction.DUPLICATE, message_type="Job", nth=1),
             ),
         )
     ),
