@@ -592,8 +592,9 @@ class Cell:
     def forget_start(self) -> None:
         """Stay down: a START that is still in the control lane is not to be obeyed."""
         if self.status in (_NEW, _DOWN):
-            # What brings a message stays, as it settles it.
-            self.signals = deque(signal for signal in self.signals or () if signal.entry is not None) or None
+            # What brings a message stays, as it settles it; so does what ends a pause that is kept already.
+            kept = (one for one in self.signals or () if one.entry is not None or one.kind in _PAUSES)
+            self.signals = deque(kept) or None
         if self.status is _DOWN:
             self._tell_end_waiters()  # of a STOP behind that START
 

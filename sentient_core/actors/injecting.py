@@ -99,10 +99,11 @@ def _comes_through(cell: Cell, faults: Faults, entry: Entry) -> bool:
 def _may_be_handled(cell: Cell, faults: Faults, entry: Entry, fault: Injected) -> bool:
     """Do with a message in hand what was decided of it. False: it is settled, or put back."""
     is_taken = fault.point is FaultPoint.MAILBOX_GET
+    if fault.action is FaultAction.DUPLICATE:
+        _double(cell, faults, entry, fault, is_taken=is_taken)
+        return True
     if fault.action is FaultAction.DROP:
         is_done, goes_on = _drop(cell, entry), False
-    elif fault.action is FaultAction.DUPLICATE:
-        is_done, goes_on = _send_again(cell, entry, is_taken=is_taken), True
     elif fault.action is FaultAction.REORDER:
         is_done = _let_pass(cell, entry, is_taken=is_taken)
         goes_on = not is_done
@@ -129,15 +130,25 @@ def _drop(cell: Cell, entry: Entry) -> bool:
     return True
 
 
-def _send_again(cell: Cell, entry: Entry, *, is_taken: bool) -> bool:
-    """Queue another message like this one. False: it is none that is sent, or cannot be copied."""
+def _double(cell: Cell, faults: Faults, entry: Entry, fault: Injected, *, is_taken: bool) -> None:
+    """Queue another message like this one, if it is one that is sent, and can be copied."""
+    another = _another(cell, entry, is_taken=is_taken)
+    if another is None:
+        faults.withdraw(fault)
+        return
+    faults.note(fault)  # before what follows from it: there may be no room for the other one
+    delivery.deliver(cell, another)
+
+
+def _another(cell: Cell, entry: Entry, *, is_taken: bool) -> Entry | None:
+    """Another message like this one. None: it is none that is sent, or cannot be copied."""
     if is_discarded_at_end(entry):
-        return False
+        return None
     message, sender, _, event = plain(entry)
     try:
         content = delivery.content_for(cell, message)
     except UncopyableMessage:
-        return False
+        return None
     if is_taken:
         content = Passed(content)
     posted = posted_of(entry)
@@ -146,8 +157,7 @@ def _send_again(cell: Cell, entry: Entry, *, is_taken: bool) -> bool:
     if event is not None:
         source = source_of(cell, sender)
         event = cell.runtime.mirror.message(message, source, cell.path, 0, 0, 0, event.payload)
-    delivery.deliver(cell, (content, sender, None, event))
-    return True
+    return content, sender, None, event
 
 
 def _let_pass(cell: Cell, entry: Entry, *, is_taken: bool) -> bool:

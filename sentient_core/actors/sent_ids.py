@@ -327,11 +327,13 @@ class SentIds:
         slot: Slot[Outcome | None] = self._backend.slot()
         self._wanted[id_key(sent)] = slot
         if not self._is_looking:
+            looking = self._look_up()
             try:
-                self._tasks.start_soon(self._look_up)
+                self._tasks.start_soon(lambda: looking, name="sentient-core ids")
             except (
                 RuntimeError
             ) as error:  # its task group is over: the system has ended while this one waited
+                looking.close()
                 del self._wanted[id_key(sent)]
                 raise StoreUnavailable("the system has ended") from error
             self._is_looking = True

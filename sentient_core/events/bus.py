@@ -16,7 +16,7 @@ import msgspec
 
 from sentient_core.backend import current_backend
 from sentient_core.config import DEFAULT_SYSTEM, Settings, StorageBackend
-from sentient_core.errors import EventBusStopped, InvalidArgument, InvalidCursor, StoreError
+from sentient_core.errors import EventBusStopped, Fenced, InvalidArgument, InvalidCursor, StoreError
 from sentient_core.events.acknowledging import Acknowledger
 from sentient_core.events.agent_event import AgentEvent
 from sentient_core.events.cursor import Cursor
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sentient_core.backend import Backend
     from sentient_core.store.protocols import DeadLetterRow, Journal, Store, StoreHolder
     from sentient_core.store.retention import Pruned
-    from sentient_core.store.streams import EventStreams, Watch
+    from sentient_core.store.streams import EventStreams, StreamHead, Watch
 
 __all__ = ["EventBus", "EventBusStatistics", "Wanted"]
 
@@ -610,12 +610,22 @@ class EventBus:
                 await anyio.sleep(_IDLE)
 
     async def _check_is_ours(self, cursor: Cursor) -> None:
-        names = (self._journal.name, self._external.name)
-        heads = await self._rows.heads(names)
+        heads = await self._heads_in_time()
         heads_of = [max((heads[s.name].number, END), s.window.head) for s in (self._journal, self._external)]
         for place, head in zip((cursor.journal, cursor.external), heads_of, strict=True):
             if place[0] > head[0]:
                 raise InvalidCursor(str(cursor), "it is ahead of all that this store has")
+
+    async def _heads_in_time(self) -> Mapping[str, StreamHead]:
+        """How far the streams reach, as soon as the store says it."""
+        while True:
+            try:
+                return await self._rows.heads((self._journal.name, self._external.name))
+            except Fenced:
+                raise
+            except StoreError as error:
+                self._log.debug("one who begins to follow waits for the store", error=str(error))
+                await anyio.sleep(_IDLE)
 
     async def _has_begun(self) -> None:
         if self._is_looking is not None and not self._is_looking.is_set():

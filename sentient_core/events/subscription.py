@@ -142,11 +142,12 @@ class EventSubscription:
                 events = await self.follower.page()
             self._waiting = None
             for count, event in enumerate(events, 1):
-                await self._deliver(event)
+                if not self._goes_on():  # it was unsubscribed when there was something already
+                    return
+                if not await self._deliver(event):
+                    return
                 if acknowledger is not None:
                     acknowledger.note(self.follower, event)
-                if not self._goes_on():
-                    return
                 if count % _AT_ONCE == 0:
                     await anyio.lowlevel.checkpoint()
             if acknowledger is not None:
@@ -155,7 +156,8 @@ class EventSubscription:
     def _goes_on(self) -> bool:
         return self.is_active
 
-    async def _deliver(self, event: AgentEvent) -> None:
+    async def _deliver(self, event: AgentEvent) -> bool:
+        """Call with an event until it is handled, or a dead letter. False: it is for the next of the name."""
         tries = 0
         while True:
             tries += 1
@@ -165,14 +167,17 @@ class EventSubscription:
                     await answer
             except Exception as error:  # noqa: BLE001 - it is the user's, and is supervised here
                 self._home.log_failure(_failure(self._callback, event, tries, error))
+                if tries < TRIES and self.is_active:
+                    await anyio.sleep(_PAUSES[tries - 1])
+                if tries < TRIES and not self.is_active and self.name is not None:
+                    return False
                 if tries >= TRIES or not self.is_active:
                     await self._home.bury(event, self.name or self.id, error)
-                    return
+                    return True
                 self._home.count(retried=1)
-                await anyio.sleep(_PAUSES[tries - 1])
             else:
                 self._home.count(delivered=1)
-                return
+                return True
 
 
 class EventIterator:

@@ -330,6 +330,27 @@ async def test_who_is_down_for_a_while_can_be_paused_for_when_it_is_back() -> No
         await log.until("kept")
 
 
+async def test_who_is_resumed_as_its_supervisor_goes_down_is_not_paused_for_ever() -> None:
+    log = Log()
+    async with running() as system:
+        spec = ChildSpec(Recorder, name="x", args=(log,), backoff=Backoff(first=5.0, jitter=0.0))
+        top = await system.start_child(
+            ChildSpec(type("Team", (Supervisor,), {"children": [spec]}), name="top")
+        )
+        ref = system.get("top/x")
+        ref.tell(Fail())
+        await settled()
+        ref.pause()
+        ref.tell(Say("kept"))
+        await settled()
+
+        stopped = top.stop()
+        ref.resume()
+        await stopped
+
+        await log.until("kept")
+
+
 async def test_who_has_ended_is_not_bothered() -> None:
     async with running() as system:
         ref = await system.spawn(Counter, name="a")

@@ -228,6 +228,31 @@ async def test_after_unsubscribing_by_itself_by_its_id_or_by_itself_nothing_come
     assert not fourth.is_active
 
 
+@pytest.mark.parametrize("fails", [False, True])
+async def test_who_has_unsubscribed_is_not_called_for_what_had_come_already(fails: bool) -> None:
+    late: list[object] = []
+    for passes in range(20):  # of the loop, between the publishing and the unsubscribing
+        async with EventBus(MemoryStore(), system="shop") as bus, anyio.create_task_group() as tasks:
+            is_over = anyio.Event()
+
+            def on_event(event: AgentEvent, is_over: anyio.Event = is_over) -> None:
+                if is_over.is_set():
+                    late.append(event)
+                elif fails:
+                    raise ValueError(event)
+
+            subscription = bus.subscribe("shop.sold", on_event)
+            await subscription.begun()
+            tasks.start_soon(publish, bus, 1, 2)
+            for _ in range(passes):
+                await anyio.lowlevel.checkpoint()
+            subscription.unsubscribe()
+            is_over.set()
+            await until(lambda: not bus.statistics().subscriptions)
+
+    assert not late
+
+
 async def test_an_async_callback_that_unsubscribes_itself_comes_to_its_end(bus: EventBus) -> None:
     ended = anyio.Event()
 

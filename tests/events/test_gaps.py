@@ -64,6 +64,23 @@ async def test_an_outage_costs_an_iterator_nothing() -> None:
         assert bus.statistics().gaps == 0
 
 
+async def test_who_begins_to_follow_from_a_cursor_in_an_outage_gets_everything_behind_it() -> None:
+    store = MemoryStore()
+    async with EventBus(store, system="shop") as bus:
+        other = bus.subscribe("shop.sold", Seen())
+        await other.begun()
+        await publish(bus, 1, 2)
+        store.pause()
+        seen = Seen()
+        bus.subscribe("shop.sold", seen, after="0-0")
+        await anyio.wait_all_tasks_blocked()
+        store.resume()
+        await publish(bus, 3)
+        with anyio.fail_after(10):
+            await seen.until(3)
+        assert seen.numbers == [1, 2, 3]
+
+
 @pytest.mark.parametrize("name", [None, "billing"])
 async def test_an_iterator_that_is_dropped_and_not_closed_leaves_nothing_behind(name: str | None) -> None:
     store = MemoryStore()

@@ -12,12 +12,12 @@ import pytest
 
 from sentient_core import ActorSystem, MemoryStore, Retention, SurrealStore
 from sentient_core.errors import CursorExpired, SubscriberTaken
-from sentient_core.events import EventBus
+from sentient_core.events import AgentEvent, EventBus
 from sentient_core.store import Store
 from sentient_core.store.retention import held_by
 from sentient_core.store.streams import END
 from tests.conftest import ONCE
-from tests.events.listeners import Seen, publish
+from tests.events.listeners import Seen, publish, until
 from tests.store.places import stores
 
 store = stores("memory", "surrealkv", "ws")
@@ -39,6 +39,26 @@ async def test_the_next_of_the_name_goes_on_where_the_last_has_acknowledged(stor
 
     assert first.numbers == [1, 2]
     assert second.numbers == [3, 4]
+
+
+async def test_an_event_that_one_has_failed_with_and_left_is_for_the_next_of_the_name() -> None:
+    second, has_failed = Seen(), anyio.Event()
+
+    def fail(event: AgentEvent) -> None:
+        has_failed.set()
+        raise ValueError(event)
+
+    async with EventBus(MemoryStore(), system="shop") as bus:
+        first = bus.subscribe("shop.sold", fail, name="billing")
+        await publish(bus, 1)
+        await has_failed.wait()
+        first.unsubscribe()
+        await until(lambda: not bus.statistics().subscriptions)
+        bus.subscribe("shop.sold", second, name="billing")
+        await second.until(1)
+        assert not await bus.dead_letters()
+
+    assert second.numbers == [1]
 
 
 async def test_a_new_one_begins_behind_the_cursor_it_is_given(store: Store) -> None:
@@ -195,7 +215,7 @@ def test_who_holds_what() -> None:
 CHILD = """
 import anyio, sys
 from sentient_core import SurrealStore
-from sentient_core.events import EventBus
+from sentient_core.events import AgentEvent, EventBus
 
 async def main():
     async with SurrealStore(sys.argv[1]) as store, EventBus(store, system="shop") as bus:

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
 import msgspec
 
 from sentient_core.actors import Actor, Request, Terminated, handles
 from sentient_core.actors.actor import DurabilityName
-from sentient_core.errors import RestartLimitExceeded, SentientError, StoreUnavailable
+from sentient_core.errors import FaultInjected, RestartLimitExceeded, SentientError, StoreUnavailable
+from sentient_core.events import AgentEvent
 from sentient_core.mailbox import MailboxOptions
 from sentient_core.supervisor import Backoff, ChildSpec, Strategy, Supervisor
+from sentient_core.testing.simulation.determinism import EPOCH_NS
 from sentient_core.testing.simulation.messages import Origin
 from sentient_core.testing.simulation.program import Kind, Part, Task, Way
 from sentient_core.testing.simulation.witness import Process, current_process, shown
 
+if TYPE_CHECKING:
+    from sentient_core.system import ActorSystem
+
 __all__ = [
+    "NOTED",
     "Durable",
     "Failed",
     "Job",
@@ -28,11 +35,16 @@ __all__ = [
     "Team",
     "Volatile",
     "Worker",
+    "publish",
     "spec_of",
     "virtual_class",
 ]
 
+NOTED = "simulated.noted"
+"""The type of the events that are published."""
+
 _ASK_SECONDS = 3.0
+_FAILING = (Way.FAIL, Way.BAD_START, Way.RELAY_FAIL, Way.PUBLISH_FAIL)
 
 
 class Failed(Exception):
@@ -87,6 +99,7 @@ class Worker(Actor):
         witness.lives.starts(path, incarnation, _above(self), witness.now())
         if witness.states.starts(path, self._kind, self.state.handled):
             witness.books.restored(path, self.state.handled)
+            witness.events.restored(path, self.state.handled)
         if process.bad_starts.get(path, 0):
             process.bad_starts[path] -= 1
             witness.note(f"{path} #{incarnation} does not start")
@@ -125,23 +138,30 @@ class Worker(Actor):
     @handles
     async def job(self, message: Job) -> str:
         process = current_process.get()
-        with self._told(process, message):
-            return await self._do(process, message)
+        if process.witness.has_seen_enough:
+            await anyio.sleep(1.0)  # else what goes round in circles takes no time, and the run never ends
+        envelope = self.context.message
+        attempt = 1 if envelope is None else envelope.attempt
+        name = message.task.id
+        if not process.is_over:
+            message_id = None if envelope is None else envelope.message_id
+            name = process.witness.copies.begun(self.context.ref.path, name, message_id, attempt)
+        with self._told(process, message, name, attempt):
+            await self._do(process, message.task, name)
+        return message.task.id
 
     @contextmanager
-    def _told(self, process: Process, message: Job) -> Generator[None]:
+    def _told(self, process: Process, message: Job, id_: str, attempt: int) -> Generator[None]:
         """Tell the witness of the handler's beginning, and of its end."""
         if process.is_over:
             yield
             return
-        witness, path, id_ = process.witness, self.context.ref.path, message.task.id
-        envelope = self.context.message
-        attempt = 1 if envelope is None else envelope.attempt
+        witness, path, is_copy = process.witness, self.context.ref.path, id_ != message.task.id
         witness.note(
             f"{path} begins {id_} {message.task.way}{'' if attempt == 1 else f', attempt {attempt}'}"
         )
-        witness.books.begins(path, id_, message.sender, message.number, attempt)
-        witness.lives.takes(path, id_)
+        witness.books.begins(path, id_, message.sender, 0 if is_copy else message.number, attempt)
+        witness.begins(path, id_)
         is_well = False
         try:
             yield
@@ -150,7 +170,12 @@ class Worker(Actor):
             if not process.is_over:
                 witness.note(f"{path} refuses {id_}")
                 entry = witness.books[id_]
-                if message.is_asked and entry.run == witness.books.run and not entry.is_asker_gone:
+                if (
+                    message.is_asked
+                    and not is_copy
+                    and entry.run == witness.books.run
+                    and not entry.is_asker_gone
+                ):
                     witness.books.is_answered(id_)
             raise
         except Exception:
@@ -168,38 +193,40 @@ class Worker(Actor):
                 witness.lives.lets_go(path)
                 witness.states.turn_ends(path, well=is_well)
                 if is_well and not witness.books[id_].is_stashed:
-                    witness.note(f"{path} ends {id_}")
-                    witness.books.ends(id_)
+                    witness.returns(path, id_)
 
-    async def _do(self, process: Process, message: Job) -> str:
-        task, path = message.task, self.context.ref.path
-        if task.way is Way.STASH and task.id not in process.put_off:
-            process.put_off.add(task.id)
-            process.witness.books[task.id].is_stashed = True
-            process.witness.note(f"{path} puts {task.id} off")
+    async def _do(self, process: Process, task: Task, name: str) -> None:
+        path = self.context.ref.path
+        if task.way is Way.STASH and name not in process.put_off:
+            process.put_off.add(name)
+            process.witness.books[name].is_stashed = True
+            process.witness.note(f"{path} puts {name} off")
             self.context.stash()
-            return ""
+            return
         if task.way is Way.WAIT:
             await anyio.sleep(task.seconds)
-        self.state.handled[task.id] = self.state.handled.get(task.id, 0) + 1
+        self.state.handled[name] = self.state.handled.get(name, 0) + 1
         if not process.is_over:
-            process.witness.states.counts(path, self._kind, task.id)
-        await self._go_on(process, message)
-        return task.id
+            process.witness.states.counts(path, self._kind, name)
+        await self._go_on(process, task, name)
 
-    async def _go_on(self, process: Process, message: Job) -> None:
-        task, way = message.task, message.task.way
-        envelope = self.context.message
+    async def _go_on(self, process: Process, task: Task, name: str) -> None:
+        way, envelope = task.way, self.context.message
         is_first = envelope is None or envelope.attempt == 1
         if task.to and task.to not in process.refs:  # it has not come to life yet
-            process.witness.books.is_not_sent(f"{task.id}.relayed")
+            process.witness.books.is_not_sent(f"{name}.relayed")
             return
         if way in (Way.RELAY, Way.RELAY_FAIL):
             origin = Origin.TURN if self._kind is Kind.DURABLE else Origin.ACTOR
-            job = self._next(process, task, "relayed", origin, task.to)
-            process.refs[task.to].tell(job)
+            job = self._next(process, name, "relayed", origin, task.to)
+            try:
+                process.refs[task.to].tell(job)
+            except FaultInjected:
+                if not process.is_over:
+                    process.witness.books.is_refused(job.task.id)
+                raise
         elif way is Way.ASK:
-            job = self._next(process, task, "asked", Origin.ACTOR, task.to)
+            job = self._next(process, name, "asked", Origin.ACTOR, task.to)
             if not process.is_over:
                 process.witness.books[job.task.id].may_be_gone = "an ask of an actor may be refused"
             try:
@@ -208,7 +235,7 @@ class Worker(Actor):
                 if not process.is_over:
                     process.witness.note(f"{self.context.ref.path} asked in vain: {type(error).__name__}")
         elif way in (Way.TIMER, Way.DURABLE_TIMER):
-            self._set_timer(process, task)
+            self._set_timer(process, task, name)
         elif way is Way.UNSTASH:
             self.context.unstash_all()
         elif way is Way.WATCH:
@@ -224,25 +251,35 @@ class Worker(Actor):
             process.bad_starts[self.context.ref.path] = 1
         elif way is Way.STOP:
             self.context.ref.stop()
-        if way in (Way.FAIL, Way.BAD_START, Way.RELAY_FAIL) or (way is Way.FAIL_ONCE and is_first):
+        elif way in (Way.PUBLISH, Way.PUBLISH_FAIL):
+            await self._publish(process, name)
+        if way in _FAILING or (way is Way.FAIL_ONCE and is_first):
             if task.seconds:
                 await anyio.sleep(task.seconds)
             raise Failed(way)
         if way is Way.REFUSE:
             raise Refused(way)
 
-    def _set_timer(self, process: Process, task: Task) -> None:
+    async def _publish(self, process: Process, name: str) -> None:
+        is_of_turn = self._kind is Kind.DURABLE
+        envelope = self.context.message
+        id_ = f"{name}.published"
+        if not is_of_turn:  # once more at every try
+            id_ += f"~{process.witness.books.run}.{1 if envelope is None else envelope.attempt}"
+        await publish(
+            process, self.context.system, id_, self.context.ref.path, turn=name if is_of_turn else None
+        )
+
+    def _set_timer(self, process: Process, task: Task, name: str) -> None:
         is_durable = task.way is Way.DURABLE_TIMER and self._kind is Kind.DURABLE
         path = self.context.ref.path
         due = process.witness.now() + task.seconds
-        job = self._next(process, task, "rung", Origin.TURN if is_durable else Origin.TIMER, path, due)
-        self.context.timers.once(task.id, task.seconds, job, durable=is_durable)
+        job = self._next(process, name, "rung", Origin.TURN if is_durable else Origin.TIMER, path, due)
+        self.context.timers.once(name, task.seconds, job, durable=is_durable)
 
-    def _next(
-        self, process: Process, task: Task, what: str, origin: Origin, to: str, due: float = 0.0
-    ) -> Job:
+    def _next(self, process: Process, name: str, what: str, origin: Origin, to: str, due: float = 0.0) -> Job:
         """What this one sends because of a task; it has the same id however often that is handled."""
-        path, id_, number = self.context.ref.path, f"{task.id}.{what}", 0
+        path, id_, number = self.context.ref.path, f"{name}.{what}", 0
         if not process.is_over:
             number = process.witness.next_number() if what == "relayed" else 0
             kind = process.witness.parts[to].kind
@@ -251,7 +288,7 @@ class Worker(Actor):
                 # What has left at once leaves once more when the task is tried again.
                 envelope = self.context.message
                 id_ += f"~{process.witness.books.run}.{1 if envelope is None else envelope.attempt}"
-            process.witness.books.sent(id_, to, kind, origin, task.id, due)
+            process.witness.books.sent(id_, to, kind, origin, name, due)
             process.witness.note(f"{path} sends {id_} to {to}")
         return Job(Task(id_), path, number)
 
@@ -309,6 +346,29 @@ class Team(Supervisor):
         if not process.is_over:
             process.witness.note(f"{path} #{self.context.incarnation} stops")
             process.witness.lives.goes_down(path, process.witness.now())
+
+
+async def publish(
+    process: Process, system: ActorSystem, id_: str, source: str, *, turn: str | None = None, fails: int = 0
+) -> None:
+    """Publish an event, and tell the witness. `fails`: so often who follows fails with it."""
+    witness, is_told = process.witness, not process.is_over
+    if is_told:
+        witness.note(f"{source} publishes {id_}")
+        witness.events.publishes(id_, source, turn)
+    at = datetime.fromtimestamp(EPOCH_NS / 1e9 + witness.now(), UTC)
+    event = AgentEvent(
+        event_type=NOTED, source_agent=source, event_id=id_, timestamp=at, payload={"fails": fails}
+    )
+    try:
+        await system.events.publish_event(event)
+    except BaseException as error:
+        if is_told and not process.is_over:
+            witness.note(f"{id_} is not published: {type(error).__name__}")
+            witness.events.fails(id_, is_refused=isinstance(error, FaultInjected))
+        raise
+    if is_told and not process.is_over:
+        witness.events.returns(id_)
 
 
 def spec_of(part: Part) -> ChildSpec:

@@ -26,7 +26,7 @@ from trio.testing import MockClock
 
 from sentient_core.errors import WrongThread
 
-__all__ = ["deterministic"]
+__all__ = ["EPOCH_NS", "deterministic"]
 
 EPOCH_NS = 1_700_000_000_000_000_000
 """The wall clock's time at the start of a run."""

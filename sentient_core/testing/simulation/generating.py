@@ -7,7 +7,17 @@ from random import Random
 import msgspec
 
 from sentient_core.faults import FaultAction, FaultPlan, FaultPoint, Rule
-from sentient_core.testing.simulation.program import Do, Kind, Part, Program, Step, Task, Way, paths_of
+from sentient_core.testing.simulation.program import (
+    Do,
+    Follows,
+    Kind,
+    Part,
+    Program,
+    Step,
+    Task,
+    Way,
+    paths_of,
+)
 
 __all__ = ["STEPS", "generate"]
 
@@ -36,10 +46,12 @@ _WAYS: dict[Way, int] = {
     Way.DURABLE_TIMER: 4,
     Way.STASH: 3,
     Way.UNSTASH: 3,
-    Way.WATCH: 2,
+    Way.WATCH: 6,
     Way.CHECKPOINT: 3,
     Way.BAD_START: 1,
     Way.STOP: 1,
+    Way.PUBLISH: 5,
+    Way.PUBLISH_FAIL: 2,
 }
 _DOES: dict[Do, int] = {
     Do.TELL: 40,
@@ -57,6 +69,9 @@ _DOES: dict[Do, int] = {
     Do.CRASH: 2,
     Do.REBOOT: 1,
     Do.LOOK: 1,
+    Do.PUBLISH: 4,
+    Do.FOLLOW: 2,
+    Do.UNFOLLOW: 1,
 }
 _STRATEGIES = ("one_for_one", "one_for_one", "one_for_all", "rest_for_one")
 
@@ -65,26 +80,43 @@ _RULES: tuple[tuple[FaultPoint, FaultAction, float], ...] = (
     (FaultPoint.RECEIVE, FaultAction.RAISE, 0.2),
     (FaultPoint.RECEIVE, FaultAction.DELAY, 0.3),
     (FaultPoint.RECEIVE, FaultAction.CANCEL, 0.1),
+    (FaultPoint.RECEIVE, FaultAction.HANG, 0.1),
     (FaultPoint.MAILBOX_PUT, FaultAction.DROP, 0.2),
     (FaultPoint.MAILBOX_GET, FaultAction.DROP, 0.2),
+    (FaultPoint.MAILBOX_PUT, FaultAction.RAISE, 0.2),
+    (FaultPoint.MAILBOX_PUT, FaultAction.DUPLICATE, 0.2),
+    (FaultPoint.MAILBOX_GET, FaultAction.DUPLICATE, 0.2),
+    (FaultPoint.MAILBOX_PUT, FaultAction.REORDER, 0.3),
+    (FaultPoint.MAILBOX_GET, FaultAction.REORDER, 0.3),
+    (FaultPoint.REPLY, FaultAction.RAISE, 0.3),
+    (FaultPoint.REPLY, FaultAction.DELAY, 0.3),
+    (FaultPoint.REPLY, FaultAction.CANCEL, 0.2),
+    (FaultPoint.CHECKPOINT, FaultAction.RAISE, 0.2),
+    (FaultPoint.STOP, FaultAction.RAISE, 0.3),
+    (FaultPoint.STOP, FaultAction.DELAY, 0.5),
+    (FaultPoint.STOP, FaultAction.CANCEL, 0.2),
     (FaultPoint.START, FaultAction.RAISE, 0.2),
     (FaultPoint.START, FaultAction.DELAY, 0.5),
     (FaultPoint.START, FaultAction.CANCEL, 0.1),
     (FaultPoint.SPAWN, FaultAction.RAISE, 0.2),
     (FaultPoint.SPAWN, FaultAction.DELAY, 0.5),
+    (FaultPoint.PUBLISH, FaultAction.RAISE, 0.3),
+    (FaultPoint.PUBLISH, FaultAction.DELAY, 0.3),
     (FaultPoint.TIMER, FaultAction.DELAY, 0.5),
+    (FaultPoint.TIMER, FaultAction.DROP, 0.3),
     (FaultPoint.STORE_APPEND, FaultAction.RAISE, 0.2),
+    (FaultPoint.STORE_APPEND, FaultAction.REJECT, 0.2),
+    (FaultPoint.STORE_APPEND, FaultAction.FULL, 0.2),
     (FaultPoint.STORE_APPEND, FaultAction.DELAY, 0.2),
     (FaultPoint.STORE_COMMITTED, FaultAction.RAISE, 0.2),
     (FaultPoint.STORE_COMMITTED, FaultAction.DELAY, 0.2),
     (FaultPoint.STORE_READ, FaultAction.RAISE, 0.3),
+    (FaultPoint.STORE_READ, FaultAction.REJECT, 0.3),
     (FaultPoint.STORE_READ, FaultAction.DELAY, 0.3),
 )
-"""What goes wrong, and how often at most. Not what makes another message of one, loses one without a word, or
-strikes behind a handler: the witness would have to know of it."""
+"""What goes wrong, and how often at most."""
 
-
-_OF_MESSAGES = (FaultPoint.RECEIVE, FaultPoint.MAILBOX_PUT, FaultPoint.MAILBOX_GET)
+_OF_MESSAGES = (FaultPoint.RECEIVE, FaultPoint.REPLY, FaultPoint.MAILBOX_PUT, FaultPoint.MAILBOX_GET)
 
 
 def generate(seed: int, steps: int = STEPS, *, has_faults: bool = True) -> Program:
@@ -98,11 +130,14 @@ def generate(seed: int, steps: int = STEPS, *, has_faults: bool = True) -> Progr
     workers += [f"{kind}-virtual/{key}" for kind, key in virtual]
     durable = [path for path, part in paths_of(parts) if part.kind is Kind.DURABLE]
     durable += [f"{kind}-virtual/{key}" for kind, key in virtual if kind is Kind.DURABLE]
+    followers = tuple((chance.choice(list(Follows)), f"f{n}") for n in range(chance.choice((0, 1, 2))))
     program: list[Step] = []
     for n in range(steps):
-        program.append(_step(chance, str(n), workers, teams, durable, program))
+        program.append(_step(chance, str(n), workers, teams, durable, followers, program))
     faults = str(_plan(chance, seed)) if has_faults and chance.random() < _FAULTY else ""
-    return Program(seed=seed, parts=parts, virtual=virtual, steps=tuple(program), faults=faults)
+    return Program(
+        seed=seed, parts=parts, virtual=virtual, followers=followers, steps=tuple(program), faults=faults
+    )
 
 
 def _plan(chance: Random, seed: int) -> FaultPlan:
@@ -153,7 +188,13 @@ def _worker(chance: Random, name: str) -> Part:
 
 
 def _step(
-    chance: Random, id_: str, workers: list[str], teams: list[str], durable: list[str], before: list[Step]
+    chance: Random,
+    id_: str,
+    workers: list[str],
+    teams: list[str],
+    durable: list[str],
+    followers: tuple[tuple[Follows, str], ...],
+    before: list[Step],
 ) -> Step:
     again = [step for step in before if step.has_id]
     if again and chance.random() < _AGAIN:
@@ -162,6 +203,10 @@ def _step(
     wait = chance.choice((0.0, 0.0, 0.0, 0.0, 0.001, 0.3, 2.0))
     if do in (Do.OUTAGE, Do.RECOVERY, Do.CRASH, Do.REBOOT, Do.LOOK):
         return Step(do=do, wait=wait)
+    if do is Do.PUBLISH:
+        return Step(do=do, task=Task(id_, fails=chance.choice((0, 0, 0, 1, 2, 3))), wait=wait)
+    if do in (Do.FOLLOW, Do.UNFOLLOW):
+        return Step(do=do, to=chance.choice([name for _, name in followers] or ["nobody"]), wait=wait)
     everybody = [*workers, *teams]
     if do not in (Do.TELL, Do.SEND, Do.ASK):
         return Step(do=do, to=chance.choice(everybody if chance.random() < 0.2 else workers), wait=wait)

@@ -36,6 +36,8 @@ class Lives:
         """When somebody was killed who was down: it may have been about to come up."""
         self._free: dict[str, list[float]] = defaultdict(list)
         """When it was that a restart to come costs nothing of the window."""
+        self._slow: dict[str, float] = {}
+        """When the end of those began that the plan of faults holds up."""
         self._started: dict[str, float] = {}
         self._waited: dict[str, list[tuple[float, float]]] = defaultdict(list)
         """When it was started again, and when it had gone down before that."""
@@ -54,6 +56,7 @@ class Lives:
         self._hidden.clear()
         self._terminated.clear()
         self._free.clear()
+        self._slow.clear()
         self._spent.clear()
         self._started.clear()
         self._waited.clear()
@@ -105,8 +108,15 @@ class Lives:
         """Somebody has ended it for good by the administration, or has it started again."""
         (self._terminated.add if is_so else self._terminated.discard)(path)
 
+    def ends_slowly(self, path: str, now: float) -> None:
+        """The plan of faults strikes before its last hook, which comes later, or never."""
+        self._slow[path] = now
+
     def goes_down(self, path: str, now: float) -> None:
         """Its last hook runs, or it does not start."""
+        since = self._slow.pop(path, now)
+        if since < now and any(time >= since for time in self._free[path]):
+            self.costs_nothing(path, now)  # as was said when its end began
         self._downs[path].append(now)
         self._is_down.add(path)
 

@@ -7,6 +7,7 @@ may be gone: it was not accepted, the turn that sent it failed, the process died
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from enum import StrEnum
 
@@ -61,6 +62,10 @@ class Message:
         self.is_stashed: bool = False
         self.is_asked_anew: bool = False
         """A durable turn that is run again asks it anew if it has failed, under its id."""
+        self.has_id: bool = False
+        """It may be sent again under its id, by several at once."""
+        self.is_refused: bool = False
+        """Its sender was told that it has not left."""
         self.due: float = 0.0
 
     @property
@@ -91,6 +96,10 @@ class Books:
         self._messages: dict[str, Message] = {}
         self._last: dict[tuple[str, str], int] = {}
         """The number of the last message that a receiver has begun, by its sender."""
+        self._may_pass: Counter[str] = Counter()
+        """How many messages of a receiver the plan of faults has put behind the next one."""
+        self._lost_ticks: Counter[str] = Counter()
+        """How many ticks of an actor's timers it has dropped."""
         self.run: int = 0
 
     def __iter__(self) -> Iterator[Message]:
@@ -108,6 +117,7 @@ class Books:
         """Another process."""
         self.run += 1
         self._last.clear()  # what was not committed is handled again
+        self._may_pass.clear()
 
     def find(self, id_: str) -> Message | None:
         """A message that was sent, if it was."""
@@ -124,13 +134,34 @@ class Books:
             message.may_be_gone = "of a timer" if origin is Origin.TIMER else ""
         elif origin is Origin.ACTOR:
             message.dead, message.is_asked_anew = 0, True
-        message.run, message.due, message.is_lost = self.run, due, False
+        message.run, message.due = self.run, due
+        message.is_lost = message.is_refused = False
         return message
 
     def is_not_sent(self, id_: str) -> None:
         """A turn that is run again does not send it this time."""
         if id_ in self._messages:
             self._messages[id_].may_be_gone = "not sent again"
+
+    def is_refused(self, id_: str) -> None:
+        """The call that sends it has failed, and has left nothing."""
+        self._messages[id_].is_refused = True
+        self._messages[id_].may_be_gone = "refused"
+
+    def is_doubled(self, id_: str, name: str) -> None:
+        """The plan of faults has made another one of it, which goes by this name."""
+        first = self._messages[id_]
+        copy = Message(name, first.to, first.kind, first.origin, first.cause, self.run)
+        copy.may_be_gone = first.may_be_gone if first.origin is Origin.TIMER else ""
+        self._messages[name] = copy
+
+    def may_pass(self, path: str) -> None:
+        """The plan of faults puts a message of a receiver behind the next one."""
+        self._may_pass[path] += 1
+
+    def loses_a_tick(self, path: str) -> None:
+        """The plan of faults drops a tick of an actor's timers."""
+        self._lost_ticks[path] += 1
 
     def begins(self, path: str, id_: str, sender: str, number: int, attempt: int) -> None:
         """A handler is called with it."""
@@ -142,13 +173,17 @@ class Books:
             self._complain(f"{path} got the {message}")
         if message.is_void:
             self._complain(f"{path} got the {message}, whose turn has not ended well")
+        if message.is_refused:
+            self._complain(f"{path} got the {message}, whose sender was told that it has not left")
         if message.is_lost:
             self._complain(f"{path} got the {message}, which went with the process that died")
         if message.ends:
             self._complain(f"{path} got the {message} once more")
         if message.begun_in != self.run and attempt == 1 and number:
             key = (sender, path)
-            if number < self._last.get(key, 0):
+            if number < self._last.get(key, 0) and self._may_pass[path]:
+                self._may_pass[path] -= 1
+            elif number < self._last.get(key, 0):
                 self._complain(f"{path} got message {id_} of {sender} behind a later one of the same sender")
             self._last[key] = max(number, self._last.get(key, 0))
         message.begun_in, message.is_stashed = self.run, False
@@ -157,6 +192,10 @@ class Books:
         """Its handler has returned."""
         self._messages[id_].handled += 1
         self._at_most_one(id_)
+
+    def takes_back(self, id_: str) -> None:
+        """Its handler has returned, and its turn fails all the same."""
+        self._messages[id_].handled -= 1
 
     def is_dead(self, id_: str, *, has_row: bool) -> None:
         """It is a dead letter."""
@@ -196,7 +235,10 @@ class Books:
             if message.ends or message.may_be_gone or message.is_void or message.is_lost:
                 continue
             is_kept = message.is_durable if is_end else message.is_stashed
-            if not is_kept and now > message.due + 1.0:
+            if message.due and self._lost_ticks[message.to] and not is_kept:
+                self._lost_ticks[message.to] -= 1
+                message.may_be_gone = "its tick was dropped"
+            elif not is_kept and now > message.due + 1.0:
                 self._complain(f"what has become of the {message}?")
 
     def crash(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -17,18 +18,31 @@ from sentient_core.config import Settings
 from sentient_core.errors import (
     ActivationFailed,
     CommitTimeout,
+    FaultInjected,
     Fenced,
     HandlerFailed,
     SentientError,
 )
+from sentient_core.events import AgentEvent
 from sentient_core.faults import FaultPlan
+from sentient_core.faults.faults import Injected
 from sentient_core.logs import LogLevel
 from sentient_core.mailbox import DeadLetter, DeadLetterReason
 from sentient_core.store import MemoryStore
 from sentient_core.store.protocols import JournalOptions
 from sentient_core.system import ActorSystem, runtime_of
-from sentient_core.testing.simulation.cast import Failed, Job, Read, Refused, spec_of, virtual_class
+from sentient_core.testing.simulation.cast import (
+    Failed,
+    Job,
+    Read,
+    Refused,
+    publish,
+    spec_of,
+    virtual_class,
+)
 from sentient_core.testing.simulation.determinism import deterministic
+from sentient_core.testing.simulation.following import Followers
+from sentient_core.testing.simulation.listening import ListenedFaults
 from sentient_core.testing.simulation.messages import Message, Origin
 from sentient_core.testing.simulation.program import Do, Kind, Part, Program, Step, Task, paths_of
 from sentient_core.testing.simulation.witness import Process, Witness, current_process
@@ -42,7 +56,10 @@ _QUIET_SECONDS = 200.0
 """After so long nothing of a program is under way any more: waits, timers, backoffs, timeouts."""
 _MOST_SECONDS = 100_000.0
 _MOST_STARTS = 50
+_REFUSED = (DeadLetterReason.FULL, DeadLetterReason.STOPPED)
+"""What may become of a message as it is sent."""
 _ENDS = (Do.CRASH, Do.REBOOT)
+_OUTSIDE = "outside"
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -123,6 +140,7 @@ class _Life:
         """Messages whose senders wait for an answer."""
         self._answered = anyio.Event()
         """Set with each answer."""
+        self._followers: Followers | None = None
 
     async def live(self, steps: Sequence[Step]) -> None:
         witness = self._witness
@@ -135,8 +153,10 @@ class _Life:
             settings=_SETTINGS,
             journal=_OPTIONS,
             watchdog=None,
-            faults=FaultPlan.from_toml(self._program.faults) if self._program.faults else None,
         )
+        if self._program.faults:
+            plan = FaultPlan.from_toml(self._program.faults)
+            system.faults = ListenedFaults(plan, self._on_fault, self._on_no_fault)
         _let_go_wrong(system, goes=False)
         async with anyio.create_task_group() as callers:
             try:
@@ -158,10 +178,14 @@ class _Life:
         process, witness = self._process, self._witness
         if self._after_crash:
             letters = await system.dead_letters.list(limit=100_000)
-            witness.books.letters_restored({_id_of(letter.payload) for letter in letters})
+            witness.books.letters_restored(
+                {witness.copies.known(_id_of(letter.payload), letter.message_id) for letter in letters}
+            )
         system.dead_letters.subscribe(self._on_letter)
         self._process.backlog = runtime_of(system, "simulate").mirror.journal.backlog
         _let_go_wrong(system, goes=True)
+        self._followers = Followers(self._program, process, system)
+        self._followers.begin()
         for kind, key in self._program.virtual:
             ref = await system.get_or_spawn(virtual_class(kind), key)
             process.refs[ref.path] = ref
@@ -186,12 +210,29 @@ class _Life:
     def _on_letter(self, letter: DeadLetter) -> None:
         if self._process.is_over or letter.reason is DeadLetterReason.LATE_REPLY:
             return
+        if isinstance(letter.message, AgentEvent) and self._followers is not None:
+            self._followers.is_dead(letter.message.event_id, letter.recipient)
         if isinstance(letter.message, Job):
             id_ = letter.message.task.id
+            is_full = letter.reason is DeadLetterReason.FULL
+            is_volatile = (
+                self._witness.parts[letter.recipient].kind is Kind.VOLATILE
+            )  # its letter's id is new
+            message_id = None if is_volatile else letter.message_id
+            is_refused = letter.reason in _REFUSED
+            id_ = self._witness.copies.dead(letter.recipient, id_, message_id, is_refused=is_refused)
             self._witness.note(f"{id_} to {letter.recipient} is a dead letter: {letter.reason}")
             # In an outage the letter of what was not accepted may find no room either.
-            has_row = letter.reason is not DeadLetterReason.FULL and not self._process.is_store_away
-            self._witness.books.is_dead(id_, has_row=has_row)
+            has_row = not is_full and not self._process.is_store_away
+            self._witness.is_dead(letter.recipient, id_, has_row=has_row)
+
+    def _on_fault(self, fault: Injected) -> None:
+        if not self._process.is_over:
+            self._witness.suffers(fault)
+
+    def _on_no_fault(self, path: str) -> None:
+        if not self._process.is_over:
+            self._witness.looks_over(path)
 
     async def _take(self, system: ActorSystem, callers: TaskGroup, step: Step) -> None:
         """One step, and what is to be so behind it."""
@@ -204,7 +245,9 @@ class _Life:
 
     async def _do(self, system: ActorSystem, callers: TaskGroup, step: Step) -> None:
         do = step.do
-        if step.task is not None:
+        if do is Do.PUBLISH and step.task is not None:
+            callers.start_soon(self._publish, system, step.task)
+        elif step.task is not None:
             self._send(callers, step, step.task)
         elif do is Do.OUTAGE:
             self._store.pause()
@@ -218,9 +261,13 @@ class _Life:
             _let_go_wrong(system, goes=False)
             await self._store.open_journal(_NAME)
             self._process.is_over = self.has_crashed = True
+            if self._followers is not None:
+                self._followers.end()
             self._witness.crash()
         elif do is Do.LOOK:
             await self._look(system)
+        elif do in (Do.FOLLOW, Do.UNFOLLOW) and self._followers is not None:
+            (self._followers.follow if do is Do.FOLLOW else self._followers.unfollow)(step.to)
         elif step.to in self._process.refs:
             await self._interfere(system, do, step.to)
 
@@ -233,6 +280,9 @@ class _Life:
             ref.drain()
         elif do is Do.KILL:
             lives.is_killed(path, self._witness.now())
+            if self._process.is_store_away and self._witness.parts[path].kind is Kind.TEAM:
+                # Its start may have failed for the store, of which a killed one does not come to tell.
+                lives.costs_nothing(path, self._witness.now())
             ref.kill()
         elif do is Do.PAUSE:
             ref.pause()
@@ -258,9 +308,13 @@ class _Life:
             return
         ref, kind = process.refs[step.to], witness.parts[step.to].kind
         message = witness.books.sent(task.id, step.to, kind, Origin.OUTSIDE)
+        message.has_id = step.has_id
         message_id = task.id if step.has_id else None
         if step.do is Do.TELL:
-            ref.tell(Job(task, "", witness.next_number()))
+            try:
+                ref.tell(Job(task, "", witness.next_number()))
+            except FaultInjected:
+                witness.books.is_refused(task.id)
         elif step.do is Do.SEND:
             sending = ref.send(Job(task), timeout=step.timeout, message_id=message_id)
             callers.start_soon(self._call, message, sending)
@@ -268,6 +322,10 @@ class _Life:
             job = Job(task, is_asked=not step.has_id)  # the same content, however it is sent under an id
             call = ref.ask(job, timeout=step.timeout or 30.0, message_id=message_id)
             callers.start_soon(self._call, message, call, True)
+
+    async def _publish(self, system: ActorSystem, task: Task) -> None:
+        with suppress(SentientError):  # the witness has been told
+            await publish(self._process, system, f"{task.id}.published", _OUTSIDE, fails=task.fails)
 
     async def _call(self, message: Message, call: Awaitable[object], is_ask: bool = False) -> None:
         """Wait for the answer to a `send` or `ask`."""
@@ -281,6 +339,8 @@ class _Life:
             witness.note(f"{id_} is answered by {type(error).__name__}")
             message.is_final = isinstance(error, Refused)
             message.is_asker_gone = True
+            if isinstance(error, FaultInjected) and not message.has_id:
+                witness.books.is_refused(id_)
             if isinstance(error, HandlerFailed) and not message.dead:
                 witness.complain(f"who asked was told of a failure, and what has become of the {message}?")
             if not isinstance(error, CommitTimeout | HandlerFailed | Refused):
@@ -324,6 +384,9 @@ class _Life:
             if part.kind is Kind.DURABLE:
                 witness.states.commit(path)
         witness.books.balance(witness.now(), is_end=False)
+        witness.events.commit()
+        if self._followers is not None:
+            await self._followers.look()
         witness.lives.look(lambda path: path in refs and refs[path].is_alive)
         _let_go_wrong(system, goes=True)
         runtime = runtime_of(system, "simulate")
@@ -369,6 +432,9 @@ class _Life:
             if part.kind is Kind.DURABLE:
                 witness.states.commit(path)
         witness.books.balance(witness.now(), is_end=True)
+        witness.events.commit()
+        if self._followers is not None:
+            self._followers.end()
 
 
 def _let_go_wrong(system: ActorSystem, *, goes: bool) -> None:

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
-__all__ = ["Do", "How", "Kind", "Part", "Program", "Step", "Task", "Way", "paths_of"]
+__all__ = ["Do", "Follows", "Kind", "Part", "Program", "Step", "Task", "Way", "paths_of"]
 
 
 class Kind(StrEnum):
@@ -50,6 +50,9 @@ class Way(StrEnum):
     """Fail, and fail the next start."""
     STOP = "stop"
     """Ask for the own end."""
+    PUBLISH = "publish"
+    """Publish an event."""
+    PUBLISH_FAIL = "publish, fail"
 
 
 class Task(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -60,14 +63,19 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
     to: str = ""
     """The other one."""
     seconds: float = 0.0
+    fails: int = 0
+    """Of an event: who follows fails so often with it."""
 
 
-class How(StrEnum):
-    """How a message is sent from outside."""
+class Follows(StrEnum):
+    """From where on somebody follows the events."""
 
-    TELL = "tell"
-    SEND = "send"
-    ASK = "ask"
+    NEW = "new"
+    """From now on."""
+    HISTORY = "history"
+    """From the beginning."""
+    NAMED = "named"
+    """As a named subscriber: at first from now on, then from where it was."""
 
 
 class Do(StrEnum):
@@ -91,6 +99,11 @@ class Do(StrEnum):
     """The process dies: what is not committed is gone, and another one starts on the same store."""
     REBOOT = "reboot"
     """The process ends in order, and another one starts on the same store."""
+    PUBLISH = "publish"
+    """An event, by nobody of the cast; `task` says its id, and how often who follows fails with it."""
+    FOLLOW = "follow"
+    """`to` subscribes to what is published, anew if it does."""
+    UNFOLLOW = "unfollow"
     LOOK = "look"
     """Wait until all is quiet, and compare everything with what is known."""
 
@@ -138,6 +151,8 @@ class Program(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     parts: tuple[Part, ...]
     virtual: tuple[tuple[Kind, str], ...] = ()
     """Virtual actors: durability and key."""
+    followers: tuple[tuple[Follows, str], ...] = ()
+    """Who follows the events, by name."""
     steps: tuple[Step, ...] = ()
     faults: str = ""
     """A `FaultPlan` as TOML; empty: none."""

@@ -14,6 +14,7 @@ from sentient_core.testing.simulation.program import Program
 __all__ = ["as_text", "from_text", "load"]
 
 _FORMAT = 1
+_FIELDS = ("seed", "part", "virtual", "follower", "faults", "step")
 
 
 def as_text(played: Outcome | Program) -> str:
@@ -25,6 +26,7 @@ def as_text(played: Outcome | Program) -> str:
     lines = [_line({"sentient_simulation": _FORMAT}), _line({"seed": program.seed})]
     lines += [_line({"part": part}) for part in program.parts]
     lines += [_line({"virtual": virtual}) for virtual in program.virtual]
+    lines += [_line({"follower": follower}) for follower in program.followers]
     lines += [_line({"faults": program.faults})] if program.faults else []
     lines += [_line({"step": step}) for step in program.steps]
     if isinstance(played, Outcome):
@@ -35,7 +37,7 @@ def as_text(played: Outcome | Program) -> str:
 
 def from_text(text: str) -> Program:
     """The program of a text. Raises InvalidReplay, which names the line."""
-    fields: dict[str, list[object]] = {"part": [], "virtual": [], "step": [], "faults": [], "seed": []}
+    fields: dict[str, list[object]] = {name: [] for name in _FIELDS}
     version = 0
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
@@ -61,6 +63,7 @@ def from_text(text: str) -> Program:
                 "seed": (fields["seed"] or [0])[-1],
                 "parts": fields["part"],
                 "virtual": fields["virtual"],
+                "followers": fields["follower"],
                 "steps": fields["step"],
                 "faults": (fields["faults"] or [""])[-1],
             },

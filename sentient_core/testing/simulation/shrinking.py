@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
+from sentient_core.faults import FaultPlan
 from sentient_core.testing.simulation.playing import Outcome, play
 from sentient_core.testing.simulation.program import Part, Program, Step, Way
 
@@ -61,6 +62,8 @@ class _Search:
         self._leave_out_steps()
         self._leave_out(lambda program: _without_a_part(program.parts, program))
         self._leave_out(_without_a_virtual)
+        self._leave_out(_without_a_follower)
+        self._leave_out(_without_a_rule)
         self._leave_out(_simpler_steps)
         return self.best.program != before and self._left > 0
 
@@ -111,6 +114,20 @@ def _with_one_less(parts: tuple[Part, ...]) -> Iterator[tuple[Part, ...]]:
 def _without_a_virtual(program: Program) -> Iterator[Program]:
     for fewer in _without_one(program.virtual):
         yield msgspec.structs.replace(program, virtual=fewer)
+
+
+def _without_a_follower(program: Program) -> Iterator[Program]:
+    for fewer in _without_one(program.followers):
+        yield msgspec.structs.replace(program, followers=fewer)
+
+
+def _without_a_rule(program: Program) -> Iterator[Program]:
+    """Each rule strikes by its place in the plan, too: so this may find nothing."""
+    if program.faults:
+        plan = FaultPlan.from_toml(program.faults)
+        yield msgspec.structs.replace(program, faults="")
+        for fewer in _without_one(plan.rules):
+            yield msgspec.structs.replace(program, faults=str(FaultPlan(seed=plan.seed, rules=fewer)))
 
 
 def _simpler_steps(program: Program) -> Iterator[Program]:

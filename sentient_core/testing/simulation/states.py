@@ -20,6 +20,8 @@ class _Known:
         """What its state holds."""
         self.open: set[str] = set()
         """What the turn at hand has counted."""
+        self.last: set[str] = set()
+        """What the last turn that ended well has."""
         self.ever: set[str] = set()
         self.sure: set[str] = set()
         """What no crash can take away."""
@@ -69,9 +71,15 @@ class States:
     def turn_ends(self, path: str, *, well: bool) -> None:
         """A durable turn is over."""
         known = self._of(path)
-        if well:
-            known.now |= known.open
+        known.last = known.open if well else set()
+        known.now |= known.last
         known.open = set()
+
+    def takes_back(self, path: str) -> None:
+        """The last durable turn fails, although its handler has returned."""
+        known = self._of(path)
+        known.now -= known.last
+        known.last = set()
 
     def saves(self, path: str) -> None:
         """A checkpoint is asked for."""

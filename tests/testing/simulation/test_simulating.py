@@ -13,7 +13,9 @@ import pytest
 from trio._core import _run  # pyright: ignore[reportPrivateUsage] - what a run has seeded
 
 from sentient_core.actors import dispatcher
+from sentient_core.faults import FaultAction, FaultPlan, FaultPoint, Rule
 from sentient_core.testing.simulation import (
+    Follows,
     Kind,
     Outcome,
     Program,
@@ -22,9 +24,9 @@ from sentient_core.testing.simulation import (
     play,
     simulate,
 )
-from sentient_core.testing.simulation.broken import BROKEN, break_runtime
+from sentient_core.testing.simulation.broken import BROKEN, OF_FAULTS, break_runtime
 
-SEEDS = range(200)
+SEEDS = range(120)
 
 
 def test_hundreds_of_programs_with_faults_crashes_and_outages_go_well() -> None:
@@ -47,6 +49,14 @@ def test_programs_are_of_all_kinds() -> None:
     assert any(program.faults for program in programs)
     assert any(not program.faults for program in programs)
     assert any(kind is Kind.DURABLE for program in programs for kind, _ in program.virtual)
+    rules = {(rule.point, rule.action) for program in programs for rule in _rules(program)}
+    assert {point for point, _ in rules} == set(FaultPoint) - {FaultPoint.STORE_WRITE}
+    assert {action for _, action in rules} == set(FaultAction) - {FaultAction.KILL, FaultAction.CORRUPT}
+    assert {kind for program in programs for kind, _ in program.followers} == set(Follows)
+
+
+def _rules(program: Program) -> tuple[Rule, ...]:
+    return FaultPlan.from_toml(program.faults).rules if program.faults else ()
 
 
 @pytest.mark.parametrize("seed", [3, 14, 15])
@@ -57,7 +67,12 @@ def test_the_same_seed_is_the_same_run(seed: int) -> None:
 def test_another_schedule_is_another_run_of_the_same_program() -> None:
     program = generate(5)
     other = Program(
-        seed=6, parts=program.parts, virtual=program.virtual, steps=program.steps, faults=program.faults
+        seed=6,
+        parts=program.parts,
+        virtual=program.virtual,
+        followers=program.followers,
+        steps=program.steps,
+        faults=program.faults,
     )
 
     assert play(program).trace != play(other).trace
@@ -70,7 +85,7 @@ def test_in_another_process_with_other_hashes_it_is_the_same_run() -> None:
 
 
 def _digests() -> str:
-    traces = ["\n".join(play(generate(seed)).trace) for seed in range(8)]
+    traces = ["\n".join(play(generate(seed)).trace) for seed in range(5)]
     return hashlib.sha256("\n".join(traces).encode()).hexdigest()
 
 
@@ -103,7 +118,7 @@ def test_behind_a_run_clocks_collector_and_scheduler_are_as_before() -> None:
 @pytest.mark.parametrize("name", sorted(BROKEN))
 def test_a_runtime_that_is_broken_on_purpose_is_found_out_and_made_small(name: str) -> None:
     with break_runtime(name):
-        simulation = simulate(range(100), has_faults=False)
+        simulation = simulate(range(120, 240), has_faults=name in OF_FAULTS)
         small = simulation.shrunk
         assert small is not None, f"{name} goes unnoticed"
         again = play(small.program)

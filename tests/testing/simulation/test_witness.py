@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from sentient_core.testing.simulation.copies import Copies
+from sentient_core.testing.simulation.events import Events
 from sentient_core.testing.simulation.lives import Lives
 from sentient_core.testing.simulation.messages import Books, Origin
-from sentient_core.testing.simulation.program import Kind, Part
+from sentient_core.testing.simulation.program import Follows, Kind, Part
 from sentient_core.testing.simulation.states import States
 
 
@@ -288,3 +290,173 @@ def test_when_all_is_quiet_who_is_kept_is_there_and_who_watches_was_told(complai
         "watches t/b, which has ended, and was not told",
         "is not there, and t is, which should have restarted it",
     ]
+
+
+def test_each_copy_of_a_doubled_message_has_a_name_and_an_end_of_its_own(
+    books: Books, complaints: Complaints
+) -> None:
+    copies = Copies(books)
+    books.sent("1", "a", Kind.DURABLE, Origin.OUTSIDE)
+    copies.may_be_one_more("a")
+
+    names = [copies.begun("a", "1", message_id, 1) for message_id in ("x", "y", "x", "y")]
+    assert names == ["1", "1'", "1", "1'"]
+    assert copies.dead("a", "1", "y", is_refused=False) == "1'"
+    for name in ("1", "1'"):
+        books.begins("a", name, "", 0, 1)
+        books.ends(name)
+    assert not complaints
+
+    books.begins("a", copies.begun("a", "1", "z", 1), "", 0, 1)
+
+    assert "once more" in complaints[0]
+
+
+def test_copies_without_ids_are_told_apart_by_their_ends(books: Books, complaints: Complaints) -> None:
+    copies = Copies(books)
+    books.sent("1", "a", Kind.VOLATILE, Origin.OUTSIDE)
+    copies.may_be_one_more("a")
+    for name in ("1", "1'"):
+        assert copies.begun("a", "1", None, 1) == name
+        books.begins("a", name, "", 0, 1)
+        assert copies.begun("a", "1", None, 2) == name
+        books.ends(name)
+    assert not complaints
+
+    assert copies.begun("a", "1", None, 1) == "1"
+
+
+def test_a_message_may_come_late_once_for_each_that_was_let_pass(
+    books: Books, complaints: Complaints
+) -> None:
+    for id_ in "1234":
+        books.sent(id_, "a", Kind.VOLATILE, Origin.OUTSIDE)
+    books.may_pass("a")
+    for number in (2, 1):
+        books.begins("a", str(number), "me", number, 1)
+    assert not complaints
+
+    for number in (4, 3):
+        books.begins("a", str(number), "me", number, 1)
+
+    assert "behind a later one" in complaints[0]
+
+
+def test_what_was_refused_to_its_sender_comes_nowhere(books: Books, complaints: Complaints) -> None:
+    books.sent("1", "a", Kind.VOLATILE, Origin.OUTSIDE)
+    books.is_refused("1")
+    books.balance(100.0, is_end=False)
+    assert not complaints
+
+    books.begins("a", "1", "", 1, 1)
+
+    assert "told that it has not left" in complaints[0]
+
+
+@pytest.fixture
+def events(books: Books, complaints: Complaints) -> Events:
+    return Events(complaints, books)
+
+
+def _published(events: Events, *ids: str) -> None:
+    for id_ in ids:
+        events.publishes(id_, "a", None)
+        events.returns(id_)
+
+
+def test_who_follows_gets_each_event_once_and_in_order(events: Events, complaints: Complaints) -> None:
+    following = events.follows("f", Follows.NEW)
+    _published(events, "1", "2", "3")
+    for id_ in "13":
+        events.comes(following, id_, 0)
+    assert not complaints
+
+    events.comes(following, "2", 0)
+    events.comes(following, "1", 0)
+    events.comes(following, "9", 0)
+
+    assert "behind the event 3" in complaints[0]
+    assert "once more" in complaints[1]
+    assert "nobody has published" in complaints[-1]
+
+
+@pytest.mark.parametrize(("kind", "missed"), [(Follows.NEW, ["2"]), (Follows.HISTORY, ["1", "2"])])
+def test_who_follows_misses_nothing_from_where_he_begins(
+    events: Events, complaints: Complaints, kind: Follows, missed: list[str]
+) -> None:
+    _published(events, "1")
+    following = events.follows("f", kind)
+    _published(events, "2")
+
+    events.look([following], ["2", "1"])
+
+    assert [complaint.split("event ")[1][0] for complaint in complaints] == missed
+
+
+def test_a_name_goes_on_where_it_was_and_has_nothing_again_that_it_had_when_all_was_quiet(
+    events: Events, complaints: Complaints
+) -> None:
+    first = events.follows("f", Follows.NAMED)
+    _published(events, "1", "2")
+    events.comes(first, "1", 0)
+    events.crash()
+    second = events.follows("f", Follows.NAMED)
+    for id_ in "12":  # what it had had shortly before may come again
+        events.comes(second, id_, 0)
+    events.look([second], ["2", "1"])
+    assert not complaints
+
+    events.comes(events.follows("f", Follows.NAMED), "2", 0)
+
+    assert "again, which it had before" in complaints[0]
+
+
+def test_an_event_of_a_failed_turn_is_seen_nowhere(
+    books: Books, events: Events, complaints: Complaints
+) -> None:
+    books.sent("1", "a", Kind.DURABLE, Origin.OUTSIDE)
+    events.publishes("1.published", "a", "1")
+    events.returns("1.published")
+    events.look([events.follows("f", Follows.HISTORY)], [])
+    assert not complaints
+
+    events.look([], ["1.published"])
+    events.comes(events.follows("f", Follows.HISTORY), "1.published", 0)
+
+    assert all("not published in the end" in complaint for complaint in complaints)
+    assert len(complaints) == 2
+
+
+def test_an_event_that_was_seen_was_committed_with_its_turn(
+    books: Books, events: Events, complaints: Complaints
+) -> None:
+    books.sent("1", "a", Kind.DURABLE, Origin.OUTSIDE)
+    books.ends("1")
+    events.publishes("1.published", "a", "1")
+    events.returns("1.published")
+    events.comes(events.follows("f", Follows.NEW), "1.published", 0)
+    events.crash()
+
+    events.restored("a", ["1"])
+    assert not complaints
+    events.restored("a", [])
+
+    assert "was seen, and its turn was not committed" in complaints[0]
+
+
+def test_who_fails_with_an_event_is_called_three_times(events: Events, complaints: Complaints) -> None:
+    following = events.follows("f", Follows.NEW)
+    _published(events, "1", "2")
+
+    assert [events.comes(following, "1", 2) for _ in range(3)] == [True, True, False]
+    assert [events.comes(following, "2", 3) for _ in range(3)] == [True, True, True]
+    events.is_dead(following, "2")
+    events.look([following], ["2", "1"])
+    assert not complaints
+
+    events.comes(following, "2", 3)
+    events.is_dead(following, "1")
+
+    assert "once more" in complaints[0]
+    assert "4th time" in complaints[1]
+    assert "has not failed with it" in complaints[2]
