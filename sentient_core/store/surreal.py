@@ -70,7 +70,8 @@ class SurrealStore:
     The database is opened by the first use and stays open until `close`; then it can be used again.
     One object serves several systems, and several starts of the same one: the newest owns it. Open
     and close it from one thread. `mem://` is for tests: SurrealDB 3.2's engine for memory, also a server's,
-    now and then commits two transactions that are in conflict (surrealdb#7473), which `RowWrite.expects` rests on.
+    now and then commits two transactions that are in conflict (surrealdb#7473); `RowWrite.expects` rests on
+    that they are not.
     """
 
     def __init__(
