@@ -171,6 +171,19 @@ RESUMED_AS_ITS_TEAM_ENDS = Program(
 )
 """Who waits for its start and is resumed while its team is told to end did not hear of it."""
 
+PASSIVE_BEHIND_A_CRASH = Program(
+    seed=50306,
+    parts=(),
+    virtual=((Kind.DURABLE, "k0"),),
+    steps=(
+        Step(do=Do.OUTAGE),
+        Step(do=Do.ASK, to="durable-virtual/k0", task=Task("23", Way.PUBLISH), timeout=2.0, wait=2.0),
+        Step(do=Do.CRASH),
+        Step(do=Do.REBOOT),
+    ),
+)
+"""What was lost in a crash is not committed by the orderly end of a process in which its actor never came."""
+
 
 @pytest.mark.parametrize(
     "program",
@@ -182,6 +195,7 @@ RESUMED_AS_ITS_TEAM_ENDS = Program(
         pytest.param(KILLED_BEHIND_ITS_HANDLER, id="killed behind its handler"),
         pytest.param(COPY_REFUSED_IN_A_DRAIN, id="copy refused in a drain"),
         pytest.param(RESUMED_AS_ITS_TEAM_ENDS, id="resumed as its team ends"),
+        pytest.param(PASSIVE_BEHIND_A_CRASH, id="passive behind a crash"),
     ],
 )
 def test_what_has_gone_wrong_once_goes_well(program: Program) -> None:
