@@ -153,9 +153,9 @@ class Events:
         self._had.setdefault(following.name, set()).add(id_)
 
     def commit(self) -> None:
-        """All that was published is committed."""
+        """All that was published is committed, but for what may have gone with a process that died before."""
         for event in self._events.values():
-            if event.returned and not event.is_void:
+            if event.returned and not event.may_be_gone and not event.is_void:
                 event.is_committed = True
 
     def restored(self, path: str, known: Collection[str]) -> None:

@@ -203,6 +203,7 @@ class _Life:
                 self._witness.lives.forget(part.name)
                 for path, _ in paths_of((part,)):  # what had started has ended for good
                     self._witness.books.gone_timers(path)
+                await anyio.sleep(1.0)  # the store may be away for a while
             else:
                 break
         _let_go_wrong(system, goes=True)

@@ -27,6 +27,8 @@ class _Known:
         """What no crash can take away."""
         self.is_saved: bool = False
         """It has asked for a checkpoint."""
+        self.again: set[str] = set()
+        """What may be there twice."""
         self.is_unsure: bool = False
         """A process has died since it was last seen."""
 
@@ -81,6 +83,10 @@ class States:
         known.now -= known.last
         known.last = set()
 
+    def may_apply_again(self, path: str, id_: str) -> None:
+        """A turn that is no durable one fails behind its handler: a checkpoint may have what it did."""
+        self._of(path).again.add(id_)
+
     def saves(self, path: str) -> None:
         """A checkpoint is asked for."""
         self._of(path).is_saved = True
@@ -108,7 +114,7 @@ class States:
 
     def _once(self, path: str, state: Mapping[str, int]) -> None:
         twice = {id_ for id_, times in state.items() if times != 1}
-        self._complain_of(path, "has applied more than once", twice)
+        self._complain_of(path, "has applied more than once", twice - self._of(path).again)
 
     def _complain_of(self, path: str, what: str, ids: set[str]) -> None:
         if ids:

@@ -116,6 +116,8 @@ class Witness:
             self.books.takes_back(id_)
             if self.parts[path].kind is Kind.DURABLE:
                 self.states.takes_back(path)
+            else:
+                self.states.may_apply_again(path, id_)
 
     def begins_process(self) -> None:
         """Another process on the same store."""

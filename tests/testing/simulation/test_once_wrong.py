@@ -130,46 +130,46 @@ COPY_REFUSED_IN_A_DRAIN = Program(
     seed=40329,
     parts=(_team("t0", "one_for_one", 5, _worker("w0", Kind.MIRRORED, attempts=2)),),
     steps=(
-        Step(do=Do.ASK, to="t0/w0", task=Task("7"), timeout=30.0),
-        Step(do=Do.DRAIN, to="t0/w0"),
+        Step(do=Do.TELL, to="t0/w0", task=Task("5", Way.WAIT, seconds=1.0)),
+        Step(do=Do.ASK, to="t0/w0", task=Task("7"), timeout=30.0, wait=0.001),
+        Step(do=Do.DRAIN, to="t0/w0", wait=2.0),
     ),
     faults=str(
         FaultPlan(
             seed=40329,
             rules=(
-                Rule(point=FaultPoint.MAILBOX_GET, action=FaultAction.DUPLICATE, message_type="Job", nth=1),
+                Rule(point=FaultPoint.MAILBOX_GET, action=FaultAction.DUPLICATE, message_type="Job", nth=2),
             ),
         )
     ),
 )
 """The copy of a message in a drain has no room, and the first one is handled behind that."""
 
-RESUMED_AS_ITS_TEAM_ENDS = Program(
-    seed=40089,
-    parts=(
-        _team(
-            "t0",
-            "one_for_one",
-            1,
-            Part(
-                name="t01",
-                kind=Kind.TEAM,
-                strategy="one_for_all",
-                max_restarts=20,
-                within=1.0,
-                backoff=0.5,
-                children=(_worker("w0", Kind.DURABLE, attempts=2),),
-            ),
-        ),
-    ),
+PASSIVE_BEHIND_A_CRASH = Program(
+    seed=50306,
+    parts=(),
+    virtual=((Kind.DURABLE, "k0"),),
     steps=(
-        Step(do=Do.SEND, to="t0/t01/w0", task=Task("17", Way.FAIL)),
-        Step(do=Do.PAUSE, to="t0"),
-        Step(do=Do.PAUSE, to="t0/t01/w0"),
-        Step(do=Do.DRAIN, to="t0"),
+        Step(do=Do.OUTAGE),
+        Step(do=Do.ASK, to="durable-virtual/k0", task=Task("23", Way.PUBLISH), timeout=2.0, wait=2.0),
+        Step(do=Do.CRASH),
+        Step(do=Do.REBOOT),
     ),
 )
-"""Who waits for its start and is resumed while its team is told to end did not hear of it."""
+"""What was lost in a crash is not committed by the orderly end of a process in which its actor never came."""
+
+FAILS_BEHIND_ITS_CHECKPOINT = Program(
+    seed=52507,
+    parts=(_team("t0", "one_for_one", 5, _worker("w0", Kind.VOLATILE, attempts=2)),),
+    steps=(Step(do=Do.ASK, to="t0/w0", task=Task("8", Way.CHECKPOINT), timeout=2.0, wait=0.001),),
+    faults=str(
+        FaultPlan(
+            seed=52507,
+            rules=(Rule(point=FaultPoint.REPLY, action=FaultAction.RAISE, message_type="Job", nth=1),),
+        )
+    ),
+)
+"""Only a durable turn takes back what it did; another's checkpoint has it, and the next attempt adds."""
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,8 @@ RESUMED_AS_ITS_TEAM_ENDS = Program(
         pytest.param(ENDS_BEFORE_IT_FOLLOWS, id="ends before it follows"),
         pytest.param(KILLED_BEHIND_ITS_HANDLER, id="killed behind its handler"),
         pytest.param(COPY_REFUSED_IN_A_DRAIN, id="copy refused in a drain"),
-        pytest.param(RESUMED_AS_ITS_TEAM_ENDS, id="resumed as its team ends"),
+        pytest.param(PASSIVE_BEHIND_A_CRASH, id="passive behind a crash"),
+        pytest.param(FAILS_BEHIND_ITS_CHECKPOINT, id="fails behind its checkpoint"),
     ],
 )
 def test_what_has_gone_wrong_once_goes_well(program: Program) -> None:
