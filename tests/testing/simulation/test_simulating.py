@@ -26,7 +26,7 @@ from sentient_core.testing.simulation import (
 )
 from sentient_core.testing.simulation.broken import BROKEN, OF_FAULTS, break_runtime
 
-SEEDS = range(120)
+SEEDS = range(200)
 
 
 def test_hundreds_of_programs_with_faults_crashes_and_outages_go_well() -> None:
