@@ -63,7 +63,6 @@ class Blueprint:
         "hooks",
         "is_durable",
         "is_mirrored",
-        "is_open",
         "is_related",
         "is_stored",
         "isolation",
@@ -87,6 +86,7 @@ class Blueprint:
         "state_tags",
         "state_type",
         "stored_types",
+        "takes_anything",
         "upcasters",
         "winds_up",
     )
@@ -127,7 +127,7 @@ class Blueprint:
         received = received_types(cls) if receives else ()
         self.named: tuple[type, ...] = (*members_of(cls, self.messages), *received)
         """Types of messages that the class names beside those of its handlers."""
-        self.is_open: bool = receives and not received
+        self.takes_anything: bool = receives and not received
         """Its `on_receive` takes anything."""
         self.recoverable: set[type] | None = set() if receives and self.is_durable else None
         """Types of messages that were found to be such as can be made of their stored bytes; None: all are,

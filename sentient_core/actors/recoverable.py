@@ -45,7 +45,7 @@ def check_recoverable(blueprint: Blueprint, message: object, path: str) -> None:
     if known is None or kind in known:
         return
     named = set(chain(_handled(blueprint), blueprint.named))
-    if not any(base in named for base in kind.__mro__) and not (blueprint.is_open and kind in _PLAIN):
+    if not any(base in named for base in kind.__mro__) and not (blueprint.takes_anything and kind in _PLAIN):
         cls, name = blueprint.cls.__qualname__, kind.__qualname__
         raise UnencodableMessage(
             message,
@@ -60,7 +60,7 @@ def check_recoverable(blueprint: Blueprint, message: object, path: str) -> None:
 
 def types_under(tag: str, blueprint: Blueprint) -> list[type[Any]]:
     """The types stored under a tag that the class takes, as far as it names them or a base of theirs."""
-    plain = [kind for kind in _PLAIN if blueprint.is_open and tag_of(kind) == tag]
+    plain = [kind for kind in _PLAIN if blueprint.takes_anything and tag_of(kind) == tag]
     named = chain(_handled(blueprint), blueprint.named)
     return [*plain, *(kind for kind in _and_below(named) if tag_of(kind) == tag and kind not in plain)]
 

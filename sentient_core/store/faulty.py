@@ -7,6 +7,7 @@ its database: what it does about them is what it does about a database that fail
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
@@ -39,6 +40,7 @@ _COMMIT = "CREATE ONLY $id SET body"
 _WRITES = re.compile(
     r"\b(CREATE|INSERT|UPDATE|UPSERT|DELETE|RELATE|DEFINE|REMOVE|ALTER|REBUILD)\s", re.IGNORECASE
 )
+_ABSENT = object()
 _LEAST = 4
 """Bytes from which on something read is a state, a payload or a record."""
 
@@ -83,11 +85,13 @@ def has_store_rules(faults: Faults) -> bool:
 
 def check_injectable(store: object) -> Injectable:
     """The store, as one that can go wrong. Raises InvalidArgument."""
-    if isinstance(store, Injectable):
+    # `isinstance` alone is content, before Python 3.12, with a `__getattr__` that asks the store within.
+    if isinstance(store, Injectable) and inspect.getattr_static(store, "faults", _ABSENT) is not _ABSENT:
         return store
     raise InvalidArgument(
         f"{type(store).__name__} knows no faults: a plan's rules for stores are for a MemoryStore and a "
-        "SurrealStore. Give a store of your own an attribute `faults`, and look at it."
+        "SurrealStore. Give a store of your own an attribute `faults`, and look at it; one around another "
+        "store hands it on, by a property with a setter."
     )
 
 

@@ -304,6 +304,19 @@ def test_a_store_that_knows_no_faults_is_refused_before_the_system_starts() -> N
         ActorSystem("test", store=Own(), faults=plan)
 
 
+def test_a_store_around_another_one_that_does_not_hand_the_plan_on_is_refused() -> None:
+    class Around:
+        def __init__(self, inner: MemoryStore) -> None:
+            self.inner = inner
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+    around: Any = Around(MemoryStore())
+    with pytest.raises(InvalidArgument, match="Around knows no faults.*hands it on"):
+        ActorSystem("test", store=around, faults=FaultPlan(1, (of(P.STORE_READ, A.RAISE),)))
+
+
 def test_what_could_not_be_done_does_not_count_among_the_times_of_its_rule() -> None:
     faults = Faults(FaultPlan(1, (of(P.MAILBOX_GET, A.REORDER, times=1),)))
     first = faults.decide(P.MAILBOX_GET, "a")
