@@ -313,7 +313,7 @@ def test_a_store_around_another_one_that_does_not_hand_the_plan_on_is_refused() 
             return getattr(self.inner, name)
 
     around: Any = Around(MemoryStore())
-    with pytest.raises(InvalidArgument, match="Around knows no faults.*hands it on"):
+    with pytest.raises(InvalidArgument, match=r"Around knows no faults.*hands it on"):
         ActorSystem("test", store=around, faults=FaultPlan(1, (of(P.STORE_READ, A.RAISE),)))
 
 
