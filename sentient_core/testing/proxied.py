@@ -7,7 +7,6 @@ network.
 
 from __future__ import annotations
 
-import math
 import random
 import socket
 import struct
@@ -130,7 +129,6 @@ class ProxiedConnection:
         line: MemoryObjectSendStream[_TimedPiece],
         dice: random.Random,
     ) -> None:
-        due = -math.inf
         before = b""
         with line, suppress(anyio.EndOfStream):
             while True:
@@ -146,8 +144,8 @@ class ProxiedConnection:
                     before = seen[-len(toxics.black_hole_at) :]  # they may be cut in two
                     way.look_at(seen)
                 delay = toxics.latency + dice.random() * toxics.jitter
-                due = max(due, anyio.current_time() + delay)  # none overtakes another
-                await line.send((due, piece))
+                # One that is due before the one in front of it goes right behind that: the line keeps order.
+                await line.send((anyio.current_time() + delay, piece))
 
     async def _send(
         self,
