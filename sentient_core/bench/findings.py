@@ -115,8 +115,13 @@ class Findings(msgspec.Struct, kw_only=True):
             Check(claim=claim, expected="", found=_said(found), is_met=is_met, is_headline=headline)
         )
 
-    def others(self, load: OpenLoad, *, during: str = "", headline: bool = False) -> None:
-        """What those who were not concerned noticed of it, by kind, beside how they were before."""
+    def others(
+        self, load: OpenLoad, *, during: str = "", headline: bool = False, allowed: int | None = None
+    ) -> None:
+        """What those who were not concerned noticed of it, by kind, beside how they were before.
+
+        `allowed` is as of `loss`: how many of them may go unanswered.
+        """
         result = load.result
         before, meanwhile = result.between(0.0, load.quiet_until), result.after(load.quiet_until)
         around = ", ".join(filter(None, ("others", during)))
@@ -127,7 +132,7 @@ class Findings(msgspec.Struct, kw_only=True):
             if meanwhile.arrivals:
                 self.latency(f"{name}: meanwhile", meanwhile.part(kind).latencies(), headline=headline)
         count = result.unanswered()
-        self.loss("unanswered", count, len(result.arrivals), "requests", label=around, allowed=None)
+        self.loss("unanswered", count, len(result.arrivals), "requests", label=around, allowed=allowed)
         if count:
             self.note(f"{around}, in place of an answer: {_counted(result.errors())}")
 

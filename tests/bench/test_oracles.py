@@ -12,14 +12,31 @@ import msgspec
 import pytest
 
 from sentient_core import ActorSystem, MemoryStore
+from sentient_core.actors.abandoning import abandon
+from sentient_core.actors.cell import Cell
 from sentient_core.actors.ref import ActorRef
+from sentient_core.actors.watchdog import BlockedHandler, Watchdog
 from sentient_core.actors.watching import Watch
 from sentient_core.backend import current_backend
 from sentient_core.bench import Choice, Findings, Row, StoreKind, run_rows
 from sentient_core.bench.deposits import Deposit, Deposits, Verdict
 from sentient_core.bench.held import Held, settled
-from sentient_core.bench.rows import flood, handler_raises, kill_cycles, siblings, storm, wall_clock
+from sentient_core.bench.rows import (
+    blocked_loop,
+    deaf_handler,
+    flood,
+    handler_raises,
+    kill_cycles,
+    siblings,
+    slow_followers,
+    storm,
+    wall_clock,
+)
 from sentient_core.errors import AskTimeout, CommitTimeout
+from sentient_core.events.mirror import Mirror
+from sentient_core.events.subscription import EventSubscription
+from sentient_core.feed import Following
+from sentient_core.store.records import Event
 from sentient_core.supervisor import strategy
 from sentient_core.supervisor.strategy import Plan
 
@@ -242,3 +259,93 @@ def test_decisions_that_go_by_the_wall_clock_are_caught(
 
     assert "an hour forward" in claims
     assert "an hour back" not in claims
+
+
+def test_a_watchdog_that_names_nobody_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = Watchdog._report  # pyright: ignore[reportPrivateUsage]
+
+    def nobody(self: Watchdog, *arguments: Any) -> BlockedHandler:
+        return msgspec.structs.replace(report(self, *arguments), path=None)
+
+    monkeypatch.setattr(Watchdog, "_report", nobody)
+    monkeypatch.setattr(blocked_loop, "_PAUSE", 0.02)
+
+    assert broken_claims(blocked_loop.ROW, tmp_path) == "handlers named while they blocked"
+
+
+def test_a_runtime_that_waits_for_a_deaf_handler_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr("sentient_core.actors.cell.abandon", wait)
+    monkeypatch.setattr(deaf_handler, "_SHUTDOWNS", (0.05,))
+    monkeypatch.setattr(deaf_handler, "_PATIENCE", 0.2)
+
+    assert broken_claims(deaf_handler.ROW, tmp_path) == "handlers named as abandoned, shutdown 0.05 s"
+
+
+def test_a_runtime_that_gives_a_deaf_handler_no_grace_takes_others_along_and_does_not_see_it_end_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def greedy(of: Cell, *arguments: Any) -> None:
+        abandon(of, *arguments)
+        for other in list(of.runtime.registry):
+            if other.path.startswith("volatile-other-"):
+                other.stop()
+
+    def unseen(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr("sentient_core.actors.cell.abandon", greedy)
+    monkeypatch.setattr("sentient_core.actors.abandoning.report_ended", unseen)
+    blueprint = deaf_handler._Deaf.__blueprint__  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(blueprint, "kill_grace", 0.0)
+    monkeypatch.setattr(deaf_handler, "_KILL_GRACE", 5.0)  # it was promised
+    monkeypatch.setattr(deaf_handler, "_PATIENCE", 0.3)
+    monkeypatch.setattr(deaf_handler, "_SHUTDOWNS", (0.05,))
+
+    claims = broken_claims(deaf_handler.ROW, tmp_path)
+
+    assert "not before its grace, shutdown 0.05 s" in claims
+    assert "requests unanswered, others" in claims
+    assert "still abandoned once they heard" in claims
+
+
+def test_what_followers_miss_without_its_being_counted_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver = EventSubscription._deliver  # pyright: ignore[reportPrivateUsage]
+    record, add = Mirror.record, Following[Any].add
+    delivered, added = iter(range(10**9)), iter(range(10**9))
+    is_hidden = False
+
+    async def losing(self: EventSubscription, event: Any) -> bool:
+        return True if next(delivered) == 20 else await deliver(self, event)
+
+    def uncounted(self: Following[Any], item: Any) -> None:
+        if next(added) != 30:
+            add(self, item)
+
+    def without_a_gap(self: Mirror, event: Event) -> None:
+        nonlocal is_hidden
+        before = self.unmirrored
+        record(self, event)
+        if self.unmirrored > before and not is_hidden:
+            is_hidden = True
+            self._gaps[event.target or ""] -= 1  # pyright: ignore[reportPrivateUsage]
+
+    monkeypatch.setattr(EventSubscription, "_deliver", losing)
+    monkeypatch.setattr(Following, "add", uncounted)
+    monkeypatch.setattr(Mirror, "record", without_a_gap)
+    monkeypatch.setattr(slow_followers, "_SLOWNESS", 0.0)
+    monkeypatch.setattr(slow_followers, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(slow_followers, "_TAIL_BYTES", 50_000)  # less than one burst, on any machine
+
+    claims = broken_claims(slow_followers.ROW, tmp_path)
+
+    assert "events lost, " in claims
+    assert "dead letters behind a buffer of 20: taken, and counted as missed" in claims
+    assert "slow store: not mirrored, and all of it counted in gap records" in claims
