@@ -58,10 +58,11 @@ def test_a_check_is_kept_or_stands_out() -> None:
     findings.check("restarts", 3, 3)
     findings.check("restarts", 3, 4)
     findings.holds("at most the budget", is_met=False, found="5 of 3")
+    findings.check("a name is no number", "3", 3)
 
-    assert [check.is_met for check in findings.checks] == [True, False, False]
-    assert [check.value for check in findings.checks] == ["3 ✓", "**4, not 3**", "**5 of 3**"]
-    assert len(findings.broken) == 2
+    assert [check.is_met for check in findings.checks] == [True, False, False, False]
+    assert [check.value for check in findings.checks][:3] == ["3 ✓", "**4, not 3**", "**5 of 3**"]
+    assert len(findings.broken) == 3
 
 
 def test_latencies_have_a_unit_that_suits_them_and_their_number() -> None:

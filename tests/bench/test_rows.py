@@ -10,12 +10,13 @@ import pytest
 
 from sentient_core.actors.ref import ActorRef
 from sentient_core.bench import Choice, Report, Row, StoreKind, run_rows
-from sentient_core.bench.entries import Loss
+from sentient_core.bench.entries import Latency, Loss
 from sentient_core.bench.result import Result
-from sentient_core.bench.rows import ROWS, always_failing, process_killed, storm
+from sentient_core.bench.rows import ROWS, always_failing, database_gone, process_killed, storm
 from sentient_core.bench.rows.storm import _Add  # pyright: ignore[reportPrivateUsage] - what a broken runtime loses
 from sentient_core.faults import FaultPoint
 from sentient_core.supervisor.intensity import RestartWindow
+from tests.store.server import find_program
 
 STORES = [StoreKind.MEMORY, StoreKind.EMBEDDED]
 
@@ -38,6 +39,23 @@ def test_every_row_holds_its_promises_in_memory(row: Row, tmp_path: Path) -> Non
     assert result.error is None
     assert result.findings.broken == []
     assert any(entry.is_headline for entry in result.findings.entries)
+
+
+def test_a_database_that_is_killed_and_one_behind_a_bad_network_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_program()
+    names = ("killed, started again", "answers lost (1 in 20 pieces)")
+    monkeypatch.setattr(database_gone, "HARMS", {name: database_gone.HARMS[name] for name in names})
+    monkeypatch.setattr(database_gone, "QUICK_TIMES", 1)
+
+    (result,) = quick(database_gone.ROW, tmp_path, StoreKind.SERVER).results
+
+    assert result.error is None
+    assert result.findings.broken == []
+    assert [line.name for line in result.findings.timelines] == list(names)
+    repairs = [entry.samples for entry in result.findings.entries if isinstance(entry, Latency)]
+    assert repairs[0] == 1  # it went on behind the kill
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -134,3 +152,10 @@ def test_a_runtime_that_loses_or_doubles_one_deposit_before_its_process_is_kille
     assert result.error is None
     assert {"lost": 0, "doubled": 0} | found == {name: losses(result)[name] for name in ("lost", "doubled")}
     assert not result.is_sound
+
+
+def test_of_a_line_that_a_killed_process_did_not_end_no_number_is_taken() -> None:
+    numbers = process_killed._numbers  # pyright: ignore[reportPrivateUsage]
+
+    assert list(numbers(b"1\n20\n3")) == [1, 20]
+    assert list(numbers(b"3")) == list(numbers(b"")) == []

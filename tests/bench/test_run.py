@@ -74,6 +74,8 @@ def test_the_page_has_what_was_promised_and_what_was_found(tmp_path: Path) -> No
     assert "- **BROKEN** [broken](#broken), memory, asyncio: messages lost: **2, not 0**" in page
     assert "seed 5" in page
     assert "A quick run" in page
+    (note,) = report.of("fine")[0].findings.notes
+    assert f"\n- {note}.\n" in page
     assert "![a fault](fine-curves.svg)" in page
     drawn = "".join(ET.parse(tmp_path / "new" / "fine-curves.svg").getroot().itertext())
     assert "messages" in drawn
@@ -90,6 +92,17 @@ def test_the_same_seed_throws_the_same_dice_on_every_loop() -> None:
 
     assert len(notes(1)) == 1
     assert notes(1) == notes(1) != notes(2)
+
+
+def test_each_row_and_each_purpose_has_dice_of_its_own() -> None:
+    async def two(scene: Scene, findings: Findings) -> None:
+        for purpose in ("load", "faults"):
+            findings.note(f"{scene.dice(purpose).random()}")
+
+    report = run_rows(Choice(rows=[row(two), row(two, "other")], stores=MEMORY))
+
+    notes = [note for result in report.results for note in result.findings.notes]
+    assert len(notes) == len(set(notes)) == 4
 
 
 def test_without_a_server_its_column_is_left_out_and_that_is_said(

@@ -111,6 +111,13 @@ def test_a_test_needs_nothing_but_the_plugin_and_runs_on_both_backends(tmp_path:
             assert await account.ask(Balance(), timeout=0.01) == 5
             assert actor_system.name == "bank"
 
+        @pytest.mark.actor_system(name="further away", store="mem://")
+        class TestMarked:
+            @pytest.mark.actor_system(name="nearer")
+            async def test_nearer(self, actor_system: ActorSystem) -> None:
+                assert actor_system.name == "nearer"
+                assert type(actor_system.store).__name__ == "SurrealStore"
+
         @pytest.mark.anyio
         async def test_real_time(anyio_backend_name: str) -> None:
             began, real = anyio.current_time(), time.monotonic()
@@ -132,6 +139,7 @@ def test_a_test_needs_nothing_but_the_plugin_and_runs_on_both_backends(tmp_path:
         **both("test_a_probe"),
         **both("test_hours"),
         **both("test_hours_on_disk"),
+        **both("TestMarked::test_nearer"),
         **both("test_real_time"),
         "test_plain": "PASSED",
     }, found["output"]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from anyio.from_thread import BlockingPortal
 
 from sentient_core import Actor, ActorSystem, InvalidArgument, MemoryStore, Request, handles
 from sentient_core.testing import VirtualClock, virtual_backend
-from sentient_core.testing.virtual_time import clock_of
+from sentient_core.testing.virtual_time import VirtualLoop, clock_of
 from tests.probes import Add, Counter, DurableCounter, Total
 from tests.virtual_time import anyio_backend
 
@@ -139,6 +140,59 @@ async def test_work_that_hangs_does_not_keep_its_deadline_from_striking(clock: V
     assert scope.cancelled_caught
     assert clock.now == begin + HOUR
     go_on.set()
+
+
+def test_each_job_of_a_thread_of_asyncio_has_its_own_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = VirtualClock()
+    hold, seen = clock.hold, set[Hashable]()
+    go_on = threading.Event()
+
+    def look(jobs: Iterable[Hashable], channels: Iterable[Hashable]) -> float:
+        jobs = list(jobs)
+        seen.update(jobs)
+        go_on.set()
+        return hold(jobs, channels)
+
+    async def run() -> list[set[Hashable]]:
+        found: list[set[Hashable]] = []
+        for _ in range(2):
+            seen.clear()
+            go_on.clear()
+            with anyio.fail_after(0.1):
+                await anyio.to_thread.run_sync(go_on.wait)
+            found.append(set(seen))
+        return found
+
+    monkeypatch.setattr(clock, "hold", look)
+    options = {"loop_factory": lambda: VirtualLoop(clock)}
+    first, second = anyio.run(run, backend="asyncio", backend_options=options)
+
+    assert first
+    assert second
+    assert not first & second
+
+
+def test_a_thread_that_asyncio_waits_for_in_the_end_is_waited_for_in_real_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shut_down = asyncio.SelectorEventLoop.shutdown_default_executor
+    go_on = threading.Event()
+
+    async def limited(self: asyncio.SelectorEventLoop, *_: Any) -> None:
+        async with asyncio.timeout(300):  # as every Python from 3.12 on
+            await shut_down(self)
+
+    async def run() -> None:
+        with anyio.move_on_after(1.0):
+            await asyncio.to_thread(go_on.wait)
+        threading.Timer(0.1, go_on.set).start()
+
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "shutdown_default_executor", limited)
+    backend, options = virtual_backend("asyncio", patience=0.0)
+
+    anyio.run(run, backend=backend, backend_options=options)
+
+    assert go_on.is_set()
 
 
 async def test_no_time_passes_in_a_block_that_holds_it(clock: VirtualClock) -> None:

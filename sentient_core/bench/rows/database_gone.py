@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 import anyio
 import anyio.to_thread
@@ -21,35 +22,30 @@ __all__ = ["ROW"]
 
 _RATE = 150.0
 _WITHIN = 0.25
+_LASTS = 0.3
+"""Seconds of each fault; a server that was killed is to be started, besides."""
 _BEFORE = 0.3
 """Seconds before each fault that are drawn."""
 _PATIENCE = 60.0
 _CALM = 10
 """Deposits under way at a time when all is well, or more."""
+QUICK_TIMES = 2
+"""How often each harm is done."""
+
+_Harm: TypeAlias = Callable[[DatabaseServer, ToxicProxy], Awaitable[None]]
 
 
 async def _run(scene: Scene, findings: Findings) -> None:
     server = scene.server
     if server is None:
         return
-    repetitions = scene.pick(quick=2, full=30)
-    seconds = 0.3
-    harms: dict[str, Callable[[ToxicProxy], Awaitable[None]]] = {
-        "killed, started again": lambda _: _killed(server, seconds),
-        "paused": lambda _: _paused(server, seconds),
-        "network cut (black hole)": lambda proxy: _toxic(proxy, Toxics(black_hole=True), seconds),
-        "connections reset": lambda proxy: _reset(proxy, seconds),
-        "answers lost (1 in 20 pieces)": lambda proxy: _toxic(proxy, Toxics(reset=0.05), seconds),
-        "50 ms latency, 50 ms jitter": lambda proxy: _toxic(
-            proxy, Toxics(latency=0.05, jitter=0.05, slice_bytes=500), seconds
-        ),
-    }
+    repetitions = scene.pick(quick=QUICK_TIMES, full=30)
     in_all = Verdict()
     before: list[float] = []
-    for step, (name, harm) in enumerate(harms.items()):
+    for step, (name, harm) in enumerate(HARMS.items()):
 
         def progress(repetition: int, step: int = step) -> None:
-            scene.progress(step * repetitions + repetition + 1, len(harms) * repetitions)
+            scene.progress(step * repetitions + repetition + 1, len(HARMS) * repetitions)
 
         result, faults, verdict = await _strike(scene, server, name, harm, repetitions, progress)
         repairs = [repair for _, ended in faults if (repair := _repair(result, ended)) is not None]
@@ -73,7 +69,7 @@ async def _strike(
     scene: Scene,
     server: DatabaseServer,
     name: str,
-    harm: Callable[[ToxicProxy], Awaitable[None]],
+    harm: _Harm,
     times: int,
     progress: Callable[[int], None],
 ) -> tuple[LoadResult, list[tuple[float, float]], Verdict]:
@@ -90,7 +86,7 @@ async def _strike(
             await anyio.sleep(scene.pick(quick=2 * _WITHIN, full=4 * _WITHIN))
             for repetition in range(times):
                 began = load.now()
-                await harm(proxy)
+                await harm(server, proxy)
                 faults.append((began, load.now()))
                 await _until_calm(load)
                 await anyio.sleep(scene.pick(quick=_BEFORE, full=2 * _BEFORE))
@@ -106,30 +102,43 @@ async def _until_calm(load: OpenLoad) -> None:
             await anyio.sleep(0.01)
 
 
-async def _killed(server: DatabaseServer, seconds: float) -> None:
+async def _killed(server: DatabaseServer, _: ToxicProxy) -> None:
     server.kill()
-    await anyio.sleep(seconds)
+    await anyio.sleep(_LASTS)
     await anyio.to_thread.run_sync(server.start_again)
 
 
-async def _paused(server: DatabaseServer, seconds: float) -> None:
+async def _paused(server: DatabaseServer, _: ToxicProxy) -> None:
     server.pause()
     try:
-        await anyio.sleep(seconds)
+        await anyio.sleep(_LASTS)
     finally:
         server.resume()
 
 
-async def _toxic(proxy: ToxicProxy, toxics: Toxics, seconds: float) -> None:
-    proxy.set(toxics)
-    await anyio.sleep(seconds)
-    proxy.heal()
-
-
-async def _reset(proxy: ToxicProxy, seconds: float) -> None:
+async def _reset(_server: DatabaseServer, proxy: ToxicProxy) -> None:
     for _ in range(5):
         proxy.reset()
-        await anyio.sleep(seconds / 5)
+        await anyio.sleep(_LASTS / 5)
+
+
+def _toxic(toxics: Toxics) -> _Harm:
+    async def harm(_: DatabaseServer, proxy: ToxicProxy) -> None:
+        proxy.set(toxics)
+        await anyio.sleep(_LASTS)
+        proxy.heal()
+
+    return harm
+
+
+HARMS: dict[str, _Harm] = {
+    "killed, started again": _killed,
+    "paused": _paused,
+    "network cut (black hole)": _toxic(Toxics(black_hole=True)),
+    "connections reset": _reset,
+    "answers lost (1 in 20 pieces)": _toxic(Toxics(reset=0.05)),
+    "50 ms latency, 50 ms jitter": _toxic(Toxics(latency=0.05, jitter=0.05, slice_bytes=500)),
+}
 
 
 def _repair(result: LoadResult, ended: float) -> float | None:
