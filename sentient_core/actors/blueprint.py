@@ -159,12 +159,12 @@ class Blueprint:
         self.checkpoint_bytes: int | None = policy.bytes if saves else None
         self.checkpoint_idle: float | None = policy.idle if saves else None
         self.saves: bool = saves and policy != _NEVER
+        """The runtime saves its state by itself while it runs."""
         is_own = base is not None and cls.checkpoint_policy is not base.checkpoint_policy
         self.history: CheckpointPolicy | None = (
             policy if self.is_durable and self.has_state and is_own else None
         )
         """When an earlier state of a durable actor is kept: only if its class says so."""
-        """The runtime saves its state by itself while it runs."""
         self.is_stored: bool = self.is_mirrored or self.has_state
         """The store knows its actors, or may get to."""
         self.winds_up: bool = self.is_stored or bool(self.hooks & {"on_failure", "on_stop"})

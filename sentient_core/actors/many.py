@@ -132,7 +132,8 @@ def _checked(runtime: Runtime, refs: Iterable[ActorRef[Any]], message: object) -
     cells = [check_ref(runtime, ref) for ref in targets]
     delivery.check_message(message)
     for cell in cells:
-        check_recoverable(cell.blueprint, message, cell.path)
+        if cell.inbox is not None:
+            check_recoverable(cell.blueprint, message, cell.path)
     mirrored = next((cell for cell in cells if cell.mailbox.is_mirrored), None)
     if mirrored is not None:
         sender = current_cell.get()

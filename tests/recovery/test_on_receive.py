@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import anyio
 import msgspec
@@ -24,6 +24,8 @@ from sentient_core.actors.actor import DurabilityName
 from sentient_core.store import Store
 from tests.recovery.books import system_on
 
+M = TypeVar("M")
+
 
 class Note(msgspec.Struct, frozen=True):
     text: str
@@ -41,12 +43,12 @@ class Kept(Request[list[str]], frozen=True):
     pass
 
 
-class Notebook(Actor, tag="notebook"):
-    """Keeps whatever it is sent."""
+class Book(Actor[M]):
+    """Keeps what it is sent."""
 
     durability: ClassVar[DurabilityName] = "durable"
 
-    class State(msgspec.Struct, tag="notebook.state"):
+    class State(msgspec.Struct, tag="book.state"):
         kept: list[str] = []
 
     state: State
@@ -57,6 +59,10 @@ class Notebook(Actor, tag="notebook"):
 
     async def on_receive(self, message: Any) -> None:
         self.state.kept.append(repr(message))
+
+
+class Notebook(Book[Any], tag="notebook"):
+    """Takes whatever it is sent."""
 
 
 class Annotated(Notebook, tag="annotated"):
@@ -64,20 +70,8 @@ class Annotated(Notebook, tag="annotated"):
         self.state.kept.append(repr(message))
 
 
-class Declared(Actor[Note | Stock | Kept], tag="declared"):
-    durability: ClassVar[DurabilityName] = "durable"
-
-    class State(msgspec.Struct, tag="declared.state"):
-        kept: list[str] = []
-
-    state: State
-
-    @handles
-    async def all_kept(self, _: Kept) -> list[str]:
-        return self.state.kept
-
-    async def on_receive(self, message: Any) -> None:
-        self.state.kept.append(repr(message))
+class Declared(Book[Note | Stock | Kept], tag="declared"):
+    pass
 
 
 class Inherited(Annotated, tag="inherited"):

@@ -36,8 +36,8 @@ class Reference:
         self.chance: Random = chance
         self.has_large_states: bool = has_large_states
         self.seq: int = 0
-        self.seq_of_messages: int = 0
-        """How many messages there were."""
+        self.accepted: int = 0
+        """How many messages there were, over all starts."""
         self.epoch: int = 0
         self.pending: dict[Key, int] = {}
         self.states: dict[str, bytes] = {}
@@ -50,7 +50,7 @@ class Reference:
     def accept(self, path: str) -> Accepted:
         """A new message, noted."""
         self.seq += 1
-        self.seq_of_messages += 1
+        self.accepted += 1
         self.pending[path, self.epoch, self.seq] = 0
         return Accepted(event(self.seq, target=path))
 
