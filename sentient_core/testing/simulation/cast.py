@@ -262,13 +262,17 @@ class Worker(Actor):
 
     async def _publish(self, process: Process, name: str) -> None:
         is_of_turn = self._kind is Kind.DURABLE
-        envelope = self.context.message
         id_ = f"{name}.published"
         if not is_of_turn:  # once more at every try
-            id_ += f"~{process.witness.books.run}.{1 if envelope is None else envelope.attempt}"
+            id_ += self._try_of(process)
         await publish(
             process, self.context.system, id_, self.context.ref.path, turn=name if is_of_turn else None
         )
+
+    def _try_of(self, process: Process) -> str:
+        """What tells the tries of a task apart."""
+        envelope = self.context.message
+        return f"~{process.witness.books.run}.{1 if envelope is None else envelope.attempt}"
 
     def _set_timer(self, process: Process, task: Task, name: str) -> None:
         is_durable = task.way is Way.DURABLE_TIMER and self._kind is Kind.DURABLE
@@ -286,8 +290,7 @@ class Worker(Actor):
             is_same = kind is Kind.DURABLE if what == "asked" else origin is Origin.TURN
             if not is_same or self._kind is not Kind.DURABLE:
                 # What has left at once leaves once more when the task is tried again.
-                envelope = self.context.message
-                id_ += f"~{process.witness.books.run}.{1 if envelope is None else envelope.attempt}"
+                id_ += self._try_of(process)
             process.witness.books.sent(id_, to, kind, origin, name, due)
             process.witness.note(f"{path} sends {id_} to {to}")
         return Job(Task(id_), path, number)
